@@ -1,0 +1,157 @@
+"""Short-time spectra: one definition shared by features, losses, generators, discriminators and the exported graph."""
+
+import math
+
+import librosa
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from utils.config import AudioConfig
+
+LOG_FLOOR = 1e-5
+
+
+class Stft(nn.Module):
+    """Short-time Fourier transform whose frame i is centred on the samples [i * hop, (i + 1) * hop).
+
+    T samples (a multiple of hop) give exactly T / hop frames; outside the signal is silence. Two equal forms exist: FFT,
+    fast for training, and (transposed) convolution with fixed kernels, for the exported graph (see use_convolutions).
+
+    Args:
+        n_fft: window and transform length in samples.
+        hop_length: samples between frames; n_fft - hop_length must be even.
+    """
+
+    def __init__(self, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        if (n_fft - hop_length) % 2 or n_fft < hop_length:
+            raise ValueError(f"n_fft {n_fft} - hop_length {hop_length} must be even and not negative")
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.num_bins = n_fft // 2 + 1
+        self.pad = (n_fft - hop_length) // 2
+        self.is_convolution = False
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.window: Tensor
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real and imaginary part, each [B, n_fft/2+1, F], of audio [B, T]; T is a multiple of hop_length."""
+        if self.is_convolution:
+            cosine, sine = self._analysis_kernels()
+            signal = functional.pad(audio, (self.pad, self.pad)).unsqueeze(1)
+            return (
+                functional.conv1d(signal, cosine, stride=self.hop_length),
+                functional.conv1d(signal, sine, stride=self.hop_length),
+            )
+        spectrum = torch.stft(
+            functional.pad(audio.float(), (self.pad, self.pad)),
+            self.n_fft,
+            self.hop_length,
+            window=self.window,
+            center=False,
+            return_complex=True,
+        )
+        return spectrum.real, spectrum.imag
+
+    def power(self, audio: Tensor) -> Tensor:
+        """Return the power spectrum [B, n_fft/2+1, F] of audio [B, T]."""
+        real, imaginary = self.forward(audio)
+        return real.square() + imaginary.square()
+
+    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return audio [B, F * hop_length] from a spectrum [B, n_fft/2+1, F] by windowed overlap-add.
+
+        The sum is divided by the overlapped squared windows, so inverse(forward(x)) == x.
+        """
+        if self.is_convolution:
+            cosine, sine = self._synthesis_kernels()
+            audio = functional.conv_transpose1d(real, cosine, stride=self.hop_length)
+            audio = (audio + functional.conv_transpose1d(imaginary, sine, stride=self.hop_length)).squeeze(1)
+            ones = torch.ones_like(real[:1, :1])
+            kernel = self.window.square().view(1, 1, -1)
+            weight = functional.conv_transpose1d(ones, kernel, stride=self.hop_length).squeeze(1)
+        else:
+            frames = torch.fft.irfft(torch.complex(real.float(), imaginary.float()), n=self.n_fft, dim=1)
+            frames = frames * self.window.view(1, -1, 1)
+            audio = self._overlap_add(frames)
+            squared = self.window.square().view(1, -1, 1).expand(1, -1, real.shape[-1])
+            weight = self._overlap_add(squared)
+        length = self.n_fft + (real.shape[-1] - 1) * self.hop_length
+        inside = slice(self.pad, length - self.pad)
+        return audio[:, inside] / weight[:, inside].clamp(min=1e-8)
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        length = self.n_fft + (frames.shape[-1] - 1) * self.hop_length
+        kernel, stride = (1, self.n_fft), (1, self.hop_length)
+        return functional.fold(frames, (1, length), kernel_size=kernel, stride=stride)[:, 0, 0]
+
+    def _angles(self) -> Tensor:
+        index = torch.arange(self.n_fft, dtype=torch.float64, device=self.window.device)
+        bins = torch.arange(self.num_bins, dtype=torch.float64, device=self.window.device)
+        turns = torch.remainder(bins[:, None] * index[None, :], self.n_fft) / self.n_fft
+        return 2 * math.pi * turns
+
+    def _analysis_kernels(self) -> tuple[Tensor, Tensor]:
+        angles, window = self._angles(), self.window.double()
+        return (torch.cos(angles) * window).float().unsqueeze(1), (-torch.sin(angles) * window).float().unsqueeze(1)
+
+    def _synthesis_kernels(self) -> tuple[Tensor, Tensor]:
+        angles, window = self._angles(), self.window.double()
+        scale = torch.full((self.num_bins, 1), 2.0 / self.n_fft, dtype=torch.float64, device=angles.device)
+        scale[0] = scale[-1] = 1.0 / self.n_fft
+        cosine = torch.cos(angles) * window * scale
+        sine = -torch.sin(angles) * window * scale
+        return cosine.float().unsqueeze(1), sine.float().unsqueeze(1)
+
+
+def use_convolutions(module: nn.Module, enabled: bool = True) -> None:
+    """Switch every Stft inside a module to its convolution form (for tracing) or back to FFT."""
+    for part in module.modules():
+        if isinstance(part, Stft):
+            part.is_convolution = enabled
+
+
+class LogMelSpectrogram(nn.Module):
+    """Natural logarithm of mel-band magnitudes, Slaney scale and area normalisation.
+
+    Args:
+        sample_rate: samples per second of the audio.
+        n_fft: window in samples.
+        hop_length: samples between frames.
+        n_mels: number of bands between f_min and f_max.
+        f_min: lowest frequency in Hz.
+        f_max: highest frequency in Hz.
+    """
+
+    def __init__(
+        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float
+    ) -> None:
+        super().__init__()
+        self.stft = Stft(n_fft, hop_length)
+        bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max)
+        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
+        self.bands: Tensor
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Return [B, n_mels, F] from audio [B, T]; silence gives log(1e-5)."""
+        # the offset keeps the square root differentiable at silence
+        magnitude = torch.sqrt(self.stft.power(audio.float()) + 1e-9)
+        return torch.log(torch.clamp(torch.matmul(self.bands, magnitude), min=LOG_FLOOR))
+
+
+def extract_mel_spectrogram(audio: Tensor, audio_config: AudioConfig) -> Tensor:
+    """Return the log-mel spectrogram [B, n_mels, F] of audio [B, T] with the settings of the audio group.
+
+    T is padded with zeros to a multiple of the hop; F = ceil(T / hop_length).
+    """
+    missing = audio_config.frames_for(audio.shape[-1]) * audio_config.hop_length - audio.shape[-1]
+    mel = LogMelSpectrogram(
+        sample_rate=audio_config.sample_rate,
+        n_fft=audio_config.n_fft,
+        hop_length=audio_config.hop_length,
+        n_mels=audio_config.n_mels,
+        f_min=audio_config.f_min,
+        f_max=audio_config.f_max,
+    )
+    return mel.to(audio.device)(functional.pad(audio, (0, missing)))

@@ -1,0 +1,195 @@
+"""Typed configuration values and the Hydra shell around every script."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from utils.errors import ConfigError, WorkbenchError
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioConfig:
+    """Rate and analysis of the voice's audio; the only owner of these numbers.
+
+    Attributes:
+        sample_rate: samples per second of the voice; a multiple of 100.
+        hop_length: samples per frame; always sample_rate / 100.
+        n_fft: samples of the analysis and synthesis window.
+        n_mels: bands of the mel spectrogram in plots, loss and validation.
+        f_min: lowest mel frequency in Hz.
+        f_max: highest mel frequency in Hz.
+    """
+
+    sample_rate: int
+    hop_length: int
+    n_fft: int
+    n_mels: int
+    f_min: float
+    f_max: float
+
+    def __post_init__(self) -> None:
+        if self.sample_rate < 8000 or self.sample_rate % 100:
+            raise ConfigError(f"audio.sample_rate={self.sample_rate} must be a multiple of 100, at least 8000")
+        if self.hop_length * 100 != self.sample_rate:
+            raise ConfigError(
+                f"audio.hop_length={self.hop_length} must be audio.sample_rate/100 = {self.sample_rate // 100} "
+                "(the frame rate is 100 per second everywhere)"
+            )
+        if self.n_fft < 2 * self.hop_length or self.n_fft % 2:
+            raise ConfigError(f"audio.n_fft={self.n_fft} must be even and at least 2 x hop_length = {2 * self.hop_length}")
+        if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
+            raise ConfigError(
+                f"audio.f_min={self.f_min} and audio.f_max={self.f_max} must satisfy "
+                f"0 <= f_min < f_max <= {self.sample_rate / 2}"
+            )
+        if self.n_mels < 1:
+            raise ConfigError(f"audio.n_mels={self.n_mels} must be at least 1")
+
+    def frames_for(self, samples: int) -> int:
+        """Return how many frames cover this many samples (the last one may be padded)."""
+        return -(-samples // self.hop_length)
+
+
+def audio_config(config: DictConfig | dict[str, Any]) -> AudioConfig:
+    """Build the typed audio section from a configuration node or plain dictionary."""
+    values = to_plain(config) if isinstance(config, DictConfig) else dict(config)
+    try:
+        return AudioConfig(**values)
+    except TypeError as error:
+        raise ConfigError(f"audio: {error}") from error
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """Return the fully resolved configuration as plain dictionaries and lists."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    if not isinstance(plain, dict):
+        raise ConfigError(f"expected a mapping at the top of the configuration, got {type(plain).__name__}")
+    return {str(key): value for key, value in plain.items()}
+
+
+def require(config: DictConfig, key: str, hint: str) -> Any:
+    """Return a value that the user has to give.
+
+    Args:
+        config: the script's configuration.
+        key: dotted key, for example "dataset.source".
+        hint: the command to type, shown on the second line of the error.
+    Raises:
+        ConfigError: if the value is missing or empty.
+    """
+    value = OmegaConf.select(config, key, throw_on_missing=False)
+    if value is None or value == "":
+        raise ConfigError(f"{key} is missing.\nType: {hint}")
+    return value
+
+
+def check_range(key: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Raise ConfigError naming the key unless low <= value <= high."""
+    if not low <= value <= high:
+        allowed = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise ConfigError(f"{key}={value:g} is out of range; allowed: {allowed}")
+
+
+def instantiate(node: DictConfig, key: str) -> Any:
+    """Build the object that a configuration node names by `_target_`; errors become one line naming the key."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+
+    try:
+        return hydra_instantiate(node)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, WorkbenchError):
+            raise cause from error
+        raise ConfigError(f"{key}: {_first_line(str(error))}") from error
+
+
+def run_script(config_name: str, task: Callable[[DictConfig], None]) -> None:
+    """Run a script: compose configs/<config_name>.yaml with the command line and call the task.
+
+    Errors in the configuration and every WorkbenchError become one line on standard error and exit code 2; anything
+    else keeps its traceback.
+    """
+    import hydra
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # our own handler shortens what the user can repair
+    _refuse_bad_overrides(config_name, sys.argv[1:])
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except (WorkbenchError, OmegaConfBaseException) as error:
+            _exit_with(error)
+
+    hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name=config_name)(guarded)()
+
+
+def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    """Compose a configuration outside a script, for tests and tools.
+
+    Raises:
+        ConfigError: if an override names an unknown key or option or has a value of the wrong kind.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):
+            return hydra_compose(config_name=config_name, overrides=overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, config_name)) from error
+
+
+def _refuse_bad_overrides(config_name: str, arguments: list[str]) -> None:
+    """Compose once before Hydra does, so that a typo is one line instead of Hydra's report."""
+    if any(argument in ("--help", "-h", "--hydra-help") for argument in arguments):
+        return
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    sweep = any(argument in ("--multirun", "-m") for argument in arguments)
+    try:
+        compose(config_name, [_first_choice(item) if sweep else item for item in overrides])
+    except ConfigError as error:
+        _exit_with(error)
+
+
+def _first_choice(override: str) -> str:
+    """Reduce a sweep such as a=1,2 to a=1 (brackets, quotes and functions are left to Hydra)."""
+    key, separator, value = override.partition("=")
+    if not separator or any(mark in value for mark in "([{'\""):
+        return f"{key}{separator}{value}" if "(" not in value else key.lstrip("+~") and "hydra.verbose=false"
+    return f"{key}={value.split(',')[0]}"
+
+
+def _exit_with(error: Exception) -> None:
+    sys.stderr.write(f"error: {error}\n")
+    raise SystemExit(2)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)
+
+
+def _explain(error: Exception, config_name: str) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if error.__cause__ is not None:
+        lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
+    keep = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type", "Key '", "To append"))]
+    options = [line for line in lines if line.startswith("Key '")]
+    text = " ".join(keep[:1] + options[:1]) or _first_line(str(error))
+    if "Available options" in " ".join(lines):
+        found = " ".join(lines)
+        text = found[: found.find("Config search path")] if "Config search path" in found else found
+    return f"{text.strip()} (python {config_name}.py --help lists the groups and keys)"

@@ -1,0 +1,31 @@
+"""The one place that writes results to standard output."""
+
+import sys
+from collections.abc import Sequence
+
+
+def emit(text: str = "") -> None:
+    """Write one piece of text and a line break to standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    """Lay out rows under headers in aligned columns; numbers are aligned to the right."""
+    cells = [[str(header) for header in headers]] + [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    numeric = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(headers))]
+    lines = []
+    for index, row in enumerate(cells):
+        parts = [
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        lines.append("  ".join(parts).rstrip())
+        if index == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

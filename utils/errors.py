@@ -1,0 +1,24 @@
+"""Errors that a user can repair: the scripts print them as one line and exit with code 2."""
+
+
+class WorkbenchError(Exception):
+    """Base of every error that is the input's fault, not the program's.
+
+    The message says what is wrong, the value, where it stands and what to do.
+    """
+
+
+class ConfigError(WorkbenchError):
+    """A configuration value is missing, unknown or contradicts another."""
+
+
+class DataError(WorkbenchError):
+    """A recording, folder or prepared dataset cannot be used."""
+
+
+class ExportError(WorkbenchError):
+    """A voice could not be exported or did not pass its verification."""
+
+
+class FormatError(WorkbenchError):
+    """A file is damaged, of another version or not of the expected kind."""
