@@ -1,0 +1,1 @@
+"""Content encoders, pitch trackers, the analysis front end and retrieval."""

@@ -1,0 +1,152 @@
+"""The default pitch tracker: SwiftF0's network as a torch module, so that it can stand inside the exported graph.
+
+Architecture and weights: Nieradzik, "SwiftF0" (2025), MIT; the weights are read from the installed package swift-f0.
+Three spectrograms (windows of 1024, 2048 and 512 samples) on a common axis of 128 log-spaced frequencies pass through a
+small residual convolution network that scores 95 pitch candidates and a voicing probability. The package works on
+16 ms frames; here the same network slides over 10 ms frames.
+"""
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from utils.audio.frames import FEATURE_HOP
+from utils.audio.spectral import Stft
+from utils.errors import ConfigError
+from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
+from utils.files import sha256_of_file
+
+WINDOWS = (1024, 2048, 512)
+NUM_CANDIDATES = 96
+EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
+SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoiced
+# kernel, dilation (frequency axis) and whether a residual joins after the layer
+LAYERS = ((3, 1), (7, 1), (7, 1), (7, 17), (7, 17), (5, 27), (5, 27), (3, 40), (3, 40), (3, 48), (3, 48), (7, 2), (7, 2))
+
+
+class SwiftPitch(nn.Module):
+    """Pitch and voicing from 16 kHz audio.
+
+    Args:
+        voicing_threshold: a frame is voiced when its probability is at least this.
+    """
+
+    is_exportable = True
+
+    def __init__(self, *, voicing_threshold: float = 0.5) -> None:
+        super().__init__()
+        if not 0.0 < voicing_threshold < 1.0:
+            raise ConfigError(f"pitch.voicing_threshold={voicing_threshold} is out of range; allowed: between 0 and 1")
+        self.voicing_threshold = voicing_threshold
+        self.stfts = nn.ModuleList(Stft(window, FEATURE_HOP) for window in WINDOWS)
+        path = _model_file()
+        digest = sha256_of_file(path)
+        if digest != EXPECTED_SHA256:
+            raise ConfigError(f"swift-f0's model.onnx has SHA-256 {digest[:12]}..., expected {EXPECTED_SHA256[:12]}...; "
+                              "install swift-f0==0.3.0")
+        self._load(path)
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain data that names the tracker and everything that shapes its values."""
+        return {"id": "swift_f0", "version": 1, "weights_sha256": EXPECTED_SHA256, "voicing_threshold": self.voicing_threshold}
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Return f0 in Hz [B, F], 0 where unvoiced, from audio [B, F * 160] at 16 kHz."""
+        maps = []
+        for index, stft in enumerate(self.stfts):
+            magnitude = torch.sqrt(stft.power(audio))  # type: ignore[operator]
+            axis = torch.matmul(self.get_buffer(f"axis_{index}"), magnitude)
+            maps.append(torch.log(axis + 1e-8))
+        scores, voicing = self._network(torch.stack(maps, dim=1))
+        f0_hz = self._decode(scores)
+        pad = (512 - FEATURE_HOP) // 2
+        # the peak of a frame's 32 ms; a max pool of the magnitude, as digital silence confuses the network
+        peak = functional.max_pool1d(functional.pad(audio.abs().unsqueeze(1), (pad, pad)), 512, FEATURE_HOP).squeeze(1)
+        voiced = (voicing >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
+        voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
+        return torch.where(voiced, f0_hz, torch.zeros_like(f0_hz))
+
+    @torch.no_grad()
+    def track(self, audio: np.ndarray) -> np.ndarray:
+        """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
+        if len(audio) == 0:
+            return np.zeros(0, np.float32)
+        return self.forward(torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))[None])[0].numpy()
+
+    def _network(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
+        """Return candidate scores [B, F, 95] and voicing probability [B, F] from [B, 3, 128, F]."""
+        x = functional.relu(self._convolve(spectra, 0))
+        for first in range(1, len(LAYERS), 2):
+            residual = x
+            x = functional.relu(self._convolve(x, first))
+            x = functional.relu(residual + self._convolve(x, first + 1))
+        x = x[:, :, :NUM_CANDIDATES]
+        x = functional.pad(x, (1, 1, 1, 0))
+        x = functional.relu(functional.conv2d(x, self.get_buffer("weight_13"), self.get_buffer("bias_13")))
+        hint = functional.conv2d(x, self.get_buffer("weight_14"), self.get_buffer("bias_14"), padding=(2, 0)).amax(dim=2)
+        mean = spectra.mean(dim=(1, 2), keepdim=False).unsqueeze(1)
+        scores = functional.conv2d(x, self.get_buffer("weight_15"), self.get_buffer("bias_15")).squeeze(1).transpose(1, 2)
+        voice = torch.cat([hint, mean], dim=1)
+        voice = functional.relu(functional.conv1d(voice, self.get_buffer("weight_16"), self.get_buffer("bias_16"), padding=1))
+        voice = functional.conv1d(voice, self.get_buffer("weight_17"), self.get_buffer("bias_17")).squeeze(1)
+        return scores, torch.sigmoid(voice)
+
+    def _convolve(self, x: Tensor, index: int) -> Tensor:
+        weight = self.get_buffer(f"weight_{index}")
+        dilation = LAYERS[index][1]
+        padding = ((weight.shape[2] - 1) // 2 * dilation, (weight.shape[3] - 1) // 2)
+        return functional.conv2d(x, weight, self.get_buffer(f"bias_{index}"), padding=padding, dilation=(dilation, 1))
+
+    def _decode(self, scores: Tensor) -> Tensor:
+        """Return Hz [B, F]: the mean of log frequency over the best candidate and its two neighbours."""
+        count = scores.shape[-1]
+        best = scores.argmax(dim=-1, keepdim=True)
+        around = best + torch.tensor([-1, 0, 1], device=scores.device)
+        inside = (around >= 0) & (around < count)
+        around = around.clamp(0, count - 1)
+        near = torch.where(inside, torch.gather(scores, -1, around), torch.full_like(scores[..., :3], -1e9))
+        weights = torch.softmax(near, dim=-1)
+        return torch.exp((weights * self.log_frequencies[around]).sum(-1))
+
+    def _load(self, path: Path) -> None:
+        import onnx
+        from onnx import numpy_helper
+
+        graph = onnx.load(str(path)).graph
+        values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+        convolutions = [node for node in graph.node if node.op_type == "Conv"]
+        for index, node in enumerate(convolutions):
+            # the package's graph lists the voicing branch's first layer (4 -> 4, kernel 5) before the score layer
+            self._store(f"weight_{index}", values[node.input[1]])
+            self._store(f"bias_{index}", values[node.input[2]])
+        scatters = [node for node in graph.node if node.op_type == "ScatterElements"]
+        for index, (node, window) in enumerate(zip(scatters, WINDOWS, strict=True)):
+            axis = np.zeros((window // 2 + 1) * 128, np.float32)
+            axis[values[node.input[1]]] = values[node.input[2]]
+            self._store(f"axis_{index}", np.ascontiguousarray(axis.reshape(-1, 128).T))
+        table = next(values[node.input[0]] for node in graph.node if node.op_type == "Gather" and values.get(node.input[0]) is not None
+                     and values[node.input[0]].dtype == np.float64)
+        self._store("log_frequencies", table.astype(np.float32))
+        self.log_frequencies: Tensor
+
+    def _store(self, name: str, value: np.ndarray) -> None:
+        self.register_buffer(name, torch.from_numpy(np.array(value)), persistent=False)
+
+
+def _model_file() -> Path:
+    found = importlib.util.find_spec("swift_f0")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError("pitch=builtin needs the package swift-f0; type: pip install swift-f0==0.3.0")
+    path = Path(next(iter(found.submodule_search_locations))) / "model.onnx"
+    if not path.is_file():
+        raise ConfigError(f"swift-f0 {importlib.metadata.version('swift-f0')} carries no model.onnx; pip install swift-f0==0.3.0")
+    return path

@@ -1,0 +1,57 @@
+"""Retrieval inside the model: replace content by a blend of the target speaker's own content."""
+
+import torch
+from torch import Tensor, nn
+
+from utils.features.content.base import normalize_content
+
+NEIGHBOURS = 4
+
+
+class CodebookRetrieval(nn.Module):
+    """Soft nearest neighbours in a per-speaker codebook, by cosine similarity.
+
+    Args:
+        codebook: [S, K, D] vectors of length sqrt(D) (see build_codebook).
+        neighbours: how many entries are blended.
+        temperature: softmax temperature on the cosine similarities; small prefers the nearest.
+    """
+
+    def __init__(self, codebook: Tensor, *, neighbours: int = NEIGHBOURS, temperature: float = 0.05) -> None:
+        super().__init__()
+        self.neighbours = min(neighbours, codebook.shape[1])
+        self.temperature = temperature
+        self.register_buffer("codebook", codebook)
+        self.codebook: Tensor
+
+    def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
+        """Return retrieved content [B, F, D] for content [B, F, D] and speakers [B]."""
+        entries = self.codebook[speaker_id]
+        similarity = torch.matmul(normalize_content(content), entries.transpose(1, 2)) / content.shape[-1]
+        values, indices = torch.topk(similarity, self.neighbours, dim=-1)
+        weights = torch.softmax(values / self.temperature, dim=-1)
+        batch, frames, dim = content.shape
+        flat = indices.reshape(batch, -1, 1).expand(-1, -1, dim)
+        near = torch.gather(entries, 1, flat).reshape(batch, frames, self.neighbours, dim)
+        return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2))
+
+
+def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: int = 0) -> Tensor:
+    """Cluster content [N, D] into at most `size` vectors [K, D] of length sqrt(D) by spherical k-means.
+
+    With N <= size the vectors themselves are returned. Empty clusters are refilled from random frames; the result depends
+    only on content, size and seed.
+    """
+    vectors = normalize_content(content.float())
+    if len(vectors) <= size:
+        return vectors
+    generator = torch.Generator().manual_seed(seed)
+    centres = vectors[torch.randperm(len(vectors), generator=generator)[:size]].clone()
+    for _ in range(iterations):
+        labels = torch.cat([(chunk @ centres.T).argmax(1) for chunk in vectors.split(16384)])
+        sums = torch.zeros_like(centres).index_add_(0, labels, vectors)
+        counts = torch.bincount(labels, minlength=size)
+        empty = (counts == 0).nonzero().squeeze(1)
+        sums[empty] = vectors[torch.randint(len(vectors), (len(empty),), generator=generator)]
+        centres = normalize_content(sums)
+    return centres
