@@ -1,0 +1,31 @@
+"""From values per frame to values per sample."""
+
+import torch
+from torch import Tensor, nn
+
+
+class FramesToSamples(nn.Module):
+    """Linear interpolation between the centres of frames.
+
+    Args:
+        hop_length: samples per frame.
+    """
+
+    def __init__(self, hop_length: int) -> None:
+        super().__init__()
+        position = (torch.arange(hop_length) + 0.5) / hop_length - 0.5  # in frames, relative to the centre
+        self.register_buffer("before", (-position).clamp(min=0), persistent=False)
+        self.register_buffer("after", position.clamp(min=0), persistent=False)
+        self.before: Tensor
+        self.after: Tensor
+
+    def by_frame(self, values: Tensor) -> Tensor:
+        """Return [B, F, hop_length] from [B, F]; the first and last value are held at the ends."""
+        previous = torch.cat([values[:, :1], values[:, :-1]], dim=1).unsqueeze(-1)
+        following = torch.cat([values[:, 1:], values[:, -1:]], dim=1).unsqueeze(-1)
+        here = values.unsqueeze(-1)
+        return here + (previous - here) * self.before + (following - here) * self.after
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return [B, F * hop_length] from [B, F]."""
+        return self.by_frame(values).reshape(values.shape[0], -1)

@@ -1,0 +1,133 @@
+"""The light voice: a frame-rate network that filters a pulse train and noise in the short-time Fourier domain.
+
+ConvNeXt blocks read content, pitch, loudness and speaker once per 10 ms and predict, for every frequency bin, a complex
+filter for the harmonic source and a gain for the noise; the inverse transform makes the audio. There is no upsampling
+stack, so the cost is a small part of a HiFi-GAN's. Ideas: Agrawal et al. 2024 (DDSP vocoder), Vocos (Siuzdak 2023), NSF.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.base import BaseVoiceConversionModel
+from models.layers.convnext import ConvNeXtBlock
+from models.layers.excitation import FixedNoise, PulseTrain
+from utils.audio.spectral import Stft
+
+F0_REFERENCE_HZ = 220.0
+LOUDNESS_CENTRE_DB = -35.0
+LOUDNESS_SPREAD_DB = 20.0
+MAX_LOG_GAIN = 7.0
+
+
+class LiteVoice(BaseVoiceConversionModel):
+    """Source-filter generator at frame rate.
+
+    Args:
+        sample_rate: samples per second of the generated audio.
+        n_fft: window of the synthesis transform in samples.
+        content_dim: D, size of a content vector.
+        num_speakers: S, speakers the model can speak as.
+        channels: width of the blocks.
+        num_blocks: number of ConvNeXt blocks.
+        kernel_size: frames seen by each block.
+        speaker_dim: size of a speaker's embedding.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        n_fft: int,
+        content_dim: int,
+        num_speakers: int,
+        channels: int = 320,
+        num_blocks: int = 8,
+        kernel_size: int = 7,
+        speaker_dim: int = 128,
+    ) -> None:
+        super().__init__(sample_rate=sample_rate, content_dim=content_dim, num_speakers=num_speakers)
+        self.stft = Stft(n_fft, self.hop_length)
+        self.pulses = PulseTrain(sample_rate, self.hop_length)
+        self.noise = FixedNoise(self.hop_length)
+        self.speaker = nn.Embedding(num_speakers, speaker_dim)
+        nn.init.normal_(self.speaker.weight, std=0.3)
+        self.pitch_embedding = PitchEmbedding(channels)
+        self.content_in = nn.Conv1d(content_dim, channels, 3, padding=1)
+        self.loudness_in = nn.Conv1d(1, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(channels, kernel_size=kernel_size) for _ in range(num_blocks))
+        self.speaker_in = nn.ModuleList(nn.Linear(speaker_dim, channels) for _ in range(num_blocks))
+        self.norm = nn.LayerNorm(channels)
+        self.head = FilterHead(channels, self.stft.num_bins)
+
+    def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
+        """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
+        loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(1)
+        x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
+        speaker = self.speaker(speaker_id)
+        for block, condition in zip(self.blocks, self.speaker_in, strict=True):
+            x = block(x + condition(speaker).unsqueeze(-1))
+        log_gain, phase, noise_log_gain = self.head(self.norm(x.transpose(1, 2)))
+        # fp32 from here on: exponentials, phases and transforms lose too much in half precision
+        with torch.autocast(f0_hz.device.type, enabled=False):
+            return self._synthesize(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float())
+
+    def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
+        pulse_real, pulse_imaginary = self.stft(self.pulses(f0_hz))
+        noise_real, noise_imaginary = self.stft(self.noise(f0_hz))
+        gain = torch.exp(log_gain.clamp(max=MAX_LOG_GAIN))
+        filter_real, filter_imaginary = gain * torch.cos(phase), gain * torch.sin(phase)
+        noise_gain = torch.exp(noise_log_gain.clamp(max=MAX_LOG_GAIN))
+        real = pulse_real * filter_real - pulse_imaginary * filter_imaginary + noise_real * noise_gain
+        imaginary = pulse_real * filter_imaginary + pulse_imaginary * filter_real + noise_imaginary * noise_gain
+        return self.stft.inverse(real, imaginary)
+
+
+class PitchEmbedding(nn.Module):
+    """Pitch and voicing as channels: sinusoids of log-frequency and a voiced flag, projected.
+
+    Args:
+        channels: C of the output.
+        num_waves: sinusoids with periods of 8, 4, 2, ... octaves.
+    """
+
+    def __init__(self, channels: int, *, num_waves: int = 6) -> None:
+        super().__init__()
+        self.project = nn.Conv1d(2 * num_waves + 2, channels, 3, padding=1)
+        self.register_buffer("rates", 2 * math.pi * 2.0 ** torch.arange(num_waves) / 8.0, persistent=False)
+        self.rates: Tensor
+
+    def forward(self, f0_hz: Tensor) -> Tensor:
+        """Return [B, C, F] from f0_hz [B, F] with 0 in unvoiced frames."""
+        voiced = (f0_hz > 0).to(f0_hz.dtype)
+        octaves = torch.log2(f0_hz.clamp(min=20.0) / F0_REFERENCE_HZ) * voiced
+        angles = octaves.unsqueeze(1) * self.rates.view(1, -1, 1)
+        waves = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1) * voiced.unsqueeze(1)
+        return self.project(torch.cat([waves, octaves.unsqueeze(1), voiced.unsqueeze(1)], dim=1))
+
+
+class FilterHead(nn.Module):
+    """Per frame and bin: log gain and phase of the harmonic filter, log gain of the noise.
+
+    Args:
+        channels: C of the input.
+        num_bins: frequency bins.
+    """
+
+    def __init__(self, channels: int, num_bins: int) -> None:
+        super().__init__()
+        self.num_bins = num_bins
+        self.project = nn.Linear(channels, 3 * num_bins)
+        nn.init.normal_(self.project.weight, std=0.01)
+        nn.init.zeros_(self.project.bias)
+        with torch.no_grad():
+            # start quiet and with a falling spectrum, near the level of speech
+            slope = torch.linspace(-3.0, -7.0, num_bins)
+            self.project.bias[:num_bins] = slope
+            self.project.bias[2 * num_bins :] = slope - 2.0
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return three tensors [B, num_bins, F] from [B, F, C]."""
+        log_gain, phase, noise_log_gain = self.project(x).transpose(1, 2).split(self.num_bins, dim=1)
+        return log_gain, phase, noise_log_gain
