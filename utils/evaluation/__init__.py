@@ -1,1 +1,1 @@
-"""How good a voice is: similarity, intelligibility, pitch and naturalness of converted audio, and the report on them."""
+"""How good a voice is: similarity, intelligibility, pitch and naturalness of converted audio, and a report on them."""

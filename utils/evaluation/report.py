@@ -84,8 +84,9 @@ def evaluate(converted: Path, sources: Sequence[Path], target: Sequence[Path], j
     """
     partners = _partners(converted, sources)
     target_audio = [load_audio(path, JUDGE_RATE) for path in target]
-    anchors = {name: mean_embedding([judge.embed(audio) for audio in target_audio])
-               for name, judge in judges.speakers.items()}
+    anchors = {
+        name: mean_embedding([judge.embed(audio) for audio in target_audio]) for name, judge in judges.speakers.items()
+    }
     files = []
     for source, output in partners:
         log.info("judging %s", output.name)
@@ -101,7 +102,8 @@ def evaluate(converted: Path, sources: Sequence[Path], target: Sequence[Path], j
     means = _means(files)
     for name, speaker_judge in judges.speakers.items():
         means[f"{name}_target_own"] = float(
-            np.mean([cosine_similarity(speaker_judge.embed(audio), anchors[name]) for audio in target_audio]))
+            np.mean([cosine_similarity(speaker_judge.embed(audio), anchors[name]) for audio in target_audio])
+        )
     for name, judge in judges.naturalness.items():
         means[f"{name}_target"] = float(np.mean([judge.score(audio) for audio in target_audio]))
     return Evaluation(means, files, dict(judges.missing))
@@ -137,13 +139,16 @@ def _partners(converted: Path, sources: Sequence[Path]) -> list[tuple[Path, Path
     outputs = {path.stem: path for path in list_audio(converted)}
     absent = [source.name for source in sources if source.stem not in outputs]
     if absent:
-        raise DataError(f"{len(absent)} of {len(sources)} sources have no converted file of the same name in {converted}, "
-                        f"for example {absent[0]}")
+        raise DataError(
+            f"{len(absent)} of {len(sources)} sources have no converted file of the same name in "
+            f"{converted}, for example {absent[0]}"
+        )
     return [(source, outputs[source.stem]) for source in sources]
 
 
-def _speaker_figures(judges: Judges, anchors: dict[str, np.ndarray], source: np.ndarray,
-                     output: np.ndarray) -> dict[str, float]:
+def _speaker_figures(
+    judges: Judges, anchors: dict[str, np.ndarray], source: np.ndarray, output: np.ndarray
+) -> dict[str, float]:
     figures = {}
     for name, judge in judges.speakers.items():
         source_embedding, output_embedding = judge.embed(source), judge.embed(output)
@@ -155,8 +160,10 @@ def _speaker_figures(judges: Judges, anchors: dict[str, np.ndarray], source: np.
 
 def _pitch_figures(source: np.ndarray, output: np.ndarray) -> dict[str, float | None]:
     source_f0, output_f0 = tracked_f0(source), tracked_f0(output)
-    return {"f0_correlation": f0_correlation(source_f0, output_f0),
-            "voicing_agreement": voicing_agreement(source_f0, output_f0)}
+    return {
+        "f0_correlation": f0_correlation(source_f0, output_f0),
+        "voicing_agreement": voicing_agreement(source_f0, output_f0),
+    }
 
 
 def _text_figures(judges: Judges, source: np.ndarray, output: np.ndarray) -> dict[str, Any]:
@@ -164,8 +171,14 @@ def _text_figures(judges: Judges, source: np.ndarray, output: np.ndarray) -> dic
     for name, recognizer in judges.recognizers.items():
         expected, found = recognizer.transcribe(source), recognizer.transcribe(output)
         edits, length = character_errors(expected, found)
-        figures.update({f"{name}_text_source": expected, f"{name}_text_converted": found,
-                        f"{name}_edits": edits, f"{name}_characters": length})
+        figures.update(
+            {
+                f"{name}_text_source": expected,
+                f"{name}_text_converted": found,
+                f"{name}_edits": edits,
+                f"{name}_characters": length,
+            }
+        )
     return figures
 
 
@@ -202,8 +215,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sources", type=Path, required=True, help="folder of the sources, same names")
     parser.add_argument("--target", type=Path, required=True, help="folder of the target voice's recordings")
     parser.add_argument("--target-clips", type=int, default=20, help="how many target clips make the reference")
-    parser.add_argument("--judges", default=",".join(ALL_JUDGES), help="comma-separated, of resemblyzer, ecapa, "
-                        "whisper, moonshine, distillmos")
+    parser.add_argument(
+        "--judges",
+        default=",".join(ALL_JUDGES),
+        help="comma-separated, of resemblyzer, ecapa, whisper, moonshine, distillmos",
+    )
     parser.add_argument("--language", default="en", help="language of the sources for whisper")
     parser.add_argument("--threads", type=int, default=1, help="threads of the recognizer")
     parser.add_argument("--json", type=Path, help="write all figures here")

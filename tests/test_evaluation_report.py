@@ -1,0 +1,141 @@
+"""The report over a folder of converted files, with judges of our own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils.errors import DataError, WorkbenchError
+from utils.evaluation import judges as judges_module
+from utils.evaluation.judges import Judges, MissingJudgeError, load_judges
+from utils.evaluation.report import evaluate, list_audio, main, render, spread
+
+RATE = 16000
+
+
+class LevelJudge:
+    """An "embedding" that tells low from high: energy of the sum and of the difference of neighbours."""
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        return np.array([np.square(audio[1:] + audio[:-1]).sum(), np.square(np.diff(audio)).sum()])
+
+
+class LengthRecognizer:
+    """Writes one letter for each tenth of a second."""
+
+    def transcribe(self, audio: np.ndarray) -> str:
+        return "a" * (len(audio) // 1600)
+
+
+class HalfScore:
+    def score(self, audio: np.ndarray) -> float:
+        return 2.5
+
+
+def write_tone(path: Path, frequency: float, seconds: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(int(RATE * seconds)) / RATE
+    soundfile.write(path, 0.4 * np.sin(2 * np.pi * frequency * time), RATE)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    write_tone(tmp_path / "sources/a.wav", 200)
+    write_tone(tmp_path / "sources/b.wav", 220)
+    write_tone(tmp_path / "converted/a.wav", 6000, 0.9)
+    write_tone(tmp_path / "converted/b.wav", 6100)
+    write_tone(tmp_path / "target/t.wav", 6000)
+    return tmp_path
+
+
+def stand_in_judges() -> Judges:
+    return Judges({"level": LevelJudge()}, {"length": LengthRecognizer()}, {"half": HalfScore()}, {"ecapa": "pip ..."})
+
+
+def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:
+    result = evaluate(
+        folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+    )
+
+    assert [row["file"] for row in result.files] == ["a", "b"]
+    assert result.means["level_converted_to_target"] == pytest.approx(1.0, abs=0.01)
+    assert result.means["level_target_own"] == pytest.approx(1.0)
+    assert (result.means["level_source_to_target"] or 0) < 0.9
+    assert result.means["length_character_error"] == pytest.approx(1 / 20)  # one letter of twenty is missing
+    assert result.means["half_converted"] == 2.5
+    assert result.means["identical_files"] == 0
+
+
+def test_an_unconverted_copy_is_counted(folders: Path) -> None:
+    copy = folders / "sources"
+
+    result = evaluate(copy, list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges())
+
+    assert result.means["identical_files"] == 2
+
+
+def test_missing_judge_stands_in_the_table_with_its_command(folders: Path) -> None:
+    result = evaluate(
+        folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+    )
+
+    assert "ecapa: not installed" in render(result)
+    assert "pip ..." in render(result)
+
+
+def test_source_without_converted_file_is_named(folders: Path) -> None:
+    (folders / "converted/b.wav").unlink()
+
+    with pytest.raises(DataError, match=r"b\.wav"):
+        evaluate(
+            folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+        )
+
+
+def test_absent_package_becomes_a_missing_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(module: str) -> Path:
+        raise MissingJudgeError(f"pip install {module}")
+
+    monkeypatch.setattr(judges_module, "_need", absent)
+
+    found = load_judges(("resemblyzer", "distillmos"))
+
+    assert not found.speakers
+    assert found.missing == {"resemblyzer": "pip install resemblyzer", "distillmos": "pip install xls_r_sqa"}
+
+
+def test_unknown_judge_is_refused() -> None:
+    with pytest.raises(WorkbenchError, match="unknown judge 'ear'"):
+        load_judges(("ear",))
+
+
+def test_empty_folder_ends_with_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        ["--converted", str(tmp_path), "--sources", str(tmp_path), "--target", str(tmp_path), "--judges", "resemblyzer"]
+    )
+
+    assert code == 2
+    assert "no recordings in" in capsys.readouterr().err
+
+
+def test_spread_takes_first_and_last() -> None:
+    items = [Path(str(number)) for number in range(10)]
+
+    assert [path.name for path in spread(items, 4)] == ["0", "3", "6", "9"]
+    assert spread(items, 20) == items
+
+
+@pytest.mark.slow
+def test_resemblyzer_tells_a_low_voice_from_a_high_one_better_than_itself() -> None:
+    judge = load_judges(("resemblyzer",)).speakers["resemblyzer"]
+    rng = np.random.default_rng(0)
+    time = np.arange(2 * RATE) / RATE
+    low = sum(np.sin(2 * np.pi * 110 * k * time) / k for k in range(1, 20))
+    high = sum(np.sin(2 * np.pi * 230 * k * time) / k for k in range(1, 20))
+    low_again = 0.1 * low + 0.001 * rng.standard_normal(len(time))
+
+    first, second, third = (judge.embed(np.asarray(0.1 * x, np.float32)) for x in (low, low_again * 10, high))
+
+    assert first @ second > first @ third
