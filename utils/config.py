@@ -100,13 +100,17 @@ def check_range(key: str, value: float, low: float, high: float = float("inf")) 
         raise ConfigError(f"{key}={value:g} is out of range; allowed: {allowed}")
 
 
-def instantiate(node: DictConfig, key: str) -> Any:
-    """Build the object that a configuration node names by `_target_`; errors become one line naming the key."""
+def instantiate(node: DictConfig, key: str, **values: Any) -> Any:
+    """Build the object that a configuration node names by `_target_`, with further arguments from the program.
+
+    Raises:
+        ConfigError: one line naming the key, if the class refuses an argument.
+    """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
     try:
-        return hydra_instantiate(node)
+        return hydra_instantiate(node, **values)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, WorkbenchError):

@@ -1,0 +1,207 @@
+"""The one training step of all models: generator against discriminator, with spectral losses.
+
+Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and the
+detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
+accumulating over micro-batches equals one larger batch.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+
+from models.base import BaseVoiceConversionModel
+from models.discriminators import DiscriminatorOutput
+from utils.audio.batch import VoiceBatch
+from utils.errors import ConfigError
+
+TERMS = ("spectral", "adversarial", "feature_matching")
+
+
+class Augmentation(Protocol):
+    """A change of the training batch that depends on nothing but the batch and the step."""
+
+    def __call__(self, batch: VoiceBatch, step: int) -> VoiceBatch: ...
+
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class AdversarialTraining(lightning.LightningModule):
+    """Train a generator; with a discriminator adversarially, without one on the spectral loss alone.
+
+    Args:
+        generator: the voice model.
+        discriminator: judge of audio [B, T], or None.
+        spectral_loss: module from (fake, real) [B, T] to a scalar.
+        validation_loss: module from (fake, real) [B, T] to [B], the criterion that picks the checkpoint.
+        optimizer: makes an optimizer for a list of parameters.
+        schedule: factor of the learning rate at a step.
+        loss_weights: weight of each of TERMS.
+        augmentation: changes each training batch, or None.
+        accumulate: micro-batches per step.
+        clip_norm: largest gradient norm of the generator.
+        ema_decay: decay of the averaged generator that is validated and exported; 0 turns averaging off.
+        adversarial_start: step from which the discriminator takes part.
+        adversarial_frames: frames of each clip that the discriminator sees; 0 means all.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: BaseVoiceConversionModel,
+        discriminator: nn.Module | None,
+        spectral_loss: nn.Module,
+        validation_loss: nn.Module,
+        optimizer: OptimizerFactory,
+        schedule: Callable[[int], float],
+        loss_weights: dict[str, float],
+        augmentation: Augmentation | None = None,
+        accumulate: int = 1,
+        clip_norm: float = 10.0,
+        ema_decay: float = 0.999,
+        adversarial_start: int = 0,
+        adversarial_frames: int = 0,
+    ) -> None:
+        super().__init__()
+        if set(loss_weights) != set(TERMS):
+            raise ConfigError(f"loss.weights names {sorted(loss_weights)}; allowed and needed: {sorted(TERMS)}")
+        self.automatic_optimization = False
+        self.generator = generator
+        self.discriminator = discriminator
+        self.averaged = copy.deepcopy(generator).requires_grad_(False) if ema_decay > 0 else None
+        self.spectral_loss = spectral_loss
+        self.validation_loss = validation_loss
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.loss_weights = loss_weights
+        self.augmentation = augmentation
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
+        self.adversarial_start = adversarial_start
+        self.adversarial_frames = adversarial_frames
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
+        self.steps_done: Tensor
+
+    @property
+    def steps(self) -> int:
+        """Generator updates done; the unit of progress everywhere."""
+        return int(self.steps_done)
+
+    @property
+    def voice(self) -> BaseVoiceConversionModel:
+        """The generator to listen to, validate and export."""
+        return self.averaged if self.averaged is not None else self.generator
+
+    def configure_optimizers(self) -> Any:
+        """Make one optimizer and schedule per network."""
+        networks = [self.generator] + ([self.discriminator] if self.discriminator is not None else [])
+        optimizers = [self.make_optimizer(network.parameters()) for network in networks]
+        schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule) for optimizer in optimizers]
+        return optimizers, schedules
+
+    def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
+        """Do one micro-batch: backward for both networks, and step both at the end of an accumulation."""
+        if self.augmentation is not None:
+            batch = self.augmentation(batch, self.steps * self.accumulate + batch_index % self.accumulate)
+        metrics: dict[str, Tensor] = {}
+        fake = self.generator(batch)
+        is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
+        start, stop = self._judged_part(batch)
+        real_output = None
+        if is_adversarial:
+            real_output = self._discriminator_backward(batch.audio[:, start:stop], fake[:, start:stop].detach(), metrics)
+        self._generator_backward(batch, fake, (start, stop), real_output, metrics)
+        if (batch_index + 1) % self.accumulate == 0:
+            self._update(is_adversarial, metrics)
+        self.log_dict({f"train/{name}": value for name, value in metrics.items()}, batch_size=len(batch.audio))
+        self.log("mel", metrics["generator/spectral"], prog_bar=True, logger=False, batch_size=len(batch.audio))
+
+    def validation_step(self, batch: VoiceBatch, batch_index: int) -> None:
+        """Log val/mel, the mean log-mel distance of held-out clips rebuilt by the averaged generator."""
+        fake = self.voice(batch)
+        hop = self.generator.hop_length
+        samples = torch.arange(batch.audio.shape[1], device=fake.device)
+        inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
+        distance = self.validation_loss(fake * inside, batch.audio * inside)
+        self.log("val/mel", distance.mean(), prog_bar=True, batch_size=len(batch.audio), sync_dist=True)
+
+    def _judged_part(self, batch: VoiceBatch) -> tuple[int, int]:
+        frames = batch.f0_hz.shape[1]
+        if not 0 < self.adversarial_frames < frames:
+            return 0, batch.audio.shape[1]
+        generator = torch.Generator().manual_seed(7919 + self.steps)
+        first = int(torch.randint(frames - self.adversarial_frames + 1, (1,), generator=generator))
+        hop = self.generator.hop_length
+        return first * hop, (first + self.adversarial_frames) * hop
+
+    def _discriminator_backward(self, real: Tensor, fake: Tensor, metrics: dict[str, Tensor]) -> DiscriminatorOutput:
+        assert self.discriminator is not None
+        output: DiscriminatorOutput = self.discriminator(torch.cat([real, fake]))
+        halves = [score.float().chunk(2) for score in output.scores]
+        # least squares, Mao et al. 2017
+        losses = [(1 - real_score).square().mean() + fake_score.square().mean() for real_score, fake_score in halves]
+        total = torch.stack(losses).mean()
+        self.manual_backward(total / self.accumulate)
+        metrics["discriminator/total"] = total.detach()
+        count = len(real)
+        features = [[layer[:count].detach() for layer in layers] for layers in output.features]
+        return DiscriminatorOutput([real_score.detach() for real_score, _ in halves], features)
+
+    def _generator_backward(
+        self,
+        batch: VoiceBatch,
+        fake: Tensor,
+        part: tuple[int, int],
+        real_output: DiscriminatorOutput | None,
+        metrics: dict[str, Tensor],
+    ) -> None:
+        terms = {"spectral": self.spectral_loss(fake, batch.audio)}
+        if real_output is not None:
+            terms |= self._adversarial_terms(fake[:, part[0] : part[1]], real_output)
+        total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
+        self.manual_backward(total / self.accumulate)
+        metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
+        metrics["generator/total"] = total.detach()
+
+    def _adversarial_terms(self, fake: Tensor, real_output: DiscriminatorOutput) -> dict[str, Tensor]:
+        assert self.discriminator is not None
+        # frozen: otherwise the generator's loss would leave gradients in the discriminator
+        self.discriminator.requires_grad_(False)
+        output: DiscriminatorOutput = self.discriminator(fake)
+        self.discriminator.requires_grad_(True)
+        scores = torch.stack([(1 - score.float()).square().mean() for score in output.scores]).mean()
+        distances = [
+            (fake_layer.float() - real_layer.float()).abs().mean() / (real_layer.float().abs().mean() + 1e-3)
+            for fake_part, real_part in zip(output.features, real_output.features, strict=True)
+            for fake_layer, real_layer in zip(fake_part, real_part, strict=True)
+        ]
+        return {"adversarial": scores, "feature_matching": torch.stack(distances).mean()}
+
+    def _update(self, is_adversarial: bool, metrics: dict[str, Tensor]) -> None:
+        optimizers = self.optimizers()
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        metrics["generator/gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.clip_norm)
+        for index, optimizer in enumerate(optimizers):
+            if index == 0 or is_adversarial:
+                optimizer.step()
+            optimizer.zero_grad()
+        schedules = self.lr_schedulers()
+        for schedule in schedules if isinstance(schedules, list) else [schedules]:
+            schedule.step()  # type: ignore[union-attr,call-arg]
+        self.steps_done += 1
+        self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if self.averaged is None:
+            return
+        decay = min(self.ema_decay, (1 + self.steps) / (10 + self.steps))
+        for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for mean, value in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(value)

@@ -1,0 +1,198 @@
+"""What a run leaves behind and how a voice is read back from it."""
+
+import logging
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.base import BaseVoiceConversionModel
+from utils.config import instantiate
+from utils.errors import ConfigError, FormatError
+from utils.features.frontend import AnalysisFrontend
+from utils.features.retrieval import CodebookRetrieval
+
+PAYLOAD_KEY = "voclo_trainer"
+SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Voice:
+    """A trained voice ready to convert: see BaseVoiceConversionModel.forward_audio.
+
+    Attributes:
+        model: generator in eval mode with front end and retrieval attached at io_rate.
+        config: the run's resolved configuration.
+        speakers: names; the index is the speaker_id.
+        dataset_info: dataset.json of the training data.
+        step: generator updates behind these weights.
+        metrics: validation figures of these weights.
+        io_rate: samples per second of audio in and out.
+    """
+
+    model: BaseVoiceConversionModel
+    config: DictConfig
+    speakers: list[str]
+    dataset_info: dict[str, Any]
+    step: int
+    metrics: dict[str, float]
+    io_rate: int
+
+
+def checkpoint_path(run: Path, which: str) -> Path:
+    """Return runs/<run>/checkpoints/<which>.ckpt.
+
+    Raises:
+        ConfigError: if the run or the checkpoint is absent.
+    """
+    if not run.is_dir():
+        raise ConfigError(f"run={run} is not a folder; train.py prints the run's folder when it ends")
+    path = run / "checkpoints" / f"{which}.ckpt"
+    if not path.is_file():
+        found = sorted(item.stem for item in path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
+        raise ConfigError(f"{run} has no checkpoint {which!r}; found: {', '.join(found) or 'none'}")
+    return path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without executing code from it and check that it is ours.
+
+    Raises:
+        FormatError: if the file is damaged, wants to run code or has another schema.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
+        raise FormatError(f"checkpoint {path} cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict) or PAYLOAD_KEY not in content:
+        raise FormatError(f"checkpoint {path} was not written by this workbench (no {PAYLOAD_KEY!r} inside)")
+    version = content[PAYLOAD_KEY]["schema_version"]
+    if version != SCHEMA_VERSION:
+        raise FormatError(f"checkpoint {path} has schema {version}, this program reads {SCHEMA_VERSION}; use a newer workbench")
+    return content
+
+
+def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None) -> Voice:
+    """Load a trained voice from its run folder.
+
+    Args:
+        run: a folder made by train.py.
+        which: "best" by validation or "last".
+        io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
+    Raises:
+        ConfigError: if the run or checkpoint is absent or its encoder is not exportable.
+        FormatError: if a file is damaged.
+    """
+    content = read_checkpoint(checkpoint_path(run, which))
+    payload = content[PAYLOAD_KEY]
+    config = OmegaConf.create(payload["config"])
+    assert isinstance(config, DictConfig)
+    info = payload["dataset"]
+    model = build_generator(config, info)
+    model.load_state_dict(_voice_state(content["state_dict"]))
+    encoder = instantiate(OmegaConf.create(info["features"]["content"]["config"]), "content")
+    if encoder.identity != info["features"]["content"]["identity"]:
+        raise ConfigError(
+            f"{run} was trained with content features of {_short(info['features']['content']['identity'])}, "
+            f"but the encoder here is {_short(encoder.identity)}; restore those weights or prepare and train again"
+        )
+    if not encoder.is_exportable:
+        raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
+    tracker = instantiate(OmegaConf.create(info["features"]["f0_hz"]["config"]), "pitch")
+    if not tracker.is_exportable:
+        log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", tracker.identity["id"])
+        from utils.features.pitch.swift import SwiftPitch
+
+        tracker = SwiftPitch()
+    rate = io_rate or model.sample_rate
+    retrieval = read_codebook(run)
+    model.attach(AnalysisFrontend(encoder, tracker, rate), retrieval, rate)
+    model.requires_grad_(False)
+    model.eval()
+    step = int(content["state_dict"]["steps_done"])
+    return Voice(model, config, list(info["speakers"]), info, step, dict(payload["metrics"]), rate)
+
+
+def build_generator(config: DictConfig, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:
+    """Instantiate the configured model for a dataset's content dimension and speakers."""
+    return instantiate(
+        config.model,
+        "model",
+        content_dim=int(dataset_info["features"]["content"]["dim"]),
+        num_speakers=len(dataset_info["speakers"]),
+    )
+
+
+def _voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Pick the averaged generator's tensors, or the plain one's when averaging was off."""
+    prefix = "averaged." if any(key.startswith("averaged.") for key in state) else "generator."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _short(identity: dict[str, Any]) -> str:
+    return f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
+
+
+def save_codebook(run: Path, codebook: Tensor) -> None:
+    """Write the retrieval codebook [S, K, D] of a run."""
+    temporary = run / ".codebook.tmp"
+    save_file({"codebook": codebook.contiguous()}, str(temporary))
+    temporary.replace(run / "codebook.safetensors")
+
+
+def read_codebook(run: Path) -> CodebookRetrieval | None:
+    """Read the retrieval of a run; None when the run has none (retrieval.codebook_size=0)."""
+    path = run / "codebook.safetensors"
+    return CodebookRetrieval(load_file(str(path))["codebook"]) if path.is_file() else None
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors as half precision safetensors with text metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    halves = {key: value.half().contiguous() if value.is_floating_point() else value for key, value in tensors.items()}
+    save_file(halves, str(path), metadata=metadata)
+
+
+def load_pretrained(network: torch.nn.Module, path: Path, name: str) -> str:
+    """Start a network from weights; speaker tables start at the mean of the file's speakers.
+
+    Every other tensor must exist with the same shape on both sides.
+
+    Args:
+        network: generator or discriminator to fill in place.
+        path: safetensors file.
+        name: configuration key for messages, e.g. "pretrained.generator".
+    Returns:
+        One line that says what was taken.
+    Raises:
+        ConfigError: if the file is absent or does not fit.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{name}={path} is not a file; allowed: a .safetensors file or pretrained=none")
+    theirs = {key: value.float() for key, value in load_file(str(path)).items()}
+    ours = network.state_dict()
+    missing = sorted(set(ours) - set(theirs))
+    unexpected = sorted(set(theirs) - set(ours))
+    table = "speaker.weight"
+    wrong = [
+        f"{key} {tuple(theirs[key].shape)} instead of {tuple(ours[key].shape)}"
+        for key in ours.keys() & theirs.keys()
+        if theirs[key].shape != ours[key].shape and key != table
+    ]
+    if missing or unexpected or wrong:
+        details = [f"missing {missing[:3]}"] * bool(missing) + [f"unexpected {unexpected[:3]}"] * bool(unexpected) + wrong[:3]
+        raise ConfigError(f"{name}={path} does not fit this model: {'; '.join(details)}; choose the model it was made for")
+    note = ""
+    if table in ours:
+        rows = theirs[table].mean(dim=0, keepdim=True).expand(ours[table].shape[0], -1).clone()
+        note = f"; {rows.shape[0]} speaker(s) start at the mean of the file's {theirs[table].shape[0]}"
+        theirs[table] = rows
+    network.load_state_dict(theirs)
+    return f"{name}: {len(ours)} tensors from {path.name}{note}"

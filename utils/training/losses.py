@@ -1,0 +1,62 @@
+"""Spectral losses; all in fp32 on the one definition of the short-time transform."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from utils.audio.spectral import LogMelSpectrogram
+from utils.config import AudioConfig
+
+
+class MultiResolutionMelLoss(nn.Module):
+    """Mean absolute difference of log-mel spectrograms at several resolutions (as in DAC, Kumar et al. 2023).
+
+    Args:
+        sample_rate: samples per second of the audio.
+        windows: n_fft of each resolution; the hop is a quarter of it.
+        bands: mel bands of each resolution.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        windows: Sequence[int] = (2048, 1024, 512, 256, 128),
+        bands: Sequence[int] = (160, 100, 60, 40, 20),
+    ) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            LogMelSpectrogram(
+                sample_rate=sample_rate, n_fft=window, hop_length=window // 4, n_mels=count, f_min=0.0, f_max=sample_rate / 2
+            )
+            for window, count in zip(windows, bands, strict=True)
+        )
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Return a scalar for audio [B, T] and [B, T]."""
+        total = torch.zeros((), device=fake.device)
+        with torch.autocast(fake.device.type, enabled=False):
+            for part in self.parts:
+                hop = part.stft.hop_length  # type: ignore[union-attr]
+                length = fake.shape[1] // hop * hop  # type: ignore[operator]
+                with torch.no_grad():
+                    target = part(real[:, :length].float())
+                total = total + (part(fake[:, :length].float()) - target).abs().mean()
+        return total / len(self.parts)
+
+
+class MelDistance(nn.Module):
+    """Mean absolute log-mel difference of each clip, with the settings of the audio group: the validation criterion."""
+
+    def __init__(self, audio: AudioConfig) -> None:
+        super().__init__()
+        self.mel = LogMelSpectrogram(
+            sample_rate=audio.sample_rate, n_fft=audio.n_fft, hop_length=audio.hop_length, n_mels=audio.n_mels,
+            f_min=audio.f_min, f_max=audio.f_max,
+        )
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Return [B] for audio [B, T] and [B, T]."""
+        with torch.autocast(fake.device.type, enabled=False):
+            return (self.mel(fake.float()) - self.mel(real.float())).abs().mean(dim=(1, 2))
