@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -39,58 +42,88 @@ class Pipeline:
 
     Args:
         state_file: remembers finished stages between runs.
+        work: folder in which the scripts run; datasets/, runs/ and exports/ appear there.
     """
 
-    def __init__(self, state_file: Path) -> None:
+    def __init__(self, state_file: Path, work: Path = ROOT) -> None:
         self._state_file = state_file
+        self._work = work
         self._state: dict[str, Any] = _read_json(state_file) or {}
         self._is_stale = False
         self.stages: list[Stage] = []
 
-    def run(self, name: str, command: Sequence[str], outputs: Sequence[Path]) -> None:
+    def run(
+        self, name: str, command: Sequence[str], outputs: Sequence[Path], *, run_folder: Path | None = None
+    ) -> None:
         """Run one script of the checkout unless its outputs are there.
 
         Args:
             name: key and label of the stage.
-            command: script and arguments, for example ["train.py", "dataset=..."].
-            outputs: what must exist afterwards.
+            command: script and arguments, for example ["train.py", "dataset.name=..."].
+            outputs: what must exist afterwards, absolute or inside the work folder.
+            run_folder: of a training; an interrupted one of the same command is continued, any other is replaced.
         Raises:
             WorkbenchError: if the script fails or an output is missing.
         """
-        record = self._state.get(name)
-        if (
-            not self._is_stale
-            and record
-            and record["command"] == list(command)
-            and all(path.exists() for path in outputs)
-        ):
+        record = self._state.get(name, {})
+        is_same = not self._is_stale and record.get("command") == list(command)
+        if is_same and record.get("seconds") is not None and not self._missing(outputs):
             self.stages.append(Stage(name, float(record["seconds"]), True))
             log.info("%s: reusing what is there (%s)", name, ", ".join(str(path) for path in outputs))
             return
         self._is_stale = True
-        log.info("%s: python %s", name, " ".join(command))
-        seconds = run_script(command)
-        missing = [str(path) for path in outputs if not path.exists()]
+        extra = self._prepare_run(self._work / run_folder, is_same) if run_folder else []
+        self._remember(name, command, None)
+        log.info("%s: %s", name, spoken([*command, *extra]))
+        seconds = run_script([*command, *extra], self._work)
+        missing = self._missing(outputs)
         if missing:
             raise WorkbenchError(f"{name} ended without an error but did not make {', '.join(missing)}")
-        self._state[name] = {"command": list(command), "seconds": round(seconds, 1)}
-        atomic_write_json(self._state_file, self._state)
+        self._remember(name, command, round(seconds, 1))
         self.stages.append(Stage(name, seconds, False))
 
+    def _missing(self, outputs: Sequence[Path]) -> list[str]:
+        return [str(path) for path in outputs if not (self._work / path).exists()]
 
-def run_script(command: Sequence[str]) -> float:
-    """Run one script of the checkout in a process of its own, its output shown; return the seconds it took.
+    def _remember(self, name: str, command: Sequence[str], seconds: float | None) -> None:
+        self._state[name] = {"command": list(command), "seconds": seconds}
+        atomic_write_json(self._state_file, self._state)
 
+    @staticmethod
+    def _prepare_run(folder: Path, is_same: bool) -> list[str]:
+        """Return what to add to the command so that train.py continues; else make room for a new run."""
+        if is_same and (folder / "checkpoints" / "last.ckpt").is_file() and not (folder / "metrics.json").is_file():
+            return ["resume=last"]
+        if folder.exists():
+            shutil.rmtree(folder)
+        return []
+
+
+def run_script(command: Sequence[str], work: Path = ROOT) -> float:
+    """Run a script or module of the checkout in a process of its own, its output shown.
+
+    Args:
+        command: ["train.py", ...] or ["-m", "package.module", ...].
+        work: folder in which it runs; relative paths in the command start there.
+    Returns:
+        Seconds it took.
     Raises:
         WorkbenchError: if it ends with another code than 0.
     """
     start = time.perf_counter()
-    result = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
+    first, *rest = command
+    program = [first] if first.startswith("-") else [str(ROOT / first)]
+    search = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH", "")) if path)
+    environment = {**os.environ, "PYTHONPATH": search}
+    result = subprocess.run([sys.executable, *program, *rest], cwd=work, env=environment, check=False)
     if result.returncode:
-        raise WorkbenchError(
-            f"'python {' '.join(command)}' ended with code {result.returncode}; its message stands above"
-        )
+        raise WorkbenchError(f"'{spoken(command)}' ended with code {result.returncode}; its message stands above")
     return time.perf_counter() - start
+
+
+def spoken(command: Sequence[str]) -> str:
+    """Return a command as a person types it."""
+    return shlex.join(["python", *command])
 
 
 def only_file(folder: Path, pattern: str) -> Path:

