@@ -1,0 +1,21 @@
+"""Make a dataset of a folder of recordings: python preprocess.py dataset.source=<folder> dataset.name=<name>"""
+
+from omegaconf import DictConfig
+
+from utils.config import run_script
+
+
+def run(config: DictConfig) -> None:
+    """Preprocess, then show the report."""
+    # imported late: --help and configuration errors need none of it
+    from utils.console import emit
+    from utils.corpus.pipeline import preprocess
+    from utils.corpus.report import report_text
+    from utils.corpus.settings import preprocess_job
+
+    job = preprocess_job(config)
+    emit(report_text(preprocess(job), str(job.folder)))
+
+
+if __name__ == "__main__":
+    run_script("preprocess", run)

@@ -1,0 +1,196 @@
+"""Decode any sound file block by block: libsndfile first, ffmpeg (when installed) for what it cannot read."""
+
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal, Protocol
+
+import numpy as np
+import soundfile
+
+from utils.errors import DataError
+
+BLOCK_SAMPLES = 1 << 16
+STREAMED_HEADER_BYTES = 0x7FFFFFF0  # sizes from here on are placeholders of programs that wrote to a pipe
+SLOPPY_HEADER_BYTES = 4096  # many recorders are wrong by a few bytes; that is no cut
+
+
+class Decoder(Protocol):
+    """An opened sound file.
+
+    Attributes:
+        name: the library that reads it.
+        sample_rate: samples per second.
+        num_channels: channels in each block.
+        problem: what went wrong, known after the last block; None when the file was read to its end.
+        is_stuck: whether the decoder gave up on content that another one may read.
+    """
+
+    name: Literal["libsndfile", "ffmpeg"]
+    sample_rate: int
+    num_channels: int
+    problem: str | None
+    is_stuck: bool
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield float32 [n, C] until the end or until nothing more can be decoded; never raises for bad content."""
+        ...
+
+    def close(self) -> None:
+        """Release the file or process."""
+        ...
+
+
+class SndfileDecoder:
+    """Reads WAV, FLAC, OGG, Opus, MP3, AIFF, AU, CAF, W64 and whatever else this libsndfile knows."""
+
+    name: Literal["libsndfile", "ffmpeg"] = "libsndfile"
+
+    def __init__(self, path: Path, start_seconds: float = 0.0) -> None:
+        try:
+            self._file = soundfile.SoundFile(str(path))
+        except (soundfile.LibsndfileError, TypeError) as error:
+            # TypeError: a headerless format (.raw), which needs a rate that nobody can guess
+            raise DataError(f"{path} is not a sound file that libsndfile can read ({_reason(error)})") from error
+        self.sample_rate = self._file.samplerate
+        self.num_channels = self._file.channels
+        self.problem: str | None = None
+        self.is_stuck = False
+        self._skip = round(start_seconds * self.sample_rate)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield float32 [n, C]."""
+        decoded = 0
+        try:
+            if self._skip and self._file.seekable():
+                decoded = self._file.seek(min(self._skip, self._file.frames))
+            while len(block := self._file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                decoded += len(block)
+                yield block
+        except soundfile.LibsndfileError as error:
+            self.problem = f"decoding stopped after {decoded / self.sample_rate:.2f} s ({_reason(error)})"
+            self.is_stuck = True
+            return
+        self.is_stuck = decoded == 0
+        self.problem = self._shortage(decoded)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _shortage(self, decoded: int) -> str | None:
+        """Return how much the header promised when clearly less was decoded."""
+        promised = self._file.frames
+        for found in re.finditer(r": (\d+) \(should be (\d+)\)", self._file.extra_info):
+            stated, present = int(found[1]), int(found[2])
+            if present and present + SLOPPY_HEADER_BYTES < stated < STREAMED_HEADER_BYTES:
+                promised = max(promised, round(decoded * stated / present))
+        if promised > decoded + self.sample_rate // 10:
+            return f"cut short: {decoded / self.sample_rate:.2f} s of {promised / self.sample_rate:.2f} s decoded"
+        return None
+
+
+class FfmpegDecoder:
+    """Reads everything that the installed ffmpeg knows (M4A, WMA, video files, ...) through a pipe."""
+
+    name: Literal["libsndfile", "ffmpeg"] = "ffmpeg"
+
+    def __init__(self, path: Path, start_seconds: float = 0.0) -> None:
+        # AU is the one container that carries rate and channels and needs no seeking; only local files may be opened,
+        # as a text file with a sound file's name can be a playlist with addresses
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
+        command += ["-ss", f"{start_seconds:.6f}"] if start_seconds else []
+        command += ["-i", f"file:{path.absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
+        assert self._process.stdout is not None
+        self._stream: IO[bytes] = self._process.stdout
+        self.problem: str | None = None
+        self.is_stuck = False
+        header = self._stream.read(24)
+        if len(header) < 24 or header[:4] != b".snd":
+            reason = self._message() or "no sound found"
+            self.close()
+            raise DataError(f"{path} is not a sound file that ffmpeg can read ({reason})")
+        offset, _, _, self.sample_rate, self.num_channels = struct.unpack(">5I", header[4:])
+        self._stream.read(offset - 24)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield float32 [n, C]."""
+        width = 4 * self.num_channels
+        decoded = 0
+        while data := self._stream.read(BLOCK_SAMPLES * width):
+            samples = np.frombuffer(data[: len(data) - len(data) % width], dtype=">f4").astype(np.float32)
+            decoded += len(samples) // self.num_channels
+            yield samples.reshape(-1, self.num_channels)
+        status, message = self._process.wait(), self._message()
+        if status or message:
+            reason = message or f"ffmpeg status {status}"
+            self.problem = f"damaged: {decoded / self.sample_rate:.2f} s decoded ({reason})"
+
+    def close(self) -> None:
+        """End the process if it still runs."""
+        self._stream.close()
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+    def _message(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip()[-120:] if lines else ""
+
+
+def has_ffmpeg() -> bool:
+    """Say whether an ffmpeg program is on the path."""
+    return shutil.which("ffmpeg") is not None
+
+
+@contextmanager
+def open_audio(
+    path: Path, *, start_seconds: float = 0.0, library: Literal["any", "ffmpeg"] = "any"
+) -> Iterator[Decoder]:
+    """Open a sound file for reading in blocks.
+
+    Args:
+        path: the file.
+        start_seconds: where the first block begins.
+        library: "ffmpeg" leaves libsndfile out.
+    Raises:
+        DataError: if the file is missing, empty, or no sound to either library.
+    """
+    opened = _open(path, start_seconds, library)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _open(path: Path, start_seconds: float, library: Literal["any", "ffmpeg"]) -> Decoder:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist or is not a file")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes)")
+    first: DataError | None = None
+    if library == "any":
+        try:
+            return SndfileDecoder(path, start_seconds)
+        except DataError as error:
+            first = error
+    if not has_ffmpeg():
+        raise DataError(f"{first or path}; ffmpeg, which reads more formats, is not installed")
+    try:
+        return FfmpegDecoder(path, start_seconds)
+    except DataError as error:
+        raise DataError(f"{first}, nor can ffmpeg" if first else str(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or str(error)
+    return text.strip().rstrip(".") or "the decoder gave up"

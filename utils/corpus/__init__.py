@@ -1,0 +1,1 @@
+"""From a folder of recordings to a dataset, and from a dataset to training batches."""

@@ -1,0 +1,81 @@
+"""Intermediate results per recording, named by what they were made from: nothing stale can be picked up."""
+
+import json
+import shutil
+from pathlib import Path
+
+from utils.corpus.arrays import matches
+from utils.corpus.reading import Recording
+from utils.corpus.slicing import Span
+from utils.files import atomic_write_json
+
+PART_FRAMES = 6000  # a minute: what a killed run may have to do again per worker
+SHORT = 16  # hexadecimal digits of a hash in file names
+
+
+class Cache:
+    """The folder cache/ of a dataset: cache/<content of the file>/<stage>-<fingerprint>[.<part>].npy.
+
+    Args:
+        folder: cache/.
+        reading: fingerprint of the waveforms.
+        features: fingerprint of each feature by name.
+    """
+
+    def __init__(self, folder: Path, reading: str, features: dict[str, str]) -> None:
+        self.folder = folder
+        self._reading = reading
+        self._features = features
+
+    def waveform(self, key: str) -> Path:
+        """Return the array file of a recording's clips."""
+        return self.folder / key / f"waveform-{self._reading[:SHORT]}.npy"
+
+    def feature(self, key: str, name: str, part: int) -> Path:
+        """Return the array file of a feature of one part of a recording."""
+        return self.folder / key / f"{name}-{self._features[name][:SHORT]}.{part:04d}.npy"
+
+    def save_recording(self, key: str, recording: Recording) -> None:
+        """Enter a recording that was read; its waveform must be there already."""
+        atomic_write_json(self._description(key), recording.to_plain())
+
+    def load_recording(self, key: str, hop_length: int) -> Recording | None:
+        """Return what was read before, or None if it has to be read (again)."""
+        try:
+            recording = Recording.from_plain(json.loads(self._description(key).read_text("utf-8")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        is_complete = recording.problem is not None or matches(self.waveform(key), recording.num_frames * hop_length)
+        return recording if is_complete else None
+
+    def missing(self, key: str, part: int, num_frames: int) -> list[str]:
+        """Return the features of a part that have to be computed."""
+        return [name for name in self._features if not matches(self.feature(key, name, part), num_frames)]
+
+    def prune(self, keys: set[str]) -> None:
+        """Remove recordings that left, results of other settings, and unfinished files. Only while no worker runs."""
+        current = {self._reading[:SHORT], *(value[:SHORT] for value in self._features.values())}
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            if folder.name not in keys:
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            for path in folder.iterdir():
+                fingerprint = path.name.partition(".")[0].rpartition("-")[2]
+                if fingerprint not in current:
+                    path.unlink(missing_ok=True)
+
+    def _description(self, key: str) -> Path:
+        return self.folder / key / f"recording-{self._reading[:SHORT]}.json"
+
+
+def parts_of(clips: list[Span]) -> list[list[Span]]:
+    """Group neighbouring clips into parts of about a minute, the unit of work and of resuming."""
+    parts: list[list[Span]] = []
+    frames = PART_FRAMES
+    for clip in clips:
+        if frames >= PART_FRAMES:
+            parts.append([])
+            frames = 0
+        parts[-1].append(clip)
+        frames += clip.length
+    return parts

@@ -1,0 +1,110 @@
+"""Batches for training and validation."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytorch_lightning as lightning
+from torch.utils.data import DataLoader, Sampler
+
+from utils.audio.batch import VoiceBatch
+from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, collate
+from utils.corpus.store import CorpusStore
+
+
+class StepSampler(Sampler[list[int]]):
+    """Numbers of the draws of each batch, without end and without state: batch n has the draws n * size and up.
+
+    In a training on several devices each takes every world_size-th batch.
+
+    Args:
+        batch_size: draws in a batch.
+        start_step: first batch.
+        rank: number of this device.
+        world_size: number of devices.
+    """
+
+    def __init__(self, batch_size: int, *, start_step: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.batch_size = batch_size
+        self.start_step = start_step
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the draws of one batch after the other."""
+        step = self.start_step
+        while True:
+            first = (step * self.world_size + self.rank) * self.batch_size
+            yield list(range(first, first + self.batch_size))
+            step += 1
+
+
+class VoiceDataModule(lightning.LightningDataModule):
+    """The loaders of a training run.
+
+    Training batch n is a function of (seed, n): to resume after n batches, set start_step = n before the fit.
+
+    Args:
+        dataset: folder of a dataset made by preprocess.py.
+        batch_size: examples in a batch.
+        segment_frames: length of a training example.
+        num_workers: loading processes; 0 loads in the training process.
+        seed: of the draws.
+        perturbed_share: part of the draws whose content comes from a copy with another vocal tract.
+        val_segment_frames: held-out clips are cut to at most so many frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: Path,
+        batch_size: int,
+        segment_frames: int,
+        num_workers: int,
+        seed: int,
+        perturbed_share: float,
+        val_segment_frames: int,
+    ) -> None:
+        super().__init__()
+        self.dataset = Path(dataset)
+        self.batch_size = batch_size
+        self.segment_frames = segment_frames
+        self.num_workers = num_workers
+        self.seed = seed
+        self.perturbed_share = perturbed_share
+        self.val_segment_frames = val_segment_frames
+        self.start_step = 0
+
+    def train_dataloader(self) -> DataLoader[VoiceExample]:
+        """Return an endless loader of VoiceBatch, from batch start_step on."""
+        examples = VoiceConversionDataset(
+            CorpusStore.open(self.dataset),
+            "train",
+            segment_frames=self.segment_frames,
+            seed=self.seed,
+            perturbed_share=self.perturbed_share,
+        )
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        world_size = self.trainer.world_size if self.trainer is not None else 1
+        sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
+        return DataLoader(
+            examples,
+            batch_sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=collate,
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[VoiceExample]:
+        """Return a loader of all held-out clips as VoiceBatch, in a fixed order."""
+        examples = VoiceConversionDataset(
+            CorpusStore.open(self.dataset),
+            "val",
+            segment_frames=None,
+            seed=self.seed,
+            max_frames=self.val_segment_frames,
+        )
+        return DataLoader(examples, batch_size=self.batch_size, collate_fn=collate, num_workers=0)
+
+    def transfer_batch_to_device(self, batch: VoiceBatch, device: object, dataloader_idx: int) -> VoiceBatch:
+        """Move a batch to the device of the training."""
+        return batch.to(device)  # type: ignore[arg-type]

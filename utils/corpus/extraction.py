@@ -1,0 +1,148 @@
+"""Compute the features of clips from their stored waveforms."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from omegaconf import OmegaConf
+
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, num_frames, pad_to_frames
+from utils.audio.io import RESAMPLE_QUALITY, int16_to_float, resample
+from utils.audio.loudness import FrameLoudness
+from utils.config import instantiate
+from utils.corpus.arrays import save_array
+from utils.errors import DataError
+
+PERTURBED = "content_perturbed_"
+
+
+class FeatureExtractor:
+    """All features of a dataset.
+
+    Args:
+        content: configuration of the content encoder, with `_target_`.
+        pitch: configuration of the pitch tracker, with `_target_`.
+        content_speeds: playback speeds of content_perturbed_0, _1, ...
+    """
+
+    def __init__(self, content: dict[str, Any], pitch: dict[str, Any], content_speeds: tuple[float, ...]) -> None:
+        self.encoder = instantiate(OmegaConf.create(content), "content")
+        self.tracker = instantiate(OmegaConf.create(pitch), "pitch")
+        self.loudness = FrameLoudness()
+        self.speeds = content_speeds
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the features, as in the dataset."""
+        return ["content", *(f"{PERTURBED}{index}" for index in range(len(self.speeds))), "f0_hz", "loudness_db"]
+
+    def compute(self, name: str, audio: np.ndarray) -> np.ndarray:
+        """Compute one feature.
+
+        Args:
+            name: one of `names`.
+            audio: [F * 160] float32 at 16 kHz.
+        Returns:
+            content: [F, D] float16; f0_hz and loudness_db: [F] float32.
+        Raises:
+            DataError: if a value is not finite or the number of frames is wrong.
+        """
+        frames = len(audio) // FEATURE_HOP
+        if name == "content":
+            values = self.encoder.encode(audio).astype(np.float16)
+        elif name.startswith(PERTURBED):
+            values = self._perturbed(audio, self.speeds[int(name.removeprefix(PERTURBED))]).astype(np.float16)
+        elif name == "f0_hz":
+            values = self.tracker.track(audio).astype(np.float32)
+        else:
+            with torch.no_grad():
+                values = self.loudness(torch.from_numpy(audio)[None])[0].numpy()
+        if len(values) != frames or not np.isfinite(values).all():
+            raise DataError(f"{name}: {len(values)} frames for {frames}, or values that are not finite")
+        return values
+
+    def _perturbed(self, audio: np.ndarray, speed: float) -> np.ndarray:
+        """Return the content of the audio played at another speed (pitch and formants move), on its own frames."""
+        played = soxr.resample(audio, FEATURE_RATE * speed, FEATURE_RATE, quality=RESAMPLE_QUALITY)
+        features = self.encoder.encode(pad_to_frames(played.astype(np.float32), FEATURE_HOP))
+        return retime(features, len(audio) // FEATURE_HOP, speed)
+
+
+def retime(features: np.ndarray, frames: int, speed: float) -> np.ndarray:
+    """Linearly interpolate features of audio played at a speed to the frames of the original.
+
+    Args:
+        features: [F', D], vectors of length sqrt(D).
+        frames: F.
+        speed: F / F' but for rounding.
+    Returns:
+        [F, D] float32, vectors of length sqrt(D) again.
+    """
+    # frame i of the original is centred at (i + 0.5) / 100 s, which the faster copy plays at that time / speed
+    position = np.clip((np.arange(frames) + 0.5) / speed - 0.5, 0, len(features) - 1)
+    before = np.floor(position).astype(np.int64)
+    after = np.minimum(before + 1, len(features) - 1)
+    share = (position - before).astype(np.float32)[:, None]
+    mixed = (1 - share) * features[before] + share * features[after]
+    return mixed / np.sqrt(np.square(mixed).mean(axis=1, keepdims=True) + 1e-8)
+
+
+def to_feature_rate(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return [F * 160] at 16 kHz from [F * hop_length] at a dataset's rate."""
+    frames = num_frames(len(audio), sample_rate // 100)
+    resampled = resample(audio, sample_rate, FEATURE_RATE)
+    return np.pad(resampled, (0, max(0, frames * FEATURE_HOP - len(resampled))))[: frames * FEATURE_HOP]
+
+
+@dataclass(frozen=True)
+class FeatureTask:
+    """Some features of some neighbouring clips of one recording.
+
+    Attributes:
+        waveform: array file of the recording's clips, int16.
+        sample_rate: its rate.
+        first_frame: frame in the array at which the first clip begins.
+        clip_frames: length of each clip.
+        outputs: feature name -> array file to make.
+        extractor: JSON of content, pitch and content_speeds.
+    """
+
+    waveform: Path
+    sample_rate: int
+    first_frame: int
+    clip_frames: tuple[int, ...]
+    outputs: dict[str, Path]
+    extractor: str
+
+
+def extract_features(task: FeatureTask) -> None:
+    """Compute and store the features of a task (in a worker process)."""
+    extractor = _extractor(task.extractor)
+    hop = task.sample_rate // 100
+    waveform = np.load(task.waveform, mmap_mode="r")
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in task.outputs}
+    position = task.first_frame
+    for frames in task.clip_frames:
+        clip = int16_to_float(waveform[position * hop : (position + frames) * hop])
+        audio = to_feature_rate(clip, task.sample_rate)
+        for name, values in parts.items():
+            values.append(extractor.compute(name, audio))
+        position += frames
+    for name, path in task.outputs.items():
+        save_array(path, np.concatenate(parts[name]))
+
+
+def extractor_json(content: dict[str, Any], pitch: dict[str, Any], content_speeds: tuple[float, ...]) -> str:
+    """Return the text by which worker processes build, and keep, their extractor."""
+    return json.dumps({"content": content, "pitch": pitch, "content_speeds": content_speeds}, sort_keys=True)
+
+
+@lru_cache(maxsize=1)
+def _extractor(description: str) -> FeatureExtractor:
+    values = json.loads(description)
+    return FeatureExtractor(values["content"], values["pitch"], tuple(values["content_speeds"]))

@@ -1,0 +1,191 @@
+"""Put the results of all recordings together into the arrays of a dataset, and switch over in one step."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.audio.frames import FRAME_RATE
+from utils.config import AudioConfig
+from utils.corpus.arrays import concatenate, matches
+from utils.corpus.cache import SHORT, Cache, parts_of
+from utils.corpus.manifest import Clip, manifest_text
+from utils.corpus.reading import Recording, clip_seconds
+from utils.corpus.sources import SourceFile
+from utils.corpus.split import Before, Split, SplitFile, assign_splits
+from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
+from utils.errors import FormatError
+from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PackItem:
+    """A recording that goes into the dataset.
+
+    Attributes:
+        file: where it came from.
+        key: its place in the cache.
+        recording: what was read.
+    """
+
+    file: SourceFile
+    key: str
+    recording: Recording
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """A feature of the dataset.
+
+    Attributes:
+        fingerprint: of everything that shapes it.
+        identity: plain description of what computed it.
+        dim: values per frame; None for one plain value.
+        dtype: "float16" or "float32".
+    """
+
+    fingerprint: str
+    identity: dict[str, Any]
+    dim: int | None
+    dtype: str
+
+
+def previous_splits(folder: Path, held_out: dict[str, Any]) -> dict[str, Before]:
+    """Return checksum -> split of the dataset as it stands.
+
+    Args:
+        folder: the dataset.
+        held_out: the held-out settings of now; a dataset made with others has no say.
+    """
+    try:
+        store = CorpusStore.open(folder)
+    except FormatError:
+        return {}
+    if store.info.get("held_out") != held_out:
+        return {}
+    seen: dict[str, set[Split]] = {}
+    for clip in store.clips:
+        seen.setdefault(clip.checksum, set()).add(clip.split)
+    return {key: "both" if len(splits) > 1 else next(iter(splits)) for key, splits in seen.items()}
+
+
+def split_clips(
+    items: list[PackItem], audio: AudioConfig, previous: dict[str, Before], held_out: dict[str, Any]
+) -> list[Clip]:
+    """Lay the clips of all recordings one behind the other and give each its split."""
+    files = [
+        SplitFile(
+            checksum=item.recording.checksum,
+            speaker=item.file.speaker,
+            clip_frames=tuple(clip.length for clip in item.recording.clips),
+        )
+        for item in items
+    ]
+    splits = assign_splits(files, previous, share=held_out["share"], min_files=held_out["min_files"])
+    clips: list[Clip] = []
+    offset = 0
+    for item in items:
+        for index, span in enumerate(item.recording.clips):
+            clips.append(
+                Clip(
+                    id=f"{item.recording.checksum[:12]}_{index:04d}",
+                    source=item.file.source,
+                    start_seconds=span.first / FRAME_RATE,
+                    duration_seconds=round(clip_seconds(item.recording, span, audio.sample_rate), 5),
+                    num_frames=span.length,
+                    frame_offset=offset,
+                    speaker=item.file.speaker,
+                    split=splits[item.recording.checksum][index],
+                    checksum=item.recording.checksum,
+                )
+            )
+            offset += span.length
+    return clips
+
+
+def pack(
+    folder: Path,
+    items: list[PackItem],
+    clips: list[Clip],
+    cache: Cache,
+    features: dict[str, FeatureInfo],
+    info: dict[str, Any],
+) -> None:
+    """Write the arrays and the manifest under new names, then dataset.json, which names them.
+
+    A reader sees the old dataset until dataset.json is replaced, and the new one from then on. An array whose content
+    would be the same is kept.
+
+    Args:
+        folder: the dataset.
+        items: the recordings in their order.
+        clips: their clips in the same order.
+        cache: where their results lie, all complete.
+        features: by name.
+        info: what else dataset.json says; has "audio" and "reading_fingerprint".
+    """
+    frames = sum(clip.num_frames for clip in clips)
+    layout = [[item.key, item.recording.num_frames] for item in items]
+    hop = int(info["audio"]["hop_length"])
+    reading = str(info["reading_fingerprint"])
+    files = {"waveform": f"arrays/waveform-{sha256_of_json([reading, layout])[:SHORT]}.npy"}
+    if not matches(folder / files["waveform"], frames * hop):
+        parts = [cache.waveform(item.key) for item in items]
+        concatenate(folder / files["waveform"], parts, (frames * hop,), np.int16)
+    for name, feature in features.items():
+        files[name] = f"arrays/{name}-{sha256_of_json([feature.fingerprint, layout])[:SHORT]}.npy"
+        if not matches(folder / files[name], frames):
+            parts = [
+                cache.feature(item.key, name, part)
+                for item in items
+                for part in range(len(parts_of(item.recording.clips)))
+            ]
+            shape = (frames,) if feature.dim is None else (frames, feature.dim)
+            concatenate(folder / files[name], parts, shape, np.float16 if feature.dtype == "float16" else np.float32)
+    text = manifest_text(clips)
+    files["manifest"] = f"manifest-{sha256_of_json(text)[:SHORT]}.jsonl"
+    atomic_write_text(folder / files["manifest"], text)
+    described = {
+        name: {"identity": item.identity, "fingerprint": item.fingerprint, "dim": item.dim, "dtype": item.dtype}
+        for name, item in features.items()
+    }
+    atomic_write_json(
+        folder / DATASET_FILE, {"schema_version": SCHEMA_VERSION, **info, "features": described, "files": files}
+    )
+    _remove_old(folder, set(files.values()))
+
+
+def speaker_rows(items: list[PackItem], cache: Cache, clips: list[Clip]) -> list[dict[str, Any]]:
+    """Return name, minutes, files, clips, held-out minutes and median f0 of each speaker, sorted by name."""
+    rows = []
+    for name in sorted({item.file.speaker for item in items}):
+        own = [clip for clip in clips if clip.speaker == name]
+        f0_hz = np.concatenate([load_feature(cache, item, "f0_hz") for item in items if item.file.speaker == name])
+        voiced = f0_hz[f0_hz > 0]
+        rows.append(
+            {
+                "name": name,
+                "minutes": round(sum(clip.duration_seconds for clip in own) / 60, 4),
+                "files": len({clip.checksum for clip in own}),
+                "clips": len(own),
+                "held_out_minutes": round(sum(clip.duration_seconds for clip in own if clip.split == "val") / 60, 4),
+                "f0_median_hz": round(float(np.median(voiced)), 2) if len(voiced) else None,
+            }
+        )
+    return rows
+
+
+def load_feature(cache: Cache, item: PackItem, name: str) -> np.ndarray:
+    """Return a feature of all clips of a recording from the cache, [F, ...]."""
+    parts = range(len(parts_of(item.recording.clips)))
+    return np.concatenate([np.load(cache.feature(item.key, name, part)) for part in parts])
+
+
+def _remove_old(folder: Path, current: set[str]) -> None:
+    for path in [*folder.glob("manifest-*.jsonl"), *(folder / "arrays").iterdir()]:
+        if path.relative_to(folder).as_posix() not in current:
+            path.unlink(missing_ok=True)

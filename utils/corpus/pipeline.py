@@ -1,0 +1,330 @@
+"""The preprocessing pipeline: from a folder of recordings to a dataset, resumable at any moment."""
+
+import fcntl
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.audio.frames import FRAME_RATE
+from utils.config import AudioConfig
+from utils.corpus.cache import Cache, parts_of
+from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
+from utils.corpus.manifest import Clip
+from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
+from utils.corpus.reading import Recording, read_recording
+from utils.corpus.report import FileReport, WorkReport, report_json
+from utils.corpus.settings import PreprocessJob, PreprocessSettings, feature_fingerprints, reading_fingerprint
+from utils.corpus.sources import SourceFile, SourceListing, find_sources
+from utils.corpus.workers import WorkerPool, available_workers
+from utils.errors import DataError
+from utils.files import atomic_write_json, sha256_of_file
+
+HASH_THREADS = 4
+KEY_DIGITS = 32
+UNVOICED_SECONDS = 1.0  # below this a recording must have a voiced frame to be of use
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Entry:
+    """A recording on its way."""
+
+    file: SourceFile
+    key: str = ""
+    stamp: tuple[int, int] = (0, 0)
+    recording: Recording | None = None
+    problem: str | None = None
+    notes: list[str] = field(default_factory=list)
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class _ReadTask:
+    index: int
+    path: Path
+    stamp: tuple[int, int]
+    output: Path
+    audio: AudioConfig
+    settings: PreprocessSettings
+
+
+def preprocess(job: PreprocessJob) -> dict[str, Any]:
+    """Make or update a dataset.
+
+    Returns:
+        The report, as written to report.json.
+    Raises:
+        DataError: if nothing is usable or another run works on the same dataset; a dataset that existed is unchanged.
+    """
+    started = time.monotonic()
+    listing = find_sources(job.source, job.speaker, exclude=job.folder)
+    extractor = FeatureExtractor(job.content, job.pitch, job.settings.content_speeds)
+    features = _describe_features(job, extractor)
+    reading = reading_fingerprint(job.audio, job.settings)
+    is_new = not job.folder.exists()
+    with _locked(job.folder):
+        cache = Cache(job.folder / "cache", reading, {name: item.fingerprint for name, item in features.items()})
+        work = WorkReport(features=dict.fromkeys(features, 0))
+        entries = [_Entry(file) for file in listing.files]
+        workers = job.settings.num_workers
+        with WorkerPool(available_workers() if workers is None else workers) as pool:
+            _identify(entries)
+            _read(entries, job, cache, pool, work)
+            _drop_copies(entries, by="checksum", words="same sound as")
+            _extract(entries, job, cache, pool, work)
+        _drop_unvoiced(entries, cache, job.audio)
+        used = [item for item in entries if item.problem is None]
+        items = [PackItem(item.file, item.key, item.recording) for item in used if item.recording is not None]
+        if not items:
+            if is_new:
+                shutil.rmtree(job.folder, ignore_errors=True)
+            raise DataError(_nothing_usable(job, entries))
+        return _finish(job, listing, entries, items, cache, features, work, started)
+
+
+def _describe_features(job: PreprocessJob, extractor: FeatureExtractor) -> dict[str, FeatureInfo]:
+    identities = {
+        "content": extractor.encoder.identity,
+        "f0_hz": extractor.tracker.identity,
+        "loudness_db": extractor.loudness.identity,
+    }
+    fingerprints = feature_fingerprints(
+        reading_fingerprint(job.audio, job.settings),
+        content_identity=identities["content"],
+        pitch_identity=identities["f0_hz"],
+        loudness_identity=identities["loudness_db"],
+        content_speeds=job.settings.content_speeds,
+    )
+    return {
+        name: FeatureInfo(
+            fingerprint=fingerprints[name],
+            identity=identities.get(name, identities["content"]),
+            dim=extractor.encoder.dim if name.startswith("content") else None,
+            dtype="float16" if name.startswith("content") else "float32",
+        )
+        for name in extractor.names
+    }
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second run away from the dataset; the lock ends with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                f"another preprocess.py is working on {folder}; wait for it or choose another dataset.name"
+            ) from error
+        yield
+
+
+def _identify(entries: list[_Entry]) -> None:
+    """Hash every file; a copy of an earlier one is dropped."""
+
+    def identify(entry: _Entry) -> None:
+        try:
+            entry.stamp = _stamp(entry.file.path)
+            entry.key = sha256_of_file(entry.file.path)[:KEY_DIGITS]
+        except OSError as error:
+            entry.problem = f"cannot be read ({error.strerror or error})"
+
+    with ThreadPoolExecutor(HASH_THREADS) as threads:
+        list(threads.map(identify, entries))
+    _drop_copies(entries, by="key", words="same content as")
+
+
+def _drop_copies(entries: list[_Entry], *, by: str, words: str) -> None:
+    first: dict[str, _Entry] = {}
+    for entry in entries:
+        value = entry.key if by == "key" else entry.recording.checksum if entry.recording else ""
+        if entry.problem is not None or not value:
+            continue
+        original = first.setdefault(value, entry)
+        if original is not entry:
+            entry.problem = f"{words} {original.file.source}"
+            if original.file.speaker != entry.file.speaker:
+                entry.problem += f" of speaker {original.file.speaker}"
+
+
+def _read(entries: list[_Entry], job: PreprocessJob, cache: Cache, pool: WorkerPool, work: WorkReport) -> None:
+    tasks = []
+    for index, entry in enumerate(entries):
+        if entry.problem is not None:
+            continue
+        entry.recording = cache.load_recording(entry.key, job.audio.hop_length)
+        if entry.recording is None:
+            output = cache.waveform(entry.key)
+            tasks.append(_ReadTask(index, entry.file.path, entry.stamp, output, job.audio, job.settings))
+        else:
+            work.reused += 1
+    with _progress(len(tasks), "reading", "files") as bar:
+        for outcome in pool.run(_read_one, tasks):
+            entry = entries[outcome.task.index]
+            entry.recording, entry.problem = outcome.value, outcome.problem
+            if entry.recording is not None:
+                cache.save_recording(entry.key, entry.recording)
+                work.read += 1
+                work.audio_seconds += entry.recording.seconds
+            bar.update()
+    for entry in entries:
+        if entry.recording is not None:
+            entry.problem = entry.problem or entry.recording.problem
+            entry.notes += entry.recording.notes
+
+
+def _read_one(task: _ReadTask) -> Recording:
+    """Read a recording (in a worker process)."""
+    recording = read_recording(task.path, task.audio, task.settings, task.output)
+    if _stamp(task.path) != task.stamp:
+        raise DataError("changed while it was read; run preprocess.py again")
+    return recording
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _extract(entries: list[_Entry], job: PreprocessJob, cache: Cache, pool: WorkerPool, work: WorkReport) -> None:
+    extractor = extractor_json(job.content, job.pitch, job.settings.content_speeds)
+    owners: dict[Path, _Entry] = {}
+    tasks: list[FeatureTask] = []
+    computed: dict[str, set[str]] = {name: set() for name in work.features}
+    for entry in entries:
+        if entry.recording is None or entry.problem is not None:
+            continue
+        waveform, first_frame = cache.waveform(entry.key), 0
+        owners[waveform] = entry
+        for part, clips in enumerate(parts_of(entry.recording.clips)):
+            frames = tuple(clip.length for clip in clips)
+            missing = cache.missing(entry.key, part, sum(frames))
+            if missing:
+                outputs = {name: cache.feature(entry.key, name, part) for name in missing}
+                tasks.append(FeatureTask(waveform, job.audio.sample_rate, first_frame, frames, outputs, extractor))
+                for name in missing:
+                    computed[name].add(entry.key)
+            first_frame += sum(frames)
+    work.features = {name: len(keys) for name, keys in computed.items()}
+    if not work.read:
+        work.audio_seconds = sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE
+    with _progress(sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE, "features", "s of audio") as bar:
+        for outcome in pool.run(extract_features, tasks):
+            if outcome.problem is not None:
+                owners[outcome.task.waveform].problem = f"features failed: {outcome.problem}"
+            bar.update(sum(outcome.task.clip_frames) / FRAME_RATE)
+
+
+def _drop_unvoiced(entries: list[_Entry], cache: Cache, audio: AudioConfig) -> None:
+    """Drop clicks and the like: very short recordings without a voiced frame."""
+    for entry in entries:
+        recording = entry.recording
+        if recording is None or entry.problem is not None:
+            continue
+        if recording.num_samples >= UNVOICED_SECONDS * audio.sample_rate:
+            continue
+        if np.any(load_feature(cache, PackItem(entry.file, entry.key, recording), "f0_hz") > 0):
+            entry.notes.append(f"very short ({recording.seconds:.2f} s)")
+        else:
+            entry.problem = f"very short ({recording.seconds:.2f} s) and nothing in it is voiced"
+
+
+def _finish(
+    job: PreprocessJob,
+    listing: SourceListing,
+    entries: list[_Entry],
+    items: list[PackItem],
+    cache: Cache,
+    features: dict[str, FeatureInfo],
+    work: WorkReport,
+    started: float,
+) -> dict[str, Any]:
+    """Replace the dataset, write the report, and let go of what is not needed any more."""
+    held_out = {"share": job.settings.held_out_share, "min_files": job.settings.held_out_files}
+    previous = previous_splits(job.folder, held_out)
+    clips = split_clips(items, job.audio, previous, held_out)
+    speakers = speaker_rows(items, cache, clips)
+    info = {
+        "name": job.folder.name,
+        "source": str(job.source),
+        "audio": asdict(job.audio),
+        "reading": job.settings.reading_values(),
+        "reading_fingerprint": reading_fingerprint(job.audio, job.settings),
+        "content_speeds": list(job.settings.content_speeds),
+        "held_out": held_out,
+        "speakers": speakers,
+    }
+    pack(job.folder, items, clips, cache, features, info)
+    cache.prune({item.key for item in entries if item.recording is not None})
+    work.seconds = time.monotonic() - started
+    report = report_json(
+        dataset=job.folder.name,
+        source=str(job.source),
+        speakers=speakers,
+        files=_file_reports(entries, clips),
+        listing=listing,
+        notes=_split_notes(clips),
+        work=work,
+    )
+    atomic_write_json(job.folder / "report.json", report)
+    return report
+
+
+def _file_reports(entries: list[_Entry], clips: list[Clip]) -> list[FileReport]:
+    by_source: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_source.setdefault(clip.source, []).append(clip)
+    reports = []
+    for entry in entries:
+        recording, own = entry.recording, by_source.get(entry.file.source, [])
+        splits = {clip.split for clip in own}
+        report = FileReport(entry.file.source, entry.file.speaker, entry.problem, entry.notes)
+        if recording is not None:
+            report.seconds, report.decoder = recording.seconds, recording.decoder
+            report.gain_db, report.loudness_lufs = round(recording.gain_db, 2), recording.loudness_lufs
+        if own:
+            report.clips, report.used_seconds = len(own), round(sum(clip.duration_seconds for clip in own), 3)
+            report.split = "both" if len(splits) > 1 else own[0].split
+        reports.append(report)
+    return reports
+
+
+def _split_notes(clips: list[Clip]) -> list[str]:
+    held_out = [clip for clip in clips if clip.split == "val"]
+    if not held_out:
+        return ["nothing is held out: too few recordings; training cannot tell its best checkpoint"]
+    ends = {clip.source for clip in held_out} & {clip.source for clip in clips if clip.split == "train"}
+    seconds = sum(clip.duration_seconds for clip in held_out)
+    return [f"fewer than 4 recordings: the last {seconds:.1f} s of {name} are held out" for name in sorted(ends)]
+
+
+def _nothing_usable(job: PreprocessJob, entries: list[_Entry]) -> str:
+    reasons = "; ".join(f"{item.file.source}: {item.problem}" for item in entries[:3])
+    more = f"; and {len(entries) - 3} more" if len(entries) > 3 else ""
+    return f"dataset.source={job.source}: none of its {len(entries)} files is usable ({reasons}{more})"
+
+
+def _progress(total: float, label: str, unit: str) -> "tqdm[Any]":
+    # a terminal is redrawn often, a log file is not
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed} < {remaining}]"
+    return tqdm(
+        total=total,
+        desc=label,
+        unit=unit,
+        mininterval=interval,
+        disable=not total,
+        dynamic_ncols=True,
+        bar_format=layout,
+    )

@@ -1,0 +1,160 @@
+"""What preprocess.py tells at the end, as a table and as report.json."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from utils.console import table
+from utils.corpus.sources import SourceListing
+
+SCHEMA_VERSION = 1
+MOST_ROWS = 40
+
+
+@dataclass
+class FileReport:
+    """What became of one recording.
+
+    Attributes:
+        source: path below dataset.source.
+        speaker: who speaks.
+        problem: why it was dropped; None if it is used.
+        notes: what the user should know although it is used.
+        seconds: its length; 0 where it could not be decoded.
+        used_seconds: length of its clips.
+        clips: number of clips.
+        split: "train", "val", or "both" where only its end is held out.
+        gain_db: gain of the whole file.
+        loudness_lufs: loudness before the gain.
+        decoder: library that read it.
+    """
+
+    source: str
+    speaker: str
+    problem: str | None = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    used_seconds: float = 0.0
+    clips: int = 0
+    split: str | None = None
+    gain_db: float | None = None
+    loudness_lufs: float | None = None
+    decoder: str | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data for JSON, with a plain word for the outcome."""
+        return {"status": "used" if self.problem is None else "dropped", **self.__dict__}
+
+
+@dataclass
+class WorkReport:
+    """How much was done and how much was taken from the cache.
+
+    Attributes:
+        read: recordings decoded in this run.
+        reused: recordings taken from the cache.
+        features: feature -> recordings for which (a part of) it was computed in this run.
+        seconds: time from start to end of the run.
+        audio_seconds: audio that was computed on in this run.
+    """
+
+    read: int = 0
+    reused: int = 0
+    features: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    audio_seconds: float = 0.0
+
+    @property
+    def times_real_time(self) -> float:
+        """Seconds of audio for a second of work."""
+        return self.audio_seconds / self.seconds if self.seconds else 0.0
+
+
+def report_json(
+    *,
+    dataset: str,
+    source: str,
+    speakers: list[dict[str, Any]],
+    files: list[FileReport],
+    listing: SourceListing,
+    notes: list[str],
+    work: WorkReport,
+) -> dict[str, Any]:
+    """Return the report as plain data.
+
+    Args:
+        dataset: name of the dataset.
+        source: the folder of recordings as the user gave it.
+        speakers: see packing.speaker_rows.
+        files: every recording found, used or dropped.
+        listing: what else the source holds.
+        notes: what the user should know about the dataset as a whole.
+        work: what was done.
+    """
+    dropped = [item for item in files if item.problem is not None]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": dataset,
+        "source": source,
+        "speakers": speakers,
+        "totals": {
+            "minutes": round(sum(row["minutes"] for row in speakers), 4),
+            "held_out_minutes": round(sum(row["held_out_minutes"] for row in speakers), 4),
+            "clips": sum(row["clips"] for row in speakers),
+            "files": len(files) - len(dropped),
+            "dropped": len(dropped),
+        },
+        "dropped": [{"source": item.source, "reason": item.problem} for item in dropped],
+        "files": [item.to_plain() for item in files],
+        "empty_folders": listing.empty_folders,
+        "ignored": dict(sorted(listing.ignored.items())),
+        "notes": [*listing.notes, *notes],
+        "work": {
+            "files_read": work.read,
+            "files_reused": work.reused,
+            "files_computed": work.features,
+            "seconds": round(work.seconds, 2),
+            "audio_seconds": round(work.audio_seconds, 2),
+            "times_real_time": round(work.times_real_time, 2),
+        },
+    }
+
+
+def report_text(report: dict[str, Any], folder: str) -> str:
+    """Lay the report out for the screen."""
+    rows = [
+        [
+            row["name"],
+            f"{row['minutes']:.2f}",
+            row["files"],
+            row["clips"],
+            f"{row['held_out_minutes']:.2f}",
+            "-" if row["f0_median_hz"] is None else f"{row['f0_median_hz']:.0f}",
+        ]
+        for row in report["speakers"]
+    ]
+    sections = [table(rows, ["speaker", "minutes", "files", "clips", "held out", "median f0 Hz"])]
+    dropped = [[item["source"], item["reason"]] for item in report["dropped"]]
+    dropped += [[f"{name}/", "folder without sound files"] for name in report["empty_folders"]]
+    if dropped:
+        sections.append(_limited(dropped, ["dropped", "reason"]))
+    noted = [[item["source"], note] for item in report["files"] if item["status"] == "used" for note in item["notes"]]
+    if noted:
+        sections.append(_limited(noted, ["used, but", "note"]))
+    if report["ignored"]:
+        kinds = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in report["ignored"].items())
+        sections.append(f"not sound, left alone: {kinds}")
+    sections += [f"note: {note}" for note in report["notes"]]
+    work, totals = report["work"], report["totals"]
+    done = f"{work['files_read']} files read, {work['files_reused']} taken from the cache, {work['seconds']:.1f} s"
+    if work["audio_seconds"]:
+        done += f" ({work['times_real_time']:.1f} x real time)"
+    sections.append(
+        f"{totals['minutes']:.2f} minutes in {totals['clips']} clips of {totals['files']} files, "
+        f"{totals['dropped']} files dropped; {done}\n-> {folder} (report.json there)"
+    )
+    return "\n\n".join(sections)
+
+
+def _limited(rows: list[list[str]], headers: list[str]) -> str:
+    text = table(rows[:MOST_ROWS], headers)
+    return text if len(rows) <= MOST_ROWS else f"{text}\n... and {len(rows) - MOST_ROWS} more in report.json"

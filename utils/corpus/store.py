@@ -1,0 +1,155 @@
+"""Read a prepared dataset."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.audio.io import int16_to_float
+from utils.config import AudioConfig, audio_config
+from utils.corpus.manifest import Clip, read_manifest
+from utils.corpus.split import Split
+from utils.errors import ConfigError, DataError, FormatError
+from utils.files import sha256_of_json
+
+DATASET_FILE = "dataset.json"
+SCHEMA_VERSION = 1
+
+
+class CorpusStore:
+    """A dataset on disk; arrays are memory-mapped. Make it with `open`.
+
+    Attributes:
+        path: the folder where it lies.
+        info: content of dataset.json.
+        audio: rate and frames of the waveforms.
+        speakers: names; the index is the speaker id.
+        clips: all clips, in the order of the arrays.
+    """
+
+    def __init__(self, path: Path, info: dict[str, Any], clips: list[Clip]) -> None:
+        self.path = path
+        self.info = info
+        self.clips = clips
+        self.audio: AudioConfig = audio_config(info["audio"])
+        self.speakers: list[str] = [row["name"] for row in info["speakers"]]
+        self._speaker_ids = {name: index for index, name in enumerate(self.speakers)}
+        self._arrays = self._map_arrays()
+
+    @classmethod
+    def open(cls, path: Path | str) -> "CorpusStore":
+        """Open a dataset.
+
+        Args:
+            path: its folder, which has a dataset.json.
+        Raises:
+            FormatError: if there is none, it is of another version, or a file of it is missing or damaged.
+        """
+        folder = Path(path)
+        try:
+            info = json.loads((folder / DATASET_FILE).read_text("utf-8"))
+        except FileNotFoundError as error:
+            hint = "make it with: python preprocess.py dataset.source=<folder> dataset.name=<name>"
+            raise FormatError(f"{folder} is no dataset (no {DATASET_FILE}); {hint}") from error
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{folder / DATASET_FILE} is damaged ({error}); run preprocess.py again") from error
+        if info.get("schema_version") != SCHEMA_VERSION:
+            raise FormatError(
+                f"{folder / DATASET_FILE} has schema_version {info.get('schema_version')!r}, this program reads "
+                f"{SCHEMA_VERSION}; run preprocess.py again"
+            )
+        try:
+            return cls(folder, info, read_manifest(folder / info["files"]["manifest"]))
+        except (KeyError, TypeError, ConfigError) as error:
+            raise FormatError(f"{folder / DATASET_FILE} is damaged ({error}); run preprocess.py again") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every feature's fingerprint and of the manifest: equal for equal data."""
+        features = {name: item["fingerprint"] for name, item in self.info["features"].items()}
+        manifest = self.info["files"]["manifest"]  # the name holds the hash of the content
+        return sha256_of_json([self.info["reading_fingerprint"], features, manifest, self.speakers])
+
+    @property
+    def content_dim(self) -> int:
+        """D, size of a content vector."""
+        return int(self.info["features"]["content"]["dim"])
+
+    @property
+    def num_perturbed(self) -> int:
+        """Number of content_perturbed_<k> features."""
+        return sum(name.startswith("content_perturbed_") for name in self.info["features"])
+
+    def split(self, name: Split) -> list[Clip]:
+        """Return the clips to train on ("train") or the held-out ones ("val")."""
+        if name not in ("train", "val"):
+            raise ValueError(f"split {name!r} is not one of 'train', 'val'")
+        return [clip for clip in self.clips if clip.split == name]
+
+    def speaker_id(self, clip: Clip) -> int:
+        """Return the index of the clip's speaker."""
+        return self._speaker_ids[clip.speaker]
+
+    def waveform(self, clip: Clip, first_frame: int = 0, num_frames: int | None = None) -> np.ndarray:
+        """Return float32 [F * hop_length] of a clip, or of num_frames frames of it from first_frame on."""
+        first, end = _range(clip, first_frame, num_frames)
+        hop = self.audio.hop_length
+        return int16_to_float(self._arrays["waveform"][first * hop : end * hop])
+
+    def feature(self, name: str, clip: Clip, first_frame: int = 0, num_frames: int | None = None) -> np.ndarray:
+        """Return float32 [F, ...] of a feature ("content", "content_perturbed_<k>", "f0_hz", "loudness_db") of a clip.
+
+        Raises:
+            DataError: if the dataset has no such feature.
+        """
+        if name not in self.info["features"]:
+            raise DataError(f"{self.path} has no feature {name!r}, only {', '.join(self.info['features'])}")
+        first, end = _range(clip, first_frame, num_frames)
+        return np.asarray(self._arrays[name][first:end], dtype=np.float32)
+
+    def require_identity(self, feature: str, identity: dict[str, Any]) -> None:
+        """Check that a feature was made by a certain encoder or tracker.
+
+        Raises:
+            DataError: if it was made by another one; says by which.
+        """
+        stored = self.info["features"][feature]["identity"]
+        if stored != identity:
+            raise DataError(
+                f"{self.path}: {feature} was made by {_short(stored)}, this run uses {_short(identity)}; "
+                "choose the same content= and pitch= groups as in preprocess.py, or run preprocess.py again with these"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the maps are reopened in the other process
+        return {key: value for key, value in self.__dict__.items() if key != "_arrays"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._arrays = self._map_arrays()
+
+    def _map_arrays(self) -> dict[str, np.ndarray]:
+        frames = sum(clip.num_frames for clip in self.clips)
+        arrays: dict[str, np.ndarray] = {}
+        for name in ("waveform", *self.info["features"]):
+            path = self.path / self.info["files"][name]
+            try:
+                arrays[name] = np.load(path, mmap_mode="r")
+            except (OSError, ValueError) as error:
+                raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
+            expected = frames * (self.audio.hop_length if name == "waveform" else 1)
+            if len(arrays[name]) != expected:
+                raise FormatError(f"{path} has {len(arrays[name])} rows, expected {expected}; run preprocess.py again")
+        return arrays
+
+
+def _range(clip: Clip, first_frame: int, num_frames: int | None) -> tuple[int, int]:
+    length = clip.num_frames - first_frame if num_frames is None else num_frames
+    if first_frame < 0 or length < 0 or first_frame + length > clip.num_frames:
+        raise ValueError(f"frames {first_frame}+{num_frames} are outside of clip {clip.id} ({clip.num_frames} frames)")
+    return clip.frame_offset + first_frame, clip.frame_offset + first_frame + length
+
+
+def _short(identity: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={str(value)[:12]}" for key, value in identity.items())
