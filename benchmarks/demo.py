@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.demo_corpus import TARGET_SPEAKER, make_corpus
-from benchmarks.pipeline import ROOT, Pipeline, Stage, only_file
+from benchmarks.pipeline import ROOT, Pipeline, Stage, only_file, real_time_factors
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json
@@ -83,8 +83,7 @@ def collect(run: Path, export: Path, report: Path, judged: Path) -> dict[str, An
         "F0 correlation, voiced frames": means["f0_correlation"],
         "files equal to their source": int(means["identical_files"]),
         "ONNX - PyTorch, relative": parity_of(card),
-        "real-time factor, 1 thread": conversion["rtf_1_thread"],
-        "real-time factor, 2 threads": conversion["rtf_2_threads"],
+        **real_time_factors(conversion),
     }
 
 

@@ -126,6 +126,14 @@ def spoken(command: Sequence[str]) -> str:
     return shlex.join(["python", *command])
 
 
+def real_time_factors(conversion: dict[str, Any]) -> dict[str, float]:
+    """Return the real-time factors of a report of test_model.py, by a label that names the threads."""
+    return {
+        f"real-time factor, {row['num_threads']} thread{'s' if row['num_threads'] > 1 else ''}": row["real_time_factor"]
+        for row in conversion["speed"]
+    }
+
+
 def only_file(folder: Path, pattern: str) -> Path:
     """Return the one file of a folder that fits a pattern.
 

@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.pipeline import ROOT, Pipeline, only_file, run_script, spoken
+from benchmarks.pipeline import ROOT, Pipeline, only_file, real_time_factors, run_script, spoken
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
