@@ -1,0 +1,34 @@
+"""Export a voice: python export_onnx.py run=runs/<run>  (python export_onnx.py --help explains the keys)."""
+
+from omegaconf import DictConfig
+
+from utils.config import run_script
+
+
+def main(config: DictConfig) -> None:
+    """Export the run that the configuration names and print what was verified."""
+    from utils.console import emit, table
+    from utils.errors import ExportError
+    from utils.export.delivery import export_job, export_voice
+
+    outcome = export_voice(export_job(config))
+    for graph in outcome.graphs:
+        emit(graph.path.name)
+        rows = [["PASS" if check.passed else "FAIL", check.name, check.detail] for check in graph.checks]
+        emit(table(rows, ["", "rule", "detail"]))
+        emit()
+    if outcome.failures:
+        raise ExportError(f"nothing was exported, {outcome.folder} is as before; failed: {'; '.join(outcome.failures)}")
+    index = outcome.index
+    emit(
+        f"index: {index.num_vectors} of {index.num_frames} frames, recall@8 {index.recall:.3f} "
+        f"visiting {index.num_probes} of {index.num_lists} lists"
+    )
+    for path in outcome.files:
+        emit(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    first = next(path for path in outcome.files if path.suffix == ".onnx")
+    emit(f"next: python test_model.py onnx={first} audio=<recording or folder>")
+
+
+if __name__ == "__main__":
+    run_script("export", main)

@@ -1,0 +1,130 @@
+"""card.json and card.md: what an exported voice is, how it was made and what was proven about it."""
+
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, VoiceMetadata
+from utils.export.flavours import ExportedGraph
+from utils.features.index import IndexReport
+from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
+
+CARD_SCHEMA_VERSION = 1
+TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
+USAGE = """import numpy as np
+import onnxruntime
+import soundfile
+
+session = onnxruntime.InferenceSession("{file}")
+audio, rate = soundfile.read("input.wav", dtype="float32", always_2d=True)
+assert rate == {rate}  # the graph does not resample for you
+converted = session.run(None, {{"audio": audio.mean(1)[None]}})[0][0]
+# optional controls: session.run(None, {{"audio": ..., "pitch_shift": np.float32(-3)}})
+soundfile.write("converted.wav", np.clip(converted, -1, 1), rate)
+"""
+
+
+def write_cards(
+    folder: Path,
+    metadata: VoiceMetadata,
+    graphs: Sequence[ExportedGraph],
+    index_path: Path | None,
+    index_report: IndexReport | None,
+) -> dict[str, Any]:
+    """Write card.json and card.md into a folder and return the content of card.json.
+
+    Args:
+        folder: where the graphs and the index already are.
+        metadata: of the first graph.
+        graphs: every graph of the export.
+        index_path: the FAISS index, or None.
+        index_report: what the index holds, or None.
+    """
+    card = _card(metadata, graphs, index_path, index_report)
+    atomic_write_json(folder / "card.json", card)
+    atomic_write_text(folder / "card.md", _markdown(card, metadata))
+    return card
+
+
+def files_of_card(folder: Path) -> set[str]:
+    """Return the names of the files that an earlier export recorded in a folder; none if there is no readable card."""
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        return {str(entry["name"]) for entry in card["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _card(
+    metadata: VoiceMetadata,
+    graphs: Sequence[ExportedGraph],
+    index_path: Path | None,
+    index_report: IndexReport | None,
+) -> dict[str, Any]:
+    paths = [graph.path for graph in graphs] + ([index_path] if index_path else [])
+    described = {key: value for key, value in asdict(metadata).items() if key not in ("schema_version", "extra")}
+    return {
+        "schema_version": CARD_SCHEMA_VERSION,
+        "voice": described,
+        "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
+        "index": asdict(index_report) if index_report else None,
+        "verification": {graph.path.name: [asdict(check) for check in graph.checks] for graph in graphs},
+        "tools": {name: importlib.metadata.version(name) for name in TOOLS},
+    }
+
+
+def _markdown(card: dict[str, Any], metadata: VoiceMetadata) -> str:
+    graph = next(iter(card["verification"]))
+    speakers = "\n".join(
+        f"| {speaker.id} | {speaker.name} | {speaker.f0_median_hz:.0f} |" for speaker in metadata.speakers
+    )
+    files = "\n".join(
+        f"| {entry['name']} | {entry['bytes'] / 1e6:.1f} | `{entry['sha256']}` |" for entry in card["files"]
+    )
+    controls = "\n".join(
+        f"| `{item.name}` | {'int64' if item.is_integer else 'float32'} | {metadata.defaults[item.name]:g} | "
+        f"{item.low:g} to {_highest(item.name, item.high, metadata):g} | {item.purpose} |"
+        for item in CONTROLS
+    )
+    parts = [
+        f"# {metadata.name}",
+        f"A voice-conversion graph: `{AUDIO_INPUT}` float32 [batch, time] at {metadata.sample_rate} Hz in, "
+        f"`{AUDIO_OUTPUT}` of the same length out. Any length from one sample; silence stays silence.",
+        f"Licence: {metadata.licence}. Consent of the speaker: {metadata.consent}.",
+        f"## Speakers\n\n| id | name | median pitch (Hz) |\n|---|---|---|\n{speakers}",
+        f"## Files\n\n| file | MB | SHA-256 |\n|---|---|---|\n{files}",
+        "## Controls\n\nOptional inputs of the graph. onnxsim keeps them with mutable_initializer=True and "
+        "initializers_as_constants=False only.\n\n"
+        f"| name | type | default | range | meaning |\n|---|---|---|---|---|\n{controls}",
+        f"## Use\n\n```python\n{USAGE.format(file=graph, rate=metadata.sample_rate)}```",
+        _origin(metadata),
+        _verification(card),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(metadata: VoiceMetadata) -> str:
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(metadata.metrics.items())) or "none recorded"
+    return (
+        f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. Content encoder "
+        f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')}, "
+        f"generator at {metadata.model_rate} Hz. Dataset fingerprint `{metadata.dataset_fingerprint}`."
+    )
+
+
+def _verification(card: dict[str, Any]) -> str:
+    sections = []
+    for name, checks in card["verification"].items():
+        rows = "\n".join(
+            f"| {check['name']} | {'pass' if check['passed'] else 'FAIL'} | {check['detail'].replace('|', '/')} |"
+            for check in checks
+        )
+        sections.append(f"### {name}\n\n| rule | outcome | detail |\n|---|---|---|\n{rows}")
+    return "## Verification\n\n" + "\n\n".join(sections)
+
+
+def _highest(name: str, high: float, metadata: VoiceMetadata) -> float:
+    return len(metadata.speakers) - 1 if name == "speaker_id" else high

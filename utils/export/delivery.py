@@ -1,0 +1,282 @@
+"""Export a trained run: graphs, index and cards, delivered together or not at all."""
+
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soxr
+from omegaconf import DictConfig, OmegaConf
+
+from utils.config import require, to_plain
+from utils.corpus.store import CorpusStore
+from utils.errors import ConfigError, ExportError
+from utils.export.card import files_of_card, write_cards
+from utils.export.contract import (
+    ControlDefaults,
+    FileGeometry,
+    Speaker,
+    VoiceMetadata,
+    check_voice_name,
+    geometry_at,
+)
+from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
+from utils.export.graph import GraphOptions
+from utils.export.staging import move_into_place, staging_folder
+from utils.features.index import FeatureIndex, IndexOptions, IndexReport, build_index, save_index
+from utils.files import sha256_of_file
+from utils.training.checkpoints import Voice, load_voice
+
+HINT = "python export_onnx.py run=runs/<run>"
+EXCERPT_SECONDS = 3.0
+NUM_EXCERPTS = 2
+MAX_QUERY_FRAMES = 20_000
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """One run of export_onnx.py; configs/export.yaml says what each value means."""
+
+    run: Path
+    checkpoint: Literal["best", "last"]
+    name: str
+    dataset: Path | None
+    root: Path
+    rates: tuple[int, ...]
+    flavours: tuple[str, ...]
+    options: GraphOptions
+    speaker: str | int
+    defaults: dict[str, float]
+    index: IndexOptions
+    tolerance: float
+    licence: str
+    consent: str
+
+
+@dataclass(frozen=True)
+class ExportOutcome:
+    """Where the voice is, and everything that was verified; `files` is empty when a rule failed."""
+
+    folder: Path
+    files: list[Path]
+    graphs: list[ExportedGraph]
+    index: IndexReport
+
+    @property
+    def failures(self) -> list[str]:
+        """Names of the rules that do not hold, with their file."""
+        return [
+            f"{graph.path.name}: {check.name}" for graph in self.graphs for check in graph.checks if not check.passed
+        ]
+
+
+def export_job(config: DictConfig) -> ExportJob:
+    """Build the typed job of configs/export.yaml.
+
+    Raises:
+        ConfigError: if the run is missing, or a value is unknown or out of range.
+    """
+    run = Path(str(require(config, "run", HINT))).expanduser()
+    plain = to_plain(config)
+    settings: dict[str, Any] = plain["export"]
+    if plain["checkpoint"] not in ("best", "last"):
+        raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
+    tolerance = float(settings["parity_tolerance"])
+    if not 0 < tolerance <= 0.1:
+        raise ConfigError(f"export.parity_tolerance={tolerance:g} is out of range; allowed: above 0, at most 0.1")
+    for flavour in settings["flavours"]:
+        find_flavour(flavour)
+    return ExportJob(
+        run=run,
+        checkpoint=plain["checkpoint"],
+        name=check_voice_name(str(plain["name"] or run.resolve().name)),
+        dataset=Path(str(plain["dataset"])).expanduser() if plain["dataset"] else None,
+        root=Path(str(settings["root"])).expanduser(),
+        rates=tuple(_rates(settings["rates"])),
+        flavours=tuple(settings["flavours"]),
+        options=GraphOptions(opset=settings["opset"], exporter=settings["exporter"]),
+        speaker=settings["speaker"],
+        defaults=dict(settings["defaults"]),
+        index=IndexOptions(**settings["index"]),
+        tolerance=tolerance,
+        licence=str(plain["licence"]),
+        consent=str(plain["consent"]),
+    )
+
+
+def export_voice(job: ExportJob) -> ExportOutcome:
+    """Make, verify and deliver a voice.
+
+    Raises:
+        ConfigError: if the run, its dataset or a setting cannot be used.
+        ExportError: if the network cannot be traced.
+    """
+    voice = load_voice(job.run, job.checkpoint)
+    store = open_training_data(job, voice)
+    target = job.root / job.name
+    with staging_folder(target) as folder:
+        index_path = folder / f"{job.name}.index"
+        index = index_of(store, job.index)
+        save_index(index, index_path)
+        digest = sha256_of_file(index_path)
+        metadata = [
+            describe(job, voice, store, geometry, flavour=flavour, index_sha256=digest)
+            for geometry in _geometries(job, voice)
+            for flavour in job.flavours
+        ]
+        graphs = [_make(job, item, store, folder) for item in metadata]
+        outcome = ExportOutcome(target, [], graphs, index.report)
+        if outcome.failures:
+            return outcome
+        write_cards(folder, metadata[0], graphs, index_path, index.report)
+        earlier = files_of_card(target)
+        files = move_into_place(folder, target, lambda path: path.name in earlier)
+    return ExportOutcome(target, files, graphs, index.report)
+
+
+def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
+    """Open the dataset of a run and check that its features are those the voice was trained on.
+
+    Raises:
+        ConfigError: if it is not there.
+        ExportError: if it was prepared with another encoder or other speakers.
+    """
+    trained = voice.config.dataset
+    folder = job.dataset or Path(str(trained.root)) / str(trained.name)
+    if not (folder / "dataset.json").is_file():
+        raise ConfigError(f"the run's dataset is not at {folder}; give its place with dataset=<folder>")
+    store = CorpusStore.open(folder)
+    ours, theirs = (info["features"]["content"] for info in (voice.dataset_info, store.info))
+    if ours["identity"] != theirs["identity"] or ours["fingerprint"] != theirs["fingerprint"]:
+        raise ExportError(
+            f"dataset {folder} was prepared with other content features ({_short(theirs)}) than run {job.run} was "
+            f"trained on ({_short(ours)}); prepare it again as before, or train again"
+        )
+    if list(store.speakers) != list(voice.speakers):
+        raise ExportError(
+            f"dataset {folder} has the speakers {list(store.speakers)}, the run {job.run} has {list(voice.speakers)}; "
+            "give the dataset of the run with dataset=<folder>, or train again"
+        )
+    return store
+
+
+def index_of(store: CorpusStore, options: IndexOptions) -> FeatureIndex:
+    """Index the training split's content per speaker; recall is measured on the held-out split."""
+    by_speaker: dict[str, list[np.ndarray]] = {speaker: [] for speaker in store.speakers}
+    for clip in store.split("train"):
+        by_speaker[clip.speaker].append(store.feature("content", clip))
+    dim = int(store.info["features"]["content"]["dim"])
+    frames = [np.concatenate(parts) if parts else np.zeros((0, dim), np.float16) for parts in by_speaker.values()]
+    queries, count = [], 0
+    for clip in store.split("val"):
+        if count < MAX_QUERY_FRAMES:
+            queries.append(store.feature("content", clip))
+            count += len(queries[-1])
+    return build_index(frames, np.concatenate(queries) if queries else None, options)
+
+
+def describe(
+    job: ExportJob, voice: Voice, store: CorpusStore, geometry: FileGeometry, *, flavour: str, index_sha256: str
+) -> VoiceMetadata:
+    """Collect the metadata of one graph."""
+    features = voice.dataset_info["features"]
+    medians = {str(item["name"]): item.get("f0_median_hz") for item in voice.dataset_info["speakers"]}
+    speakers = tuple(
+        Speaker(id=index, name=name, f0_median_hz=round(float(medians.get(name) or 0.0), 2))
+        for index, name in enumerate(voice.speakers)
+    )
+    defaults = ControlDefaults(speaker_id=_speaker_id(job.speaker, voice.speakers), **job.defaults)
+    return VoiceMetadata(
+        name=geometry.name,
+        sample_rate=geometry.sample_rate,
+        hop_length=geometry.hop_length,
+        n_fft=geometry.n_fft,
+        model_rate=voice.model.sample_rate,
+        flavour=flavour,
+        encoder=dict(features["content"]["identity"]),
+        pitch=dict(_pitch_identity(voice)),
+        speakers=speakers,
+        defaults=asdict(defaults),
+        index_sha256=index_sha256,
+        licence=job.licence,
+        consent=job.consent,
+        dataset_fingerprint=store.fingerprint,
+        step=voice.step,
+        metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
+        config=OmegaConf.to_yaml(OmegaConf.create(_without_places(to_plain(voice.config)))),
+    )
+
+
+def excerpts(store: CorpusStore, rate: int) -> tuple[np.ndarray, ...]:
+    """Return the first seconds of some held-out clips (training clips when there are none), resampled to a rate."""
+    clips = (store.split("val") or store.split("train"))[:NUM_EXCERPTS]
+    count = round(EXCERPT_SECONDS * store.audio.sample_rate)
+    waveforms = [np.asarray(store.waveform(clip)[:count], dtype=np.float32) for clip in clips]
+    resampled = [soxr.resample(waveform, store.audio.sample_rate, rate, quality="HQ") for waveform in waveforms]
+    return tuple(np.ascontiguousarray(waveform, dtype=np.float32) for waveform in resampled if len(waveform))
+
+
+def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore, folder: Path) -> ExportedGraph:
+    # Read anew for each graph: the front end is built for one rate.
+    voice = load_voice(job.run, job.checkpoint, io_rate=metadata.sample_rate)
+    geometry = FileGeometry(
+        name=metadata.name, sample_rate=metadata.sample_rate, hop_length=metadata.hop_length, n_fft=metadata.n_fft
+    )
+    defaults = {name: value for name, value in metadata.defaults.items() if name != "speaker_id"}
+    return find_flavour(metadata.flavour).make(
+        FlavourJob(
+            model=voice.model,
+            geometry=geometry,
+            defaults=ControlDefaults(speaker_id=int(metadata.defaults["speaker_id"]), **defaults),
+            options=job.options,
+            metadata=metadata.to_json(),
+            folder=folder,
+            tolerance=job.tolerance,
+            recordings=excerpts(store, metadata.sample_rate),
+        )
+    )
+
+
+def _geometries(job: ExportJob, voice: Voice) -> list[FileGeometry]:
+    model_rate, n_fft = voice.model.sample_rate, int(voice.config.audio.n_fft)
+    rates = dict.fromkeys(job.rates or (model_rate,))
+    return [geometry_at(job.name, rate, model_rate=model_rate, model_n_fft=n_fft) for rate in rates]
+
+
+def _rates(value: Any) -> list[int]:
+    rates = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(rate, int) and not isinstance(rate, bool) for rate in rates):
+        raise ConfigError(f"export.rates={value!r} must be a list of whole numbers such as [44100,48000], or null")
+    return rates
+
+
+def _speaker_id(wanted: str | int, speakers: list[str]) -> int:
+    if isinstance(wanted, str) and wanted in speakers:
+        return speakers.index(wanted)
+    if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(speakers):
+        return wanted
+    shown = [f"{index} {name}" for index, name in enumerate(speakers[:10])] + ["..."] * (len(speakers) > 10)
+    raise ConfigError(f"export.speaker={wanted!r} is not in this voice; it has: {', '.join(shown)}")
+
+
+def _pitch_identity(voice: Voice) -> dict[str, Any]:
+    tracker = getattr(voice.model.frontend, "pitch_tracker", None)
+    return dict(tracker.identity) if tracker is not None else {}
+
+
+def _short(feature: dict[str, Any]) -> str:
+    return f"{feature['identity'].get('id')} {str(feature['fingerprint'])[:12]}"
+
+
+def _without_places(value: Any) -> Any:
+    """Reduce absolute paths to their last part: a voice is passed on, its maker's folders are nobody's business."""
+    if isinstance(value, dict):
+        return {key: _without_places(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_places(item) for item in value]
+    if isinstance(value, str) and Path(value).expanduser().is_absolute():
+        return Path(value).name
+    return value

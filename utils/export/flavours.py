@@ -1,0 +1,101 @@
+"""The kinds of graphs a voice can be exported as. A new kind is one entry in FLAVOURS."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.base import BaseVoiceConversionModel
+from utils.errors import ConfigError
+from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry
+from utils.export.graph import GraphOptions, build_graph, save_graph
+from utils.export.verification import Check, Subject, verify
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavourJob:
+    """All that a kind of graph is made from.
+
+    Attributes:
+        model: voice with front end and retrieval attached at the rate of the geometry.
+        geometry: name, rate and frame sizes of the file.
+        defaults: values of the controls when a caller gives none.
+        options: exporter and operator version.
+        metadata: JSON that travels in the graph.
+        folder: where the file is written.
+        tolerance: largest allowed relative RMS difference from PyTorch.
+        recordings: [T] excerpts of real recordings at the rate of the geometry.
+    """
+
+    model: BaseVoiceConversionModel
+    geometry: FileGeometry
+    defaults: ControlDefaults
+    options: GraphOptions
+    metadata: str
+    folder: Path
+    tolerance: float
+    recordings: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """A written graph and the outcome of its verification."""
+
+    path: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether every rule holds."""
+        return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """A kind of graph: its name in configuration and metadata, what it is for, and how it is made."""
+
+    name: str
+    purpose: str
+    make: Callable[[FlavourJob], ExportedGraph]
+
+
+def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
+    """Write and verify the graph that takes audio and returns audio."""
+    graph = build_graph(
+        job.model,
+        sample_rate=job.geometry.sample_rate,
+        defaults=job.defaults,
+        options=job.options,
+        metadata={METADATA_KEY: job.metadata},
+    )
+    path = job.folder / job.geometry.file_name
+    save_graph(graph, path)
+    subject = Subject(
+        path=path,
+        voice=job.model,
+        sample_rate=job.geometry.sample_rate,
+        defaults=job.defaults,
+        num_speakers=job.model.num_speakers,
+        has_retrieval=job.model.retrieval is not None,
+        tolerance=job.tolerance,
+        recordings=job.recordings,
+    )
+    return ExportedGraph(path, tuple(verify(subject)))
+
+
+FLAVOURS: dict[str, Flavour] = {
+    flavour.name: flavour
+    for flavour in (Flavour("audio_to_audio", "one graph from audio to audio, any length", make_audio_to_audio),)
+}
+
+
+def find_flavour(name: str) -> Flavour:
+    """Return a kind of graph by name.
+
+    Raises:
+        ConfigError: if there is none of this name.
+    """
+    if name not in FLAVOURS:
+        raise ConfigError(f"export.flavours: {name!r} is unknown; allowed: {', '.join(FLAVOURS)}")
+    return FLAVOURS[name]

@@ -1,0 +1,47 @@
+"""Opening graphs with onnxruntime; imports no torch."""
+
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from utils.errors import FormatError
+
+# onnxruntime has no common base class for what it raises.
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    _state.Fail,
+    _state.InvalidArgument,
+    _state.InvalidGraph,
+    _state.InvalidProtobuf,
+    _state.NoModel,
+    _state.NoSuchFile,
+    _state.NotImplemented,
+    _state.RuntimeException,
+    _state.EPFail,
+)
+_SEVERITY_ERROR = 3
+
+
+def open_session(graph: Path | bytes, num_threads: int = 1) -> onnxruntime.InferenceSession:
+    """Open a graph on the CPU.
+
+    Args:
+        graph: a file, or its bytes as runtimes that load from memory see it.
+        num_threads: threads of one run.
+    Raises:
+        FormatError: if it is missing or onnxruntime cannot load it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SEVERITY_ERROR
+    # A waiting thread must not take the processor from the audio thread beside it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if isinstance(graph, Path) and not graph.is_file():
+        raise FormatError(f"{graph} does not exist; give the path of an exported .onnx file")
+    try:
+        source = str(graph) if isinstance(graph, Path) else graph
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except RUNTIME_ERRORS as error:
+        where = graph if isinstance(graph, Path) else "the graph"
+        raise FormatError(f"{where} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error

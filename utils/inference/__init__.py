@@ -1,0 +1,1 @@
+"""Run exported voices with onnxruntime and numpy; imports no torch."""

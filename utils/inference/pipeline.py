@@ -1,0 +1,138 @@
+"""Convert recordings of any length, rate and number of channels with an exported voice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.audio.decoding import open_audio
+from utils.audio.io import load_audio, save_audio
+from utils.errors import ConfigError, DataError
+from utils.inference.session import ControlValues, VoiceSession
+
+SUFFIXES = {
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".caf", ".w64",
+    ".webm", ".mka", ".mp4", ".amr", ".3gp", ".ac3", ".wv", ".ape", ".mp2", ".m4b",
+}  # fmt: skip
+SEGMENT_SECONDS = 30.0  # longer recordings are converted in pieces: memory grows with the piece
+SEARCH_SECONDS = 10.0  # the cut is the quietest place in so much of a piece's end
+CONTEXT_SECONDS = 1.0  # sound that each piece also sees before and after itself
+FADE_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class SourceAudio:
+    """A recording at the graph's rate, [T] float32 mono, with what it was before."""
+
+    samples: np.ndarray
+    original_rate: int
+    original_channels: int
+
+
+def read_source(path: Path, sample_rate: int) -> SourceAudio:
+    """Read a recording as mono at a rate.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    with open_audio(path) as decoder:
+        rate, channels = decoder.sample_rate, decoder.num_channels
+    return SourceAudio(load_audio(path, sample_rate), rate, channels)
+
+
+def convert(session: VoiceSession, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
+    """Convert [T] float32 of any length; returns [T].
+
+    Up to 30 s go through the graph at once. Longer audio is cut at quiet places; the pieces overlap by a second, which
+    is thrown away but for a short fade, so that no edge is heard.
+    """
+    rate = session.sample_rate
+    pieces = list(segments(audio, rate))
+    if len(pieces) == 1:
+        return session.run(audio, controls)
+    context, fade = round(CONTEXT_SECONDS * rate), round(FADE_SECONDS * rate)
+    output = np.zeros(len(audio), dtype=np.float32)
+    for start, end in pieces:
+        low, high = max(0, start - context), min(len(audio), end + context)
+        weight = _fade_weight(low, high, start, end, fade, len(audio))
+        output[low:high] += weight * session.run(audio[low:high], controls)
+    return output
+
+
+def segments(audio: np.ndarray, sample_rate: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of pieces of at most 30 s that cover [T], cut where the audio is quietest."""
+    longest, search = round(SEGMENT_SECONDS * sample_rate), round(SEARCH_SECONDS * sample_rate)
+    block = max(1, sample_rate // 50)
+    start = 0
+    while len(audio) - start > longest:
+        region = audio[start + longest - search : start + longest]
+        energy = np.square(region[: len(region) // block * block].reshape(-1, block)).sum(axis=1)
+        end = start + longest - search + int(np.argmin(energy)) * block + block // 2
+        yield start, end
+        start = end
+    yield start, len(audio)
+
+
+def find_recordings(path: Path) -> list[Path]:
+    """Return a file itself, or the sound files in a folder and below, sorted.
+
+    Raises:
+        DataError: if there is nothing.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"audio={path} does not exist; give a recording or a folder of recordings")
+    found = sorted(item for item in path.rglob("*") if item.is_file() and _is_recording(item.relative_to(path)))
+    if not found:
+        raise DataError(f"audio={path} holds no sound file ({', '.join(sorted(SUFFIXES)[:6])}, ...)")
+    return found
+
+
+def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, Path]:
+    """Decide where each converted file goes.
+
+    Args:
+        sources: the recordings.
+        audio: the file or folder they come from.
+        output: a .wav file when `audio` is a file, else a folder, in which sub-folders are kept.
+    Raises:
+        ConfigError: if an output would overwrite a recording, or `output` is a .wav for a folder.
+    """
+    if audio.is_file():
+        places = {audio: output if output.suffix.lower() == ".wav" else output / f"{audio.stem}.wav"}
+    elif output.suffix.lower() == ".wav" and not output.is_dir():
+        raise ConfigError(f"output={output} is one file, but audio={audio} is a folder; give a folder")
+    else:
+        relative = [source.relative_to(audio) for source in sources]
+        stems = [item.with_suffix("") for item in relative]
+        # a.mp3 and a.wav in one folder keep their suffixes: a.mp3.wav, a.wav.wav
+        places = {
+            source: output / (f"{item}.wav" if stems.count(stem) > 1 else f"{stem}.wav")
+            for source, item, stem in zip(sources, relative, stems, strict=True)
+        }
+    originals = {source.resolve() for source in sources}
+    for place in places.values():
+        if place.resolve() in originals:
+            raise ConfigError(f"output {place} would overwrite a recording; choose another output=")
+    return places
+
+
+def convert_file(session: VoiceSession, source: SourceAudio, output: Path, controls: ControlValues) -> np.ndarray:
+    """Convert a recording, write it as 16-bit WAV at the graph's rate and return the samples before clipping."""
+    converted = convert(session, source.samples, controls)
+    save_audio(output, converted, session.sample_rate)
+    return converted
+
+
+def _fade_weight(low: int, high: int, start: int, end: int, fade: int, total: int) -> np.ndarray:
+    """Return the weight of [low, high) of a piece: 1 from start to end, crossing linearly with the neighbours."""
+    position = np.arange(low, high, dtype=np.float32) + 0.5
+    rise = np.ones_like(position) if start == 0 else np.clip((position - start) / (2 * fade) + 0.5, 0, 1)
+    fall = np.ones_like(position) if end == total else np.clip((end - position) / (2 * fade) + 0.5, 0, 1)
+    return rise * fall
+
+
+def _is_recording(relative: Path) -> bool:
+    return relative.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in relative.parts)

@@ -1,0 +1,146 @@
+"""An exported voice in onnxruntime."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from utils.errors import ConfigError, FormatError
+from utils.export.contract import (
+    CONTROLS,
+    METADATA_KEY,
+    Control,
+    VoiceMetadata,
+    metadata_from_json,
+    parse_file_name,
+)
+from utils.export.runtime import RUNTIME_ERRORS, open_session
+
+ControlValues = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class GraphValue:
+    """An input or output of a graph as onnxruntime shows it."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+class VoiceSession:
+    """A graph from audio to audio, ready to run. Make it with `open`.
+
+    Attributes:
+        path: the file.
+        sample_rate: rate of the audio in and out.
+        metadata: what the exporter stored; None for a graph of another program.
+        num_threads: threads of one run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        session: onnxruntime.InferenceSession,
+        *,
+        sample_rate: int,
+        metadata: VoiceMetadata | None,
+        num_threads: int,
+    ) -> None:
+        self.path = path
+        self.sample_rate = sample_rate
+        self.metadata = metadata
+        self.num_threads = num_threads
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._output = session.get_outputs()[0].name
+
+    @classmethod
+    def open(cls, path: Path, num_threads: int = 1) -> "VoiceSession":
+        """Load a graph.
+
+        The rate is taken from the metadata, or from the file name of a graph without.
+
+        Raises:
+            FormatError: if the file is missing, onnxruntime cannot load it, it needs more than audio, or its rate is
+                neither in its metadata nor in its name.
+        """
+        session = open_session(path, num_threads)
+        required = session.get_inputs()
+        if [value.type for value in required] != ["tensor(float)"] or len(required[0].shape) != 2:
+            shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in required)
+            raise FormatError(f"{path} is no graph from audio to audio: it requires {shown}; use export_onnx.py")
+        stored = session.get_modelmeta().custom_metadata_map
+        metadata = metadata_from_json(stored[METADATA_KEY], str(path)) if METADATA_KEY in stored else None
+        rate = metadata.sample_rate if metadata else parse_file_name(path).sample_rate
+        return cls(path, session, sample_rate=rate, metadata=metadata, num_threads=num_threads)
+
+    @property
+    def name(self) -> str:
+        """Name of the voice."""
+        return self.metadata.name if self.metadata else self.path.stem
+
+    @property
+    def inputs(self) -> list[GraphValue]:
+        """What a caller must give."""
+        return [GraphValue(value.name, value.type, list(value.shape)) for value in self._session.get_inputs()]
+
+    @property
+    def overridable(self) -> list[GraphValue]:
+        """What a caller may give."""
+        values = self._session.get_overridable_initializers()
+        return [GraphValue(value.name, value.type, list(value.shape)) for value in values]
+
+    @property
+    def outputs(self) -> list[GraphValue]:
+        """What comes back."""
+        return [GraphValue(value.name, value.type, list(value.shape)) for value in self._session.get_outputs()]
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names of the voices in the graph; the index is the speaker_id."""
+        return [speaker.name for speaker in self.metadata.speakers] if self.metadata else []
+
+    def check_controls(self, values: ControlValues) -> None:
+        """Refuse controls that the graph does not have or cannot take.
+
+        Raises:
+            ConfigError: names the control and what is allowed.
+        """
+        present = {value.name for value in self.overridable}
+        for name, value in values.items():
+            control = _control(name)
+            if name not in present:
+                raise ConfigError(f"{name}={value:g} cannot be set: {self.path.name} has no such input; export anew")
+            high = len(self.speakers) - 1 if name == "speaker_id" and self.speakers else control.high
+            if not control.low <= value <= high:
+                raise ConfigError(f"{name}={value:g} is out of range; allowed: between {control.low:g} and {high:g}")
+
+    def run(self, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
+        """Convert audio in one piece.
+
+        Args:
+            audio: [T] or [B, T] float32 at the graph's rate.
+            controls: values of overridable inputs; what is absent keeps its default.
+        Returns:
+            As many samples as the graph makes, in the shape of the input.
+        Raises:
+            FormatError: if onnxruntime fails.
+        """
+        feed = {self._input: np.atleast_2d(np.asarray(audio, dtype=np.float32))}
+        for name, value in (controls or {}).items():
+            feed[name] = np.array(value, dtype=np.int64 if _control(name).is_integer else np.float32)
+        try:
+            output: np.ndarray = self._session.run([self._output], feed)[0]
+        except RUNTIME_ERRORS as error:
+            raise FormatError(f"{self.path.name} failed: {str(error).splitlines()[0]}") from error
+        return output[0] if np.ndim(audio) == 1 else output
+
+
+def _control(name: str) -> Control:
+    for control in CONTROLS:
+        if control.name == name:
+            return control
+    raise ConfigError(f"{name} is no control; allowed: {', '.join(control.name for control in CONTROLS)}")

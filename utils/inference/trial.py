@@ -1,0 +1,215 @@
+"""Try an exported voice on recordings: convert them, measure everything, report."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from utils.config import require, to_plain
+from utils.errors import ConfigError, DataError
+from utils.export.contract import CONTROLS
+from utils.files import atomic_write_json
+from utils.inference.measures import (
+    PitchMeter,
+    automatic_shift,
+    compare_pitch,
+    measure_level,
+    measure_speed,
+    relative_change,
+    wrong_lengths,
+)
+from utils.inference.pipeline import SourceAudio, convert_file, find_recordings, output_paths, read_source
+from utils.inference.session import VoiceSession
+
+HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
+REPORT_SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialJob:
+    """One run of test_model.py; configs/test_model.yaml says what each value means.
+
+    Attributes:
+        controls: values of the graph's overridable inputs without pitch_shift when that is automatic.
+        is_pitch_automatic: whether each recording is moved to the median pitch of the target.
+        speaker: name or number of the target, None for the graph's default.
+    """
+
+    onnx: Path
+    audio: Path
+    output: Path | None
+    report: Path | None
+    threads: tuple[int, ...]
+    controls: dict[str, float]
+    is_pitch_automatic: bool
+    speaker: str | int | None
+
+
+def trial_job(config: DictConfig) -> TrialJob:
+    """Build the typed job of configs/test_model.yaml.
+
+    Raises:
+        ConfigError: if onnx or audio is missing or a value is of the wrong kind.
+    """
+    onnx = Path(str(require(config, "onnx", HINT))).expanduser()
+    audio = Path(str(require(config, "audio", HINT))).expanduser()
+    plain = to_plain(config)
+    names = [control.name for control in CONTROLS if control.name != "speaker_id"]
+    is_automatic = plain["pitch_shift"] == "auto"
+    given = [name for name in names if plain[name] is not None and not (name == "pitch_shift" and is_automatic)]
+    controls = {name: plain[name] for name in given}
+    for name, value in controls.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{name}={value!r} is not a number{' or auto' if name == 'pitch_shift' else ''}")
+    threads = plain["threads"] if isinstance(plain["threads"], list) else [plain["threads"]]
+    if not threads or not all(isinstance(count, int) and 1 <= count <= 256 for count in threads):
+        raise ConfigError(f"threads={plain['threads']!r} must be a list of whole numbers from 1 to 256, such as [1,2]")
+    return TrialJob(
+        onnx=onnx,
+        audio=audio,
+        output=Path(str(plain["output"])).expanduser() if plain["output"] else None,
+        report=Path(str(plain["report"])).expanduser() if plain["report"] else None,
+        threads=tuple(threads),
+        controls={name: float(value) for name, value in controls.items()},
+        is_pitch_automatic=is_automatic,
+        speaker=plain["speaker"],
+    )
+
+
+def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
+    """Convert and measure; write the report.
+
+    Args:
+        job: what to do.
+        announce: is given one line of text for each recording as it is done.
+    Returns:
+        The content of the report: "graph", "speed", "files", "failures", "report".
+    Raises:
+        ConfigError: if a setting does not fit the graph.
+        FormatError: if the graph cannot be loaded.
+        DataError: if there is no recording.
+    """
+    session = VoiceSession.open(job.onnx, job.threads[-1])
+    controls = dict(job.controls) | _speaker_control(session, job.speaker)
+    session.check_controls(controls)
+    sources = find_recordings(job.audio)
+    output = job.output or Path("converted") / session.name
+    places = output_paths(sources, job.audio, output)
+    pitch = PitchMeter()
+    report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
+    files, failures = [], []
+    example: SourceAudio | None = None
+    for path in sources:
+        try:
+            source = read_source(path, session.sample_rate)
+            row = _convert_one(session, job, pitch, controls, path, source, places[path])
+        except DataError as error:
+            failures.append({"file": str(path), "reason": str(error)})
+            announce(f"FAILED {path.name}: {error}")
+            continue
+        example = example or source
+        files.append(row)
+        announce(_line(row))
+    report["speed"] = [] if example is None else [
+        asdict(measure_speed(VoiceSession.open(job.onnx, count), example.samples)) for count in job.threads
+    ]
+    for speed in report["speed"]:
+        threads = speed["num_threads"]
+        report[f"rtf_{threads}_thread{'s' if threads > 1 else ''}"] = speed["real_time_factor"]
+    report["files"], report["failures"] = files, failures
+    place = job.report or (output.with_suffix(".json") if output.suffix.lower() == ".wav" else output / "report.json")
+    atomic_write_json(place, report)
+    return {**report, "report": str(place)}
+
+
+def describe_graph(session: VoiceSession) -> dict[str, Any]:
+    """Return what the graph takes, gives and says about itself, and whether it keeps the length of its input."""
+    wrong = wrong_lengths(session)
+    return {
+        "file": session.path.name,
+        "bytes": session.path.stat().st_size,
+        "sample_rate": session.sample_rate,
+        "inputs": [asdict(value) for value in session.inputs],
+        "overridable_inputs": [asdict(value) for value in session.overridable],
+        "outputs": [asdict(value) for value in session.outputs],
+        "metadata": asdict(session.metadata) if session.metadata else None,
+        "keeps_length": not wrong,
+        "wrong_lengths": wrong,
+    }
+
+
+def _convert_one(
+    session: VoiceSession,
+    job: TrialJob,
+    meter: PitchMeter,
+    controls: dict[str, float],
+    path: Path,
+    source: SourceAudio,
+    place: Path,
+) -> dict[str, Any]:
+    rate = session.sample_rate
+    source_pitch = meter.track(source.samples, rate)
+    used = dict(controls)
+    if job.is_pitch_automatic:
+        target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1)))
+        used["pitch_shift"] = automatic_shift(source_pitch, target_hz)
+        session.check_controls(used)
+    started = time.perf_counter()
+    converted = convert_file(session, source, place, used)
+    seconds = len(source.samples) / rate
+    return {
+        "file": str(path),
+        "output": str(place),
+        "seconds": round(seconds, 3),
+        "rate": rate,
+        "original_rate": source.original_rate,
+        "original_channels": source.original_channels,
+        "is_resampled": source.original_rate != rate,
+        "controls": used,
+        "conversion_real_time_factor": (time.perf_counter() - started) / max(seconds, 1e-3),
+        "has_same_length": len(converted) == len(source.samples),
+        "input_level": asdict(measure_level(source.samples)),
+        "output_level": asdict(measure_level(converted)),
+        "relative_change": relative_change(converted, source.samples),
+        "pitch": asdict(compare_pitch(source_pitch, meter.track(converted, rate))),
+    }
+
+
+def _speaker_control(session: VoiceSession, speaker: str | int | None) -> dict[str, float]:
+    if speaker is None:
+        return {}
+    if isinstance(speaker, int) and not isinstance(speaker, bool):
+        return {"speaker_id": speaker}
+    if speaker not in session.speakers:
+        names = ", ".join(session.speakers) or "no names"
+        raise ConfigError(f"speaker={speaker!r} is not in {session.path.name}; it has: {names}")
+    return {"speaker_id": session.speakers.index(str(speaker))}
+
+
+def _target_median_hz(session: VoiceSession, speaker_id: int) -> float:
+    """Return the median pitch of a speaker (-1: the graph's default).
+
+    Raises:
+        ConfigError: if the graph does not tell.
+    """
+    if session.metadata is not None:
+        chosen = speaker_id if speaker_id >= 0 else int(session.metadata.defaults["speaker_id"])
+        median = session.metadata.speakers[chosen].f0_median_hz
+        if median > 0:
+            return median
+    raise ConfigError(
+        f"pitch_shift=auto needs the target's median pitch, which {session.path.name} does not tell; give semitones"
+    )
+
+
+def _line(row: dict[str, Any]) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(row["original_channels"], f"{row['original_channels']} channels")
+    rate = f"{row['original_rate']} Hz"
+    change = f"{rate} resampled to {row['rate']} Hz" if row["is_resampled"] else f"{rate} as the graph"
+    shift = f", pitch {row['controls']['pitch_shift']:+g} st" if "pitch_shift" in row["controls"] else ""
+    return f"{Path(row['file']).name}: {row['seconds']:.2f} s, {channels}, {change}{shift} -> {row['output']}"
