@@ -164,9 +164,7 @@ def show(evaluation: Evaluation, conversion: dict[str, Any], seconds: dict[str, 
     emit(render(evaluation))
     emit()
     timing = [[f"{name} (seconds)", round(value, 1)] for name, value in seconds.items()]
-    speed = [
-        [key, float(np.round(conversion[key], 4))] for key in ("rtf_1_thread", "rtf_2_threads") if key in conversion
-    ]
+    speed = [[name, round(value, 4)] for name, value in real_time_factors(conversion).items()]
     emit(table([*timing, *speed], ["time", "value"]))
     emit()
     emit(table(bars(evaluation.means), ["promise", "value", "bound", "outcome"]))

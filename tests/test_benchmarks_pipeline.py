@@ -1,0 +1,151 @@
+"""The runner behind the demo and the benchmarks: what it reuses, repeats and refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import pipeline as pipeline_module
+from benchmarks.demo import parity_of
+from benchmarks.pipeline import Pipeline, only_file, run_script
+from benchmarks.voice_quality import bars, pick_sources, stage_sources
+from utils.errors import WorkbenchError
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Replace the scripts by one that makes the file named by its last argument."""
+    done: list[list[str]] = []
+
+    def pretend(command: list[str], work: Path) -> float:
+        done.append(list(command))
+        place = work / command[1]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("made")
+        return 1.5
+
+    monkeypatch.setattr(pipeline_module, "run_script", pretend)
+    return done
+
+
+def run_two_stages(work: Path, first: str = "a.py") -> Pipeline:
+    pipeline = Pipeline(work / "state.json", work)
+    pipeline.run("one", [first, "out/one"], [Path("out/one")])
+    pipeline.run("two", ["b.py", "out/two"], [Path("out/two")])
+    return pipeline
+
+
+def test_second_run_reuses_everything_and_keeps_the_seconds(tmp_path: Path, calls: list[list[str]]) -> None:
+    run_two_stages(tmp_path)
+
+    again = run_two_stages(tmp_path)
+
+    assert len(calls) == 2
+    assert [(stage.reused, stage.seconds) for stage in again.stages] == [(True, 1.5), (True, 1.5)]
+
+
+def test_changed_command_repeats_it_and_what_follows(tmp_path: Path, calls: list[list[str]]) -> None:
+    run_two_stages(tmp_path)
+
+    again = run_two_stages(tmp_path, first="other.py")
+
+    assert [stage.reused for stage in again.stages] == [False, False]
+
+
+def test_missing_output_repeats_the_stage(tmp_path: Path, calls: list[list[str]]) -> None:
+    run_two_stages(tmp_path)
+    (tmp_path / "out/two").unlink()
+
+    again = run_two_stages(tmp_path)
+
+    assert [stage.reused for stage in again.stages] == [True, False]
+
+
+def test_interrupted_training_is_continued(tmp_path: Path, calls: list[list[str]]) -> None:
+    run = tmp_path / "runs/x"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/last.ckpt").touch()
+    interrupted = '{"train": {"command": ["train.py", "runs/x/metrics.json"], "seconds": null}}'
+    (tmp_path / "state.json").write_text(interrupted)
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    outputs = [Path("runs/x/metrics.json")]
+    pipeline.run("train", ["train.py", "runs/x/metrics.json"], outputs, run_folder=Path("runs/x"))
+
+    assert calls == [["train.py", "runs/x/metrics.json", "resume=last"]]
+
+
+def test_run_of_another_command_makes_room(tmp_path: Path, calls: list[list[str]]) -> None:
+    old = tmp_path / "runs/x/checkpoints/last.ckpt"
+    old.parent.mkdir(parents=True)
+    old.touch()
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    outputs = [Path("runs/x/metrics.json")]
+    pipeline.run("train", ["train.py", "runs/x/metrics.json"], outputs, run_folder=Path("runs/x"))
+
+    assert not old.exists()
+    assert calls == [["train.py", "runs/x/metrics.json"]]
+
+
+def test_stage_without_its_output_is_an_error(tmp_path: Path, calls: list[list[str]]) -> None:
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+
+    with pytest.raises(WorkbenchError, match=r"did not make .*other"):
+        pipeline.run("one", ["a.py", "out/one"], [Path("out/other")])
+
+
+def test_failing_script_is_named_with_its_code(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="ended with code 3"):
+        run_script(["-c", "raise SystemExit(3)"], tmp_path)
+
+
+def test_only_file_refuses_two(tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        (tmp_path / name).touch()
+
+    with pytest.raises(WorkbenchError, match="found 2"):
+        only_file(tmp_path, "*.onnx")
+
+
+def test_many_speakers_give_one_clip_each(tmp_path: Path) -> None:
+    for speaker in range(10, 21):
+        for clip in range(2):
+            (tmp_path / f"{speaker}-x-{clip}.flac").touch()
+
+    chosen = pick_sources(tmp_path, 5)
+
+    assert [(speaker, path.name) for speaker, path in chosen[:2]] == [("11", "11-x-0.flac"), ("13", "13-x-0.flac")]
+    assert len(chosen) == 5
+
+
+def test_few_speakers_share_the_clips(tmp_path: Path) -> None:
+    for speaker in ("p225", "p226"):
+        (tmp_path / speaker).mkdir()
+        for clip in range(9):
+            (tmp_path / speaker / f"{clip:03d}.wav").touch()
+
+    chosen = pick_sources(tmp_path, 5)
+    staged = stage_sources(chosen, tmp_path / "staged")
+
+    assert [speaker for speaker, _ in chosen] == ["p225"] * 3 + ["p226"] * 2
+    assert staged[0].name == "p225_000.wav"
+
+
+def test_bars_tell_reached_missed_and_not_measured() -> None:
+    rows = bars(
+        {"resemblyzer_converted_to_target": 0.85, "whisper_character_error": 0.09, "ecapa_converted_to_target": None}
+    )
+
+    outcome = {str(row[0]): row[-1] for row in rows}
+    assert outcome["resemblyzer converted to target"] == "reached"
+    assert outcome["whisper character error"] == "MISSED"
+    assert outcome["ecapa converted to target"] == "not measured"
+
+
+def test_parity_is_the_worst_of_all_graphs() -> None:
+    checks = {
+        "a.onnx": [{"figures": {"parity_relative_rms": 1e-6}}],
+        "b.onnx": [{"figures": {"parity_relative_rms": 2e-6}}],
+    }
+
+    assert parity_of({"verification": checks}) == 2e-6
