@@ -44,12 +44,14 @@ class FeatureInfo:
     Attributes:
         fingerprint: of everything that shapes it.
         identity: plain description of what computed it.
+        config: how to build it again, with `_target_`; empty where there is no choice.
         dim: values per frame; None for one plain value.
         dtype: "float16" or "float32".
     """
 
     fingerprint: str
     identity: dict[str, Any]
+    config: dict[str, Any]
     dim: int | None
     dtype: str
 
@@ -150,7 +152,13 @@ def pack(
     files["manifest"] = f"manifest-{sha256_of_json(text)[:SHORT]}.jsonl"
     atomic_write_text(folder / files["manifest"], text)
     described = {
-        name: {"identity": item.identity, "fingerprint": item.fingerprint, "dim": item.dim, "dtype": item.dtype}
+        name: {
+            "identity": item.identity,
+            "config": item.config,
+            "fingerprint": item.fingerprint,
+            "dim": item.dim,
+            "dtype": item.dtype,
+        }
         for name, item in features.items()
     }
     atomic_write_json(

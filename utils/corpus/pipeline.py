@@ -98,6 +98,7 @@ def _describe_features(job: PreprocessJob, extractor: FeatureExtractor) -> dict[
         "f0_hz": extractor.tracker.identity,
         "loudness_db": extractor.loudness.identity,
     }
+    configs = {"content": job.content, "f0_hz": job.pitch, "loudness_db": {}}
     fingerprints = feature_fingerprints(
         reading_fingerprint(job.audio, job.settings),
         content_identity=identities["content"],
@@ -109,6 +110,7 @@ def _describe_features(job: PreprocessJob, extractor: FeatureExtractor) -> dict[
         name: FeatureInfo(
             fingerprint=fingerprints[name],
             identity=identities.get(name, identities["content"]),
+            config=configs.get(name, job.content),
             dim=extractor.encoder.dim if name.startswith("content") else None,
             dtype="float16" if name.startswith("content") else "float32",
         )
