@@ -115,7 +115,7 @@ def instantiate(node: DictConfig, key: str, **values: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, WorkbenchError):
             raise cause from error
-        raise ConfigError(f"{key}: {_first_line(str(error))}") from error
+        raise ConfigError(f"{key}: {_one_line(error)}") from error
 
 
 def run_script(config_name: str, task: Callable[[DictConfig], None]) -> None:
@@ -162,24 +162,51 @@ def _refuse_bad_overrides(config_name: str, arguments: list[str]) -> None:
     if any(argument in ("--help", "-h", "--hydra-help") for argument in arguments):
         return
     overrides = [argument for argument in arguments if not argument.startswith("-")]
-    sweep = any(argument in ("--multirun", "-m") for argument in arguments)
+    if any(argument in ("--multirun", "-m") for argument in arguments):
+        overrides = [choice for choice in map(_first_choice, overrides) if choice]
     try:
-        compose(config_name, [_first_choice(item) if sweep else item for item in overrides])
+        config = compose(config_name, overrides)
+        values = [item.partition("=")[0] for item in overrides if "." in item.partition("=")[0] or item[0].islower()]
+        groups = [item for item in overrides if (CONFIG_FOLDER / item.partition("=")[0]).is_dir()]
+        _check_kinds(config, compose(config_name, groups), values)
     except ConfigError as error:
         _exit_with(error)
 
 
-def _first_choice(override: str) -> str:
-    """Reduce a sweep such as a=1,2 to a=1 (brackets, quotes and functions are left to Hydra)."""
+def _check_kinds(config: DictConfig, defaults: DictConfig, keys: list[str]) -> None:
+    """Refuse a text or a fraction where the default is a whole number, a text where it is a number or a switch."""
+    for key in keys:
+        default = OmegaConf.select(defaults, key, throw_on_missing=False)
+        value = OmegaConf.select(config, key, throw_on_missing=False)
+        kinds: dict[type, tuple[tuple[type, ...], str]] = {
+            bool: ((bool,), "true or false"),
+            int: ((int,), "a whole number"),
+            float: ((int, float), "a number"),
+        }
+        if type(default) not in kinds or value is None:
+            continue
+        allowed, wording = kinds[type(default)]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            raise ConfigError(f"{key}={value} must be {wording}, for example {default}")
+
+
+def _first_choice(override: str) -> str | None:
+    """Reduce a sweep such as a=1,2 to a=1; values with brackets, quotes or functions are left to Hydra."""
     key, separator, value = override.partition("=")
-    if not separator or any(mark in value for mark in "([{'\""):
-        return f"{key}{separator}{value}" if "(" not in value else key.lstrip("+~") and "hydra.verbose=false"
-    return f"{key}={value.split(',')[0]}"
+    if any(mark in value for mark in "([{'\""):
+        return None
+    return f"{key}{separator}{value.split(',')[0]}"
 
 
 def _exit_with(error: Exception) -> None:
     sys.stderr.write(f"error: {error}\n")
     raise SystemExit(2)
+
+
+def _one_line(error: Exception) -> str:
+    """Join the lines of Hydra's report without its bookkeeping."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith("full_key"))
 
 
 def _first_line(text: str) -> str:
