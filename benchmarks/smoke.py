@@ -24,7 +24,7 @@ from utils.errors import WorkbenchError
 SMALL = {
     "train.py": ["trainer.steps=6", "trainer.validate_every=3", "data.batch_size=2", "data.segment_frames=40",
                  "data.val_segment_frames=100", "retrieval.codebook_size=32", "trainer.progress_bar=false"],
-    "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2"],
+    "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2", "--work=quality"],
     "utils.evaluation.report": ["--judges=resemblyzer"],
 }  # fmt: skip
 # what a command line of README needs that is no script of ours, and how it is run here

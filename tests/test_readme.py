@@ -33,6 +33,7 @@ def test_four_commands_make_a_voice() -> None:
 def test_command_composes(words: list[str]) -> None:
     overrides = [word for word in words[1:] if not word.startswith("-")]
     sweep = "-m" in words
+    assert not sweep or words[1] == "-m"  # argparse refuses it between overrides
 
     config = compose(CONFIG_OF[words[0]], [item.split(",")[0] if sweep else item for item in overrides])
 
