@@ -63,7 +63,13 @@ def run_demo(work: Path, minutes: float) -> tuple[list[Stage], dict[str, Any], d
 
 def train_command(minutes: float) -> list[str]:
     """Return the training command; the time box ends it before its steps do."""
-    return ["train.py", f"dataset.name={NAME}", f"run.name={NAME}", f"trainer.max_minutes={minutes:g}"]
+    return [
+        "train.py",
+        f"dataset.name={NAME}",
+        f"run.name={NAME}",
+        f"trainer.max_minutes={minutes:g}",
+        "trainer.validate_every=100",  # the default is for runs of hours
+    ]
 
 
 def collect(run: Path, export: Path, report: Path, judged: Path) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from benchmarks.pipeline import ROOT, run_script
 from benchmarks.readme import python_blocks, shell_commands
-from benchmarks.synthetic import write_recordings
+from tests.synthetic_speech import voice
+from utils.audio.io import save_audio
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 
@@ -40,6 +41,13 @@ def prepare(work: Path) -> None:
     write_recordings(work / "recordings" / "others", num_files=2, seconds=3.0, f0_hz=115, sample_rate=16000)
     write_recordings(work / "songs", num_files=1, seconds=3.0, f0_hz=120, sample_rate=24000)
     shutil.copyfile(work / "songs" / "songs_00.wav", work / "song.wav")
+
+
+def write_recordings(folder: Path, *, num_files: int, seconds: float, f0_hz: float, sample_rate: int) -> None:
+    """Write recordings of one synthetic speaker, numbered."""
+    for index in range(num_files):
+        audio = voice(seconds, sample_rate, f0_hz=f0_hz, seed=index)
+        save_audio(folder / f"{folder.name}_{index:02d}.wav", audio, sample_rate)
 
 
 def run_command(line: str, work: Path) -> float | None:
