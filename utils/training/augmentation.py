@@ -22,7 +22,13 @@ class BatchAugmentation:
     """
 
     def __init__(
-        self, retrieval: CodebookRetrieval | None, *, retrieval_share: float, gain_down_db: float, gain_up_db: float, seed: int
+        self,
+        retrieval: CodebookRetrieval | None,
+        *,
+        retrieval_share: float,
+        gain_down_db: float,
+        gain_up_db: float,
+        seed: int,
     ) -> None:
         self.retrieval = retrieval
         self.retrieval_share = retrieval_share

@@ -117,14 +117,23 @@ class MediaLogger(Callback):
 
         self.audio, self.num_clips = audio, num_clips
         self.mel = LogMelSpectrogram(
-            sample_rate=audio.sample_rate, n_fft=audio.n_fft, hop_length=audio.hop_length, n_mels=audio.n_mels,
-            f_min=audio.f_min, f_max=audio.f_max,
+            sample_rate=audio.sample_rate,
+            n_fft=audio.n_fft,
+            hop_length=audio.hop_length,
+            n_mels=audio.n_mels,
+            f_min=audio.f_min,
+            f_max=audio.f_max,
         )
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: VoiceBatch,
-        batch_idx: int, dataloader_idx: int = 0,
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: VoiceBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Write the first clips of the first validation batch."""
         if batch_idx > 0 or trainer.sanity_checking or trainer.logger is None:
@@ -134,16 +143,20 @@ class MediaLogger(Callback):
         voice, step = pl_module.voice, pl_module.steps
         for index in range(min(self.num_clips, len(batch.audio))):
             frames = int(batch.num_frames[index])
-            item = [value[index : index + 1, :frames] for value in (batch.content, batch.f0_hz, batch.loudness_db)]
+            content, f0_hz, loudness_db = (
+                value[index : index + 1, :frames] for value in (batch.content, batch.f0_hz, batch.loudness_db)
+            )
             speaker = batch.speaker_id[index : index + 1]
-            rebuilt = voice.inference(*item, speaker)[0].float().cpu()
-            shifted = voice.inference(item[0], item[1] * 2 ** (TRANSPOSED_SEMITONES / 12), item[2], speaker)[0].float().cpu()
+            rebuilt = voice.inference(content, f0_hz, loudness_db, speaker)[0].float().cpu()
+            transposed_hz = f0_hz * 2 ** (TRANSPOSED_SEMITONES / 12)
+            shifted = voice.inference(content, transposed_hz, loudness_db, speaker)[0].float().cpu()
             real = batch.audio[index, : len(rebuilt)].cpu()
             rate = self.audio.sample_rate
             if step <= trainer.val_check_batch or pl_module.global_step == 0:  # type: ignore[operator]
                 writer.add_audio(f"clip{index}/real", real.clamp(-1, 1), step, rate)
             writer.add_audio(f"clip{index}/converted", rebuilt.clamp(-1, 1), step, rate)
-            writer.add_audio(f"clip{index}/converted_up_{TRANSPOSED_SEMITONES:g}_semitones", shifted.clamp(-1, 1), step, rate)
+            label = f"clip{index}/converted_up_{TRANSPOSED_SEMITONES:g}_semitones"
+            writer.add_audio(label, shifted.clamp(-1, 1), step, rate)
             writer.add_image(f"clip{index}/mel_real_above_converted", self._picture(real, rebuilt), step)
 
     def _picture(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from utils.features.retrieval import CodebookRetrieval
 
 PAYLOAD_KEY = "voclo_trainer"
 SCHEMA_VERSION = 1
+ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +77,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise FormatError(f"checkpoint {path} was not written by this workbench (no {PAYLOAD_KEY!r} inside)")
     version = content[PAYLOAD_KEY]["schema_version"]
     if version != SCHEMA_VERSION:
-        raise FormatError(f"checkpoint {path} has schema {version}, this program reads {SCHEMA_VERSION}; use a newer workbench")
+        words = f"checkpoint {path} has schema {version}, this program reads {SCHEMA_VERSION}"
+        raise FormatError(f"{words}; use a newer workbench")
     return content
 
 
@@ -107,7 +110,8 @@ def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int 
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
     tracker = instantiate(OmegaConf.create(info["features"]["f0_hz"]["config"]), "pitch")
     if not tracker.is_exportable:
-        log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", tracker.identity["id"])
+        name = tracker.identity["id"]
+        log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
         from utils.features.pitch.swift import SwiftPitch
 
         tracker = SwiftPitch()
@@ -160,39 +164,66 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     save_file(halves, str(path), metadata=metadata)
 
 
-def load_pretrained(network: torch.nn.Module, path: Path, name: str) -> str:
+def load_pretrained(network: torch.nn.Module, file: str, name: str, dataset_info: dict[str, Any]) -> str:
     """Start a network from weights; speaker tables start at the mean of the file's speakers.
 
     Every other tensor must exist with the same shape on both sides.
 
     Args:
         network: generator or discriminator to fill in place.
-        path: safetensors file.
+        file: safetensors file; a relative path is looked up from the working folder, then from the project's root.
         name: configuration key for messages, e.g. "pretrained.generator".
+        dataset_info: dataset.json of the training data.
     Returns:
         One line that says what was taken.
     Raises:
-        ConfigError: if the file is absent or does not fit.
+        ConfigError: if the file is absent, does not fit or was trained on other content features.
     """
-    if not path.is_file():
-        raise ConfigError(f"{name}={path} is not a file; allowed: a .safetensors file or pretrained=none")
-    theirs = {key: value.float() for key, value in load_file(str(path)).items()}
+    path = next((folder / file for folder in (Path(), ROOT) if (folder / file).is_file()), None)
+    if path is None:
+        raise ConfigError(f"{name}={file} is not a file; allowed: a .safetensors file or pretrained=none")
+    theirs, metadata = _read_pretrained(path, name)
+    wanted = metadata.get("content_weights_sha256", "")
+    have = str(dataset_info["features"]["content"]["identity"].get("weights_sha256", ""))
+    if wanted and wanted != have:
+        raise ConfigError(
+            f"{name}={file} was trained on content features of encoder {wanted[:12]}, the dataset has those of "
+            f"{have[:12] or 'another encoder'}; prepare the dataset with content=builtin or type pretrained=none"
+        )
+    note = _fit_speaker_table(network, theirs)
+    _check_same_tensors(network, theirs, f"{name}={file}")
+    network.load_state_dict(theirs)
+    return f"{name}: {len(theirs)} tensors from {path.name}{note}"
+
+
+def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            return {key: stream.get_tensor(key).float() for key in stream.keys()}, dict(stream.metadata() or {})
+    except SafetensorError as error:
+        raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
+
+
+def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor]) -> str:
     ours = network.state_dict()
-    missing = sorted(set(ours) - set(theirs))
-    unexpected = sorted(set(theirs) - set(ours))
     table = "speaker.weight"
+    if table not in ours or table not in theirs:
+        return ""
+    count = ours[table].shape[0]
+    mean = theirs[table].mean(dim=0, keepdim=True)
+    note = f"; {count} speaker(s) start at the mean of the file's {theirs[table].shape[0]}"
+    theirs[table] = mean.expand(count, -1).clone()
+    return note
+
+
+def _check_same_tensors(network: torch.nn.Module, theirs: dict[str, Tensor], what: str) -> None:
+    ours = network.state_dict()
+    missing, unexpected = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
     wrong = [
         f"{key} {tuple(theirs[key].shape)} instead of {tuple(ours[key].shape)}"
-        for key in ours.keys() & theirs.keys()
-        if theirs[key].shape != ours[key].shape and key != table
+        for key in sorted(ours.keys() & theirs.keys())
+        if theirs[key].shape != ours[key].shape
     ]
     if missing or unexpected or wrong:
-        details = [f"missing {missing[:3]}"] * bool(missing) + [f"unexpected {unexpected[:3]}"] * bool(unexpected) + wrong[:3]
-        raise ConfigError(f"{name}={path} does not fit this model: {'; '.join(details)}; choose the model it was made for")
-    note = ""
-    if table in ours:
-        rows = theirs[table].mean(dim=0, keepdim=True).expand(ours[table].shape[0], -1).clone()
-        note = f"; {rows.shape[0]} speaker(s) start at the mean of the file's {theirs[table].shape[0]}"
-        theirs[table] = rows
-    network.load_state_dict(theirs)
-    return f"{name}: {len(ours)} tensors from {path.name}{note}"
+        details = [f"missing {missing[:3]}"] * bool(missing) + [f"unexpected {unexpected[:3]}"] * bool(unexpected)
+        raise ConfigError(f"{what} does not fit this model: {'; '.join(details + wrong[:3])}; choose the model it was made for")

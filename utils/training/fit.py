@@ -17,12 +17,13 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from models.adversarial import AdversarialTraining
+from utils.audio.frames import FRAME_RATE
 from utils.config import audio_config, check_range, instantiate, require
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
-from utils.features.retrieval import CodebookRetrieval, build_codebook
+from utils.features.retrieval import build_codebook
 from utils.files import atomic_write_json, atomic_write_text
 from utils.training.augmentation import BatchAugmentation
 from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar
@@ -123,11 +124,13 @@ def find_resume(config: DictConfig, run: Path) -> Path | None:
     has_any = checkpoints.is_dir() and any(checkpoints.glob("*.ckpt"))
     if config.resume is None:
         if has_any:
-            raise ConfigError(f"{run} already holds a trained run; type resume=last to continue it or run.name=<new name>")
+            words = f"{run} already holds a trained run"
+            raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
         return None
     path = checkpoints / f"{config.resume}.ckpt" if "/" not in str(config.resume) else Path(str(config.resume))
     if not path.is_file():
-        raise ConfigError(f"resume={config.resume}: {path} does not exist; allowed: last, best or a path of a checkpoint")
+        words = f"resume={config.resume}: {path} does not exist"
+        raise ConfigError(f"{words}; allowed: last, best or a path of a checkpoint")
     return path
 
 
@@ -139,7 +142,7 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     if fresh:
         for name, network in (("generator", generator), ("discriminator", discriminator)):
             if config.pretrained[name] and network is not None:
-                log.info(load_pretrained(network, Path(config.pretrained[name]), f"pretrained.{name}"))
+                emit(load_pretrained(network, str(config.pretrained[name]), f"pretrained.{name}", store.info))
     if fresh and config.retrieval.codebook_size:
         save_codebook(run, build_codebooks(store, int(config.retrieval.codebook_size), seed=int(config.seed)))
     augmentation = BatchAugmentation(
@@ -263,23 +266,28 @@ def validate_and_keep_best(
         trainer.save_checkpoint(Path(keeper.dirpath) / f"{name}.ckpt")
 
 
-def announce(config: DictConfig, store: CorpusStore, module: AdversarialTraining, run: Path, resume: Path | None) -> None:
+def announce(
+    config: DictConfig, store: CorpusStore, module: AdversarialTraining, run: Path, resume: Path | None
+) -> None:
     """Say what will be trained and where to watch it."""
-    sizes = {"generator": module.generator, "discriminator": module.discriminator}
-    counts = ", ".join(f"{key} {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M" for key, net in sizes.items() if net)
-    minutes = sum(clip.num_frames for clip in store.split("train")) / 6000
-    emit(f"{'resuming' if resume else 'training'} {run}: {minutes:.1f} minutes of {len(store.speakers)} speaker(s); {counts} parameters; "
-         f"precision {choose_precision(str(config.trainer.precision))}")
+    networks = {"generator": module.generator, "discriminator": module.discriminator}
+    millions = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in networks.items() if net}
+    counts = ", ".join(f"{name} {count:.2f} M" for name, count in millions.items())
+    minutes = sum(clip.num_frames for clip in store.split("train")) / (60 * FRAME_RATE)
+    emit(
+        f"{'resuming' if resume else 'training'} {run}: {minutes:.1f} minutes of {len(store.speakers)} speaker(s); "
+        f"{counts} parameters; precision {choose_precision(str(config.trainer.precision))}"
+    )
     emit(f"watch it with: tensorboard --logdir {run}")
 
 
 def report(run: Path, history: HistoryRecorder, module: AdversarialTraining, seconds: float) -> None:
     """Write metrics.json and print how the held-out loss went."""
     rows = history.rows
-    best = min(rows, key=lambda row: row["val/mel"])
-    summary = {"steps": module.steps, "seconds": round(seconds, 1), "first": rows[0], "best": best, "last": rows[-1], "history": rows}
+    marked = {"first": rows[0], "best": min(rows, key=lambda row: row["val/mel"]), "last": rows[-1]}
+    summary = {"steps": module.steps, "seconds": round(seconds, 1), **marked, "history": rows}
     atomic_write_json(run / "metrics.json", summary)
-    shown = [[label, int(row["step"]), row["val/mel"]] for label, row in (("first", rows[0]), ("best", best), ("last", rows[-1]))]
+    shown = [[label, int(row["step"]), row["val/mel"]] for label, row in marked.items()]
     emit(table(shown, ["held-out", "step", "val/mel"]))
     emit(f"{module.steps} steps in {seconds:.0f} s; checkpoints in {run / 'checkpoints'}")
     emit(f"next: python export_onnx.py run={run}")

@@ -28,7 +28,12 @@ class MultiResolutionMelLoss(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(
             LogMelSpectrogram(
-                sample_rate=sample_rate, n_fft=window, hop_length=window // 4, n_mels=count, f_min=0.0, f_max=sample_rate / 2
+                sample_rate=sample_rate,
+                n_fft=window,
+                hop_length=window // 4,
+                n_mels=count,
+                f_min=0.0,
+                f_max=sample_rate / 2,
             )
             for window, count in zip(windows, bands, strict=True)
         )
