@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils.training": LOWER | MODELS | {"utils.corpus"},
     "utils.export": LOWER | {"models.base", "utils.training", "utils.corpus", "utils.inference"},
     "utils.inference": BASE | {"utils.audio", "utils.export"},
-    "utils.evaluation": LOWER | {"utils.corpus"},
+    "utils.evaluation": LOWER | {"utils.inference"},
     "models": set(),
     "models.layers": BASE | {"utils.audio"},
     "models.*": BASE | {"utils.audio", "models.layers", "models.base", "models.discriminators"},

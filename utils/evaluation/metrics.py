@@ -1,10 +1,8 @@
-"""Figures computed from embeddings, pitch curves and texts; no network and no optional package here."""
+"""Figures computed from embeddings and texts; no network and no optional package here."""
 
 import unicodedata
 
 import numpy as np
-
-MIN_COMMON_FRAMES = 10  # fewer voiced frames in common say nothing about a correlation
 
 
 def cosine_similarity(first: np.ndarray, second: np.ndarray) -> float:
@@ -24,36 +22,6 @@ def mean_embedding(embeddings: list[np.ndarray]) -> np.ndarray:
     units = [embedding / max(float(np.linalg.norm(embedding)), 1e-12) for embedding in embeddings]
     mean = np.mean(units, axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-
-def f0_correlation(first_hz: np.ndarray, second_hz: np.ndarray) -> float | None:
-    """Return Pearson's correlation of log frequency over the frames that are voiced in both curves.
-
-    A constant shift in semitones does not change it.
-
-    Args:
-        first_hz: [F] in hertz, 0 where unvoiced.
-        second_hz: [F'] at the same frame rate; the longer curve is cut.
-    Returns:
-        None where fewer than ten frames are voiced in both or one curve is constant.
-    """
-    frames = min(len(first_hz), len(second_hz))
-    first, second = first_hz[:frames], second_hz[:frames]
-    voiced = (first > 0) & (second > 0)
-    if int(voiced.sum()) < MIN_COMMON_FRAMES:
-        return None
-    a, b = np.log2(first[voiced]), np.log2(second[voiced])
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.dot(a, b)) / norm if norm > 1e-9 else None
-
-
-def voicing_agreement(first_hz: np.ndarray, second_hz: np.ndarray) -> float | None:
-    """Return the share of frames on which both curves [F] agree about voiced or not; None for empty curves."""
-    frames = min(len(first_hz), len(second_hz))
-    if frames == 0:
-        return None
-    return float(np.mean((first_hz[:frames] > 0) == (second_hz[:frames] > 0)))
 
 
 def normalize_text(text: str) -> str:

@@ -22,11 +22,10 @@ from utils.evaluation.judges import JUDGE_RATE, Judges, load_judges
 from utils.evaluation.metrics import (
     character_errors,
     cosine_similarity,
-    f0_correlation,
     mean_embedding,
-    voicing_agreement,
 )
 from utils.files import atomic_write_json
+from utils.inference.measures import PitchMeter, compare_pitch
 
 ALL_JUDGES = ("resemblyzer", "ecapa", "whisper", "distillmos")
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus")
@@ -87,13 +86,14 @@ def evaluate(converted: Path, sources: Sequence[Path], target: Sequence[Path], j
     anchors = {
         name: mean_embedding([judge.embed(audio) for audio in target_audio]) for name, judge in judges.speakers.items()
     }
+    meter = PitchMeter()
     files = []
     for source, output in partners:
         log.info("judging %s", output.name)
         source_audio, output_audio = load_audio(source, JUDGE_RATE), load_audio(output, JUDGE_RATE)
         row: dict[str, Any] = {"file": output.stem, "seconds": round(len(output_audio) / JUDGE_RATE, 3)}
         row.update(_speaker_figures(judges, anchors, source_audio, output_audio))
-        row.update(_pitch_figures(source_audio, output_audio))
+        row.update(_pitch_figures(meter, source_audio, output_audio))
         row.update(_text_figures(judges, source_audio, output_audio))
         for name, judge in judges.naturalness.items():
             row[f"{name}_source"], row[f"{name}_converted"] = judge.score(source_audio), judge.score(output_audio)
@@ -127,14 +127,6 @@ def render(evaluation: Evaluation) -> str:
     return table(rows, [f"mean of {len(evaluation.files)} files", "value"])
 
 
-def tracked_f0(audio: np.ndarray) -> np.ndarray:
-    """Return f0 in Hz [F] of 16 kHz audio [T], 0 where unvoiced, 62.5 frames a second (package swift-f0)."""
-    from swift_f0 import SwiftF0
-
-    result = SwiftF0().detect(audio, JUDGE_RATE)
-    return np.where(result.confidence >= 0.5, result.pitch_hz, 0.0)
-
-
 def _partners(converted: Path, sources: Sequence[Path]) -> list[tuple[Path, Path]]:
     outputs = {path.stem: path for path in list_audio(converted)}
     absent = [source.name for source in sources if source.stem not in outputs]
@@ -158,12 +150,9 @@ def _speaker_figures(
     return figures
 
 
-def _pitch_figures(source: np.ndarray, output: np.ndarray) -> dict[str, float | None]:
-    source_f0, output_f0 = tracked_f0(source), tracked_f0(output)
-    return {
-        "f0_correlation": f0_correlation(source_f0, output_f0),
-        "voicing_agreement": voicing_agreement(source_f0, output_f0),
-    }
+def _pitch_figures(meter: PitchMeter, source: np.ndarray, output: np.ndarray) -> dict[str, float | None]:
+    pitch = compare_pitch(meter.track(source, JUDGE_RATE), meter.track(output, JUDGE_RATE))
+    return {"f0_correlation": pitch.correlation, "voicing_agreement": pitch.voicing_agreement}
 
 
 def _text_figures(judges: Judges, source: np.ndarray, output: np.ndarray) -> dict[str, Any]:
