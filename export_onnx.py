@@ -1,5 +1,7 @@
 """Export a voice: python export_onnx.py run=runs/<run>  (python export_onnx.py --help explains the keys)."""
 
+import shlex
+
 from omegaconf import DictConfig
 
 from utils.config import run_script
@@ -27,7 +29,7 @@ def main(config: DictConfig) -> None:
     for path in outcome.files:
         emit(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     first = next(path for path in outcome.files if path.suffix == ".onnx")
-    emit(f"next: python test_model.py onnx={first} audio=<recording or folder>")
+    emit(f"next: python test_model.py onnx={shlex.quote(str(first))} audio=<recording or folder>")
 
 
 if __name__ == "__main__":

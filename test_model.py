@@ -1,10 +1,12 @@
 """Try an exported voice: python test_model.py onnx=<voice>.onnx audio=<recording or folder>  (see --help)."""
 
+import sys
 from typing import Any
 
 from omegaconf import DictConfig
 
 from utils.config import run_script
+from utils.inference.arguments import spell_paths
 
 
 def main(config: DictConfig) -> None:
@@ -82,4 +84,6 @@ def print_speed(speed: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
+    # audio= alone would choose an option of the configuration group of that name
+    sys.argv[1:] = spell_paths(sys.argv[1:], ("onnx", "audio", "output", "report"), {"audio": "audio.path"})
     run_script("test_model", main)

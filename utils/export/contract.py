@@ -90,13 +90,21 @@ class FileGeometry:
 def geometry_at(name: str, rate: int, *, model_rate: int, model_n_fft: int) -> FileGeometry:
     """Describe a graph whose input and output rate differs from the rate of its generator.
 
+    The rates must have passed check_rate.
+    """
+    n_fft = 2 * round(model_n_fft * rate / model_rate / 2)
+    return FileGeometry(name=name, sample_rate=rate, hop_length=rate // FRAME_RATE, n_fft=n_fft)
+
+
+def check_rate(rate: int) -> int:
+    """Return the rate when a graph can have it.
+
     Raises:
-        ConfigError: if the rate has no whole number of samples in 10 ms or is out of range.
+        ConfigError: if it has no whole number of samples in 10 ms or is out of range.
     """
     if not 8000 <= rate <= 192000 or rate % FRAME_RATE:
         raise ConfigError(f"export.rates: {rate} is not possible; allowed: multiples of {FRAME_RATE}, 8000 to 192000")
-    n_fft = 2 * round(model_n_fft * rate / model_rate / 2)
-    return FileGeometry(name=name, sample_rate=rate, hop_length=rate // FRAME_RATE, n_fft=n_fft)
+    return rate
 
 
 def check_voice_name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from utils.export.contract import (
     FileGeometry,
     Speaker,
     VoiceMetadata,
+    check_rate,
     check_voice_name,
     geometry_at,
 )
@@ -48,8 +49,8 @@ class ExportJob:
     rates: tuple[int, ...]
     flavours: tuple[str, ...]
     options: GraphOptions
-    speaker: str | int
-    defaults: dict[str, float]
+    speaker: str | int | None
+    defaults: ControlDefaults
     index: IndexOptions
     tolerance: float
     licence: str
@@ -87,6 +88,8 @@ def export_job(config: DictConfig) -> ExportJob:
     tolerance = float(settings["parity_tolerance"])
     if not 0 < tolerance <= 0.1:
         raise ConfigError(f"export.parity_tolerance={tolerance:g} is out of range; allowed: above 0, at most 0.1")
+    if not settings["flavours"]:
+        raise ConfigError("export.flavours is empty; name at least one, such as [audio_to_audio]")
     for flavour in settings["flavours"]:
         find_flavour(flavour)
     return ExportJob(
@@ -99,7 +102,7 @@ def export_job(config: DictConfig) -> ExportJob:
         flavours=tuple(settings["flavours"]),
         options=GraphOptions(opset=settings["opset"], exporter=settings["exporter"]),
         speaker=settings["speaker"],
-        defaults=dict(settings["defaults"]),
+        defaults=ControlDefaults(**settings["defaults"]),
         index=IndexOptions(**settings["index"]),
         tolerance=tolerance,
         licence=str(plain["licence"]),
@@ -116,6 +119,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     """
     voice = load_voice(job.run, job.checkpoint)
     store = open_training_data(job, voice)
+    job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, store.speakers)))
     target = job.root / job.name
     with staging_folder(target) as folder:
         index_path = folder / f"{job.name}.index"
@@ -155,9 +159,10 @@ def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
             f"dataset {folder} was prepared with other content features ({_short(theirs)}) than run {job.run} was "
             f"trained on ({_short(ours)}); prepare it again as before, or train again"
         )
-    if list(store.speakers) != list(voice.speakers):
+    trained_speakers = [str(row["name"]) for row in voice.dataset_info["speakers"]]
+    if store.speakers != trained_speakers:
         raise ExportError(
-            f"dataset {folder} has the speakers {list(store.speakers)}, the run {job.run} has {list(voice.speakers)}; "
+            f"dataset {folder} has the speakers {store.speakers}, the run {job.run} has {trained_speakers}; "
             "give the dataset of the run with dataset=<folder>, or train again"
         )
     return store
@@ -183,12 +188,10 @@ def describe(
 ) -> VoiceMetadata:
     """Collect the metadata of one graph."""
     features = voice.dataset_info["features"]
-    medians = {str(item["name"]): item.get("f0_median_hz") for item in voice.dataset_info["speakers"]}
     speakers = tuple(
-        Speaker(id=index, name=name, f0_median_hz=round(float(medians.get(name) or 0.0), 2))
-        for index, name in enumerate(voice.speakers)
+        Speaker(id=index, name=str(row["name"]), f0_median_hz=float(row["f0_median_hz"] or 0.0))
+        for index, row in enumerate(voice.dataset_info["speakers"])
     )
-    defaults = ControlDefaults(speaker_id=_speaker_id(job.speaker, voice.speakers), **job.defaults)
     return VoiceMetadata(
         name=geometry.name,
         sample_rate=geometry.sample_rate,
@@ -199,7 +202,7 @@ def describe(
         encoder=dict(features["content"]["identity"]),
         pitch=dict(_pitch_identity(voice)),
         speakers=speakers,
-        defaults=asdict(defaults),
+        defaults=asdict(job.defaults),
         index_sha256=index_sha256,
         licence=job.licence,
         consent=job.consent,
@@ -225,12 +228,11 @@ def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore, folder: P
     geometry = FileGeometry(
         name=metadata.name, sample_rate=metadata.sample_rate, hop_length=metadata.hop_length, n_fft=metadata.n_fft
     )
-    defaults = {name: value for name, value in metadata.defaults.items() if name != "speaker_id"}
     return find_flavour(metadata.flavour).make(
         FlavourJob(
             model=voice.model,
             geometry=geometry,
-            defaults=ControlDefaults(speaker_id=int(metadata.defaults["speaker_id"]), **defaults),
+            defaults=job.defaults,
             options=job.options,
             metadata=metadata.to_json(),
             folder=folder,
@@ -250,10 +252,12 @@ def _rates(value: Any) -> list[int]:
     rates = [] if value is None else value if isinstance(value, list) else [value]
     if not all(isinstance(rate, int) and not isinstance(rate, bool) for rate in rates):
         raise ConfigError(f"export.rates={value!r} must be a list of whole numbers such as [44100,48000], or null")
-    return rates
+    return [check_rate(rate) for rate in rates]
 
 
-def _speaker_id(wanted: str | int, speakers: list[str]) -> int:
+def _speaker_id(wanted: str | int | None, speakers: list[str]) -> int:
+    if wanted is None:
+        return 0
     if isinstance(wanted, str) and wanted in speakers:
         return speakers.index(wanted)
     if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(speakers):

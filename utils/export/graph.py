@@ -3,6 +3,8 @@
 import contextlib
 import io
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +17,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from utils.audio.spectral import use_convolutions
 from utils.errors import ConfigError, ExportError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
 
@@ -117,8 +120,11 @@ def build_graph(
     Raises:
         ExportError: if the network cannot be traced with free batch and time axes or simplified.
     """
-    module = AudioToAudio(voice).eval()
-    traced = _trace(module, sample_rate, options)
+    use_convolutions(voice)  # exact, and known to every operator set; the module itself is proven with its FFTs
+    try:
+        traced = _trace(AudioToAudio(voice).eval(), sample_rate, options)
+    finally:
+        use_convolutions(voice, enabled=False)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
     graph = _simplify(traced)
     _name_axes(graph)
@@ -146,7 +152,7 @@ def _trace(module: nn.Module, sample_rate: int, options: GraphOptions) -> onnx.M
     audio = 0.1 * torch.randn(2, round(TRACE_SECONDS * sample_rate), generator=torch.Generator().manual_seed(0))
     inputs = (audio, *control_tensors(ControlDefaults()))
     trace = _trace_with_dynamo if options.exporter == "dynamo" else _trace_with_torchscript
-    with _quiet() as said, torch.no_grad():
+    with _quiet() as said, _no_native_output(), torch.no_grad():
         try:
             return trace(module, inputs, options.opset)
         except torch.onnx.OnnxExporterError as error:
@@ -178,7 +184,7 @@ def _trace_with_dynamo(module: nn.Module, inputs: tuple[Tensor, ...], opset: int
 
 
 def _trace_with_torchscript(module: nn.Module, inputs: tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
-    # Known since opset 1 as Pow, but this exporter has no entry for it.
+    # Known to every operator set as Pow, but this exporter has no entry for it.
     torch.onnx.register_custom_op_symbolic("aten::exp2", _power_of_two, opset)
     axes = {0: "batch", 1: "time"}
     buffer = io.BytesIO()
@@ -267,6 +273,20 @@ def _quiet() -> Iterator[io.StringIO]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _no_native_output() -> Iterator[None]:
+    """Discard what libraries write to file descriptor 1: on an error torch dumps the whole graph there."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 from torch import nn
 
 from utils.errors import FormatError
@@ -33,7 +34,7 @@ RANDOM_OPERATORS = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"
 }  # fmt: skip
 STANDARD_DOMAINS = {"", "ai.onnx"}
-CRASHES: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, FormatError, RuntimeError, ValueError)
+CRASHES: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, DecodeError, FormatError, RuntimeError, ValueError)
 log = logging.getLogger(__name__)
 
 
@@ -215,7 +216,7 @@ def check_parity(subject: Subject) -> Check:
         if got.shape != expected.shape:
             return Check("parity with PyTorch", False, f"shape {got.shape} instead of {expected.shape}")
         relative = max(relative, relative_difference(got, expected))
-        absolute = max(absolute, float(np.abs(got - expected).max()))
+        absolute = max(absolute, float(np.abs(got - expected).max(initial=0.0)))
     lengths = f"{len(trials)} trials, 1 to {max(audio.shape[1] for audio, _ in trials)} samples"
     detail = f"relative RMS {relative:.1e} (allowed {subject.tolerance:.0e}), largest {absolute:.1e}; {lengths}"
     figures = {"parity_relative_rms": relative, "parity_max_abs": absolute}
@@ -310,5 +311,7 @@ def check_conversion(subject: Subject) -> Check:
 
 def relative_difference(got: np.ndarray, expected: np.ndarray) -> float:
     """Return RMS(got - expected) / RMS(expected); an expected RMS below -60 dB counts as -60 dB."""
+    if not expected.size:
+        return 0.0
     difference = np.sqrt(np.mean(np.square(got.astype(np.float64) - expected)))
     return float(difference / max(np.sqrt(np.mean(np.square(expected.astype(np.float64)))), 1e-3))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 from utils.errors import ConfigError, DataError, FormatError
@@ -121,7 +120,7 @@ def save_index(index: FeatureIndex, path: Path) -> None:
     """Write the FAISS file; it appears under its name only when it is complete."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
-        faiss.write_index(index.index, str(temporary))
+        _faiss().write_index(index.index, str(temporary))
         temporary.replace(path)
 
 
@@ -134,13 +133,21 @@ def load_index(path: Path) -> Any:
     if not path.is_file():
         raise FormatError(f"{path} does not exist; export_onnx.py writes the index beside the voice")
     try:
-        return faiss.read_index(str(path))
+        return _faiss().read_index(str(path))
     except RuntimeError as error:
         raise FormatError(f"{path} is no FAISS index ({str(error).splitlines()[0][:120]})") from error
 
 
+def _faiss() -> Any:
+    # it logs which processor extensions it looks for at every start
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
+    import faiss
+
+    return faiss
+
+
 def _cluster(vectors: np.ndarray, num_lists: int, seed: int) -> Any:
-    dim = vectors.shape[1]
+    faiss, dim = _faiss(), vectors.shape[1]
     quantizer = faiss.IndexFlatL2(dim)
     index = faiss.IndexIVFFlat(quantizer, dim, num_lists, faiss.METRIC_L2)
     index.cp.seed = seed + 1
@@ -153,7 +160,7 @@ def _cluster(vectors: np.ndarray, num_lists: int, seed: int) -> Any:
 def _choose_probes(index: Any, vectors: np.ndarray, queries: np.ndarray, target: float) -> float:
     """Set the smallest doubled nprobe whose recall@8 reaches the target, at most all lists; return the recall."""
     count = min(NEIGHBOURS, len(vectors))
-    exact = faiss.IndexFlatL2(vectors.shape[1])
+    exact = _faiss().IndexFlatL2(vectors.shape[1])
     exact.add(vectors)
     limits = exact.search(queries, count)[0][:, -1:]
     recall, probes = 0.0, 1

@@ -23,11 +23,16 @@ FADE_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class SourceAudio:
-    """A recording at the graph's rate, [T] float32 mono, with what it was before."""
+    """A recording at the graph's rate, [T] float32 mono, with what it was before.
+
+    Attributes:
+        problem: what is wrong with the file although some of it could be read; None when nothing is.
+    """
 
     samples: np.ndarray
     original_rate: int
     original_channels: int
+    problem: str | None
 
 
 def read_source(path: Path, sample_rate: int) -> SourceAudio:
@@ -38,7 +43,10 @@ def read_source(path: Path, sample_rate: int) -> SourceAudio:
     """
     with open_audio(path) as decoder:
         rate, channels = decoder.sample_rate, decoder.num_channels
-    return SourceAudio(load_audio(path, sample_rate), rate, channels)
+        for _ in decoder.blocks():  # only the end tells whether the file is whole
+            pass
+        problem = decoder.problem
+    return SourceAudio(load_audio(path, sample_rate), rate, channels, problem)
 
 
 def convert(session: VoiceSession, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:

@@ -57,7 +57,7 @@ def trial_job(config: DictConfig) -> TrialJob:
         ConfigError: if onnx or audio is missing or a value is of the wrong kind.
     """
     onnx = Path(str(require(config, "onnx", HINT))).expanduser()
-    audio = Path(str(require(config, "audio", HINT))).expanduser()
+    audio = Path(str(require(config, "audio.path", HINT))).expanduser()
     plain = to_plain(config)
     names = [control.name for control in CONTROLS if control.name != "speaker_id"]
     is_automatic = plain["pitch_shift"] == "auto"
@@ -170,6 +170,7 @@ def _convert_one(
         "original_rate": source.original_rate,
         "original_channels": source.original_channels,
         "is_resampled": source.original_rate != rate,
+        "problem": source.problem,
         "controls": used,
         "conversion_real_time_factor": (time.perf_counter() - started) / max(seconds, 1e-3),
         "has_same_length": len(converted) == len(source.samples),
@@ -212,4 +213,5 @@ def _line(row: dict[str, Any]) -> str:
     rate = f"{row['original_rate']} Hz"
     change = f"{rate} resampled to {row['rate']} Hz" if row["is_resampled"] else f"{rate} as the graph"
     shift = f", pitch {row['controls']['pitch_shift']:+g} st" if "pitch_shift" in row["controls"] else ""
-    return f"{Path(row['file']).name}: {row['seconds']:.2f} s, {channels}, {change}{shift} -> {row['output']}"
+    problem = f" (DAMAGED: {row['problem']})" if row["problem"] else ""
+    return f"{Path(row['file']).name}: {row['seconds']:.2f} s, {channels}, {change}{shift} -> {row['output']}{problem}"

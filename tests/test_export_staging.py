@@ -1,0 +1,62 @@
+"""Delivery in one piece: an earlier export is never damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from utils.export import staging
+from utils.export.staging import move_into_place, staging_folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def write(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+
+def test_staged_files_replace_old_ones_and_leave_others(tmp_path: Path) -> None:
+    target = tmp_path / "voice"
+    write(target, graph="old", stale="old", mine="mine")
+
+    with staging_folder(target) as staged:
+        write(staged, graph="new", card="new")
+        moved = move_into_place(staged, target, lambda path: path.name == "stale")
+
+    assert contents(target) == {"graph": "new", "card": "new", "mine": "mine"}
+    assert [path.name for path in moved] == ["card", "graph"]
+    assert [path.name for path in tmp_path.iterdir()] == ["voice"]
+
+
+def test_an_error_before_moving_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "voice"
+    write(target, graph="old")
+
+    with pytest.raises(RuntimeError), staging_folder(target) as staged:
+        write(staged, graph="new")
+        raise RuntimeError
+
+    assert contents(target) == {"graph": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["voice"]
+
+
+def test_an_error_while_moving_restores_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "voice"
+    write(target, a="old", b="old", stale="old")
+    move = staging._move
+
+    def fail_on_b(source: Path, destination: Path, moved: list[tuple[Path, Path]]) -> None:
+        if source.name == "b" and destination.parent == target:
+            raise OSError("disk full")
+        move(source, destination, moved)
+
+    monkeypatch.setattr(staging, "_move", fail_on_b)
+    with pytest.raises(OSError, match="disk full"), staging_folder(target) as staged:
+        write(staged, a="new", b="new")
+        move_into_place(staged, target, lambda path: path.name == "stale")
+
+    assert contents(target) == {"a": "old", "b": "old", "stale": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["voice"]
