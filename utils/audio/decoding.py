@@ -1,5 +1,6 @@
 """Decode any sound file block by block: libsndfile first, ffmpeg (when installed) for what it cannot read."""
 
+import os
 import re
 import shutil
 import struct
@@ -53,7 +54,7 @@ class SndfileDecoder:
 
     def __init__(self, path: Path, start_seconds: float = 0.0) -> None:
         try:
-            self._file = soundfile.SoundFile(str(path))
+            self._file = soundfile.SoundFile(os.fsencode(path))  # bytes: a name need not be UTF-8
         except (soundfile.LibsndfileError, TypeError) as error:
             # TypeError: a headerless format (.raw), which needs a rate that nobody can guess
             raise DataError(f"{path} is not a sound file that libsndfile can read ({_reason(error)})") from error

@@ -174,7 +174,9 @@ def _read(entries: list[_Entry], job: PreprocessJob, cache: Cache, pool: WorkerP
     with _progress(len(tasks), "reading", "files") as bar:
         for outcome in pool.run(_read_one, tasks):
             entry = entries[outcome.task.index]
-            entry.recording, entry.problem = outcome.value, outcome.problem
+            # the report names the file already
+            entry.problem = outcome.problem and outcome.problem.replace(f"{entry.file.path} ", "", 1)
+            entry.recording = outcome.value
             if entry.recording is not None:
                 cache.save_recording(entry.key, entry.recording)
                 work.read += 1
@@ -284,12 +286,13 @@ def _finish(
 
 
 def _file_reports(entries: list[_Entry], clips: list[Clip]) -> list[FileReport]:
-    by_source: dict[str, list[Clip]] = {}
+    by_checksum: dict[str, list[Clip]] = {}
     for clip in clips:
-        by_source.setdefault(clip.source, []).append(clip)
+        by_checksum.setdefault(clip.checksum, []).append(clip)
     reports = []
     for entry in entries:
-        recording, own = entry.recording, by_source.get(entry.file.source, [])
+        recording = entry.recording
+        own = by_checksum[recording.checksum] if recording is not None and entry.problem is None else []
         splits = {clip.split for clip in own}
         report = FileReport(entry.file.source, entry.file.speaker, entry.problem, entry.notes)
         if recording is not None:

@@ -118,6 +118,8 @@ def _condition_best(path: Path, audio: AudioConfig, settings: PreprocessSettings
             other = None
         if other is not None and other.recording.num_samples >= samples:
             best, library = other, "ffmpeg"
+            if not best.recording.notes:
+                best.recording.notes.append("libsndfile cannot read it to its end: decoded by ffmpeg")
         else:  # the spool holds the other's samples
             best = _condition(path, audio, settings, spool, "any", None)
     if best.recording.num_samples == 0:

@@ -128,7 +128,7 @@ def find_sources(source: Path, speaker: str | None, *, exclude: Path) -> SourceL
         raise DataError(f"dataset.source={source} holds no sound files" + (f" (only {found})" if found else ""))
     if speaker is None and num_direct and any(folders.values()):
         listing.notes.append(
-            f"{num_direct} files lie directly in the source, beside speaker folders: taken as the speaker {own_name!r} "
+            f"files directly in the source, beside speaker folders, are taken as speaker {own_name!r}: {num_direct} "
             "(set dataset.speaker=<name> to make everything one speaker)"
         )
     return listing
@@ -166,7 +166,7 @@ def _walk(source: Path, exclude: Path, ignored: Counter[str], folders: dict[str,
 
 def _is_sound_by_content(path: Path) -> bool:
     try:
-        with soundfile.SoundFile(str(path)) as stream:
+        with soundfile.SoundFile(os.fsencode(path)) as stream:
             return bool(stream.frames > 0)
     except (soundfile.LibsndfileError, TypeError, OSError):
         return False
