@@ -1,7 +1,7 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
-Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and the
-detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
+Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and
+the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
 accumulating over micro-batches equals one larger batch.
 """
 
@@ -114,11 +114,14 @@ class AdversarialTraining(lightning.LightningModule):
         start, stop = self._judged_part(batch)
         real_output = None
         if is_adversarial:
-            real_output = self._discriminator_backward(batch.audio[:, start:stop], fake[:, start:stop].detach(), metrics)
+            real, judged = batch.audio[:, start:stop], fake[:, start:stop].detach()
+            real_output = self._discriminator_backward(real, judged, metrics)
         self._generator_backward(batch, fake, (start, stop), real_output, metrics)
         if (batch_index + 1) % self.accumulate == 0:
             self._update(is_adversarial, metrics)
-        self.log_dict({f"train/{name}": value for name, value in metrics.items()}, batch_size=len(batch.audio))
+        shown = {f"train/{name}": value for name, value in metrics.items()}
+        # "step" is the logger's axis: generator updates, where Lightning would count micro-batches
+        self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))
         self.log("mel", metrics["generator/spectral"], prog_bar=True, logger=False, batch_size=len(batch.audio))
 
     def validation_step(self, batch: VoiceBatch, batch_index: int) -> None:
@@ -129,6 +132,7 @@ class AdversarialTraining(lightning.LightningModule):
         inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
         distance = self.validation_loss(fake * inside, batch.audio * inside)
         self.log("val/mel", distance.mean(), prog_bar=True, batch_size=len(batch.audio), sync_dist=True)
+        self.log("step", float(self.steps), batch_size=len(batch.audio), sync_dist=True)
 
     def _judged_part(self, batch: VoiceBatch) -> tuple[int, int]:
         frames = batch.f0_hz.shape[1]
@@ -186,13 +190,13 @@ class AdversarialTraining(lightning.LightningModule):
         optimizers = self.optimizers()
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         metrics["generator/gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.clip_norm)
-        for index, optimizer in enumerate(optimizers):
+        schedules = self.lr_schedulers()
+        schedules = schedules if isinstance(schedules, list) else [schedules]
+        for index, (optimizer, schedule) in enumerate(zip(optimizers, schedules, strict=True)):
             if index == 0 or is_adversarial:
                 optimizer.step()
+                schedule.step()  # type: ignore[union-attr]
             optimizer.zero_grad()
-        schedules = self.lr_schedulers()
-        for schedule in schedules if isinstance(schedules, list) else [schedules]:
-            schedule.step()  # type: ignore[union-attr,call-arg]
         self.steps_done += 1
         self._average()
 
@@ -203,5 +207,5 @@ class AdversarialTraining(lightning.LightningModule):
         decay = min(self.ema_decay, (1 + self.steps) / (10 + self.steps))
         for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for mean, value in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
-            mean.copy_(value)
+        for table, current in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
+            table.copy_(current)

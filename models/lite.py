@@ -2,7 +2,8 @@
 
 ConvNeXt blocks read content, pitch, loudness and speaker once per 10 ms and predict, for every frequency bin, a complex
 filter for the harmonic source and a gain for the noise; the inverse transform makes the audio. There is no upsampling
-stack, so the cost is a small part of a HiFi-GAN's. Ideas: Agrawal et al. 2024 (DDSP vocoder), Vocos (Siuzdak 2023), NSF.
+stack, so the cost is a small part of a HiFi-GAN's. Ideas: Agrawal et al. 2024 (DDSP vocoder), Vocos (Siuzdak 2023),
+NSF.
 """
 
 import math

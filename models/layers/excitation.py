@@ -32,13 +32,12 @@ class PulseTrain(nn.Module):
         voiced = (f0_hz > 0).to(f0_hz.dtype)
         frequency = self.interpolate.by_frame(_fill_neighbours(f0_hz))
         cycles = frequency / self.sample_rate
-        within = torch.cumsum(cycles, dim=-1)
-        # float64: after minutes a float32 sum of cycles has lost the phase
-        total = torch.cumsum(within[..., -1].double(), dim=-1)
-        start = (total - torch.floor(total)).to(cycles.dtype)
-        start = functional.pad(start[:, :-1], (1, 0)).unsqueeze(-1)
+        # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
+        within = torch.cumsum(cycles.double(), dim=-1)
+        total = torch.cumsum(within[..., -1], dim=-1)
+        start = functional.pad((total - torch.floor(total))[:, :-1], (1, 0)).unsqueeze(-1)
         turns = within + start
-        phase = 2 * math.pi * (turns - torch.floor(turns))
+        phase = 2 * math.pi * (turns - torch.floor(turns)).to(cycles.dtype)
         harmonics = torch.floor(0.49 * self.sample_rate / frequency)
         half = torch.sin(0.5 * phase)
         safe = torch.where(half.abs() < 1e-4, torch.ones_like(half), half)

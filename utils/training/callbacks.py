@@ -55,6 +55,23 @@ class StepProgressBar(TQDMProgressBar):
         return metrics
 
 
+class StopAfterSteps(Callback):
+    """End the run after a number of generator updates.
+
+    Args:
+        steps: generator updates of the whole run, also over resumptions.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Ask Lightning to stop once the number is reached."""
+        assert isinstance(pl_module, AdversarialTraining)
+        if pl_module.steps >= self.steps:
+            trainer.should_stop = True
+
+
 class RunPayload(Callback):
     """Put what is needed to read a checkpoint back into it, as plain data under one key.
 

@@ -26,7 +26,7 @@ from utils.errors import ConfigError
 from utils.features.retrieval import build_codebook
 from utils.files import atomic_write_json, atomic_write_text
 from utils.training.augmentation import BatchAugmentation
-from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar
+from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar, StopAfterSteps
 from utils.training.checkpoints import (
     build_generator,
     load_pretrained,
@@ -208,14 +208,14 @@ def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
 
 
 def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> lightning.Trainer:
-    """Make Lightning's trainer; its own steps count both optimizers, ours count generator updates."""
+    """Make Lightning's trainer."""
     settings = config.trainer
-    num_optimizers = 2 if config.discriminator.get("_target_") else 1
     keeper = ModelCheckpoint(
         dirpath=run / "checkpoints", filename="best", monitor="val/mel", mode="min", save_top_k=1, save_last=True,
         auto_insert_metric_name=False, enable_version_counter=False, save_on_train_epoch_end=False,
     )
-    extra: list[Callback] = [MediaLogger(audio_config(config.audio))] if settings.media else []
+    extra: list[Callback] = [StopAfterSteps(int(settings.steps))]
+    extra += [MediaLogger(audio_config(config.audio))] if settings.media else []
     if settings.progress_bar:
         extra.append(StepProgressBar(total_steps=int(settings.steps)))
     return lightning.Trainer(
@@ -224,7 +224,7 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
         num_nodes=settings.num_nodes,
         strategy=settings.strategy,
         precision=choose_precision(str(settings.precision)),
-        max_steps=int(settings.steps) * num_optimizers,
+        max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
         max_time={"seconds": int(60 * settings.max_minutes)} if settings.max_minutes is not None else None,
         val_check_interval=int(settings.validate_every) * int(config.optim.accumulate),
         check_val_every_n_epoch=None,
