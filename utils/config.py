@@ -46,7 +46,8 @@ class AudioConfig:
                 "(the frame rate is 100 per second everywhere)"
             )
         if self.n_fft < 2 * self.hop_length or self.n_fft % 2:
-            raise ConfigError(f"audio.n_fft={self.n_fft} must be even and at least 2 x hop_length = {2 * self.hop_length}")
+            least = 2 * self.hop_length
+            raise ConfigError(f"audio.n_fft={self.n_fft} must be even and at least 2 x hop_length = {least}")
         if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
             raise ConfigError(
                 f"audio.f_min={self.f_min} and audio.f_max={self.f_max} must satisfy "
@@ -217,7 +218,8 @@ def _explain(error: Exception, config_name: str) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if error.__cause__ is not None:
         lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
-    keep = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type", "Key '", "To append"))]
+    dropped = ("full_key", "object_type", "reference_type", "Key '", "To append")
+    keep = [line for line in lines if not line.startswith(dropped)]
     options = [line for line in lines if line.startswith("Key '")]
     text = " ".join(keep[:1] + options[:1]) or _first_line(str(error))
     if "Available options" in " ".join(lines):

@@ -15,8 +15,8 @@ class RationalResampler(nn.Module):
     """Band-limited conversion between two integer sample rates by a polyphase Kaiser-windowed sinc.
 
     With up / down the reduced ratio target / source, each block of `down` input samples gives `up` output samples
-    through `up` filters (phases): Smith, "Digital Audio Resampling". The delay is zero: output sample n lies at the time
-    n / target_rate. Equal rates return the input itself.
+    through `up` filters (phases): Smith, "Digital Audio Resampling". The delay is zero: output sample n lies at the
+    time n / target_rate. Equal rates return the input itself.
 
     Args:
         source_rate: samples per second of the input.

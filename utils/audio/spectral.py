@@ -15,8 +15,9 @@ LOG_FLOOR = 1e-5
 class Stft(nn.Module):
     """Short-time Fourier transform whose frame i is centred on the samples [i * hop, (i + 1) * hop).
 
-    T samples (a multiple of hop) give exactly T / hop frames; outside the signal is silence. Two equal forms exist: FFT,
-    fast for training, and (transposed) convolution with fixed kernels, for the exported graph (see use_convolutions).
+    T samples (a multiple of hop) give exactly T / hop frames; outside the signal is silence. Two equal forms exist:
+    FFT, fast for training, and (transposed) convolution with fixed kernels, for the exported graph (see
+    use_convolutions).
 
     Args:
         n_fft: window and transform length in samples.

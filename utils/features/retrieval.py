@@ -39,8 +39,8 @@ class CodebookRetrieval(nn.Module):
 def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: int = 0) -> Tensor:
     """Cluster content [N, D] into at most `size` vectors [K, D] of length sqrt(D) by spherical k-means.
 
-    With N <= size the vectors themselves are returned. Empty clusters are refilled from random frames; the result depends
-    only on content, size and seed.
+    With N <= size the vectors themselves are returned. Empty clusters are refilled from random frames; the result
+    depends only on content, size and seed.
     """
     vectors = normalize_content(content.float())
     if len(vectors) <= size:

@@ -77,12 +77,15 @@ class BuiltinContent(ContentEncoder):
         super().__init__()
         self.path = WEIGHTS_FOLDER / weights if not Path(weights).is_file() else Path(weights)
         metadata, tensors = read_weights(self.path)
-        sizes = {key: int(metadata[key]) for key in ("channels", "num_blocks", "kernel_size", "dim")}
+        try:
+            sizes = {key: int(metadata[key]) for key in ("channels", "num_blocks", "kernel_size", "dim")}
+            self.version = metadata["version"]
+            self.network = ContentNetwork(**sizes)
+            self.network.load_state_dict({key: value.float() for key, value in tensors.items()})
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise _damaged(self.path, error) from error
         self.dim = sizes["dim"]
-        self.version = metadata["version"]
         self.front = LogMelFront()
-        self.network = ContentNetwork(**sizes)
-        self.network.load_state_dict({key: value.float() for key, value in tensors.items()})
         self.requires_grad_(False)
         self.eval()
         self.sha256 = sha256_of_file(self.path)
@@ -140,9 +143,16 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ConfigError: if the file is absent or not a complete safetensors file.
     """
     if not path.is_file():
-        raise ConfigError(f"content weights {path.name} are missing in {path.parent}; restore the file from the repository")
+        where = f"{path.name} are missing in {path.parent}"
+        raise ConfigError(f"content weights {where}; restore the file from the repository")
     try:
         with safe_open(str(path), framework="pt") as stream:
-            return dict(stream.metadata() or {}), {key: stream.get_tensor(key) for key in stream.keys()}
+            names = stream.keys()
+            return dict(stream.metadata() or {}), {name: stream.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise ConfigError(f"content weights {path} are damaged ({error}); restore the file from the repository") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())[:120]
+    return ConfigError(f"content weights {path} are damaged ({reason}); restore the file from the repository")

@@ -26,17 +26,20 @@ class HubertContent(ContentEncoder):
     def __init__(self, *, path: str | None, layer: int, name: str) -> None:
         super().__init__()
         if not path:
-            raise ConfigError(f"content.path is not set; put {name} (a transformers folder) somewhere and type content.path=<folder>")
+            hint = f"put {name} (a transformers folder) somewhere and type content.path=<folder>"
+            raise ConfigError(f"content.path is not set; {hint}")
         try:
             from transformers import HubertModel
         except ImportError as error:
-            raise ConfigError(f"content={name} needs the package transformers; type: pip install transformers") from error
+            raise ConfigError(f"content={name} needs transformers; type: pip install transformers") from error
         try:
             self.model = HubertModel.from_pretrained(path).eval().requires_grad_(False)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"content.path={path!r} holds no HuBERT model ({str(error).splitlines()[0]})") from error
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"content.path={path!r} holds no HuBERT model ({reason})") from error
         if not 1 <= layer <= self.model.config.num_hidden_layers:
-            raise ConfigError(f"content.layer={layer} is out of range; allowed: 1 to {self.model.config.num_hidden_layers}")
+            most = self.model.config.num_hidden_layers
+            raise ConfigError(f"content.layer={layer} is out of range; allowed: 1 to {most}")
         self.layer, self.name, self.source = layer, name, path
         self.dim = int(self.model.config.hidden_size)
 

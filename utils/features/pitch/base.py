@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from utils.audio.frames import FEATURE_RATE, FRAME_RATE, num_frames, pad_to_frames
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
 
 MIN_F0_HZ = 50.0
 MAX_F0_HZ = 1100.0
@@ -42,10 +42,9 @@ def extract_f0(audio: np.ndarray, sample_rate: int, tracker: PitchTracker) -> np
     """
     import soxr
 
-    hop = sample_rate // FRAME_RATE
-    frames = num_frames(len(audio), hop)
-    padded = pad_to_frames(np.asarray(audio, dtype=np.float32), hop)
-    resampled = soxr.resample(padded, sample_rate, FEATURE_RATE, quality="HQ") if sample_rate != FEATURE_RATE else padded
-    expected = frames * FEATURE_RATE // FRAME_RATE
-    resampled = np.pad(resampled, (0, max(0, expected - len(resampled))))[:expected]
-    return tracker.track(resampled)
+    samples = np.asarray(audio, dtype=np.float32)
+    # whole frames at 16 kHz, not at the source's rate, whose frames may end between two samples (22050 Hz)
+    expected = -(-len(samples) * FRAME_RATE // sample_rate) * FEATURE_HOP
+    if sample_rate != FEATURE_RATE:
+        samples = soxr.resample(samples, sample_rate, FEATURE_RATE, quality="HQ")
+    return tracker.track(np.pad(samples, (0, max(0, expected - len(samples))))[:expected])

@@ -85,7 +85,9 @@ class FcpePitch:
 
 
 class OnnxPitch:
-    """RMVPE, or any tracker exported as ONNX with the inputs `waveform` [1, T] and `threshold` and f0 in Hz as its first output.
+    """RMVPE, or another tracker exported as ONNX.
+
+    Its inputs are the audio [1, T] and, where it has a second one, the threshold; its first output is f0 in Hz.
 
     Args:
         path: the user's file.
@@ -96,7 +98,8 @@ class OnnxPitch:
 
     def __init__(self, *, path: str | None, threshold: float = 0.03) -> None:
         if not path or not Path(path).is_file():
-            raise ConfigError(f"pitch.path={path!r} is not a file; put RMVPE as ONNX (audio in, f0 out) there and type pitch.path=<file>")
+            hint = "put RMVPE as ONNX (audio in, f0 out) somewhere and type pitch.path=<file>"
+            raise ConfigError(f"pitch.path={path!r} is not a file; {hint}")
         import onnxruntime
 
         self.path, self.threshold = Path(path), threshold

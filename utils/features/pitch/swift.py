@@ -26,8 +26,8 @@ WINDOWS = (1024, 2048, 512)
 NUM_CANDIDATES = 96
 EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
 SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoiced
-# kernel, dilation (frequency axis) and whether a residual joins after the layer
-LAYERS = ((3, 1), (7, 1), (7, 1), (7, 17), (7, 17), (5, 27), (5, 27), (3, 40), (3, 40), (3, 48), (3, 48), (7, 2), (7, 2))
+# of each residual layer, along frequency
+DILATIONS = (1, 1, 1, 17, 17, 27, 27, 40, 40, 48, 48, 2, 2)
 
 
 class SwiftPitch(nn.Module):
@@ -48,8 +48,10 @@ class SwiftPitch(nn.Module):
         path = _model_file()
         digest = sha256_of_file(path)
         if digest != EXPECTED_SHA256:
-            raise ConfigError(f"swift-f0's model.onnx has SHA-256 {digest[:12]}..., expected {EXPECTED_SHA256[:12]}...; "
-                              "install swift-f0==0.3.0")
+            raise ConfigError(
+                f"swift-f0's model.onnx has SHA-256 {digest[:12]}..., expected {EXPECTED_SHA256[:12]}...; "
+                "type: pip install swift-f0==0.3.0"
+            )
         self._load(path)
         self.requires_grad_(False)
         self.eval()
@@ -57,7 +59,12 @@ class SwiftPitch(nn.Module):
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "swift_f0", "version": 1, "weights_sha256": EXPECTED_SHA256, "voicing_threshold": self.voicing_threshold}
+        return {
+            "id": "swift_f0",
+            "version": 1,
+            "weights_sha256": EXPECTED_SHA256,
+            "voicing_threshold": self.voicing_threshold,
+        }
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return f0 in Hz [B, F], 0 where unvoiced, from audio [B, F * 160] at 16 kHz."""
@@ -85,26 +92,30 @@ class SwiftPitch(nn.Module):
     def _network(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
         """Return candidate scores [B, F, 95] and voicing probability [B, F] from [B, 3, 128, F]."""
         x = functional.relu(self._convolve(spectra, 0))
-        for first in range(1, len(LAYERS), 2):
+        for first in range(1, len(DILATIONS), 2):
             residual = x
             x = functional.relu(self._convolve(x, first))
             x = functional.relu(residual + self._convolve(x, first + 1))
         x = x[:, :, :NUM_CANDIDATES]
         x = functional.pad(x, (1, 1, 1, 0))
-        x = functional.relu(functional.conv2d(x, self.get_buffer("weight_13"), self.get_buffer("bias_13")))
-        hint = functional.conv2d(x, self.get_buffer("weight_14"), self.get_buffer("bias_14"), padding=(2, 0)).amax(dim=2)
+        x = functional.relu(functional.conv2d(x, *self._layer(13)))
+        hint = functional.conv2d(x, *self._layer(14), padding=(2, 0)).amax(dim=2)
         mean = spectra.mean(dim=(1, 2), keepdim=False).unsqueeze(1)
-        scores = functional.conv2d(x, self.get_buffer("weight_15"), self.get_buffer("bias_15")).squeeze(1).transpose(1, 2)
+        scores = functional.conv2d(x, *self._layer(15)).squeeze(1).transpose(1, 2)
         voice = torch.cat([hint, mean], dim=1)
-        voice = functional.relu(functional.conv1d(voice, self.get_buffer("weight_16"), self.get_buffer("bias_16"), padding=1))
-        voice = functional.conv1d(voice, self.get_buffer("weight_17"), self.get_buffer("bias_17")).squeeze(1)
+        voice = functional.relu(functional.conv1d(voice, *self._layer(16), padding=1))
+        voice = functional.conv1d(voice, *self._layer(17)).squeeze(1)
         return scores, torch.sigmoid(voice)
 
     def _convolve(self, x: Tensor, index: int) -> Tensor:
-        weight = self.get_buffer(f"weight_{index}")
-        dilation = LAYERS[index][1]
+        weight, bias = self._layer(index)
+        dilation = DILATIONS[index]
         padding = ((weight.shape[2] - 1) // 2 * dilation, (weight.shape[3] - 1) // 2)
-        return functional.conv2d(x, weight, self.get_buffer(f"bias_{index}"), padding=padding, dilation=(dilation, 1))
+        return functional.conv2d(x, weight, bias, padding=padding, dilation=(dilation, 1))
+
+    def _layer(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of a convolution."""
+        return self.get_buffer(f"weight_{index}"), self.get_buffer(f"bias_{index}")
 
     def _decode(self, scores: Tensor) -> Tensor:
         """Return Hz [B, F]: the mean of log frequency over the best candidate and its two neighbours."""
@@ -133,8 +144,8 @@ class SwiftPitch(nn.Module):
             axis = np.zeros((window // 2 + 1) * 128, np.float32)
             axis[values[node.input[1]]] = values[node.input[2]]
             self._store(f"axis_{index}", np.ascontiguousarray(axis.reshape(-1, 128).T))
-        table = next(values[node.input[0]] for node in graph.node if node.op_type == "Gather" and values.get(node.input[0]) is not None
-                     and values[node.input[0]].dtype == np.float64)
+        gathered = [node.input[0] for node in graph.node if node.op_type == "Gather" and node.input[0] in values]
+        table = next(values[name] for name in gathered if values[name].dtype == np.float64)
         self._store("log_frequencies", table.astype(np.float32))
         self.log_frequencies: Tensor
 
@@ -148,5 +159,6 @@ def _model_file() -> Path:
         raise ConfigError("pitch=builtin needs the package swift-f0; type: pip install swift-f0==0.3.0")
     path = Path(next(iter(found.submodule_search_locations))) / "model.onnx"
     if not path.is_file():
-        raise ConfigError(f"swift-f0 {importlib.metadata.version('swift-f0')} carries no model.onnx; pip install swift-f0==0.3.0")
+        version = importlib.metadata.version("swift-f0")
+        raise ConfigError(f"swift-f0 {version} carries no model.onnx; type: pip install swift-f0==0.3.0")
     return path

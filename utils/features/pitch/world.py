@@ -48,5 +48,6 @@ class WorldPitch:
         else:
             coarse, times = pyworld.dio(samples, FEATURE_RATE, **limits)
             f0_hz = pyworld.stonemask(samples, coarse, times, FEATURE_RATE)
-        centres = np.minimum(2 * np.arange(frames) + 1, len(f0_hz) - 1)  # 5 ms grid: frame i is centred at (i + .5) * 10 ms
+        # on the grid of 5 ms: frame i is centred at (i + 0.5) * 10 ms
+        centres = np.minimum(2 * np.arange(frames) + 1, len(f0_hz) - 1)
         return f0_hz[centres].astype(np.float32)

@@ -1,0 +1,180 @@
+"""Pitch trackers on tones whose pitch is known, and our module of SwiftF0 beside its own package."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import soxr
+import torch
+
+from utils.errors import ConfigError
+from utils.features.pitch.base import PitchTracker, extract_f0
+from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.world import WorldPitch
+
+RATE = 16000
+
+
+@cache
+def swift() -> SwiftPitch:
+    return SwiftPitch()
+
+
+def tone(f0_hz: np.ndarray | float, seconds: float = 1.0, sample_rate: int = RATE, level: float = 0.3) -> np.ndarray:
+    """Harmonics with a falling spectrum; f0_hz may be a curve of one value per sample."""
+    curve = np.broadcast_to(np.asarray(f0_hz, dtype=np.float64), round(seconds * sample_rate))
+    phase = 2 * np.pi * np.cumsum(curve) / sample_rate
+    count = int(0.4 * sample_rate / curve.max())
+    sound = np.sum([np.sin(k * phase + k) / k for k in range(1, min(count, 25) + 1)], axis=0)
+    return (level * sound / np.abs(sound).max()).astype(np.float32)
+
+
+def cents(found: np.ndarray, expected: np.ndarray | float) -> np.ndarray:
+    return np.abs(1200 * np.log2(found / expected))
+
+
+@pytest.mark.parametrize("f0_hz", [70.0, 110.0, 183.0, 277.0, 440.0, 700.0])
+def test_swift_finds_the_pitch_of_harmonic_tones(f0_hz: float) -> None:
+    found = swift().track(tone(f0_hz))[10:-10]
+
+    assert (found > 0).mean() > 0.95
+    assert np.median(cents(found[found > 0], f0_hz)) < 20
+
+
+def test_swift_equals_its_package_on_a_glide() -> None:
+    package = pytest.importorskip("swift_f0")
+    time = np.arange(2 * RATE) / RATE
+    audio = tone(150 * 2 ** (0.5 * np.sin(2 * np.pi * 0.5 * time)), 2.0)
+    audio[round(0.9 * RATE) : round(1.2 * RATE)] = 0.0
+
+    ours = swift().track(audio)
+
+    theirs = package.SwiftF0(threads=1).detect(audio, RATE)
+    voiced = theirs.confidence >= 0.5
+    nearest = np.clip((theirs.timestamps * 100).astype(int), 0, len(ours) - 1)
+    both = voiced & (ours[nearest] > 0)
+    assert np.mean(voiced == (ours[nearest] > 0)) > 0.95
+    assert both.sum() > 60
+    # the package's frames lie up to 5 ms from ours, in which the glide moves by up to 10 cents
+    assert np.percentile(cents(ours[nearest][both], theirs.pitch_hz[both]), 95) < 20
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-4])
+def test_silence_and_faint_hiss_are_unvoiced(level: float) -> None:
+    audio = (level * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+
+    assert not swift().track(audio).any()
+
+
+def test_noise_is_mostly_unvoiced() -> None:
+    audio = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+
+    assert (swift().track(audio) > 0).mean() < 0.1
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 37])
+def test_swift_gives_one_value_a_frame(frames: int) -> None:
+    found = swift().track(np.zeros(frames * 160, np.float32))
+
+    assert found.shape == (frames,)
+    assert found.dtype == np.float32
+
+
+def test_swift_treats_each_item_of_a_batch_alone() -> None:
+    first, second = (torch.from_numpy(tone(f0_hz, 0.5))[None] for f0_hz in (120.0, 300.0))
+
+    together = swift()(torch.cat([first, second]))
+
+    torch.testing.assert_close(together, torch.cat([swift()(first), swift()(second)]), atol=0.05, rtol=0)
+
+
+def test_voicing_begins_and_ends_with_the_tone() -> None:
+    audio = np.concatenate([np.zeros(RATE // 2, np.float32), tone(200.0, 0.5), np.zeros(RATE // 2, np.float32)])
+
+    voiced = np.flatnonzero(swift().track(audio))
+
+    assert abs(voiced[0] - 50) <= 4
+    assert abs(voiced[-1] - 99) <= 4
+
+
+@pytest.mark.parametrize("method", ["harvest", "dio"])
+@pytest.mark.parametrize("f0_hz", [110.0, 277.0])
+def test_world_finds_the_pitch_of_harmonic_tones(method: str, f0_hz: float) -> None:
+    found = WorldPitch(method=method).track(tone(f0_hz, 0.5))[5:-5]  # type: ignore[arg-type]
+
+    assert len(found) == 40
+    assert (found > 0).all()
+    assert np.median(cents(found, f0_hz)) < 20
+
+
+def test_world_calls_silence_unvoiced() -> None:
+    assert not WorldPitch(method="dio").track(np.zeros(RATE // 2, np.float32)).any()
+
+
+def test_world_frame_is_centred_on_its_ten_milliseconds() -> None:
+    # an octave a second: half a frame of offset would be 6 cents
+    time = np.arange(RATE) / RATE
+    found = WorldPitch(method="harvest").track(tone(120 * 2**time))
+
+    centres = (np.arange(100) + 0.5) / 100
+    signed = 1200 * np.log2(found[20:-20] / (120 * 2 ** centres[20:-20]))
+    assert abs(np.median(signed)) < 3
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 44100, 48000])
+@pytest.mark.parametrize("extra", [0, 1])
+def test_extract_f0_gives_a_hundred_frames_a_second_of_any_rate(rate: int, extra: int) -> None:
+    audio = np.pad(tone(200.0, 0.5, rate), (0, extra))
+
+    found = extract_f0(audio, rate, swift())
+
+    assert found.shape == (50 + extra,)
+    assert np.median(cents(found[10:40], 200.0)) < 20
+
+
+def test_extract_f0_of_a_long_recording_does_not_drift() -> None:
+    # at 22050 Hz a frame has 220.5 samples: counting 220 would be 4 frames off at the end
+    audio = np.concatenate([np.zeros(round(20.3 * 22050), np.float32), tone(200.0, 0.4, 22050)])
+
+    voiced = np.flatnonzero(extract_f0(audio, 22050, swift()))
+
+    assert abs(voiced[0] - 2030) <= 3
+
+
+def test_trackers_keep_the_protocol() -> None:
+    assert isinstance(swift(), PitchTracker)
+    assert isinstance(WorldPitch(method="dio"), PitchTracker)
+    assert swift().is_exportable and not WorldPitch(method="dio").is_exportable
+
+
+def test_identity_tells_settings_apart() -> None:
+    assert SwiftPitch(voicing_threshold=0.4).identity != swift().identity
+    assert WorldPitch(method="dio").identity != WorldPitch(method="harvest").identity
+    assert WorldPitch(method="dio", f_min=60.0).identity != WorldPitch(method="dio").identity
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0, 2.0])
+def test_voicing_threshold_out_of_range_is_refused_naming_the_key(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"pitch\.voicing_threshold=.* between 0 and 1"):
+        SwiftPitch(voicing_threshold=value)
+
+
+def test_world_range_out_of_order_is_refused_naming_both_keys() -> None:
+    with pytest.raises(ConfigError, match=r"pitch\.f_min=500.* pitch\.f_max=100"):
+        WorldPitch(method="dio", f_min=500.0, f_max=100.0)
+
+
+def test_level_does_not_change_the_pitch() -> None:
+    audio = tone(200.0)
+
+    loud, quiet = swift().track(audio)[10:-10], swift().track(audio * 0.05)[10:-10]
+
+    both = (loud > 0) & (quiet > 0)
+    assert both.mean() > 0.9
+    assert np.median(cents(loud[both], quiet[both])) < 5
+
+
+def test_resampled_tone_keeps_its_pitch() -> None:
+    audio = soxr.resample(tone(220.0, 0.5, 44100), 44100, RATE).astype(np.float32)
+
+    assert np.median(cents(swift().track(audio)[10:40], 220.0)) < 20

@@ -1,0 +1,118 @@
+"""Retrieval in the model: neighbours by cosine, per speaker; the codebook is a function of content, size and seed."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from utils.features.content.base import normalize_content
+from utils.features.retrieval import CodebookRetrieval, build_codebook
+
+
+def vectors(*shape: int, seed: int = 0) -> torch.Tensor:
+    return normalize_content(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
+
+
+def slow_blend(entries: torch.Tensor, query: torch.Tensor, neighbours: int, temperature: float) -> torch.Tensor:
+    """Softmax-weighted mean of the nearest entries of one query, in plain loops."""
+    cosines = [float(torch.nn.functional.cosine_similarity(query, entry, dim=0)) for entry in entries]
+    nearest = sorted(range(len(entries)), key=lambda index: -cosines[index])[:neighbours]
+    weights = [math.exp(cosines[index] / temperature) for index in nearest]
+    total = torch.zeros_like(query)
+    for index, weight in zip(nearest, weights, strict=True):
+        total += weight / sum(weights) * entries[index]
+    return total * math.sqrt(len(query)) / total.norm()
+
+
+def test_member_of_the_codebook_is_returned_when_one_neighbour_is_asked() -> None:
+    codebook = vectors(1, 50, 16)
+
+    found = CodebookRetrieval(codebook, neighbours=1)(codebook[:, 7:9], torch.tensor([0]))
+
+    assert_close(found, codebook[:, 7:9], atol=1e-5, rtol=0)
+
+
+def test_member_far_from_all_others_is_returned() -> None:
+    codebook = math.sqrt(8) * torch.eye(8)[None]
+
+    found = CodebookRetrieval(codebook)(codebook[:, 3:4], torch.tensor([0]))
+
+    # the others have cosine 0 and the weight exp(-20)
+    assert_close(found, codebook[:, 3:4], atol=1e-5, rtol=0)
+
+
+def test_blend_equals_a_loop_over_the_entries() -> None:
+    codebook, content = vectors(2, 30, 8), vectors(2, 5, 8, seed=1)
+
+    found = CodebookRetrieval(codebook)(content, torch.tensor([1, 0]))
+
+    for item, speaker in enumerate((1, 0)):
+        for frame in range(5):
+            expected = slow_blend(codebook[speaker], content[item, frame], 4, 0.05)
+            assert_close(found[item, frame], expected, atol=1e-4, rtol=0)
+
+
+def test_level_of_the_query_does_not_matter() -> None:
+    retrieval, content = CodebookRetrieval(vectors(1, 30, 8)), vectors(1, 5, 8, seed=1)
+
+    assert_close(retrieval(3 * content, torch.tensor([0])), retrieval(content, torch.tensor([0])), atol=1e-4, rtol=0)
+
+
+def test_codebook_smaller_than_the_neighbours_works() -> None:
+    found = CodebookRetrieval(vectors(1, 2, 8))(vectors(1, 5, 8, seed=1), torch.tensor([0]))
+
+    assert found.shape == (1, 5, 8)
+    assert bool(torch.isfinite(found).all())
+
+
+def test_fewer_vectors_than_the_size_are_returned_themselves() -> None:
+    content = vectors(10, 8)
+
+    assert_close(build_codebook(5 * content, 64), content, atol=1e-5, rtol=0)
+
+
+def test_clustering_is_deterministic_and_follows_the_seed() -> None:
+    content = vectors(400, 8)
+
+    first, second, other = (build_codebook(content, 16, seed=seed) for seed in (3, 3, 4))
+
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_clustering_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+
+    build_codebook(vectors(100, 4), 8)
+
+    assert_close(torch.rand(2), expected)
+
+
+def test_centres_have_the_length_root_of_dim() -> None:
+    centres = build_codebook(vectors(400, 8), 16)
+
+    assert centres.shape == (16, 8)
+    assert_close(centres.norm(dim=1), torch.full((16,), math.sqrt(8)), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_more_centres_than_directions_leave_no_zero_centre(seed: int) -> None:
+    # three directions for eight centres: most clusters are empty and are refilled
+    content = vectors(3, 4).repeat(100, 1)
+
+    centres = build_codebook(content, 8, seed=seed)
+
+    assert_close(centres.norm(dim=1), torch.full((8,), 2.0), atol=1e-3, rtol=0)
+
+
+def test_clusters_far_apart_are_found() -> None:
+    directions = 2 * torch.eye(4)
+    noise = 0.05 * torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
+
+    centres = build_codebook(directions.repeat(100, 1) + noise, 12)
+
+    nearest = (centres @ directions.T / 4).max(dim=0).values
+    assert bool((nearest > 0.99).all())
