@@ -23,9 +23,8 @@ class StandInVoice(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(1)
         self.num_speakers = num_speakers
-        self.project = nn.Conv1d(1, DIM, HOP, stride=HOP)
+        self.project = nn.Conv1d(1, DIM, HOP, stride=HOP, bias=False)
         nn.init.normal_(self.project.weight, std=0.3, generator=generator)
-        nn.init.zeros_(self.project.bias)
         self.register_buffer("codebook", torch.randn(num_speakers, 6, DIM, generator=generator))
         self.codebook: Tensor
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.errors import ConfigError
+from utils.export.contract import CONTROLS
 from utils.inference.session import VoiceSession
 
 MIN_VOICED_FRAMES = 10
@@ -108,6 +109,12 @@ def automatic_shift(source: Pitch, target_median_hz: float) -> float:
     if source.median_hz is None or target_median_hz <= 0:
         return 0.0
     return round(float(12 * math.log2(target_median_hz / source.median_hz)), 2)
+
+
+def limited_shift(semitones: float) -> float:
+    """Return the semitones cut to what a graph accepts."""
+    control = next(control for control in CONTROLS if control.name == "pitch_shift")
+    return min(max(semitones, control.low), control.high)
 
 
 def measure_level(audio: np.ndarray) -> Level:

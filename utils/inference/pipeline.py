@@ -63,7 +63,7 @@ def convert(session: VoiceSession, audio: np.ndarray, controls: ControlValues | 
     output = np.zeros(len(audio), dtype=np.float32)
     for start, end in pieces:
         low, high = max(0, start - context), min(len(audio), end + context)
-        weight = _fade_weight(low, high, start, end, fade, len(audio))
+        weight = _fade_weight(low, high, start, end, fade=fade, total=len(audio))
         output[low:high] += weight * session.run(audio[low:high], controls)
     return output
 
@@ -134,7 +134,7 @@ def convert_file(session: VoiceSession, source: SourceAudio, output: Path, contr
     return converted
 
 
-def _fade_weight(low: int, high: int, start: int, end: int, fade: int, total: int) -> np.ndarray:
+def _fade_weight(low: int, high: int, start: int, end: int, *, fade: int, total: int) -> np.ndarray:
     """Return the weight of [low, high) of a piece: 1 from start to end, crossing linearly with the neighbours."""
     position = np.arange(low, high, dtype=np.float32) + 0.5
     rise = np.ones_like(position) if start == 0 else np.clip((position - start) / (2 * fade) + 0.5, 0, 1)

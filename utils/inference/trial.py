@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from utils.config import require, to_plain
@@ -17,6 +18,7 @@ from utils.inference.measures import (
     PitchMeter,
     automatic_shift,
     compare_pitch,
+    limited_shift,
     measure_level,
     measure_speed,
     relative_change,
@@ -96,32 +98,20 @@ def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
     """
     session = VoiceSession.open(job.onnx, job.threads[-1])
     controls = dict(job.controls) | _speaker_control(session, job.speaker)
-    session.check_controls(controls)
-    sources = find_recordings(job.audio)
+    session.check_controls(controls | ({"pitch_shift": 0.0} if job.is_pitch_automatic else {}))
     output = job.output or Path("converted") / session.name
-    places = output_paths(sources, job.audio, output)
-    pitch = PitchMeter()
+    places = output_paths(find_recordings(job.audio), job.audio, output)
+    target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1))) if job.is_pitch_automatic else None
     report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
-    files, failures = [], []
-    example: SourceAudio | None = None
-    for path in sources:
-        try:
-            source = read_source(path, session.sample_rate)
-            row = _convert_one(session, job, pitch, controls, path, source, places[path])
-        except DataError as error:
-            failures.append({"file": str(path), "reason": str(error)})
-            announce(f"FAILED {path.name}: {error}")
-            continue
-        example = example or source
-        files.append(row)
-        announce(_line(row))
-    report["speed"] = [] if example is None else [
-        asdict(measure_speed(VoiceSession.open(job.onnx, count), example.samples)) for count in job.threads
-    ]
+    trial = _Trial(session, controls, target_hz, announce)
+    trial.convert_all(places)
+    report["speed"] = [] if trial.example is None else [
+        asdict(measure_speed(VoiceSession.open(job.onnx, count), trial.example)) for count in job.threads
+    ]  # fmt: skip
     for speed in report["speed"]:
         threads = speed["num_threads"]
         report[f"rtf_{threads}_thread{'s' if threads > 1 else ''}"] = speed["real_time_factor"]
-    report["files"], report["failures"] = files, failures
+    report["files"], report["failures"] = trial.files, trial.failures
     place = job.report or (output.with_suffix(".json") if output.suffix.lower() == ".wav" else output / "report.json")
     atomic_write_json(place, report)
     return {**report, "report": str(place)}
@@ -143,42 +133,73 @@ def describe_graph(session: VoiceSession) -> dict[str, Any]:
     }
 
 
-def _convert_one(
-    session: VoiceSession,
-    job: TrialJob,
-    meter: PitchMeter,
-    controls: dict[str, float],
-    path: Path,
-    source: SourceAudio,
-    place: Path,
-) -> dict[str, Any]:
-    rate = session.sample_rate
-    source_pitch = meter.track(source.samples, rate)
-    used = dict(controls)
-    if job.is_pitch_automatic:
-        target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1)))
-        used["pitch_shift"] = automatic_shift(source_pitch, target_hz)
-        session.check_controls(used)
-    started = time.perf_counter()
-    converted = convert_file(session, source, place, used)
-    seconds = len(source.samples) / rate
-    return {
-        "file": str(path),
-        "output": str(place),
-        "seconds": round(seconds, 3),
-        "rate": rate,
-        "original_rate": source.original_rate,
-        "original_channels": source.original_channels,
-        "is_resampled": source.original_rate != rate,
-        "problem": source.problem,
-        "controls": used,
-        "conversion_real_time_factor": (time.perf_counter() - started) / max(seconds, 1e-3),
-        "has_same_length": len(converted) == len(source.samples),
-        "input_level": asdict(measure_level(source.samples)),
-        "output_level": asdict(measure_level(converted)),
-        "relative_change": relative_change(converted, source.samples),
-        "pitch": asdict(compare_pitch(source_pitch, meter.track(converted, rate))),
-    }
+class _Trial:
+    """Converts recordings one by one and keeps what was measured.
+
+    Args:
+        session: the voice.
+        controls: values of its overridable inputs.
+        target_hz: median pitch that each recording is moved to; None leaves the pitch to the controls.
+        announce: is given one line of text for each recording.
+    """
+
+    def __init__(
+        self,
+        session: VoiceSession,
+        controls: dict[str, float],
+        target_hz: float | None,
+        announce: Callable[[str], None],
+    ) -> None:
+        self.session = session
+        self.controls = controls
+        self.target_hz = target_hz
+        self.announce = announce
+        self.meter = PitchMeter()
+        self.files: list[dict[str, Any]] = []
+        self.failures: list[dict[str, str]] = []
+        self.example: np.ndarray | None = None
+
+    def convert_all(self, places: dict[Path, Path]) -> None:
+        """Convert each recording to its place; one that cannot be read is recorded and does not stop the rest."""
+        for path, place in places.items():
+            try:
+                source = read_source(path, self.session.sample_rate)
+            except DataError as error:
+                self.failures.append({"file": str(path), "reason": str(error)})
+                self.announce(f"FAILED {path.name}: {error}")
+                continue
+            row = self.convert_one(path, source, place)
+            self.example = source.samples if self.example is None else self.example
+            self.files.append(row)
+            self.announce(_line(row))
+
+    def convert_one(self, path: Path, source: SourceAudio, place: Path) -> dict[str, Any]:
+        """Convert a recording and return its row of the report."""
+        rate = self.session.sample_rate
+        source_pitch = self.meter.track(source.samples, rate)
+        used = dict(self.controls)
+        if self.target_hz is not None:
+            used["pitch_shift"] = limited_shift(automatic_shift(source_pitch, self.target_hz))
+        started = time.perf_counter()
+        converted = convert_file(self.session, source, place, used)
+        seconds = len(source.samples) / rate
+        return {
+            "file": str(path),
+            "output": str(place),
+            "seconds": round(seconds, 3),
+            "rate": rate,
+            "original_rate": source.original_rate,
+            "original_channels": source.original_channels,
+            "is_resampled": source.original_rate != rate,
+            "problem": source.problem,
+            "controls": used,
+            "conversion_real_time_factor": (time.perf_counter() - started) / max(seconds, 1e-3),
+            "has_same_length": len(converted) == len(source.samples),
+            "input_level": asdict(measure_level(source.samples)),
+            "output_level": asdict(measure_level(converted)),
+            "relative_change": relative_change(converted, source.samples),
+            "pitch": asdict(compare_pitch(source_pitch, self.meter.track(converted, rate))),
+        }
 
 
 def _speaker_control(session: VoiceSession, speaker: str | int | None) -> dict[str, float]:

@@ -1,0 +1,191 @@
+"""From a trained run to the delivered voice."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corpus_tools import make_job, write_sounds
+from synthetic_speech import voice
+
+from utils.config import compose
+from utils.corpus.pipeline import preprocess
+from utils.errors import ConfigError, ExportError
+from utils.export.delivery import ExportJob, ExportOutcome, export_job, export_voice
+from utils.features.index import load_index
+from utils.files import sha256_of_file
+from utils.inference.session import VoiceSession
+from utils.training.fit import train
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of two speakers and a run of two steps of the toy model."""
+    folder = tmp_path_factory.mktemp("trained")
+    sounds = {
+        f"{name}/{index}.wav": voice(2.0, RATE, f0_hz=f0_hz, seed=index)
+        for name, f0_hz in (("ann", 220.0), ("bob", 110.0))
+        for index in range(3)
+    }
+    write_sounds(folder / "recordings", sounds)
+    preprocess(make_job(folder / "recordings", folder / "datasets" / "two"))
+    overrides = (
+        "dataset.name=two", f"dataset.root={folder / 'datasets'}", f"run.root={folder / 'runs'}", "run.name=two",
+        "audio=16k", "model=toy", "discriminator=none", "trainer.steps=2", "trainer.validate_every=1",
+        "trainer.progress_bar=false", "trainer.media=false", "trainer.precision=32-true", "data.batch_size=2",
+        "data.segment_frames=40", "retrieval.codebook_size=16",
+    )  # fmt: skip
+    train(compose("train", list(overrides)))
+    return folder
+
+
+def job(folder: Path, *overrides: str) -> ExportJob:
+    base = (f"run={folder / 'runs' / 'two'}", f"export.root={folder / 'exports'}")
+    return export_job(compose("export", [*base, *overrides]))
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path) -> ExportOutcome:
+    return export_voice(job(folder, "name=pair", "export.speaker=bob", "licence=CC0"))
+
+
+def test_every_rule_holds_for_a_trained_voice(exported: ExportOutcome) -> None:
+    assert exported.failures == []
+
+
+def test_graph_index_and_cards_are_delivered_together(exported: ExportOutcome) -> None:
+    names = ["card.json", "card.md", "pair.index", "pair_sr16000_hop160_nfft640.onnx"]
+
+    assert sorted(path.name for path in exported.folder.iterdir()) == names
+    card = json.loads((exported.folder / "card.json").read_text(encoding="utf-8"))
+    for entry in card["files"]:
+        assert sha256_of_file(exported.folder / entry["name"]) == entry["sha256"]
+    assert all(check["passed"] for check in card["verification"][names[-1]])
+    assert "| 1 | bob |" in (exported.folder / "card.md").read_text(encoding="utf-8")
+    assert not [path for path in exported.folder.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_metadata_tells_where_the_voice_comes_from_but_no_place(exported: ExportOutcome, folder: Path) -> None:
+    session = VoiceSession.open(exported.folder / "pair_sr16000_hop160_nfft640.onnx")
+
+    metadata = session.metadata
+    assert metadata is not None
+    assert [speaker.name for speaker in metadata.speakers] == ["ann", "bob"]
+    assert [speaker.f0_median_hz for speaker in metadata.speakers] == pytest.approx([220, 110], rel=0.15)
+    assert metadata.defaults["speaker_id"] == 1
+    assert (metadata.licence, metadata.step, metadata.flavour) == ("CC0", 2, "audio_to_audio")
+    assert metadata.index_sha256 == sha256_of_file(exported.folder / "pair.index")
+    assert "codebook_size: 16" in metadata.config
+    assert str(folder) not in metadata.to_json()
+
+
+def test_the_default_speaker_is_the_chosen_one(exported: ExportOutcome) -> None:
+    session = VoiceSession.open(exported.folder / "pair_sr16000_hop160_nfft640.onnx")
+    audio = voice(1.0, RATE)
+
+    np.testing.assert_array_equal(session.run(audio), session.run(audio, {"speaker_id": 1}))
+    assert not np.array_equal(session.run(audio), session.run(audio, {"speaker_id": 0}))
+
+
+def test_the_index_holds_the_training_frames_of_each_speaker(exported: ExportOutcome) -> None:
+    index = load_index(exported.folder / "pair.index")
+
+    assert index.ntotal == exported.index.num_vectors == sum(item.count for item in exported.index.speakers)
+    assert exported.index.recall >= 0.99
+    assert all(item.count > 100 for item in exported.index.speakers)
+
+
+@pytest.mark.slow
+def test_a_graph_for_each_rate(folder: Path) -> None:
+    outcome = export_voice(job(folder, "name=rates", "export.rates=[44100,16000]"))
+
+    assert outcome.failures == []
+    names = {path.name for path in outcome.files if path.suffix == ".onnx"}
+    assert names == {"rates_sr44100_hop441_nfft1764.onnx", "rates_sr16000_hop160_nfft640.onnx"}
+    audio = voice(0.5, 44100)
+    session = VoiceSession.open(outcome.folder / "rates_sr44100_hop441_nfft1764.onnx")
+    assert session.run(audio).shape == audio.shape
+
+
+@pytest.mark.slow
+def test_a_failed_export_leaves_the_earlier_one_as_it_was(folder: Path, exported: ExportOutcome) -> None:
+    before = {path.name: path.read_bytes() for path in exported.folder.iterdir()}
+
+    outcome = export_voice(replace(job(folder, "name=pair"), tolerance=1e-15))
+
+    assert outcome.failures == ["pair_sr16000_hop160_nfft640.onnx: parity with PyTorch"]
+    assert outcome.files == []
+    assert {path.name: path.read_bytes() for path in exported.folder.iterdir()} == before
+    assert not [path for path in exported.folder.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_dataset_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "other"
+    shutil.copytree(folder / "datasets" / "two", copy)
+    info = json.loads((copy / "dataset.json").read_text(encoding="utf-8"))
+    info["features"]["content"]["identity"]["seed"] = 7
+    (copy / "dataset.json").write_text(json.dumps(info), encoding="utf-8")
+
+    with pytest.raises(ExportError, match="was prepared with other content features") as caught:
+        export_voice(job(folder, f"dataset={copy}"))
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run=nowhere", "run=nowhere is not a folder"),
+        ("dataset=nowhere", "not at nowhere; give its place with dataset="),
+        ("export.speaker=carl", "export.speaker='carl' is not in this voice; it has: 0 ann, 1 bob"),
+        ("export.speaker=2", "export.speaker=2 is not in this voice"),
+        ("checkpoint=first", "checkpoint='first' is unknown; allowed: best, last"),
+        ("name=a_sr2", "contains 'sr2'"),
+        ("export.rates=[44101]", "44101 is not possible"),
+        ("export.flavours=[rvc]", "'rvc' is unknown; allowed: audio_to_audio"),
+        ("export.flavours=[]", "name at least one"),
+        ("export.defaults.index_rate=2", "export.defaults.index_rate=2 is out of range"),
+        ("export.parity_tolerance=1", "export.parity_tolerance=1 is out of range"),
+    ],
+)
+def test_bad_settings_name_key_and_remedy(folder: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")) as caught:
+        export_voice(job(folder, override))
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_checkpoint_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no checkpoint 'best'; found: none"):
+        export_voice(replace(job(folder), run=tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code", "stream", "text"),
+    [
+        ((), 2, "stderr", "error: run is missing.\nType: python export_onnx.py run=runs/<run>"),
+        (("run=nowhere",), 2, "stderr", "error: run=nowhere is not a folder"),
+        (("run=runs/two", "export.parity_tolerance=1e-15"), 2, "stderr", "error: nothing was exported"),
+        (("run=runs/two", "name=by_script"), 0, "stdout", "PASS  parity with PyTorch"),
+    ],
+    ids=["nothing", "no run", "failing", "passing"],
+)
+def test_script_prints_and_exits(folder: Path, arguments: tuple[str, ...], code: int, stream: str, text: str) -> None:
+    command = [sys.executable, str(ROOT / "export_onnx.py"), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+    assert finished.returncode == code, finished.stderr
+    assert text in getattr(finished, stream)
+    assert "Traceback" not in finished.stderr
+    assert (folder / "exports" / "by_script" / "card.json").is_file() == (code == 0)
