@@ -1,11 +1,14 @@
 """Make a dataset of a folder of recordings: python preprocess.py dataset.source=<folder> dataset.name=<name>"""
 
+import sys
+
 from omegaconf import DictConfig
 
 from utils.config import run_script
+from utils.inference.arguments import spell_paths
 
 
-def run(config: DictConfig) -> None:
+def main(config: DictConfig) -> None:
     """Preprocess, then show the report."""
     # imported late: --help and configuration errors need none of it
     from utils.console import emit
@@ -18,4 +21,6 @@ def run(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_script("preprocess", run)
+    keys = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
+    sys.argv[1:] = spell_paths(sys.argv[1:], keys, {})
+    run_script("preprocess", main)

@@ -1,7 +1,6 @@
 """Put the results of all recordings together into the arrays of a dataset, and switch over in one step."""
 
-import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from utils.corpus.split import Before, Split, SplitFile, assign_splits
 from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
 from utils.errors import FormatError
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,6 +110,7 @@ def pack(
     folder: Path,
     items: list[PackItem],
     clips: list[Clip],
+    *,
     cache: Cache,
     features: dict[str, FeatureInfo],
     info: dict[str, Any],
@@ -130,41 +128,42 @@ def pack(
         features: by name.
         info: what else dataset.json says; has "audio" and "reading_fingerprint".
     """
-    frames = sum(clip.num_frames for clip in clips)
     layout = [[item.key, item.recording.num_frames] for item in items]
-    hop = int(info["audio"]["hop_length"])
-    reading = str(info["reading_fingerprint"])
-    files = {"waveform": f"arrays/waveform-{sha256_of_json([reading, layout])[:SHORT]}.npy"}
-    if not matches(folder / files["waveform"], frames * hop):
+    samples = sum(clip.num_frames for clip in clips) * int(info["audio"]["hop_length"])
+    files = {"waveform": _array_name("waveform", str(info["reading_fingerprint"]), layout)}
+    if not matches(folder / files["waveform"], samples):
         parts = [cache.waveform(item.key) for item in items]
-        concatenate(folder / files["waveform"], parts, (frames * hop,), np.int16)
+        concatenate(folder / files["waveform"], parts, (samples,), np.int16)
     for name, feature in features.items():
-        files[name] = f"arrays/{name}-{sha256_of_json([feature.fingerprint, layout])[:SHORT]}.npy"
-        if not matches(folder / files[name], frames):
-            parts = [
-                cache.feature(item.key, name, part)
-                for item in items
-                for part in range(len(parts_of(item.recording.clips)))
-            ]
-            shape = (frames,) if feature.dim is None else (frames, feature.dim)
-            concatenate(folder / files[name], parts, shape, np.float16 if feature.dtype == "float16" else np.float32)
+        files[name] = _array_name(name, feature.fingerprint, layout)
+        _pack_feature(folder / files[name], name, items, cache=cache, feature=feature)
     text = manifest_text(clips)
     files["manifest"] = f"manifest-{sha256_of_json(text)[:SHORT]}.jsonl"
     atomic_write_text(folder / files["manifest"], text)
-    described = {
-        name: {
-            "identity": item.identity,
-            "config": item.config,
-            "fingerprint": item.fingerprint,
-            "dim": item.dim,
-            "dtype": item.dtype,
-        }
-        for name, item in features.items()
-    }
+    described = {name: asdict(item) for name, item in features.items()}
     atomic_write_json(
         folder / DATASET_FILE, {"schema_version": SCHEMA_VERSION, **info, "features": described, "files": files}
     )
     _remove_old(folder, set(files.values()))
+
+
+def _array_name(name: str, fingerprint: str, layout: list[list[Any]]) -> str:
+    """Return a path below the dataset's folder that tells what the array is made of."""
+    return f"arrays/{name}-{sha256_of_json([fingerprint, layout])[:SHORT]}.npy"
+
+
+def _pack_feature(path: Path, name: str, items: list[PackItem], *, cache: Cache, feature: FeatureInfo) -> None:
+    frames = sum(item.recording.num_frames for item in items)
+    if matches(path, frames):
+        return
+    parts = [cache.feature(item.key, name, part) for item in items for part in _parts(item)]
+    shape = (frames,) if feature.dim is None else (frames, feature.dim)
+    concatenate(path, parts, shape, np.float16 if feature.dtype == "float16" else np.float32)
+
+
+def _parts(item: PackItem) -> range:
+    """Return the numbers of a recording's parts."""
+    return range(len(parts_of(item.recording.clips)))
 
 
 def speaker_rows(items: list[PackItem], cache: Cache, clips: list[Clip]) -> list[dict[str, Any]]:
@@ -189,8 +188,7 @@ def speaker_rows(items: list[PackItem], cache: Cache, clips: list[Clip]) -> list
 
 def load_feature(cache: Cache, item: PackItem, name: str) -> np.ndarray:
     """Return a feature of all clips of a recording from the cache, [F, ...]."""
-    parts = range(len(parts_of(item.recording.clips)))
-    return np.concatenate([np.load(cache.feature(item.key, name, part)) for part in parts])
+    return np.concatenate([np.load(cache.feature(item.key, name, part)) for part in _parts(item)])
 
 
 def _remove_old(folder: Path, current: set[str]) -> None:

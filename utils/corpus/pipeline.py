@@ -58,6 +58,24 @@ class _ReadTask:
     settings: PreprocessSettings
 
 
+@dataclass
+class _Run:
+    """What the stages of one run share."""
+
+    job: PreprocessJob
+    listing: SourceListing
+    features: dict[str, FeatureInfo]
+    reading: str
+    work: WorkReport
+    started: float
+
+    @property
+    def cache(self) -> Cache:
+        """Where the results of single recordings lie."""
+        fingerprints = {name: item.fingerprint for name, item in self.features.items()}
+        return Cache(self.job.folder / "cache", self.reading, fingerprints)
+
+
 def preprocess(job: PreprocessJob) -> dict[str, Any]:
     """Make or update a dataset.
 
@@ -68,31 +86,30 @@ def preprocess(job: PreprocessJob) -> dict[str, Any]:
     """
     started = time.monotonic()
     listing = find_sources(job.source, job.speaker, exclude=job.folder)
-    extractor = FeatureExtractor(job.content, job.pitch, job.settings.content_speeds)
-    features = _describe_features(job, extractor)
+    features = _describe_features(job)
     reading = reading_fingerprint(job.audio, job.settings)
+    run = _Run(job, listing, features, reading, WorkReport(features=dict.fromkeys(features, 0)), started)
+    entries = [_Entry(file) for file in listing.files]
     is_new = not job.folder.exists()
     with _locked(job.folder):
-        cache = Cache(job.folder / "cache", reading, {name: item.fingerprint for name, item in features.items()})
-        work = WorkReport(features=dict.fromkeys(features, 0))
-        entries = [_Entry(file) for file in listing.files]
         workers = job.settings.num_workers
         with WorkerPool(available_workers() if workers is None else workers) as pool:
             _identify(entries)
-            _read(entries, job, cache, pool, work)
+            _read(entries, run, pool)
             _drop_copies(entries, by="checksum", words="same sound as")
-            _extract(entries, job, cache, pool, work)
-        _drop_unvoiced(entries, cache, job.audio)
+            _extract(entries, run, pool)
+        _drop_unvoiced(entries, run)
         used = [item for item in entries if item.problem is None]
         items = [PackItem(item.file, item.key, item.recording) for item in used if item.recording is not None]
         if not items:
             if is_new:
                 shutil.rmtree(job.folder, ignore_errors=True)
             raise DataError(_nothing_usable(job, entries))
-        return _finish(job, listing, entries, items, cache, features, work, started)
+        return _finish(run, entries, items)
 
 
-def _describe_features(job: PreprocessJob, extractor: FeatureExtractor) -> dict[str, FeatureInfo]:
+def _describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
+    extractor = FeatureExtractor(job.content, job.pitch, job.settings.content_speeds)
     identities = {
         "content": extractor.encoder.identity,
         "f0_hz": extractor.tracker.identity,
@@ -142,8 +159,9 @@ def _identify(entries: list[_Entry]) -> None:
         except OSError as error:
             entry.problem = f"cannot be read ({error.strerror or error})"
 
-    with ThreadPoolExecutor(HASH_THREADS) as threads:
-        list(threads.map(identify, entries))
+    with ThreadPoolExecutor(HASH_THREADS) as threads, _progress(len(entries), "hashing", "files") as bar:
+        for _ in threads.map(identify, entries):
+            bar.update()
     _drop_copies(entries, by="key", words="same content as")
 
 
@@ -160,7 +178,9 @@ def _drop_copies(entries: list[_Entry], *, by: str, words: str) -> None:
                 entry.problem += f" of speaker {original.file.speaker}"
 
 
-def _read(entries: list[_Entry], job: PreprocessJob, cache: Cache, pool: WorkerPool, work: WorkReport) -> None:
+def _read(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
+    """Decode what the cache does not have."""
+    job, cache, work = run.job, run.cache, run.work
     tasks = []
     for index, entry in enumerate(entries):
         if entry.problem is not None:
@@ -201,7 +221,9 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _extract(entries: list[_Entry], job: PreprocessJob, cache: Cache, pool: WorkerPool, work: WorkReport) -> None:
+def _extract(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
+    """Compute the features that the cache does not have."""
+    job, cache, work = run.job, run.cache, run.work
     extractor = extractor_json(job.content, job.pitch, job.settings.content_speeds)
     owners: dict[Path, _Entry] = {}
     tasks: list[FeatureTask] = []
@@ -230,31 +252,23 @@ def _extract(entries: list[_Entry], job: PreprocessJob, cache: Cache, pool: Work
             bar.update(sum(outcome.task.clip_frames) / FRAME_RATE)
 
 
-def _drop_unvoiced(entries: list[_Entry], cache: Cache, audio: AudioConfig) -> None:
+def _drop_unvoiced(entries: list[_Entry], run: _Run) -> None:
     """Drop clicks and the like: very short recordings without a voiced frame."""
     for entry in entries:
         recording = entry.recording
         if recording is None or entry.problem is not None:
             continue
-        if recording.num_samples >= UNVOICED_SECONDS * audio.sample_rate:
+        if recording.num_samples >= UNVOICED_SECONDS * run.job.audio.sample_rate:
             continue
-        if np.any(load_feature(cache, PackItem(entry.file, entry.key, recording), "f0_hz") > 0):
+        if np.any(load_feature(run.cache, PackItem(entry.file, entry.key, recording), "f0_hz") > 0):
             entry.notes.append(f"very short ({recording.seconds:.2f} s)")
         else:
             entry.problem = f"very short ({recording.seconds:.2f} s) and nothing in it is voiced"
 
 
-def _finish(
-    job: PreprocessJob,
-    listing: SourceListing,
-    entries: list[_Entry],
-    items: list[PackItem],
-    cache: Cache,
-    features: dict[str, FeatureInfo],
-    work: WorkReport,
-    started: float,
-) -> dict[str, Any]:
+def _finish(run: _Run, entries: list[_Entry], items: list[PackItem]) -> dict[str, Any]:
     """Replace the dataset, write the report, and let go of what is not needed any more."""
+    job, cache = run.job, run.cache
     held_out = {"share": job.settings.held_out_share, "min_files": job.settings.held_out_files}
     previous = previous_splits(job.folder, held_out)
     clips = split_clips(items, job.audio, previous, held_out)
@@ -264,22 +278,22 @@ def _finish(
         "source": str(job.source),
         "audio": asdict(job.audio),
         "reading": job.settings.reading_values(),
-        "reading_fingerprint": reading_fingerprint(job.audio, job.settings),
+        "reading_fingerprint": run.reading,
         "content_speeds": list(job.settings.content_speeds),
         "held_out": held_out,
         "speakers": speakers,
     }
-    pack(job.folder, items, clips, cache, features, info)
+    pack(job.folder, items, clips, cache=cache, features=run.features, info=info)
     cache.prune({item.key for item in entries if item.recording is not None})
-    work.seconds = time.monotonic() - started
+    run.work.seconds = time.monotonic() - run.started
     report = report_json(
         dataset=job.folder.name,
         source=str(job.source),
         speakers=speakers,
         files=_file_reports(entries, clips),
-        listing=listing,
+        listing=run.listing,
         notes=_split_notes(clips),
-        work=work,
+        work=run.work,
     )
     atomic_write_json(job.folder / "report.json", report)
     return report
@@ -329,6 +343,7 @@ def _progress(total: float, label: str, unit: str) -> "tqdm[Any]":
         desc=label,
         unit=unit,
         mininterval=interval,
+        delay=0.5,  # a stage that is done at once shows none
         disable=not total,
         dynamic_ncols=True,
         bar_format=layout,

@@ -87,7 +87,7 @@ def read_recording(path: Path, audio: AudioConfig, settings: PreprocessSettings,
         DataError: if nothing can be decoded.
     """
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        conditioned = _condition_best(path, audio, settings, spool)
+        conditioned = _condition_best(path, _Target(audio, settings, spool))
         recording = conditioned.recording
         if recording.problem is None:
             recording.clips = find_clips(conditioned.levels_db, settings)
@@ -98,6 +98,15 @@ def read_recording(path: Path, audio: AudioConfig, settings: PreprocessSettings,
     return recording
 
 
+@dataclass(frozen=True)
+class _Target:
+    """Where and how to condition: the spool receives mono float32 at the rate of `audio`."""
+
+    audio: AudioConfig
+    settings: PreprocessSettings
+    spool: IO[bytes]
+
+
 @dataclass
 class _Conditioned:
     recording: Recording
@@ -106,45 +115,39 @@ class _Conditioned:
     is_stuck: bool
 
 
-def _condition_best(path: Path, audio: AudioConfig, settings: PreprocessSettings, spool: IO[bytes]) -> _Conditioned:
+def _condition_best(path: Path, target: _Target) -> _Conditioned:
     """Decode with libsndfile, with ffmpeg where libsndfile gives up, and again where the channels cancel."""
     library: Literal["any", "ffmpeg"] = "any"
-    best = _condition(path, audio, settings, spool, library, None)
+    best = _condition(path, target, library)
     if best.is_stuck and best.recording.decoder == "libsndfile" and has_ffmpeg():
-        samples = best.recording.num_samples
         try:
-            other = _condition(path, audio, settings, spool, "ffmpeg", None)
+            other = _condition(path, target, "ffmpeg")
         except DataError:
             other = None
-        if other is not None and other.recording.num_samples >= samples:
+        if other is not None and other.recording.num_samples >= best.recording.num_samples:
             best, library = other, "ffmpeg"
             if not best.recording.notes:
                 best.recording.notes.append("libsndfile cannot read it to its end: decoded by ffmpeg")
         else:  # the spool holds the other's samples
-            best = _condition(path, audio, settings, spool, "any", None)
+            best = _condition(path, target, library)
     if best.recording.num_samples == 0:
         raise DataError("nothing can be decoded" + "".join(f" ({note})" for note in best.recording.notes[:1]))
     if best.cancelled is not None:
         channel = best.cancelled
-        best = _condition(path, audio, settings, spool, library, channel)
+        best = _condition(path, target, library, channel)
         best.recording.notes.append(f"the channels cancel each other: channel {channel + 1} alone is used")
     return best
 
 
 def _condition(
-    path: Path,
-    audio: AudioConfig,
-    settings: PreprocessSettings,
-    spool: IO[bytes],
-    library: Literal["any", "ffmpeg"],
-    channel: int | None,
+    path: Path, target: _Target, library: Literal["any", "ffmpeg"], channel: int | None = None
 ) -> _Conditioned:
     """Write the mono, resampled and filtered signal, float32, to the spool and measure it on the way."""
-    spool.seek(0)
-    spool.truncate()
+    target.spool.seek(0)
+    target.spool.truncate()
     digest = hashlib.sha256()
     with open_audio(path, library=library) as decoder:
-        stage = _Stage(decoder.sample_rate, audio, settings, spool)
+        stage = _Stage(decoder.sample_rate, target)
         tally = _ChannelTally(decoder.num_channels)
         for block in decoder.blocks():
             mono = to_mono(tally.take(block), channel) if channel is not None else tally.mean(block)
@@ -159,7 +162,7 @@ def _condition(
             notes=[note for note in (decoder.problem, *tally.notes()) if note],
         )
         cancelled = tally.cancelled() if channel is None else None
-        _level(recording, stage.meter, settings)
+        _level(recording, stage.meter, target.settings)
         levels = stage.levels_db(recording.loudness_lufs or 0.0)
         return _Conditioned(recording, levels, cancelled, decoder.is_stuck)
 
@@ -228,17 +231,17 @@ class _ChannelTally:
 class _Stage:
     """Resample, filter, measure and spool a signal that arrives in blocks."""
 
-    def __init__(self, source_rate: int, audio: AudioConfig, settings: PreprocessSettings, spool: IO[bytes]) -> None:
-        rate = audio.sample_rate
+    def __init__(self, source_rate: int, target: _Target) -> None:
+        rate, highpass_hz = target.audio.sample_rate, target.settings.highpass_hz
         self._resampler = None
         if source_rate != rate:
             self._resampler = soxr.ResampleStream(source_rate, rate, 1, dtype="float32", quality=RESAMPLE_QUALITY)
         self._highpass = None
-        if settings.highpass_hz:
-            self._highpass = butter(HIGHPASS_ORDER, settings.highpass_hz, "highpass", fs=rate, output="sos")
+        if highpass_hz:
+            self._highpass = butter(HIGHPASS_ORDER, highpass_hz, "highpass", fs=rate, output="sos")
         self._state = np.zeros((HIGHPASS_ORDER // 2, 2))
-        self._hop, self._rest, self._powers = audio.hop_length, np.zeros(0, np.float32), [np.zeros(0)]
-        self._spool = spool
+        self._hop, self._rest, self._powers = target.audio.hop_length, np.zeros(0, np.float32), [np.zeros(0)]
+        self._spool = target.spool
         self.meter = LoudnessMeter(rate)
         self.num_samples = 0
 

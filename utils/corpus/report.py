@@ -63,10 +63,16 @@ class WorkReport:
     seconds: float = 0.0
     audio_seconds: float = 0.0
 
-    @property
-    def times_real_time(self) -> float:
-        """Seconds of audio for a second of work."""
-        return self.audio_seconds / self.seconds if self.seconds else 0.0
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "files_read": self.read,
+            "files_reused": self.reused,
+            "files_computed": self.features,
+            "seconds": round(self.seconds, 2),
+            "audio_seconds": round(self.audio_seconds, 2),
+            "times_real_time": round(self.audio_seconds / self.seconds, 2) if self.seconds else 0.0,
+        }
 
 
 def report_json(
@@ -97,9 +103,7 @@ def report_json(
         "source": source,
         "speakers": speakers,
         "totals": {
-            "minutes": round(sum(row["minutes"] for row in speakers), 4),
-            "held_out_minutes": round(sum(row["held_out_minutes"] for row in speakers), 4),
-            "clips": sum(row["clips"] for row in speakers),
+            **{key: round(sum(row[key] for row in speakers), 4) for key in ("minutes", "held_out_minutes", "clips")},
             "files": len(files) - len(dropped),
             "dropped": len(dropped),
         },
@@ -108,14 +112,7 @@ def report_json(
         "empty_folders": listing.empty_folders,
         "ignored": dict(sorted(listing.ignored.items())),
         "notes": [*listing.notes, *notes],
-        "work": {
-            "files_read": work.read,
-            "files_reused": work.reused,
-            "files_computed": work.features,
-            "seconds": round(work.seconds, 2),
-            "audio_seconds": round(work.audio_seconds, 2),
-            "times_real_time": round(work.times_real_time, 2),
-        },
+        "work": work.to_plain(),
     }
 
 
