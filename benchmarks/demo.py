@@ -40,9 +40,9 @@ def run_demo(work: Path, minutes: float) -> tuple[list[Stage], dict[str, Any], d
     """
     home = work / "demo"
     start = time.perf_counter()
-    target, sources = make_corpus(home / "corpus")
+    target, sources, is_new = make_corpus(home / "corpus")
     pipeline = Pipeline(home / "state.json", work)
-    pipeline.stages.append(Stage("corpus", time.perf_counter() - start, False))
+    pipeline.add(Stage("corpus", time.perf_counter() - start, not is_new))
     dataset, run, export = Path("datasets") / NAME, Path("runs") / NAME, Path("exports") / NAME
     pipeline.run("preprocess", ["preprocess.py", f"dataset.source={_near(target, work)}", f"dataset.name={NAME}"],
                  [dataset / "dataset.json"])  # fmt: skip
@@ -67,6 +67,7 @@ def train_command(minutes: float) -> list[str]:
         "train.py",
         f"dataset.name={NAME}",
         f"run.name={NAME}",
+        "pretrained=builtin",
         f"trainer.max_minutes={minutes:g}",
         "trainer.validate_every=100",  # the default is for runs of hours
     ]
@@ -111,6 +112,9 @@ def show(stages: Sequence[Stage], figures: dict[str, Any], files: dict[str, Path
     emit()
     emit(table([[name, str(_near(path, work))] for name, path in files.items()], ["made", "where"]))
     emit()
+    if all(stage.reused for stage in stages):
+        emit("Everything was already there; delete the folder demo/ to run it again.")
+        emit()
     emit(NEXT)
 
 

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import soundfile
@@ -27,11 +27,17 @@ SPELLING = {
 log = logging.getLogger(__name__)
 
 
-def make_corpus(folder: Path) -> tuple[Path, Path]:
+class DemoCorpus(NamedTuple):
+    """Where the recordings are: the target's folder has one folder per speaker; `is_new` if any was made just now."""
+
+    target: Path
+    sources: Path
+    is_new: bool
+
+
+def make_corpus(folder: Path) -> DemoCorpus:
     """Write the recordings that are not there yet.
 
-    Returns:
-        The folder of the target (one folder per speaker inside) and the folder of the sources.
     Raises:
         DataError: if the packages of the voices are not installed.
     """
@@ -40,11 +46,13 @@ def make_corpus(folder: Path) -> tuple[Path, Path]:
         (target / TARGET_SPEAKER, TARGET_SENTENCES, HibariVoice),
         (sources, SOURCE_SENTENCES, JoeVoice),
     ]
+    is_new = False
     for place, sentences, make_voice in jobs:
         paths = [place / f"{place.name}_{index:02d}.wav" for index in range(1, len(sentences) + 1)]
         if all(path.is_file() for path in paths):
             log.info("%d recordings are already in %s", len(paths), place)
             continue
+        is_new = True
         place.mkdir(parents=True, exist_ok=True)
         voice = make_voice()
         for path, sentence in zip(paths, sentences, strict=True):
@@ -53,7 +61,7 @@ def make_corpus(folder: Path) -> tuple[Path, Path]:
             soundfile.write(partial, audio, voice.sample_rate, subtype="PCM_16", format="WAV")
             partial.replace(path)
         log.info("%d recordings -> %s", len(paths), place)
-    return target, sources
+    return DemoCorpus(target, sources, is_new)
 
 
 class Voice(Protocol):

@@ -91,8 +91,9 @@ def train_and_export(options: argparse.Namespace, work: Path) -> tuple[Path, lis
     pipeline = Pipeline(work / "state.json", work)
     pipeline.run("preprocess", ["preprocess.py", f"dataset.source={target}", "dataset.name=target",
                                 "dataset.speaker=target"], [dataset / "dataset.json"])  # fmt: skip
-    command = ["train.py", "dataset.name=target", "run.name=target", f"trainer.max_minutes={options.minutes:g}"]
-    pipeline.run("train", [*command, *options.train], [run / "metrics.json"], run_folder=run)
+    command = ["train.py", "dataset.name=target", "run.name=target", "pretrained=builtin"]
+    time_box = [f"trainer.max_minutes={options.minutes:g}", "trainer.validate_every=200"]
+    pipeline.run("train", [*command, *time_box, *options.train], [run / "metrics.json"], run_folder=run)
     pipeline.run("export", ["export_onnx.py", f"run={run}", "name=target"], [export / "card.json"])
     store = CorpusStore.open(work / dataset)
     held_out = sorted({target / clip.source for clip in store.split("val")})
@@ -189,7 +190,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--work", type=Path, default=ROOT / "reports" / "voice_quality", help="folder for all that is made"
     )
     parser.add_argument("--json", type=Path, help="write all figures here (default: voice_quality.json in --work)")
-    parser.add_argument("train", nargs="*", help="further overrides for train.py, for example model=toy")
+    parser.add_argument("train", nargs="*", help="further overrides for train.py, for example pretrained=none")
     return parser.parse_args(arguments)
 
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.readme import fenced_blocks, python_blocks, shell_commands
 from benchmarks.smoke import ELSEWHERE, SMALL
 from utils.config import compose
+from utils.inference.arguments import spell_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +35,9 @@ def test_command_composes(words: list[str]) -> None:
     overrides = [word for word in words[1:] if not word.startswith("-")]
     sweep = "-m" in words
     assert not sweep or words[1] == "-m"  # argparse refuses it between overrides
+
+    if words[0] == "test_model.py":
+        overrides = spell_paths(overrides, ("onnx", "audio", "output", "report"), {"audio": "audio.path"})
 
     config = compose(CONFIG_OF[words[0]], [item.split(",")[0] if sweep else item for item in overrides])
 
