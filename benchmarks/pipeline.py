@@ -52,6 +52,11 @@ class Pipeline:
         self._is_stale = False
         self.stages: list[Stage] = []
 
+    def add(self, stage: Stage) -> None:
+        """Note a step that is no script; when it was done anew, everything after it runs again."""
+        self._is_stale = self._is_stale or not stage.reused
+        self.stages.append(stage)
+
     def run(
         self, name: str, command: Sequence[str], outputs: Sequence[Path], *, run_folder: Path | None = None
     ) -> None:
