@@ -192,6 +192,7 @@ def load_feature(cache: Cache, item: PackItem, name: str) -> np.ndarray:
 
 
 def _remove_old(folder: Path, current: set[str]) -> None:
-    for path in [*folder.glob("manifest-*.jsonl"), *(folder / "arrays").iterdir()]:
+    """Remove what dataset.json does not name any more, and unfinished files of killed runs."""
+    for path in [*folder.glob("manifest-*.jsonl"), *folder.glob(".*.tmp"), *(folder / "arrays").iterdir()]:
         if path.relative_to(folder).as_posix() not in current:
             path.unlink(missing_ok=True)
