@@ -1,0 +1,230 @@
+"""Judge content encoders: do they keep what was said and forget who said it?
+
+    python -m benchmarks.content_encoder [--corpus FOLDER] [--sentences 20] [--json FILE]
+
+FOLDER holds <speaker>_<sentence>.wav or .flac, the same sentences by several speakers. Beside the shipped encoder stand
+MFCC and, where its package is installed, the encoder that it learned from.
+
+Content ratio: mean time-warped cosine distance of different sentences by one speaker over that of one sentence by two
+speakers; 1 tells nothing apart. Speaker leak: how often the nearest speaker by mean feature is the right one; best is
+chance. Both remove the encoder's mean over all clips first.
+"""
+
+import argparse
+import itertools
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+
+from benchmarks.content_encoder_recipe.teacher import MoonshineEncoder, set_level
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, pad_to_frames
+from utils.audio.io import load_audio
+from utils.console import emit, table
+from utils.errors import DataError, WorkbenchError
+from utils.evaluation.report import list_audio
+from utils.features.content.builtin import BuiltinContent
+from utils.files import atomic_write_json
+
+CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
+PARALLEL_SPEAKERS = ("flemishguy", "nathalie")
+NUM_MFCC = 20
+log = logging.getLogger(__name__)
+
+Encode = Callable[[np.ndarray], np.ndarray]
+Clips = dict[str, dict[str, np.ndarray]]  # speaker -> sentence -> features [F, D]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one encoder.
+
+    Attributes:
+        content_ratio: higher is better; None if no sentence is spoken by two speakers.
+        speaker_leak: lower is better; None if no two speakers have two clips.
+        chance: the leak of features that know nothing of the speaker.
+        real_time_factor: processor seconds for a second of audio on one thread.
+    """
+
+    content_ratio: float | None
+    speaker_leak: float | None
+    chance: float
+    real_time_factor: float
+
+
+def remove_mean(clips: Clips) -> Clips:
+    """Subtract the mean over all frames of all clips."""
+    everything = np.concatenate([feature for sentences in clips.values() for feature in sentences.values()])
+    mean = everything.mean(axis=0)
+    return {
+        speaker: {name: feature - mean for name, feature in sentences.items()} for speaker, sentences in clips.items()
+    }
+
+
+def warped_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean cosine distance along the best time alignment of features [F, D] and [G, D]."""
+    cost = 1.0 - unit_rows(first) @ unit_rows(second).T
+    total, path = librosa.sequence.dtw(C=cost.astype(np.float64))
+    return float(total[-1, -1] / len(path))
+
+
+def content_ratio(clips: Clips) -> float | None:
+    """Return (different sentence, same speaker) over (same sentence, other speaker); None without parallel sentences.
+
+    Every sentence of two speakers is compared, and every sentence of a speaker with the next one of that speaker.
+
+    Args:
+        clips: features with the mean removed.
+    """
+    same_sentence = [
+        warped_distance(clips[one][name], clips[other][name])
+        for one, other in itertools.combinations(sorted(clips), 2)
+        for name in sorted(clips[one].keys() & clips[other].keys())
+    ]
+    same_speaker = [
+        warped_distance(sentences[name], sentences[following])
+        for sentences in clips.values()
+        for name, following in itertools.pairwise(sorted(sentences))
+    ]
+    return float(np.mean(same_speaker) / np.mean(same_sentence)) if same_sentence and same_speaker else None
+
+
+def speaker_leak(clips: Clips) -> float | None:
+    """Return how often a clip's mean feature is nearest (cosine) to its own speaker's other clips.
+
+    Args:
+        clips: features with the mean removed; speakers with a single clip are left out.
+    """
+    means = {
+        speaker: np.stack([feature.mean(axis=0) for feature in sentences.values()])
+        for speaker, sentences in clips.items()
+        if len(sentences) > 1
+    }
+    if len(means) < 2:
+        return None
+    centres = {speaker: rows.mean(axis=0) for speaker, rows in means.items()}
+    hits = []
+    for speaker, rows in means.items():
+        for row in rows:
+            without = (centres[speaker] * len(rows) - row) / (len(rows) - 1)
+            candidates = {**centres, speaker: without}
+            nearest = max(candidates, key=lambda name: float(unit_rows(candidates[name][None])[0] @ row))
+            hits.append(nearest == speaker)
+    return float(np.mean(hits))
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Return [F, D] with every row scaled to length 1; a row of zeros stays."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+
+
+def measure(encode: Encode, audio: Mapping[str, Mapping[str, np.ndarray]]) -> Figures:
+    """Encode 16 kHz clips, speaker -> sentence -> [T], and take all figures."""
+    encode(next(iter(next(iter(audio.values())).values())))  # the first call loads and compiles
+    # processor time of the one thread: the same as the clock when nothing else runs, and robust when something does
+    started = time.process_time()
+    clips = {
+        speaker: {name: encode(samples) for name, samples in sentences.items()} for speaker, sentences in audio.items()
+    }
+    elapsed = time.process_time() - started
+    seconds = sum(len(samples) for sentences in audio.values() for samples in sentences.values()) / FEATURE_RATE
+    clips = remove_mean(clips)
+    speakers = [speaker for speaker, sentences in clips.items() if len(sentences) > 1]
+    return Figures(content_ratio(clips), speaker_leak(clips), 1 / max(1, len(speakers)), elapsed / seconds)
+
+
+def find_clips(folder: Path | None, num_sentences: int) -> dict[str, dict[str, Path]]:
+    """Return speaker -> sentence -> file; by default the parallel sentences of the shared corpora.
+
+    Of sentences that several speakers say, the first num_sentences; of a speaker without such, the first of all.
+
+    Raises:
+        DataError: if the recordings are absent or their names do not tell speaker and sentence.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    if folder is None:
+        if not CORPORA.is_dir():
+            raise DataError(f"{CORPORA} is absent; give recordings <speaker>_<sentence>.wav with --corpus")
+        found = {name: {path.stem: path for path in list_audio(CORPORA / name)} for name in PARALLEL_SPEAKERS}
+    else:
+        for path in list_audio(folder):
+            speaker, _, sentence = path.stem.partition("_")
+            if not sentence:
+                raise DataError(f"{path.name} is not named <speaker>_<sentence>; rename it or choose another --corpus")
+            found.setdefault(speaker, {})[sentence] = path
+    if len(found) < 2:
+        raise DataError(f"{folder}: only one speaker ({', '.join(found)}); at least two are needed")
+    shared = set.intersection(*(set(sentences) for sentences in found.values()))
+    return {
+        speaker: {name: sentences[name] for name in sorted(shared or sentences)[:num_sentences]}
+        for speaker, sentences in found.items()
+    }
+
+
+def mfcc(audio: np.ndarray) -> np.ndarray:
+    """Return 20 mel cepstral coefficients [F, 20] of 16 kHz audio [T], 100 frames a second."""
+    return librosa.feature.mfcc(y=audio, sr=FEATURE_RATE, n_mfcc=NUM_MFCC, n_fft=512, hop_length=FEATURE_HOP).T
+
+
+def load_encoders(weights: str) -> dict[str, Encode]:
+    """Return the encoders that can be compared here; a missing optional one is named."""
+    encoders: dict[str, Encode] = {"builtin": BuiltinContent(weights=weights).encode, "mfcc": mfcc}
+    try:
+        teacher = MoonshineEncoder()
+    except DataError as error:
+        log.warning("moonshine is left out: %s", error)
+    else:
+        encoders["moonshine"] = lambda audio: teacher.encode(set_level(audio))
+    return encoders
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.content_encoder", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--corpus", type=Path, help="folder of <speaker>_<sentence>.wav (default: shared corpora)")
+    parser.add_argument("--sentences", type=int, default=20, help="clips of each speaker")
+    parser.add_argument("--weights", default="content_builtin.safetensors", help="weights of the builtin encoder")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="content_encoder: %(message)s")
+    torch.set_num_threads(1)
+    try:
+        audio = {
+            speaker: {name: pad_to_frames(load_audio(path, FEATURE_RATE), FEATURE_HOP) for name, path in files.items()}
+            for speaker, files in find_clips(options.corpus, options.sentences).items()
+        }
+        results = {name: measure(encode, audio) for name, encode in load_encoders(options.weights).items()}
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    log.info("speakers: %s", ", ".join(f"{speaker} ({len(sentences)})" for speaker, sentences in audio.items()))
+    show(results)
+    if options.json:
+        atomic_write_json(options.json, {name: asdict(figures) for name, figures in results.items()})
+    return 0
+
+
+def show(results: Mapping[str, Figures]) -> None:
+    """Print the table."""
+    rows = [
+        [name, *("-" if value is None else f"{value:.3g}" for value in asdict(figures).values())]
+        for name, figures in results.items()
+    ]
+    emit(table(rows, ["encoder", "content ratio", "speaker leak", "chance", "RTF, 1 thread"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

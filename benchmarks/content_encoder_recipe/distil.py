@@ -1,0 +1,269 @@
+"""Train the content encoder to imitate the teacher whatever the voice, room and level.
+
+    python -m benchmarks.content_encoder_recipe.distil --features features.pt --checkpoint encoder.ckpt
+    python -m benchmarks.content_encoder_recipe.distil --checkpoint encoder.ckpt --export
+
+Started again, the training continues from the checkpoint.
+"""
+
+import argparse
+import logging
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from benchmarks.content_encoder_recipe.material import IGNORED, Batch, Material, TargetSpace, fit_space, log_mel
+from benchmarks.content_encoder_recipe.teacher import Features, load_features
+from utils.console import emit, table
+from utils.errors import ConfigError, FormatError, WorkbenchError
+from utils.features.content.builtin import WEIGHTS_FOLDER, ContentNetwork
+from utils.training.checkpoints import save_weights
+
+WEIGHTS = WEIGHTS_FOLDER / "content_builtin.safetensors"
+LOSS_WEIGHTS = {"cosine": 1.0, "error": 0.1, "mean": 2.0, "unit": 0.1}
+LEARNING_RATE = 1e-3
+WARMUP_STEPS = 300
+VALIDATION_STEPS = 500
+REPORT_STEPS = 100
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The student: see ContentNetwork, and how many units the classifier beside it tells apart."""
+
+    channels: int = 320
+    num_blocks: int = 9
+    kernel_size: int = 9
+    dim: int = 256
+    num_units: int = 512
+
+    def build(self) -> ContentNetwork:
+        """Make the network."""
+        return ContentNetwork(
+            channels=self.channels, num_blocks=self.num_blocks, kernel_size=self.kernel_size, dim=self.dim
+        )
+
+
+class Validation(NamedTuple):
+    """Figures on the held-out speakers, each the mean over clips.
+
+    Attributes:
+        cosine: between output and target frames.
+        unit_accuracy: part of the frames whose unit the classifier names.
+        mean_distance: length of the difference between the clip's mean output and mean target.
+    """
+
+    cosine: float
+    unit_accuracy: float
+    mean_distance: float
+
+
+def losses(output: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Return the unweighted losses.
+
+    Args:
+        output: [B, F, D] of the network, any length.
+        logits: [B, F, K] over the units.
+        batch: targets and units.
+    """
+    keep = (batch.unit != IGNORED).float()
+    direction = functional.normalize(output, dim=-1)
+    cosine = ((1 - (direction * batch.target).sum(dim=-1)) * keep).sum() / keep.sum()
+    # components of unit variance on average, as the finished encoder gives them
+    scaled = output / math.sqrt(output.shape[-1])
+    error = ((scaled - batch.target).square().sum(dim=-1) * keep).sum() / keep.sum()
+    # what is constant over an utterance is mostly the speaker: the student may add nothing of its own to it
+    drift = ((direction - batch.target) * keep[..., None]).sum(dim=1) / keep.sum(dim=1, keepdim=True)
+    unit = functional.cross_entropy(logits.flatten(0, 1), batch.unit.flatten(), ignore_index=IGNORED)
+    return {"cosine": cosine, "error": error, "mean": drift.square().sum(dim=-1).mean(), "unit": unit}
+
+
+def learning_rate(step: int, num_steps: int) -> float:
+    """Return the rate of a step: linear start, then half a cosine down to a fiftieth."""
+    cosine = 0.5 * (1 + math.cos(math.pi * step / num_steps))
+    return LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (0.98 * cosine + 0.02)
+
+
+class Distillation:
+    """The student, the classifier of units beside it and their optimizer.
+
+    Args:
+        sizes: of the student.
+        num_steps: updates of the whole training; sets the learning rate's schedule.
+        seed: seed of the first weights.
+    """
+
+    def __init__(self, sizes: Sizes, *, num_steps: int, seed: int = 0) -> None:
+        self.sizes, self.num_steps, self.step = sizes, num_steps, 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = sizes.build()
+            self.classifier = nn.Linear(sizes.channels, sizes.num_units)
+        parameters = [*self.network.parameters(), *self.classifier.parameters()]
+        self._optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Make one step; returns the unweighted losses."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.num_steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self.network.hidden(batch.mel)
+            output, logits = self.network.head(hidden), self.classifier(hidden)
+        parts = losses(output.float(), logits.float(), batch)
+        self._optimizer.zero_grad()
+        torch.stack([LOSS_WEIGHTS[name] * value for name, value in parts.items()]).sum().backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self.step += 1
+        return {name: value.item() for name, value in parts.items()}
+
+    @torch.no_grad()
+    def validate(self, material: Material) -> Validation:
+        """Judge whole clips of the held-out speakers, unchanged."""
+        results = []
+        for lesson in material.held_out:
+            hidden = self.network.hidden(log_mel(lesson.mel)[None, :, : len(lesson.target) * 2])[0]
+            direction = functional.normalize(self.network.head(hidden), dim=-1)
+            cosine = (direction * lesson.target).sum(dim=-1).mean()
+            accuracy = (self.classifier(hidden).argmax(dim=-1) == lesson.unit).float().mean()
+            drift = torch.linalg.vector_norm(direction.mean(dim=0) - lesson.target.mean(dim=0))
+            results.append(torch.stack([cosine, accuracy, drift]))
+        return Validation(*torch.stack(results).mean(dim=0).tolist())
+
+    def save(self, path: Path, space: TargetSpace) -> None:
+        """Write everything that a later start needs."""
+        content = {
+            "sizes": asdict(self.sizes),
+            "step": self.step,
+            "num_steps": self.num_steps,
+            "network": self.network.state_dict(),
+            "classifier": self.classifier.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "space": space.tensors(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        torch.save(content, temporary)
+        temporary.replace(path)
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take over weights, optimizer and step of a checkpoint.
+
+        Raises:
+            ConfigError: if it was started with another number of steps, which the learning rate depends on.
+        """
+        if content["num_steps"] != self.num_steps:
+            raise ConfigError(
+                f"--steps {self.num_steps}: the checkpoint was started with {content['num_steps']}; keep that"
+            )
+        self.network.load_state_dict(content["network"])
+        self.classifier.load_state_dict(content["classifier"])
+        self._optimizer.load_state_dict(content["optimizer"])
+        self.step = content["step"]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what Distillation.save wrote.
+
+    Raises:
+        ConfigError: if the file is absent.
+        FormatError: if it is of another kind.
+    """
+    if not path.is_file():
+        raise ConfigError(f"--checkpoint {path} is not a file; train first: leave --export out and give --features")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or not {"sizes", "network"} <= content.keys():
+        raise FormatError(f"--checkpoint {path} was not written by distil.py")
+    return content
+
+
+def train(features: Features, checkpoint: Path, *, num_steps: int, seed: int, sizes: Sizes) -> Validation:
+    """Train to the end, validating and saving on the way; continues where a checkpoint stopped."""
+    content = read_checkpoint(checkpoint) if checkpoint.is_file() else None
+    if content:
+        sizes, space = Sizes(**content["sizes"]), TargetSpace(**content["space"])
+    else:
+        heard = [clip.feature for clip in features.clips if not clip.recording.is_held_out]
+        space = fit_space(heard, dim=sizes.dim, num_units=sizes.num_units, seed=seed)
+    material = Material(features, space, seed=seed)
+    distillation = Distillation(sizes, num_steps=num_steps, seed=seed)
+    if content:
+        distillation.restore(content)
+        log.info("continuing at step %d of %s", distillation.step, checkpoint)
+    parts: list[dict[str, float]] = []
+    started = time.monotonic()
+    while distillation.step < num_steps:
+        parts.append(distillation.update(material.batch(distillation.step)))
+        if distillation.step % REPORT_STEPS == 0:
+            means = {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
+            log.info("step %d  %s  %.2f s a step", distillation.step,
+                     "  ".join(f"{name} {value:.4f}" for name, value in means.items()),
+                     (time.monotonic() - started) / len(parts))  # fmt: skip
+            parts, started = [], time.monotonic()
+        if distillation.step % VALIDATION_STEPS == 0 or distillation.step == num_steps:
+            log.info("step %d  held out: %s", distillation.step, distillation.validate(material))
+            distillation.save(checkpoint, space)
+    return distillation.validate(material)
+
+
+def export(checkpoint: Path, weights: Path, *, version: str) -> None:
+    """Write the network of a checkpoint in half precision, as BuiltinContent reads it.
+
+    Raises:
+        ConfigError: if the weights exist already: datasets and voices made with them would no longer fit.
+    """
+    content = read_checkpoint(checkpoint)
+    if weights.exists():
+        raise ConfigError(f"--weights {weights} exists; datasets and voices made with it need it, so give another name")
+    sizes = Sizes(**content["sizes"])
+    sizes.build().load_state_dict(content["network"])
+    named = {key: str(value) for key, value in asdict(sizes).items() if key != "num_units"}
+    save_weights(weights, content["network"], {**named, "version": version})
+    log.info("step %d of %s -> %s", content["step"], checkpoint, weights)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.content_encoder_recipe.distil", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--features", type=Path, help="file of teacher.py; needed for training")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="file to continue from and to save to")
+    parser.add_argument("--steps", type=int, default=8000, help="updates of the whole training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, units and examples")
+    parser.add_argument("--export", action="store_true", help="write the checkpoint's network to --weights instead")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="file that --export writes")
+    parser.add_argument("--encoder-version", default="1", help="version that datasets and exports will name")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="distil: %(message)s")
+    try:
+        if options.export:
+            export(options.checkpoint, options.weights, version=options.encoder_version)
+            return 0
+        if options.features is None:
+            raise ConfigError("--features is missing; make the file with benchmarks.content_encoder_recipe.teacher")
+        features = load_features(options.features)
+        result = train(features, options.checkpoint, num_steps=options.steps, seed=options.seed, sizes=Sizes())
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    emit(table([[name.replace("_", " "), value] for name, value in result._asdict().items()], ["held out", "value"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

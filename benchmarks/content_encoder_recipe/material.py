@@ -1,0 +1,202 @@
+"""From the teacher's features to the student's targets and training examples."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from benchmarks.content_encoder_recipe.augmentation import Augmentation, augment_mel
+from benchmarks.content_encoder_recipe.teacher import Clip, Features
+from utils.errors import DataError
+from utils.features.content.builtin import NUM_MELS
+
+IGNORED = -100  # unit of a frame behind the end of a clip
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TargetSpace:
+    """Where targets live: standardised teacher features, their first D principal axes, scaled to length 1.
+
+    Attributes:
+        mean: [288] of the training clips.
+        deviation: [288] of the training clips.
+        axes: [288, D].
+        units: [K, D] centroids of length 1.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    axes: Tensor
+    units: Tensor
+
+    def project(self, features: Tensor) -> Tensor:
+        """Return targets [F, D] of length 1 from features [F, 288]."""
+        return functional.normalize((features.float() - self.mean) / self.deviation @ self.axes, dim=-1)
+
+    def nearest_unit(self, targets: Tensor) -> Tensor:
+        """Return the unit of each target, [F] int64."""
+        return (targets @ self.units.T).argmax(dim=1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parts by name, for a checkpoint."""
+        return {"mean": self.mean, "deviation": self.deviation, "axes": self.axes, "units": self.units}
+
+
+def fit_space(features: Sequence[Tensor], *, dim: int, num_units: int, seed: int) -> TargetSpace:
+    """Find the target space of training features, each [F, 288], from every fourth frame."""
+    frames = torch.cat([feature[::4].float() for feature in features])
+    if len(frames) < max(dim, num_units):
+        raise DataError(f"only {len(frames)} frames to learn {num_units} units from; add recordings")
+    mean, deviation = frames.mean(dim=0), frames.std(dim=0)
+    standard = (frames - mean) / deviation
+    axes = torch.linalg.svd(standard.T @ standard / len(standard))[0][:, :dim].contiguous()
+    points = functional.normalize(standard @ axes, dim=-1)
+    units = spherical_kmeans(points, num_units, generator=torch.Generator().manual_seed(seed))
+    return TargetSpace(mean, deviation, axes, units)
+
+
+def spherical_kmeans(
+    points: Tensor, count: int, *, generator: torch.Generator, num_rounds: int = 25, max_points: int = 120_000
+) -> Tensor:
+    """Cluster points [N, D] of length 1 by cosine; returns centroids [count, D] of length 1."""
+    points = points[torch.randperm(len(points), generator=generator)[:max_points]]
+    centroids = points[torch.randperm(len(points), generator=generator)[:count]].clone()
+    for _ in range(num_rounds):
+        owner = (points @ centroids.T).argmax(dim=1)
+        sums = torch.zeros_like(centroids).index_add_(0, owner, points)
+        empty = torch.bincount(owner, minlength=count) == 0
+        sums[empty] = points[torch.randint(len(points), (int(empty.sum()),), generator=generator)]
+        centroids = functional.normalize(sums, dim=1)
+    return centroids
+
+
+class Lesson(NamedTuple):
+    """A clip with its targets.
+
+    Attributes:
+        mel: mel powers [F, 80].
+        target: [F/2, D], length 1.
+        unit: [F/2] int64.
+    """
+
+    mel: Tensor
+    target: Tensor
+    unit: Tensor
+
+
+class Batch(NamedTuple):
+    """Training examples.
+
+    Attributes:
+        mel: log-mel [B, 80, F].
+        target: [B, F/2, D], length 1.
+        unit: [B, F/2] int64; -100 behind the end of a clip.
+    """
+
+    mel: Tensor
+    target: Tensor
+    unit: Tensor
+
+
+class Material:
+    """Draws batches; the same seed and step always give the same batch, so a resumed run continues exactly.
+
+    Args:
+        features: clips and shares of the corpora.
+        space: where the targets live.
+        seed: seed of the draws.
+        augmentation: changes of the examples.
+        batch_size: examples a batch.
+        num_frames: frames of an example, even.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        space: TargetSpace,
+        *,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        batch_size: int = 16,
+        num_frames: int = 300,
+    ) -> None:
+        self.space, self._seed = space, seed
+        self._augmentation = augmentation or Augmentation()
+        self._batch_size, self._num_frames = batch_size, num_frames
+        self.held_out = [self._lesson(clip) for clip in features.clips if clip.recording.is_held_out]
+        self._lessons = {
+            name: [
+                self._lesson(clip)
+                for clip in features.clips
+                if clip.recording.corpus == name and not clip.recording.is_held_out
+            ]
+            for name in features.shares
+        }
+        empty = [name for name, lessons in self._lessons.items() if not lessons]
+        if empty or not self.held_out:
+            raise DataError(
+                f"no usable clips for {', '.join(empty) or 'validation'}; see the reasons that teacher.py listed"
+            )
+        lengths = {name: np.array([len(x.mel) for x in lessons], float) for name, lessons in self._lessons.items()}
+        self._chances = {name: length / length.sum() for name, length in lengths.items()}
+        self._shares = np.array(list(features.shares.values())) / sum(features.shares.values())
+
+    def _lesson(self, clip: Clip) -> Lesson:
+        target = self.space.project(clip.feature)
+        return Lesson(clip.mel, target, self.space.nearest_unit(target))
+
+    def batch(self, step: int) -> Batch:
+        """Draw the batch of a step."""
+        rng = np.random.default_rng([self._seed, step])
+        examples = [self._example(rng) for _ in range(self._batch_size)]
+        return Batch(*(torch.stack(parts) for parts in zip(*examples, strict=True)))
+
+    def _example(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        name = list(self._lessons)[int(rng.choice(len(self._shares), p=self._shares))]
+        lesson = self._lessons[name][int(rng.choice(len(self._chances[name]), p=self._chances[name]))]
+        speed = math.exp(rng.uniform(-self._augmentation.speed, self._augmentation.speed))
+        room = len(lesson.mel) - (int(self._num_frames * speed) + 2)
+        mel, target, unit = cut(lesson, int(rng.integers(0, max(1, room))), speed, self._num_frames)
+        return log_mel(augment_mel(mel, rng, self._augmentation)), target, unit
+
+
+def cut(lesson: Lesson, start: int, speed: float, num_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Play a part of a clip at another speed.
+
+    Args:
+        lesson: the clip.
+        start: first mel frame.
+        speed: frames of the clip for each frame of the example.
+        num_frames: frames of the example; a shorter clip repeats its last frame.
+    Returns:
+        Mel powers [num_frames, 80], targets [num_frames/2, D], units [num_frames/2], -100 behind the end.
+    """
+    mel = interpolate(lesson.mel, torch.arange(num_frames) * speed + start)
+    pairs = torch.arange(num_frames // 2) * 2
+    # target k belongs to the middle of the mel frames 2k and 2k + 1, in the example as in the clip
+    place = (((pairs + 0.5) * speed + start - 0.5) / 2).clamp(0, len(lesson.target) - 1.001)
+    target = functional.normalize(interpolate(lesson.target, place), dim=-1)
+    unit = lesson.unit[place.round().long()].clone()
+    unit[pairs * speed + start > len(lesson.mel) - 1] = IGNORED
+    return mel, target, unit
+
+
+def interpolate(frames: Tensor, position: Tensor) -> Tensor:
+    """Return values [N, C] between frames [F, C] at fractional positions [N]; beyond the end is the last frame."""
+    position = position.clamp(0, len(frames) - 1.001)
+    before = position.long()
+    weight = (position - before)[:, None]
+    return frames[before] * (1 - weight) + frames[(before + 1).clamp(max=len(frames) - 1)] * weight
+
+
+def log_mel(power: Tensor) -> Tensor:
+    """Return what the network sees, [80, F], of mel powers [F, 80]; the floor is that of LogMelFront."""
+    assert power.shape[-1] == NUM_MELS
+    return torch.log(power + 1e-6).T

@@ -1,0 +1,241 @@
+"""Compute what the student learns from: mel spectrograms and the features of a speech recogniser's encoder.
+
+    python -m benchmarks.content_encoder_recipe.teacher --output features.pt --held-out librispeech=20 \
+        --corpus librispeech=corpora/librispeech=0.48 --corpus nl=corpora/nl=0.12 ...
+
+The teacher is the tiny English encoder inside the package moonshine-voice 0.0.69 (MIT).
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import importlib.util
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.content_encoder_recipe.corpora import Recording, list_recordings, parse_corpus, parse_held_out
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE, pad_to_frames
+from utils.audio.io import load_audio
+from utils.console import emit, table
+from utils.errors import DataError, FormatError, WorkbenchError
+from utils.features.content.builtin import LogMelFront
+
+TEACHER_VERSION = "0.0.69"
+INSTALL = f"pip install --no-deps moonshine-voice=={TEACHER_VERSION}"
+# the teacher's stem: convolutions of 127, 7 and 3 samples with strides of 64, 3 and 2 (of the stage before)
+TEACHER_HOP = 64 * 3 * 2
+TEACHER_CENTRE = (126 + 6 * 64 + 2 * 192) // 2
+LEVEL = 0.06  # root mean square of what the teacher hears
+MIN_SECONDS = 0.5
+SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+class MoonshineEncoder:
+    """Moonshine's tiny English encoder (Jeffries et al. 2024): 16 kHz audio to 288-d features, 41.7 a second.
+
+    Raises:
+        DataError: if the package is not installed or has another version; names the command that installs it.
+    """
+
+    def __init__(self) -> None:
+        found = importlib.util.find_spec("moonshine_voice")
+        if found is None or not found.submodule_search_locations:
+            raise DataError(f"the teacher's package is not installed; type: {INSTALL}")
+        version = importlib.metadata.version("moonshine-voice")
+        weights = Path(next(iter(found.submodule_search_locations))) / "assets" / "tiny-en" / "encoder_model.ort"
+        if version != TEACHER_VERSION or not weights.is_file():
+            raise DataError(
+                f"moonshine-voice {version} is not the teacher that the student learned from; type: {INSTALL}"
+            )
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """Return features [N, 288] of 16 kHz audio [T]; N is about T / 384, at least half a second is needed."""
+        feeds = {"input_values": audio[None], "attention_mask": np.ones((1, len(audio)), np.int64)}
+        return np.asarray(self._session.run(None, feeds)[0])[0]
+
+
+class Clip(NamedTuple):
+    """A recording as the student sees it.
+
+    Attributes:
+        recording: where it came from.
+        mel: power of the mel bands, [F, 80] float32, 100 frames a second.
+        feature: the teacher's features, [F/2, 288] float16, 50 frames a second.
+    """
+
+    recording: Recording
+    mel: Tensor
+    feature: Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """All clips and the share of the examples that each corpus gives."""
+
+    clips: list[Clip]
+    shares: dict[str, float]
+
+
+def set_level(audio: np.ndarray) -> np.ndarray:
+    """Scale audio [T] to the level that the teacher hears; silence is not lifted beyond a factor of 600."""
+    level = max(1e-4, float(np.sqrt(np.mean(np.square(audio)))))
+    return np.clip(audio / level * LEVEL, -1, 1).astype(np.float32)
+
+
+def mel_power(audio: np.ndarray) -> Tensor:
+    """Return the power of the student's mel bands, [F, 80], of 16 kHz audio [T]."""
+    front = _mel_front()
+    power = front.stft.power(torch.from_numpy(pad_to_frames(audio, FEATURE_HOP))[None])
+    return (front.bands @ power[0]).T.contiguous()
+
+
+def align(features: np.ndarray, num_frames: int) -> np.ndarray:
+    """Interpolate the teacher's features [N, 288] to the centres of frames of 20 ms; returns [num_frames, 288]."""
+    # student frame k is centred between the mel frames 2k and 2k + 1
+    centres = (np.arange(num_frames) * 2 + 1) * FEATURE_HOP
+    position = np.clip((centres - TEACHER_CENTRE) / TEACHER_HOP, 0, len(features) - 1)
+    before = np.floor(position).astype(int)
+    after = np.minimum(before + 1, len(features) - 1)
+    weight = (position - before)[:, None]
+    return features[before] * (1 - weight) + features[after] * weight
+
+
+def make_clip(recording: Recording) -> Clip | str:
+    """Compute one clip; returns the reason instead if the recording cannot be used."""
+    torch.set_num_threads(1)
+    try:
+        audio = load_audio(recording.path, FEATURE_RATE)
+    except DataError as error:
+        return str(error)
+    if len(audio) < MIN_SECONDS * FEATURE_RATE:
+        return f"{recording.path}: shorter than {MIN_SECONDS:g} s"
+    levelled = set_level(audio)
+    mel = mel_power(levelled)
+    feature = align(_teacher().encode(levelled), len(mel) // 2)
+    return Clip(recording, mel, torch.from_numpy(feature).half())
+
+
+@functools.lru_cache(maxsize=1)
+def _teacher() -> MoonshineEncoder:
+    """Return this process's teacher."""
+    return MoonshineEncoder()
+
+
+@functools.lru_cache(maxsize=1)
+def _mel_front() -> LogMelFront:
+    """Return this process's mel analysis."""
+    return LogMelFront()
+
+
+def save_features(path: Path, features: Features) -> None:
+    """Write clips as plain data, readable without executing code."""
+    recordings = [(clip.recording, str(clip.recording.path)) for clip in features.clips]
+    content: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "teacher": f"moonshine-voice {TEACHER_VERSION} tiny-en encoder",
+        "shares": features.shares,
+        "recordings": [[item.corpus, item.speaker, name, item.is_held_out] for item, name in recordings],
+        "mel": [clip.mel for clip in features.clips],
+        "feature": [clip.feature for clip in features.clips],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
+def load_features(path: Path) -> Features:
+    """Read what save_features wrote; the tensors stay on disk until they are used.
+
+    Raises:
+        DataError: if the file is absent.
+        FormatError: if it is of another kind.
+    """
+    if not path.is_file():
+        raise DataError(f"--features {path} is not a file; make it with benchmarks.content_encoder_recipe.teacher")
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        raise FormatError(f"--features {path} was not written by this version of teacher.py; make it again")
+    clips = [
+        Clip(Recording(corpus, speaker, Path(name), is_held_out), mel, feature)
+        for (corpus, speaker, name, is_held_out), mel, feature in zip(
+            content["recordings"], content["mel"], content["feature"], strict=True
+        )
+    ]
+    return Features(clips, content["shares"])
+
+
+def minutes_table(clips: Sequence[Clip]) -> str:
+    """Lay out clips, speakers and minutes of each corpus, training and held out apart."""
+    groups: dict[tuple[str, str], list[Clip]] = {}
+    for clip in clips:
+        part = "held out" if clip.recording.is_held_out else "training"
+        groups.setdefault((clip.recording.corpus, part), []).append(clip)
+    rows: list[list[object]] = [
+        [*key, len(group), len({clip.recording.speaker for clip in group}),
+         round(sum(len(clip.mel) for clip in group) / FRAME_RATE / 60, 1)]
+        for key, group in groups.items()
+    ]  # fmt: skip
+    return table(rows, ["corpus", "part", "clips", "speakers", "minutes"])
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.content_encoder_recipe.teacher", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--corpus", action="append", required=True, metavar="NAME=FOLDER=SHARE", help="recordings; repeat it"
+    )
+    parser.add_argument(
+        "--held-out", action="append", default=[], metavar="NAME=COUNT", help="speakers of a corpus kept for validation"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="file to write (about 4 MB a minute)")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="teacher: %(message)s")
+    started = time.monotonic()
+    try:
+        _teacher()  # before anything is read: is it there?
+        corpora = [parse_corpus(text) for text in options.corpus]
+        recordings = list_recordings(corpora, parse_held_out(options.held_out, corpora))
+        # threads of a forked process do not survive, so the workers start afresh
+        with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+            results = list(pool.map(make_clip, recordings, chunksize=8))
+        clips = [result for result in results if isinstance(result, Clip)]
+        for reason in (result for result in results if isinstance(result, str)):
+            log.warning("left out: %s", reason)
+        save_features(options.output, Features(clips, {corpus.name: corpus.share for corpus in corpora}))
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    emit(minutes_table(clips))
+    seconds = time.monotonic() - started
+    log.info("%d clips of %d files in %.0f s -> %s", len(clips), len(results), seconds, options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
