@@ -2,7 +2,8 @@
 
 Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and
 the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
-accumulating over micro-batches equals one larger batch.
+accumulating over micro-batches equals one larger batch, but for feature matching, which is relative to the level of
+each micro-batch.
 """
 
 import copy
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
@@ -118,7 +120,7 @@ class AdversarialTraining(lightning.LightningModule):
             real_output = self._discriminator_backward(real, judged, metrics)
         self._generator_backward(batch, fake, (start, stop), real_output, metrics)
         if (batch_index + 1) % self.accumulate == 0:
-            self._update(is_adversarial, metrics)
+            self._update(is_adversarial)
         shown = {f"train/{name}": value for name, value in metrics.items()}
         # "step" is the logger's axis: generator updates, where Lightning would count micro-batches
         self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))
@@ -186,16 +188,26 @@ class AdversarialTraining(lightning.LightningModule):
         ]
         return {"adversarial": scores, "feature_matching": torch.stack(distances).mean()}
 
-    def _update(self, is_adversarial: bool, metrics: dict[str, Tensor]) -> None:
-        optimizers = self.optimizers()
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        metrics["generator/gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.clip_norm)
-        schedules = self.lr_schedulers()
-        schedules = schedules if isinstance(schedules, list) else [schedules]
-        for index, (optimizer, schedule) in enumerate(zip(optimizers, schedules, strict=True)):
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the generator's gradient: only here has a 16-bit training's scale been taken out of it."""
+        if optimizer is self._optimizers()[0].optimizer:
+            norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.clip_norm)
+            self.log("train/generator/gradient_norm", norm)
+
+    def _optimizers(self) -> list[LightningOptimizer]:
+        found = self.optimizers()
+        return found if isinstance(found, list) else [found]
+
+    def _schedules(self) -> list[torch.optim.lr_scheduler.LRScheduler]:
+        found = self.lr_schedulers()
+        assert found is not None  # configure_optimizers gives each optimizer one
+        return found if isinstance(found, list) else [found]
+
+    def _update(self, is_adversarial: bool) -> None:
+        for index, (optimizer, schedule) in enumerate(zip(self._optimizers(), self._schedules(), strict=True)):
             if index == 0 or is_adversarial:
                 optimizer.step()
-                schedule.step()  # type: ignore[union-attr]
+                schedule.step()
             optimizer.zero_grad()
         self.steps_done += 1
         self._average()

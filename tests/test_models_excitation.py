@@ -1,0 +1,136 @@
+"""The source signals: unit power, the pitch that was asked for, phase that does not drift, noise without chance."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from models.layers.excitation import NOISE_FRAMES, FixedNoise, PulseTrain
+from models.layers.frames import FramesToSamples
+
+
+def fundamental(audio: torch.Tensor, sample_rate: int) -> float:
+    """The frequency of the lowest strong spectral line, refined by a parabola through its logarithm."""
+    window = torch.hann_window(len(audio), dtype=torch.float64)
+    spectrum = torch.fft.rfft(audio.double() * window, n=4 * len(audio)).abs().log()
+    strong = (spectrum > spectrum.max() - 1.0).nonzero()[0].item()
+    first = int(strong)
+    while spectrum[first + 1] > spectrum[first]:
+        first += 1
+    before, here, after = (float(value) for value in spectrum[first - 1 : first + 2])
+    return (first + 0.5 * (before - after) / (before - 2 * here + after)) * sample_rate / (4 * len(audio))
+
+
+@pytest.mark.parametrize("f0_hz", [55.0, 120.0, 333.0, 800.0])
+@pytest.mark.parametrize("rate", [16000, 24000, 48000])
+def test_pulse_train_has_unit_power(f0_hz: float, rate: int) -> None:
+    audio = PulseTrain(rate, rate // 100)(torch.full((1, 100), f0_hz))
+
+    # floor(0.49 rate / f0) harmonics of power 2 f0 / rate each: near 1, whatever the pitch
+    expected = int(0.49 * rate / f0_hz) * 2 * f0_hz / rate
+    assert audio.square().mean().item() == pytest.approx(expected, abs=0.02)
+    assert expected == pytest.approx(1.0, abs=0.11)
+
+
+@pytest.mark.parametrize("f0_hz", [70.0, 123.4, 250.0, 612.0])
+def test_pulse_train_has_the_pitch_that_was_asked_for(f0_hz: float) -> None:
+    audio = PulseTrain(24000, 240)(torch.full((1, 100), f0_hz))[0]
+
+    assert fundamental(audio, 24000) == pytest.approx(f0_hz, rel=0.002)
+
+
+def test_four_semitones_more_give_a_pitch_four_semitones_higher() -> None:
+    pulses, f0_hz = PulseTrain(24000, 240), torch.full((1, 100), 150.0)
+
+    low, high = (fundamental(pulses(value)[0], 24000) for value in (f0_hz, f0_hz * 2 ** (4 / 12)))
+
+    assert 12 * math.log2(high / low) == pytest.approx(4.0, abs=0.05)
+
+
+def test_pulse_train_equals_the_sum_of_its_harmonics() -> None:
+    f0_hz, rate = 400.0, 16000
+    audio = PulseTrain(rate, 160)(torch.full((1, 3), f0_hz))[0].double()
+
+    time = torch.arange(1, 481, dtype=torch.float64)
+    count = int(0.49 * rate / f0_hz)
+    harmonics = sum(torch.cos(2 * math.pi * k * f0_hz * time / rate) for k in range(1, count + 1))
+    assert_close(audio, harmonics * math.sqrt(4 * f0_hz / rate), atol=2e-3, rtol=0)
+
+
+def test_unvoiced_frames_are_silent_and_voicing_fades_between_centres() -> None:
+    f0_hz = torch.tensor([[0.0, 0.0, 200.0, 200.0, 0.0, 0.0]])
+
+    frames = PulseTrain(16000, 160)(f0_hz).reshape(6, 160)
+
+    assert frames[0].abs().max().item() == 0.0
+    assert frames[5].abs().max().item() == 0.0
+    assert frames[2:4].abs().max().item() > 1.0
+    # half a frame before the first voiced centre the pulses begin
+    assert frames[1, :79].abs().max().item() == 0.0
+
+
+def test_no_frequency_passes_the_nyquist() -> None:
+    audio = PulseTrain(16000, 160)(torch.full((1, 100), 130.0))[0]
+
+    power = torch.fft.rfft(audio * torch.hann_window(len(audio))).abs().square()
+    assert (power[7900:].sum() / power.sum()).item() < 1e-3
+
+
+def test_phase_is_exact_after_ten_minutes() -> None:
+    # 220.7 Hz for ten minutes are 132420 whole cycles: the train starts again as at the beginning
+    f0_hz = torch.full((1, 60_100), 220.7)
+
+    audio = PulseTrain(8000, 80)(f0_hz)[0].reshape(-1, 80)
+
+    # tolerance: f0 / rate in float32 is off by up to 6e-8, over 132420 cycles 0.008 of a cycle
+    spectra = [torch.fft.rfft(audio[start : start + 100].reshape(-1).double()) for start in (0, 60_000)]
+    harmonic = int(spectra[0].abs()[100:350].argmax()) + 100
+    difference = torch.angle(spectra[1][harmonic] / spectra[0][harmonic]).item()
+    assert abs(difference) / (2 * math.pi) < 0.01
+
+
+def test_pulses_depend_on_the_item_alone() -> None:
+    f0_hz = torch.tensor([[100.0, 110.0, 0.0, 200.0], [300.0, 0.0, 0.0, 90.0]])
+    pulses = PulseTrain(16000, 160)
+
+    assert_close(pulses(f0_hz), torch.cat([pulses(f0_hz[:1]), pulses(f0_hz[1:])]), atol=0, rtol=0)
+
+
+def test_pulses_are_finite_for_any_pitch() -> None:
+    f0_hz = torch.tensor([[0.0, 1e-3, 20.0, 1100.0, 9000.0, 2e4, 0.0]])
+
+    assert bool(torch.isfinite(PulseTrain(24000, 240)(f0_hz)).all())
+
+
+def test_noise_is_the_same_every_time_and_of_unit_power() -> None:
+    noise = FixedNoise(240)(torch.zeros(2, 200))
+
+    assert noise.shape == (2, 48000)
+    assert_close(noise, FixedNoise(240)(torch.ones(2, 200)), atol=0, rtol=0)
+    assert_close(noise[0], noise[1], atol=0, rtol=0)
+    assert noise.square().mean().item() == pytest.approx(1.0, abs=0.02)
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.02)
+
+
+def test_noise_of_a_shorter_signal_is_the_beginning_of_the_longer() -> None:
+    noise = FixedNoise(8)
+
+    assert_close(noise(torch.zeros(1, 3)), noise(torch.zeros(1, 50))[:, :24], atol=0, rtol=0)
+
+
+def test_noise_repeats_after_its_table() -> None:
+    frames = FixedNoise(8)(torch.zeros(1, NOISE_FRAMES + 2)).reshape(-1, 8)
+
+    assert_close(frames[NOISE_FRAMES:], frames[:2], atol=0, rtol=0)
+
+
+def test_seed_decides_the_noise() -> None:
+    assert not torch.equal(FixedNoise(8, seed=0).table, FixedNoise(8, seed=1).table)
+
+
+def test_interpolation_passes_through_the_centres_of_frames() -> None:
+    # hop 4: samples lie at -3/8, -1/8, 1/8, 3/8 of a frame from the centre
+    found = FramesToSamples(4)(torch.tensor([[0.0, 8.0, 0.0]]))
+
+    assert found[0].tolist() == [0.0, 0.0, 1.0, 3.0, 5.0, 7.0, 7.0, 5.0, 3.0, 1.0, 0.0, 0.0]

@@ -1,0 +1,158 @@
+"""Changes of a training batch follow from the seed and the step; the learning rate from the step."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from utils.audio.batch import VoiceBatch
+from utils.config import AudioConfig, compose
+from utils.features.content.base import normalize_content
+from utils.features.retrieval import CodebookRetrieval
+from utils.training.augmentation import BatchAugmentation
+from utils.training.fit import learning_rate_factor
+from utils.training.losses import MelDistance, MultiResolutionMelLoss
+
+
+def batch_of(size: int = 6) -> VoiceBatch:
+    generator = torch.Generator().manual_seed(0)
+    return VoiceBatch(
+        audio=0.1 * torch.randn(size, 800, generator=generator),
+        content=normalize_content(torch.randn(size, 5, 8, generator=generator)),
+        f0_hz=torch.full((size, 5), 100.0),
+        loudness_db=torch.full((size, 5), -30.0),
+        speaker_id=torch.zeros(size, dtype=torch.int64),
+        num_frames=torch.full((size,), 5),
+    )
+
+
+def make(seed: int = 1, retrieval_share: float = 0.5, with_retrieval: bool = True) -> BatchAugmentation:
+    codebook = normalize_content(torch.randn(1, 20, 8, generator=torch.Generator().manual_seed(9)))
+    return BatchAugmentation(
+        CodebookRetrieval(codebook) if with_retrieval else None,
+        retrieval_share=retrieval_share,
+        gain_down_db=12.0,
+        gain_up_db=6.0,
+        seed=seed,
+    )
+
+
+def test_same_seed_and_step_give_the_same_batch_whatever_happened_before() -> None:
+    first = make()(batch_of(), 7)
+    other = make()
+    other(batch_of(), 3)
+    torch.manual_seed(99)
+    torch.rand(5)
+
+    second = other(batch_of(), 7)
+
+    for key in ("audio", "content", "loudness_db"):
+        assert torch.equal(getattr(first, key), getattr(second, key)), key
+
+
+@pytest.mark.parametrize(("seed", "step"), [(1, 8), (2, 7)])
+def test_another_seed_or_step_gives_another_batch(seed: int, step: int) -> None:
+    first, second = make()(batch_of(), 7), make(seed)(batch_of(), step)
+
+    assert (first.audio - second.audio).abs().max().item() > 1e-3
+
+
+def test_global_generator_is_left_alone() -> None:
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+
+    make()(batch_of(), 7)
+
+    assert_close(torch.rand(3), expected)
+
+
+def test_audio_and_loudness_move_by_the_same_decibels_within_the_range() -> None:
+    batch = batch_of(200)
+
+    changed = make()(batch, 1)
+
+    gain_db = (changed.loudness_db - batch.loudness_db)[:, :1]
+    assert_close(changed.audio, batch.audio * 10 ** (gain_db / 20), atol=1e-6, rtol=1e-4)
+    assert -12.0 <= gain_db.min().item() < -10.0
+    assert 4.0 < gain_db.max().item() <= 6.0
+
+
+def test_pitch_and_speaker_stay() -> None:
+    batch = batch_of()
+
+    changed = make()(batch, 1)
+
+    assert torch.equal(changed.f0_hz, batch.f0_hz)
+    assert torch.equal(changed.speaker_id, batch.speaker_id)
+
+
+def test_given_batch_is_not_changed_in_place() -> None:
+    batch, untouched = batch_of(), batch_of()
+
+    make(retrieval_share=1.0)(batch, 1)
+
+    assert torch.equal(batch.audio, untouched.audio)
+    assert torch.equal(batch.content, untouched.content)
+
+
+@pytest.mark.parametrize(("share", "with_retrieval"), [(0.0, True), (1.0, False)])
+def test_content_stays_without_retrieval(share: float, with_retrieval: bool) -> None:
+    batch = batch_of()
+
+    changed = make(retrieval_share=share, with_retrieval=with_retrieval)(batch, 1)
+
+    assert torch.equal(changed.content, batch.content)
+
+
+def test_share_of_the_clips_is_blended_and_keeps_its_length() -> None:
+    batch = batch_of(400)
+
+    changed = make(retrieval_share=0.3)(batch, 1)
+
+    touched = (changed.content - batch.content).abs().amax(dim=(1, 2)) > 1e-4
+    assert touched.float().mean().item() == pytest.approx(0.3, abs=0.07)
+    assert_close(changed.content.norm(dim=-1), torch.full((400, 5), math.sqrt(8)), atol=1e-3, rtol=0)
+
+
+def test_silence_stays_at_the_loudness_floor() -> None:
+    batch = batch_of(50)
+    batch.loudness_db.fill_(-80.0)
+
+    assert make()(batch, 1).loudness_db.min().item() == -80.0
+
+
+def test_learning_rate_rises_then_halves() -> None:
+    config = compose("train", ["optim.warmup_steps=4", "optim.half_life_steps=100"])
+    factor = learning_rate_factor(config)
+
+    warm = [factor(step) for step in range(4)]
+
+    decay = [2 ** (-step / 100) for step in range(4)]
+    assert warm == pytest.approx([0.25 * decay[0], 0.5 * decay[1], 0.75 * decay[2], decay[3]])
+    assert factor(100) == pytest.approx(0.5)
+    assert factor(300) == pytest.approx(0.125)
+
+
+def test_without_warm_up_the_rate_starts_whole() -> None:
+    assert learning_rate_factor(compose("train", ["optim.warmup_steps=0"]))(0) == 1.0
+
+
+def losses() -> list[nn.Module]:
+    audio = AudioConfig(sample_rate=24000, hop_length=240, n_fft=960, n_mels=100, f_min=0.0, f_max=12000.0)
+    return [MultiResolutionMelLoss(sample_rate=24000), MelDistance(audio)]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["multi-resolution", "validation"])
+def test_spectral_distance_of_a_signal_to_itself_is_zero_and_grows_with_its_gain(which: int) -> None:
+    loss = losses()[which]
+    audio: Tensor = 0.1 * torch.randn(2, 9600, generator=torch.Generator().manual_seed(0))
+
+    same, twice, four = (loss(audio * gain, audio).mean().item() for gain in (1.0, 2.0, 4.0))
+
+    # a logarithm of magnitudes: a factor of 2 is 0.693 in every band above the floor
+    assert same == 0.0
+    assert twice == pytest.approx(math.log(2), rel=0.01)
+    assert four == pytest.approx(math.log(4), rel=0.01)

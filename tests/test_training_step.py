@@ -1,0 +1,301 @@
+"""The adversarial step: who gets which gradient, what a step is, averaging, accumulation, the schedule."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor, nn
+from torch.testing import assert_close
+from torch.utils.data import DataLoader
+
+from models.adversarial import TERMS, AdversarialTraining
+from models.discriminators import MultiResolutionDiscriminator
+from models.toy import ToyVoice
+from utils.audio.batch import VoiceBatch
+from utils.errors import ConfigError
+from utils.training.losses import MultiResolutionMelLoss
+
+HOP, DIM, FRAMES = 160, 4, 12
+pytestmark = pytest.mark.filterwarnings("ignore:.*no .val_dataloader.*")
+
+
+def batch_of(size: int, *, seed: int = 0) -> VoiceBatch:
+    generator = torch.Generator().manual_seed(seed)
+    return VoiceBatch(
+        audio=0.1 * torch.randn(size, FRAMES * HOP, generator=generator),
+        content=torch.randn(size, FRAMES, DIM, generator=generator),
+        f0_hz=100 + 100 * torch.rand(size, FRAMES, generator=generator),
+        loudness_db=-30 + 5 * torch.rand(size, FRAMES, generator=generator),
+        speaker_id=torch.zeros(size, dtype=torch.int64),
+        num_frames=torch.full((size,), FRAMES),
+    )
+
+
+def halves(batch: VoiceBatch) -> list[VoiceBatch]:
+    count = len(batch.audio) // 2
+    parts = (slice(0, count), slice(count, None))
+    return [VoiceBatch(**{key: value[part] for key, value in vars(batch).items()}) for part in parts]
+
+
+def sgd(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=0.01)
+
+
+def constant(step: int) -> float:
+    return 1.0
+
+
+class Distance(nn.Module):
+    """Mean absolute difference of each clip, so that a mean over clips is a mean over batches."""
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        return (fake - real).abs().mean(dim=1)
+
+
+def make(with_discriminator: bool = True, kind: type[AdversarialTraining] = AdversarialTraining, **changed: Any) -> Any:
+    torch.manual_seed(0)
+    values: dict[str, Any] = {
+        "generator": ToyVoice(sample_rate=16000, n_fft=640, content_dim=DIM, num_speakers=2, channels=8),
+        "discriminator": MultiResolutionDiscriminator(windows=(64, 128), channels=4) if with_discriminator else None,
+        "spectral_loss": MultiResolutionMelLoss(sample_rate=16000, windows=(256, 128), bands=(20, 10)),
+        "validation_loss": Distance(),
+        "optimizer": sgd,
+        "schedule": constant,
+        "loss_weights": {"spectral": 1.0, "adversarial": 1.0, "feature_matching": 0.0},
+        "clip_norm": 1e9,
+        "ema_decay": 0.0,
+    }
+    return kind(**(values | changed))
+
+
+class Recorder(Callback):
+    """Keeps the learning rates with which each batch was done and the names of the training metrics."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+        self.metrics: set[str] = set()
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self.rates.append([group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups])
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self.metrics |= set(trainer.callback_metrics)
+
+
+def fit(module: AdversarialTraining, batches: Sequence[VoiceBatch], **changed: Any) -> Recorder:
+    recorder = Recorder()
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[recorder], **changed,
+    )  # fmt: skip
+    trainer.fit(module, DataLoader(list(batches), batch_size=None))  # type: ignore[arg-type]
+    return recorder
+
+
+def weights(module: nn.Module) -> Tensor:
+    return torch.cat([value.detach().reshape(-1).clone() for value in module.parameters()])
+
+
+class Loose(AdversarialTraining):
+    """The step without a trainer: plain backward, no logger."""
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        loss.backward()
+
+    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        self.seen = {**getattr(self, "seen", {}), name: value}
+
+    def log_dict(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def gradients(module: nn.Module) -> list[Tensor]:
+    return [value.grad for value in module.parameters() if value.grad is not None]
+
+
+def test_generator_phase_leaves_no_gradient_in_the_discriminator() -> None:
+    # accumulate=2: the first micro-batch does not step, so its gradients can be read
+    module, batch = make(kind=Loose, accumulate=2), batch_of(2)
+    judge = copy.deepcopy(module.discriminator)
+    with torch.no_grad():
+        fake = module.generator(batch)
+
+    module.training_step(batch, 0)
+
+    # least squares by hand, over both resolutions, divided by the two micro-batches
+    real_scores, fake_scores = judge(batch.audio).scores, judge(fake).scores
+    losses = [(1 - a).square().mean() + b.square().mean() for a, b in zip(real_scores, fake_scores, strict=True)]
+    (torch.stack(losses).mean() / 2).backward()
+    assert len(gradients(judge)) == len(gradients(module.discriminator)) > 0
+    for found, expected in zip(gradients(module.discriminator), gradients(judge), strict=True):
+        assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_discriminator_phase_leaves_no_gradient_in_the_generator() -> None:
+    nothing = dict.fromkeys(TERMS, 0.0)
+    module = make(kind=Loose, accumulate=2, loss_weights=nothing)
+
+    module.training_step(batch_of(2), 0)
+
+    assert gradients(module.discriminator)
+    assert all(float(value.abs().max()) == 0.0 for value in gradients(module.generator))
+
+
+def test_generator_learns_from_the_adversary() -> None:
+    only = {"spectral": 0.0, "adversarial": 1.0, "feature_matching": 0.0}
+    module = make(kind=Loose, accumulate=2, loss_weights=only)
+
+    module.training_step(batch_of(2), 0)
+
+    assert any(float(value.abs().max()) > 0 for value in gradients(module.generator))
+    assert all(parameter.requires_grad for parameter in module.discriminator.parameters())
+
+
+@pytest.mark.parametrize("with_discriminator", [True, False])
+def test_two_micro_batches_equal_one_batch_of_both(with_discriminator: bool) -> None:
+    batches = [batch_of(4, seed=seed) for seed in (1, 2, 3)]
+    whole, parts = make(with_discriminator), make(with_discriminator, accumulate=2)
+
+    fit(whole, batches)
+    fit(parts, [half for batch in batches for half in halves(batch)])
+
+    start = weights(make(with_discriminator).generator)
+    assert (weights(whole.generator) - start).abs().max().item() > 1e-3
+    # 32-bit sums in another order
+    assert_close(weights(parts.generator), weights(whole.generator), atol=2e-6, rtol=0)
+    if with_discriminator:
+        assert_close(weights(parts.discriminator), weights(whole.discriminator), atol=2e-6, rtol=0)
+    assert whole.steps == parts.steps == 3
+
+
+@pytest.mark.parametrize("given", [{"spectral": 1.0}, dict.fromkeys([*TERMS, "extra"], 1.0), {}])
+def test_wrong_loss_names_are_refused_naming_both_sets(given: dict[str, float]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(loss_weights=given)
+
+    assert all(name in str(caught.value) for name in [*given, *TERMS])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("with_discriminator", [True, False])
+def test_steps_count_generator_updates(with_discriminator: bool) -> None:
+    module = make(with_discriminator)
+
+    fit(module, [batch_of(2)] * 3)
+
+    assert module.steps == 3
+
+
+def test_adversary_waits_for_its_start() -> None:
+    before = weights(make().discriminator)
+    early, late = make(adversarial_start=2), make(adversarial_start=2)
+
+    fit(early, [batch_of(2)] * 2)
+    fit(late, [batch_of(2)] * 3)
+
+    assert_close(weights(early.discriminator), before, atol=0, rtol=0)
+    assert (weights(late.discriminator) - before).abs().max().item() > 0
+    assert (early.steps, late.steps) == (2, 3)
+
+
+def test_first_average_is_two_elevenths_of_the_start() -> None:
+    module = make(ema_decay=0.999)
+    before = weights(module.generator)
+
+    fit(module, [batch_of(2)])
+
+    # decay = min(0.999, (1 + 1) / (10 + 1)) after the first step
+    expected = before * 2 / 11 + weights(module.generator) * 9 / 11
+    assert_close(weights(module.averaged), expected, atol=1e-7, rtol=1e-5)
+
+
+def test_average_never_forgets_slower_than_its_decay() -> None:
+    module = make(ema_decay=0.1)
+    fit(module, [batch_of(2)])
+    before, fit_before = weights(module.averaged), weights(module.generator)
+
+    fit(module, [batch_of(2, seed=1)])
+
+    assert (weights(module.generator) - fit_before).abs().max().item() > 0
+    assert_close(weights(module.averaged), 0.1 * before + 0.9 * weights(module.generator), atol=1e-7, rtol=1e-5)
+
+
+def test_without_averaging_the_voice_is_the_generator() -> None:
+    module = make(ema_decay=0.0)
+
+    assert module.averaged is None
+    assert module.voice is module.generator
+
+
+def test_averaged_voice_is_not_trained() -> None:
+    module = make(ema_decay=0.9)
+
+    assert module.voice is module.averaged
+    assert not any(parameter.requires_grad for parameter in module.averaged.parameters())
+
+
+def test_schedule_changes_the_learning_rate_of_both_optimizers() -> None:
+    module = make(schedule=lambda step: 1.0 / (1 + step))
+
+    recorder = fit(module, [batch_of(2)] * 4)
+
+    expected = [[0.01 / step] * 2 for step in (1, 2, 3, 4)]
+    assert_close(torch.tensor(recorder.rates), torch.tensor(expected), atol=1e-9, rtol=0)
+
+
+def test_schedule_moves_once_a_step_not_once_a_micro_batch() -> None:
+    module = make(schedule=lambda step: 1.0 / (1 + step), accumulate=2)
+
+    recorder = fit(module, [batch_of(2)] * 4)
+
+    assert_close(torch.tensor([row[0] for row in recorder.rates]), torch.tensor([0.01, 0.01, 0.005, 0.005]))
+
+
+def test_gradient_norm_is_clipped() -> None:
+    module = make(with_discriminator=False, clip_norm=1e-3)
+    before = weights(module.generator)
+
+    fit(module, [batch_of(2)])
+
+    # plain descent with rate 0.01 moves by rate times the norm
+    assert (weights(module.generator) - before).norm().item() == pytest.approx(1e-5, rel=1e-2)
+
+
+def test_metrics_have_the_names_of_the_house() -> None:
+    metrics = fit(make(), [batch_of(2)]).metrics
+
+    assert {
+        "train/generator/spectral", "train/generator/adversarial", "train/generator/feature_matching",
+        "train/generator/total", "train/generator/gradient_norm", "train/discriminator/total",
+    } <= metrics  # fmt: skip
+
+
+def test_adversary_sees_only_its_frames() -> None:
+    seen: list[int] = []
+
+    class Watching(MultiResolutionDiscriminator):
+        def forward(self, audio: Tensor) -> Any:
+            seen.append(audio.shape[1])
+            return super().forward(audio)
+
+    module = make(kind=Loose, accumulate=2, adversarial_frames=5, discriminator=Watching(windows=(64,), channels=2))
+
+    module.training_step(batch_of(2), 0)
+
+    assert seen == [5 * HOP, 5 * HOP]
+
+
+def test_validation_ignores_what_is_padding() -> None:
+    module, batch = make(kind=Loose), batch_of(2)
+    batch.num_frames = torch.tensor([FRAMES, FRAMES // 2])
+    module.validation_step(batch, 0)
+    first = module.seen["val/mel"].item()
+    batch.audio[1, FRAMES // 2 * HOP :] = 5.0
+
+    module.validation_step(batch, 0)
+
+    assert module.seen["val/mel"].item() == first
