@@ -13,7 +13,7 @@ help:
 	@echo "make demo        recordings -> features -> training -> ONNX + index -> converted files + table (about 10 minutes)"
 	@echo "make test        the whole test suite"
 	@echo "make check       ruff and mypy"
-	@echo "make smoke       a tiny run through the four scripts on synthetic audio (minutes)"
+	@echo "make smoke       README's commands and the demo in a small size (minutes)"
 	@echo "make venv        only create .venv from requirements.lock (all others do it when needed)"
 	@echo "make clean-venv  remove .venv"
 	@echo "Another interpreter: make PYTHON=python3.12 <target>"
@@ -46,8 +46,10 @@ check: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-smoke: $(STAMP)
+# README's commands on synthetic recordings, then the demo with seconds of training; all in smoke/.
+smoke: $(DEMO_STAMP)
 	$(BIN)/python -m benchmarks.smoke
+	$(BIN)/python -m benchmarks.demo --minutes 0.2 --work smoke/demo
 
 clean-venv:
 	rm -rf $(VENV)

@@ -1,4 +1,4 @@
-"""README.md says only what is there. Its commands are executed by `make smoke`; here they are checked quickly."""
+"""README.md says only what is there. `make smoke` executes its commands; here they are checked quickly."""
 
 import re
 import shlex
