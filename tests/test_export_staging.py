@@ -1,5 +1,6 @@
 """Delivery in one piece: an earlier export is never damaged."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,15 @@ def test_an_error_while_moving_restores_the_old_files(tmp_path: Path, monkeypatc
 
     assert contents(target) == {"a": "old", "b": "old", "stale": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["voice"]
+
+
+def test_what_a_killed_export_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    old, recent = tmp_path / ".voice.staging-old", tmp_path / ".voice.staging-recent"
+    write(old, graph="half")
+    write(recent, graph="half")
+    os.utime(old, (0, 0))
+
+    with staging_folder(tmp_path / "voice"):
+        pass
+
+    assert [path.name for path in tmp_path.iterdir()] == [recent.name]

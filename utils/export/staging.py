@@ -3,18 +3,27 @@
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STALE_SECONDS = 24 * 3600.0
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def staging_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside the target (same disk); it is gone afterwards, whatever happened."""
+    """Give an empty folder beside the target (same disk); it is gone afterwards, whatever happened.
+
+    What a killed process left there more than a day ago is removed too.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.staging-"))
+    prefix = f".{target.name}.staging-"
+    for left in target.parent.iterdir():
+        if left.name.startswith(prefix) and time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
     try:
         yield folder
     finally:

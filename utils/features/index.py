@@ -14,6 +14,8 @@ from utils.errors import ConfigError, DataError, FormatError
 
 NEIGHBOURS = 8
 FRAMES_PER_LIST = 39  # below this faiss's k-means is badly trained and says so
+CLUSTER_ITERATIONS = 10
+FRAMES_PER_CENTRE = 64
 MAX_QUERIES = 2000
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ def build_index(
         raise DataError("the dataset has no training frame to index; prepare it again with longer recordings")
     if not np.isfinite(vectors).all():
         raise DataError("content features contain NaN or infinity; delete the dataset's cache and prepare it again")
-    num_lists = max(1, min(round(4 * math.sqrt(len(vectors))), len(vectors) // FRAMES_PER_LIST))
+    num_lists = max(1, min(round(2 * math.sqrt(len(vectors))), len(vectors) // FRAMES_PER_LIST))
     index = _cluster(vectors, num_lists, options.seed)
     asked = _thin(vectors if queries is None or not len(queries) else np.asarray(queries), MAX_QUERIES)
     recall = _choose_probes(index, vectors, np.ascontiguousarray(asked, dtype=np.float32), options.target_recall)
@@ -151,6 +153,8 @@ def _cluster(vectors: np.ndarray, num_lists: int, seed: int) -> Any:
     quantizer = faiss.IndexFlatL2(dim)
     index = faiss.IndexIVFFlat(quantizer, dim, num_lists, faiss.METRIC_L2)
     index.cp.seed = seed + 1
+    # enough for a coarse partition: what is asked for is the recall, and the number of visited lists follows from it
+    index.cp.niter, index.cp.max_points_per_centroid = CLUSTER_ITERATIONS, FRAMES_PER_CENTRE
     index.cp.min_points_per_centroid = 1  # very short recordings are indexed without a warning
     index.train(vectors)
     index.add(vectors)
