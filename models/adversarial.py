@@ -86,6 +86,8 @@ class AdversarialTraining(lightning.LightningModule):
         self.ema_decay = ema_decay
         self.adversarial_start = adversarial_start
         self.adversarial_frames = adversarial_frames
+        # not Lightning's batch index: a run that was stopped within an accumulation is resumed at its beginning
+        self.micro_batches = 0
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
         self.steps_done: Tensor
 
@@ -109,7 +111,7 @@ class AdversarialTraining(lightning.LightningModule):
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one micro-batch: backward for both networks, and step both at the end of an accumulation."""
         if self.augmentation is not None:
-            batch = self.augmentation(batch, self.steps * self.accumulate + batch_index % self.accumulate)
+            batch = self.augmentation(batch, self.steps * self.accumulate + self.micro_batches)
         metrics: dict[str, Tensor] = {}
         fake = self.generator(batch)
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
@@ -119,8 +121,10 @@ class AdversarialTraining(lightning.LightningModule):
             real, judged = batch.audio[:, start:stop], fake[:, start:stop].detach()
             real_output = self._discriminator_backward(real, judged, metrics)
         self._generator_backward(batch, fake, (start, stop), real_output, metrics)
-        if (batch_index + 1) % self.accumulate == 0:
+        self.micro_batches += 1
+        if self.micro_batches == self.accumulate:
             self._update(is_adversarial)
+            self.micro_batches = 0
         shown = {f"train/{name}": value for name, value in metrics.items()}
         # "step" is the logger's axis: generator updates, where Lightning would count micro-batches
         self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))

@@ -172,6 +172,15 @@ def test_two_micro_batches_equal_one_batch_of_both(with_discriminator: bool) -> 
     assert whole.steps == parts.steps == 3
 
 
+def test_accumulation_begins_anew_after_a_resume_within_one() -> None:
+    module = make(kind=Loose, accumulate=2)
+
+    module.training_step(batch_of(2), 7)  # Lightning goes on counting where the checkpoint was
+
+    assert module.steps == 0
+    assert gradients(module.generator)
+
+
 @pytest.mark.parametrize("given", [{"spectral": 1.0}, dict.fromkeys([*TERMS, "extra"], 1.0), {}])
 def test_wrong_loss_names_are_refused_naming_both_sets(given: dict[str, float]) -> None:
     with pytest.raises(ConfigError) as caught:

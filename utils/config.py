@@ -95,7 +95,9 @@ def require(config: DictConfig, key: str, hint: str) -> Any:
 
 
 def check_range(key: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raise ConfigError naming the key unless low <= value <= high."""
+    """Raise ConfigError naming the key unless the value is a number and low <= value <= high."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{key}={value} must be a number")
     if not low <= value <= high:
         allowed = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
         raise ConfigError(f"{key}={value:g} is out of range; allowed: {allowed}")
@@ -215,7 +217,11 @@ def _first_line(text: str) -> str:
 
 
 def _explain(error: Exception, config_name: str) -> str:
+    from hydra.errors import OverrideParseException
+
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as key=value: {lines[0]}"
     if error.__cause__ is not None:
         lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
     dropped = ("full_key", "object_type", "reference_type", "Key '", "To append")

@@ -65,6 +65,10 @@ class StopAfterSteps(Callback):
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Do nothing more in a resumed run that is complete."""
+        self.on_train_batch_end(trainer, pl_module)
+
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Ask Lightning to stop once the number is reached."""
         assert isinstance(pl_module, AdversarialTraining)
@@ -98,7 +102,7 @@ class RunPayload(Callback):
 
 
 class HistoryRecorder(Callback):
-    """Keep the validation figure of each round: (step, seconds since the start, val/mel)."""
+    """Keep the validation figure of each round: step, seconds of training in all, val/mel."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -119,6 +123,8 @@ class HistoryRecorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows of an earlier part of the run."""
         self.rows = list(state_dict["rows"])
+        if self.rows:
+            self.started = time.monotonic() - self.rows[-1]["seconds"]
 
 
 class MediaLogger(Callback):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from models.base import BaseVoiceConversionModel
@@ -18,9 +18,11 @@ from utils.config import instantiate
 from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.retrieval import CodebookRetrieval
+from utils.files import atomic_write_bytes
 
 PAYLOAD_KEY = "voclo_trainer"
 SCHEMA_VERSION = 1
+CODEBOOK_FILE = "codebook.safetensors"
 ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger(__name__)
 
@@ -72,14 +74,46 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
-        raise FormatError(f"checkpoint {path} cannot be read ({str(error).splitlines()[0]})") from error
+        reason = str(error).partition("\n")[0] or "it ends too early"
+        raise FormatError(f"checkpoint {path} cannot be read ({reason})") from error
     if not isinstance(content, dict) or PAYLOAD_KEY not in content:
         raise FormatError(f"checkpoint {path} was not written by this workbench (no {PAYLOAD_KEY!r} inside)")
-    version = content[PAYLOAD_KEY]["schema_version"]
+    payload = content[PAYLOAD_KEY]
+    version = payload.get("schema_version") if isinstance(payload, dict) else None
     if version != SCHEMA_VERSION:
         words = f"checkpoint {path} has schema {version}, this program reads {SCHEMA_VERSION}"
         raise FormatError(f"{words}; use a newer workbench")
     return content
+
+
+def require_same_networks(
+    content: dict[str, Any], path: Path, state: dict[str, Tensor], dataset_info: dict[str, Any]
+) -> None:
+    """Check that a checkpoint can be continued by networks of this state on this dataset.
+
+    Raises:
+        ConfigError: if a tensor is missing, unexpected or of another shape, or encoder or speakers are others.
+    """
+    trained = content[PAYLOAD_KEY]["dataset"]
+    if _speakers(trained) != _speakers(dataset_info):
+        raise ConfigError(
+            f"resume: {path} was trained on the speakers {_speakers(trained)}, the dataset has "
+            f"{_speakers(dataset_info)}; start a new run with run.name=<new name>"
+        )
+    theirs = {key: tuple(value.shape) for key, value in content["state_dict"].items()}
+    ours = {key: tuple(value.shape) for key, value in state.items()}
+    different = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    if different:
+        raise ConfigError(
+            f"resume: {path} holds other networks than this configuration makes ({len(different)} tensors differ, "
+            f"first {different[0]}); give the model, discriminator and optim of its run, see config.yaml beside it"
+        )
+    before, now = (info["features"]["content"]["identity"] for info in (trained, dataset_info))
+    if before != now:
+        raise ConfigError(
+            f"resume: {path} was trained on content features of {_short(before)}, the dataset has those of "
+            f"{_short(now)}; prepare the dataset with that encoder or start a new run with run.name=<new name>"
+        )
 
 
 def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None) -> Voice:
@@ -121,7 +155,7 @@ def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int 
     model.requires_grad_(False)
     model.eval()
     step = int(content["state_dict"]["steps_done"])
-    return Voice(model, config, list(info["speakers"]), info, step, dict(payload["metrics"]), rate)
+    return Voice(model, config, _speakers(info), info, step, dict(payload["metrics"]), rate)
 
 
 def build_generator(config: DictConfig, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:
@@ -140,21 +174,29 @@ def _voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
+def _speakers(dataset_info: dict[str, Any]) -> list[str]:
+    return [str(row["name"]) for row in dataset_info["speakers"]]
+
+
 def _short(identity: dict[str, Any]) -> str:
     return f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
 
 
 def save_codebook(run: Path, codebook: Tensor) -> None:
     """Write the retrieval codebook [S, K, D] of a run."""
-    temporary = run / ".codebook.tmp"
-    save_file({"codebook": codebook.contiguous()}, str(temporary))
-    temporary.replace(run / "codebook.safetensors")
+    atomic_write_bytes(run / CODEBOOK_FILE, save({"codebook": codebook.contiguous()}))
 
 
 def read_codebook(run: Path) -> CodebookRetrieval | None:
     """Read the retrieval of a run; None when the run has none (retrieval.codebook_size=0)."""
-    path = run / "codebook.safetensors"
-    return CodebookRetrieval(load_file(str(path))["codebook"]) if path.is_file() else None
+    path = run / CODEBOOK_FILE
+    if not path.is_file():
+        return None
+    try:
+        return CodebookRetrieval(load_file(str(path))["codebook"])
+    except (SafetensorError, KeyError) as error:
+        words = f"codebook {path} is damaged ({error})"
+        raise FormatError(f"{words}; delete it, train.py resume=last makes it anew") from error
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -199,7 +241,8 @@ def load_pretrained(network: torch.nn.Module, file: str, name: str, dataset_info
 def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(str(path), framework="pt") as stream:
-            return {key: stream.get_tensor(key).float() for key in stream.keys()}, dict(stream.metadata() or {})
+            keys = stream.keys()
+            return {key: stream.get_tensor(key).float() for key in keys}, dict(stream.metadata() or {})
     except SafetensorError as error:
         raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
 
@@ -226,4 +269,5 @@ def _check_same_tensors(network: torch.nn.Module, theirs: dict[str, Tensor], wha
     ]
     if missing or unexpected or wrong:
         details = [f"missing {missing[:3]}"] * bool(missing) + [f"unexpected {unexpected[:3]}"] * bool(unexpected)
-        raise ConfigError(f"{what} does not fit this model: {'; '.join(details + wrong[:3])}; choose the model it was made for")
+        reason = "; ".join(details + wrong[:3])
+        raise ConfigError(f"{what} does not fit this model: {reason}; choose the model it was made for")

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from models.adversarial import AdversarialTraining
+from models.adversarial import AdversarialTraining, OptimizerFactory
 from utils.audio.frames import FRAME_RATE
 from utils.config import audio_config, check_range, instantiate, require
 from utils.console import emit, table
@@ -28,15 +30,18 @@ from utils.files import atomic_write_json, atomic_write_text
 from utils.training.augmentation import BatchAugmentation
 from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar, StopAfterSteps
 from utils.training.checkpoints import (
+    CODEBOOK_FILE,
     build_generator,
     load_pretrained,
     read_checkpoint,
     read_codebook,
+    require_same_networks,
     save_codebook,
 )
 from utils.training.losses import MelDistance, MultiResolutionMelLoss
 
 log = logging.getLogger(__name__)
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
 
@@ -52,21 +57,24 @@ def train(config: DictConfig) -> Path:
     resume_from = find_resume(config, run)
     quieten_lightning()
     lightning.seed_everything(int(config.seed), workers=True, verbose=False)
-    run.mkdir(parents=True, exist_ok=True)
     config_yaml = OmegaConf.to_yaml(config, resolve=True)
-    atomic_write_text(run / "config.yaml", config_yaml)
+    history = HistoryRecorder()
+    trainer = build_trainer(config, run, [history, RunPayload(config_yaml, store.info)])
     module = build_training(config, store, run, fresh=resume_from is None)
     data = build_data(config, store)
     if resume_from is not None:
-        data.start_step = int(read_checkpoint(resume_from)["state_dict"]["steps_done"]) * int(config.optim.accumulate)
-    history = HistoryRecorder()
-    trainer = build_trainer(config, run, [history, RunPayload(config_yaml, store.info)])
-    announce(config, store, module, run, resume_from)
+        content = read_checkpoint(resume_from)
+        require_same_networks(content, resume_from, module.state_dict(), store.info)
+        data.start_step = int(content["state_dict"]["steps_done"]) * int(config.optim.accumulate)
+    atomic_write_text(run / "config.yaml", config_yaml)
+    if trainer.is_global_zero:
+        announce(config, store, module, run, resume_from)
     started = time.monotonic()
     trainer.fit(module, data, ckpt_path=str(resume_from) if resume_from else None, weights_only=True)
     if not history.rows or history.rows[-1]["step"] != module.steps:
         validate_and_keep_best(trainer, module, data, history)
-    report(run, history, module, time.monotonic() - started)
+    if trainer.is_global_zero:
+        report(run, history, module, time.monotonic() - started)
     return run
 
 
@@ -96,6 +104,7 @@ def check_training_values(config: DictConfig) -> None:
     check_range("trainer.validate_every", config.trainer.validate_every, 1)
     check_range("data.batch_size", config.data.batch_size, 1)
     check_range("data.segment_frames", config.data.segment_frames, 20)
+    check_range("data.val_segment_frames", config.data.val_segment_frames, 20)
     check_range("data.num_workers", config.data.num_workers, 0)
     check_range("data.perturbed_share", config.data.perturbed_share, 0, 1)
     check_range("retrieval.codebook_size", config.retrieval.codebook_size, 0, 65536)
@@ -103,6 +112,18 @@ def check_training_values(config: DictConfig) -> None:
     check_range("optim.accumulate", config.optim.accumulate, 1)
     check_range("optim.ema_decay", config.optim.ema_decay, 0, 0.99999)
     check_range("optim.clip_norm", config.optim.clip_norm, 1e-6)
+    check_range("optim.warmup_steps", config.optim.warmup_steps, 0)
+    check_range("optim.half_life_steps", config.optim.half_life_steps, 1)
+    check_range("loss.adversarial_start", config.loss.adversarial_start, 0)
+    check_range("loss.adversarial_frames", config.loss.adversarial_frames, 0)
+    check_range("seed", config.seed, 0, 2**32 - 1)
+    if config.trainer.precision not in PRECISIONS:
+        raise ConfigError(f"trainer.precision={config.trainer.precision} is unknown; allowed: {', '.join(PRECISIONS)}")
+    if config.model.sample_rate != config.audio.sample_rate:
+        raise ConfigError(
+            f"model.sample_rate={config.model.sample_rate} must be audio.sample_rate={config.audio.sample_rate}; "
+            "choose another audio=... group instead"
+        )
     if config.trainer.max_minutes is not None:
         check_range("trainer.max_minutes", config.trainer.max_minutes, 0.01)
 
@@ -137,14 +158,14 @@ def find_resume(config: DictConfig, run: Path) -> Path | None:
 def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
     audio = audio_config(config.audio)
+    optimizer = build_optimizer(config)
     generator = build_generator(config, store.info)
     discriminator = instantiate(config.discriminator, "discriminator") if config.discriminator.get("_target_") else None
     if fresh:
         for name, network in (("generator", generator), ("discriminator", discriminator)):
             if config.pretrained[name] and network is not None:
                 emit(load_pretrained(network, str(config.pretrained[name]), f"pretrained.{name}", store.info))
-    if fresh and config.retrieval.codebook_size:
-        save_codebook(run, build_codebooks(store, int(config.retrieval.codebook_size), seed=int(config.seed)))
+    prepare_codebook(config, store, run, fresh=fresh)
     augmentation = BatchAugmentation(
         read_codebook(run),
         retrieval_share=config.retrieval.training_share,
@@ -157,7 +178,7 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
         discriminator=discriminator,
         spectral_loss=MultiResolutionMelLoss(sample_rate=audio.sample_rate),
         validation_loss=MelDistance(audio),
-        optimizer=instantiate(config.optim.optimizer, "optim.optimizer"),
+        optimizer=optimizer,
         schedule=learning_rate_factor(config),
         loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
         augmentation=augmentation,
@@ -169,6 +190,20 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     )
 
 
+def build_optimizer(config: DictConfig) -> OptimizerFactory:
+    """Return what makes an optimizer for a list of parameters.
+
+    Raises:
+        ConfigError: if the class refuses a setting, which it would otherwise do only when the training begins.
+    """
+    factory: OptimizerFactory = instantiate(config.optim.optimizer, "optim.optimizer")
+    try:
+        factory([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optim.optimizer: {error}") from error
+    return factory
+
+
 def learning_rate_factor(config: DictConfig) -> Callable[[int], float]:
     """Return linear warm-up followed by exponential decay, as a function of the step."""
     warmup, half_life = int(config.optim.warmup_steps), float(config.optim.half_life_steps)
@@ -177,6 +212,15 @@ def learning_rate_factor(config: DictConfig) -> Callable[[int], float]:
         return min(1.0, (step + 1) / max(1, warmup)) * math.pow(0.5, step / half_life)
 
     return factor
+
+
+def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> None:
+    """Make the codebook of a new run, or one that a resumed run has lost; a new run keeps none of an earlier try."""
+    path = run / CODEBOOK_FILE
+    if fresh:
+        path.unlink(missing_ok=True)
+    if config.retrieval.codebook_size and not path.is_file():
+        save_codebook(run, build_codebooks(store, int(config.retrieval.codebook_size), seed=int(config.seed)))
 
 
 def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
@@ -208,7 +252,11 @@ def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
 
 
 def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> lightning.Trainer:
-    """Make Lightning's trainer."""
+    """Make Lightning's trainer.
+
+    Raises:
+        ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
+    """
     settings = config.trainer
     keeper = ModelCheckpoint(
         dirpath=run / "checkpoints", filename="best", monitor="val/mel", mode="min", save_top_k=1, save_last=True,
@@ -218,24 +266,29 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
     extra += [MediaLogger(audio_config(config.audio))] if settings.media else []
     if settings.progress_bar:
         extra.append(StepProgressBar(total_steps=int(settings.steps)))
-    return lightning.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        strategy=settings.strategy,
-        precision=choose_precision(str(settings.precision)),
-        max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
-        max_time={"seconds": int(60 * settings.max_minutes)} if settings.max_minutes is not None else None,
-        val_check_interval=int(settings.validate_every) * int(config.optim.accumulate),
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        logger=TensorBoardLogger(save_dir=str(run), name="tensorboard", version=""),
-        log_every_n_steps=20,
-        callbacks=[*callbacks, *extra, keeper],
-        enable_model_summary=False,
-        enable_progress_bar=bool(settings.progress_bar),
-        use_distributed_sampler=False,
-    )
+    try:
+        return lightning.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=settings.strategy,
+            precision=choose_precision(str(settings.precision)),
+            max_epochs=-1,
+            max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
+            max_time=timedelta(minutes=settings.max_minutes) if settings.max_minutes is not None else None,
+            val_check_interval=int(settings.validate_every) * int(config.optim.accumulate),
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            logger=TensorBoardLogger(save_dir=str(run), name="tensorboard", version=""),
+            log_every_n_steps=20,
+            callbacks=[*callbacks, *extra, keeper],
+            enable_model_summary=False,
+            enable_progress_bar=bool(settings.progress_bar),
+            use_distributed_sampler=False,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "strategy"))
+        raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
 
 
 def choose_precision(wanted: str) -> Any:
