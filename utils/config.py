@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from utils.errors import ConfigError, WorkbenchError
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
+SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
 log = logging.getLogger(__name__)
 
 
@@ -231,4 +232,4 @@ def _explain(error: Exception, config_name: str) -> str:
     if "Available options" in " ".join(lines):
         found = " ".join(lines)
         text = found[: found.find("Config search path")] if "Config search path" in found else found
-    return f"{text.strip()} (python {config_name}.py --help lists the groups and keys)"
+    return f"{text.strip()} (python {SCRIPTS.get(config_name, config_name)}.py --help lists the groups and keys)"
