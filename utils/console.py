@@ -14,7 +14,8 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
     """Lay out rows under headers in aligned columns; numbers are aligned to the right."""
     cells = [[str(header) for header in headers]] + [[_cell(value) for value in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    numeric = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in range(len(headers))]
+    columns = range(len(headers))
+    numeric = [bool(rows) and all(isinstance(row[column], int | float) for row in rows) for column in columns]
     lines = []
     for index, row in enumerate(cells):
         parts = [
