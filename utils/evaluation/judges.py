@@ -118,14 +118,14 @@ class WhisperRecognizer:
             self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=num_threads)
 
     def transcribe(self, audio: np.ndarray) -> str:
-        """Return the text of 16 kHz audio [T]; greedy, so that the same audio always gives the same text."""
+        """Return the text of 16 kHz audio [T]; the same audio always gives the same text."""
+        # beams: a greedy search sometimes stops after the first sentence
         segments, _ = self._model.transcribe(
             np.asarray(audio, np.float32),
             language=self._language,
-            beam_size=1,
+            beam_size=5,
             temperature=0.0,
             condition_on_previous_text=False,
-            without_timestamps=True,
         )
         return " ".join(segment.text.strip() for segment in segments)
 
