@@ -21,11 +21,11 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
-def script(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run train.py in a process of its own."""
+def script(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run train.py in a process of its own that works in a folder."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "train.py", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
@@ -40,8 +40,8 @@ def refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return output.err
 
 
-def test_train_alone_says_in_two_lines_what_is_missing_and_what_to_type() -> None:
-    done = script()
+def test_train_alone_says_in_two_lines_what_is_missing_and_what_to_type(tmp_path: Path) -> None:
+    done = script(tmp_path)
 
     lines = done.stderr.splitlines()
     assert done.returncode == 2
@@ -49,6 +49,7 @@ def test_train_alone_says_in_two_lines_what_is_missing_and_what_to_type() -> Non
     assert len(lines) == 2
     assert "dataset.name is missing" in lines[0]
     assert "python train.py dataset.name=" in lines[1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -107,8 +108,8 @@ def test_value_that_does_not_fit_is_one_line(
 
 
 @pytest.mark.slow
-def test_help_explains_every_group() -> None:
-    done = script("--help")
+def test_help_explains_every_group(tmp_path: Path) -> None:
+    done = script(tmp_path, "--help")
 
     assert done.returncode == 0
     groups = [path.name for path in (ROOT / "configs").iterdir() if path.is_dir() and list(path.glob("*.yaml"))]
@@ -119,19 +120,23 @@ def test_help_explains_every_group() -> None:
 
 @pytest.mark.slow
 def test_sweep_over_two_seeds_makes_two_runs(datasets: Path, tmp_path: Path) -> None:
-    done = script("--multirun", *arguments(datasets, tmp_path, "sweep", 1), "seed=1,2")
+    runs = tmp_path / "runs"
+
+    done = script(tmp_path, "--multirun", *arguments(datasets, runs, "sweep", 1), "seed=1,2")
 
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep_0", "sweep_1"]
-    assert [OmegaConf.load(tmp_path / name / "config.yaml").seed for name in ("sweep_0", "sweep_1")] == [1, 2]
+    assert sorted(path.name for path in runs.iterdir() if path.is_dir()) == ["sweep_0", "sweep_1"]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert [OmegaConf.load(runs / name / "config.yaml").seed for name in ("sweep_0", "sweep_1")] == [1, 2]
 
 
 @pytest.mark.slow
 def test_two_processes_train_one_voice(datasets: Path, tmp_path: Path) -> None:
-    words = arguments(datasets, tmp_path, "both", 2, "trainer.accelerator=cpu")
+    runs = tmp_path / "runs"
 
-    done = script("trainer=ddp", *words)
+    done = script(tmp_path, "trainer=ddp", *arguments(datasets, runs, "both", 2))
 
     assert done.returncode == 0, done.stderr
-    assert int(read_checkpoint(tmp_path / "both" / "checkpoints" / "last.ckpt")["state_dict"]["steps_done"]) == 2
+    assert int(read_checkpoint(runs / "both" / "checkpoints" / "last.ckpt")["state_dict"]["steps_done"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert done.stdout.count("checkpoints in") == 1
