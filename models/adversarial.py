@@ -136,7 +136,9 @@ class AdversarialTraining(lightning.LightningModule):
         hop = self.generator.hop_length
         samples = torch.arange(batch.audio.shape[1], device=fake.device)
         inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
-        distance = self.validation_loss(fake * inside, batch.audio * inside)
+        # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
+        share = batch.num_frames / batch.f0_hz.shape[1]
+        distance = self.validation_loss(fake * inside, batch.audio * inside) / share
         self.log("val/mel", distance.mean(), prog_bar=True, batch_size=len(batch.audio), sync_dist=True)
         self.log("step", float(self.steps), batch_size=len(batch.audio), sync_dist=True)
 

@@ -308,3 +308,22 @@ def test_validation_ignores_what_is_padding() -> None:
     module.validation_step(batch, 0)
 
     assert module.seen["val/mel"].item() == first
+
+
+def test_padding_does_not_make_the_validation_figure_smaller() -> None:
+    module, batch = make(kind=Loose), batch_of(2)
+    half = VoiceBatch(**{key: value[:1] for key, value in vars(batch).items()})
+    frames = FRAMES // 2
+    half.audio, half.content, half.f0_hz, half.loudness_db = (
+        value[:, : value.shape[1] // 2] for value in (half.audio, half.content, half.f0_hz, half.loudness_db)
+    )
+    half.num_frames = torch.tensor([frames])
+    whole = VoiceBatch(**{key: value[:1] for key, value in vars(batch).items()})
+    whole.num_frames = torch.tensor([frames])
+
+    module.validation_step(half, 0)
+    alone = module.seen["val/mel"].item()
+    module.validation_step(whole, 0)
+
+    # the last frame's synthesis window reaches into what is padding
+    assert module.seen["val/mel"].item() == pytest.approx(alone, rel=0.02)
