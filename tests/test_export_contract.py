@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 import pytest
-from standin_voice import metadata_of
 
+from tests.standin_voice import metadata_of
 from utils.errors import ConfigError, FormatError
 from utils.export.contract import (
     CONTROLS,

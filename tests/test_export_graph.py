@@ -9,9 +9,9 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from standin_voice import HOP, RATE, StandInVoice, export_standin
 from torch import Tensor, nn
 
+from tests.standin_voice import HOP, RATE, StandInVoice, export_standin
 from utils.errors import ConfigError, ExportError
 from utils.export import verification
 from utils.export.contract import AUDIO_INPUT, CONTROLS

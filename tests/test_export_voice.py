@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus_tools import make_job, write_sounds
-from synthetic_speech import voice
 
+from tests.corpus_tools import make_job, write_sounds
+from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
 from utils.errors import ConfigError, ExportError

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from standin_voice import RATE, export_standin
-from synthetic_speech import voice
+
+from tests.standin_voice import RATE, export_standin
+from tests.synthetic_speech import voice
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKED = ("torch", "torchaudio", "pytorch_lightning", "librosa", "onnx")

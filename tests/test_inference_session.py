@@ -7,9 +7,9 @@ import onnx
 import pytest
 import soundfile
 from onnx import TensorProto, helper
-from standin_voice import HOP, RATE, export_standin
-from synthetic_speech import voice
 
+from tests.standin_voice import HOP, RATE, export_standin
+from tests.synthetic_speech import voice
 from utils.errors import ConfigError, DataError, FormatError
 from utils.inference.arguments import spell_paths
 from utils.inference.measures import (
