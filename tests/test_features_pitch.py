@@ -66,6 +66,13 @@ def test_silence_and_faint_hiss_are_unvoiced(level: float) -> None:
     assert not swift().track(audio).any()
 
 
+def test_tone_below_the_level_of_silence_is_unvoiced() -> None:
+    loud, faint = (swift().track(tone(200.0, level=level)) for level in (2e-3, 5e-4))
+
+    assert (loud > 0).mean() > 0.8
+    assert not faint.any()
+
+
 def test_noise_is_mostly_unvoiced() -> None:
     audio = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
 

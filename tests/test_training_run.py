@@ -13,7 +13,14 @@ from tests.synthetic_speech import voice
 from tests.training_tools import make_dataset, training
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, DataError, FormatError
-from utils.training.checkpoints import PAYLOAD_KEY, load_voice, read_checkpoint
+from utils.training.checkpoints import (
+    CODEBOOK_FILE,
+    PAYLOAD_KEY,
+    load_voice,
+    read_checkpoint,
+    read_codebook,
+    save_codebook,
+)
 from utils.training.fit import train
 
 STEPS = 45
@@ -34,6 +41,12 @@ def run(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def state(run: Path, which: str = "last") -> dict[str, Any]:
     return read_checkpoint(run / "checkpoints" / f"{which}.ckpt")["state_dict"]
+
+
+def load_codebook(run: Path) -> torch.Tensor:
+    retrieval = read_codebook(run)
+    assert retrieval is not None
+    return retrieval.codebook
 
 
 def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -196,6 +209,20 @@ def test_codebook_of_an_earlier_try_is_not_taken_over(datasets: Path, tmp_path: 
     run = train(training(datasets, tmp_path, "again", 1, "retrieval.codebook_size=0"))
 
     assert not (run / "codebook.safetensors").exists()
+
+
+def test_resumed_run_keeps_its_codebook_and_remakes_a_lost_one(datasets: Path, tmp_path: Path) -> None:
+    run = train(training(datasets, tmp_path, "book", 1))
+    whole, half = load_codebook(run), load_codebook(run)[:, :8]
+    save_codebook(run, half)
+
+    train(training(datasets, tmp_path, "book", 2, "resume=last"))
+    kept = load_codebook(run)
+    (run / CODEBOOK_FILE).unlink()
+    train(training(datasets, tmp_path, "book", 3, "resume=last"))
+
+    assert torch.equal(kept, half)
+    assert torch.equal(load_codebook(run), whole)
 
 
 @pytest.mark.parametrize("resume", ["last", "best", "/nowhere/else.ckpt"])
