@@ -12,7 +12,13 @@ from torch.testing import assert_close
 from tests.synthetic_speech import voice
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
-from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent, ContentNetwork, RandomContent
+from utils.features.content.builtin import (
+    WEIGHTS_FOLDER,
+    BuiltinContent,
+    ContentNetwork,
+    RandomContent,
+    articulation,
+)
 from utils.features.content.hubert import HubertContent
 
 SIZES = {"channels": 12, "num_blocks": 1, "kernel_size": 3, "dim": 8}
@@ -167,3 +173,28 @@ def test_doubled_frames_lie_a_quarter_frame_from_the_old_ones() -> None:
 def test_hubert_without_its_folder_says_what_to_type() -> None:
     with pytest.raises(ConfigError, match=r"content\.path is not set.*content\.path=<folder>"):
         HubertContent(path=None, layer=12, name="contentvec")
+
+
+def test_articulation_knows_no_level() -> None:
+    log_mel = torch.randn(1, 80, 6, generator=torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(articulation(log_mel + 3.0, 20), articulation(log_mel, 20), atol=2e-4, rtol=0)
+
+
+def test_articulation_of_one_loud_band_is_the_logarithm_relative_to_the_mean_of_bands() -> None:
+    log_mel = torch.zeros(1, 80, 1)
+    log_mel[:, :40] = math.log(3.0)
+
+    shape = articulation(log_mel, 2)
+
+    # bands 3 and 1; the floor is a thousandth of their mean 2
+    upper, lower = math.log(3.002), math.log(1.002)
+    torch.testing.assert_close(shape[0, 0], torch.tensor([upper - lower, lower - upper]) / 2, atol=1e-5, rtol=0)
+
+
+def test_shipped_features_are_network_and_articulation() -> None:
+    encoder = BuiltinContent()
+
+    assert encoder.num_bands > 0
+    assert encoder.dim == encoder.network.head.out_features + encoder.num_bands
+    assert encoder.encode(voice(0.5)[:1600]).shape == (10, encoder.dim)

@@ -215,7 +215,7 @@ def train(features: Features, checkpoint: Path, *, num_steps: int, seed: int, si
     return distillation.validate(material)
 
 
-def export(checkpoint: Path, weights: Path, *, version: str) -> None:
+def export(checkpoint: Path, weights: Path, *, version: str, articulation_bands: int) -> None:
     """Write the network of a checkpoint in half precision, as BuiltinContent reads it.
 
     Raises:
@@ -227,7 +227,7 @@ def export(checkpoint: Path, weights: Path, *, version: str) -> None:
     sizes = Sizes(**content["sizes"])
     sizes.build().load_state_dict(content["network"])
     named = {key: str(value) for key, value in asdict(sizes).items() if key != "num_units"}
-    save_weights(weights, content["network"], {**named, "version": version})
+    save_weights(weights, content["network"], {**named, "version": version, "articulation_bands": str(articulation_bands)})
     log.info("step %d of %s -> %s", content["step"], checkpoint, weights)
 
 
@@ -242,6 +242,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, units and examples")
     parser.add_argument("--export", action="store_true", help="write the checkpoint's network to --weights instead")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="file that --export writes")
+    parser.add_argument("--articulation-bands", type=int, default=20, help="bands beside the network's features")
     parser.add_argument("--encoder-version", default="1", help="version that datasets and exports will name")
     return parser.parse_args(arguments)
 
@@ -252,7 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="distil: %(message)s")
     try:
         if options.export:
-            export(options.checkpoint, options.weights, version=options.encoder_version)
+            version, bands = options.encoder_version, options.articulation_bands
+            export(options.checkpoint, options.weights, version=version, articulation_bands=bands)
             return 0
         if options.features is None:
             raise ConfigError("--features is missing; make the file with benchmarks.content_encoder_recipe.teacher")

@@ -17,6 +17,7 @@ from utils.files import sha256_of_file
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 N_FFT = 512
 NUM_MELS = 80
+ARTICULATION_RANGE = 1e-3  # power below a frame's mean band that is still told apart: 30 dB
 
 
 class ContentNetwork(nn.Module):
@@ -67,7 +68,10 @@ class LogMelFront(nn.Module):
 
 
 class BuiltinContent(ContentEncoder):
-    """Our encoder with shipped weights.
+    """Our encoder with shipped weights: phonetic features of the network and, beside them, articulation bands.
+
+    The network's output says which sound is spoken but blurs short consonants; the articulation bands (see
+    `articulation`) restore bursts and friction at the full frame rate. Their number is in the weights' metadata.
 
     Args:
         weights: name of a file in utils/features/weights, or a path of one's own.
@@ -79,12 +83,15 @@ class BuiltinContent(ContentEncoder):
         metadata, tensors = read_weights(self.path)
         try:
             sizes = {key: int(metadata[key]) for key in ("channels", "num_blocks", "kernel_size", "dim")}
+            self.num_bands = int(metadata.get("articulation_bands", 0))  # version 1 had none
             self.version = metadata["version"]
             self.network = ContentNetwork(**sizes)
             self.network.load_state_dict({key: value.float() for key, value in tensors.items()})
         except (KeyError, ValueError, RuntimeError) as error:
             raise _damaged(self.path, error) from error
-        self.dim = sizes["dim"]
+        if self.num_bands and NUM_MELS % self.num_bands:
+            raise _damaged(self.path, ValueError(f"articulation_bands={self.num_bands} does not divide {NUM_MELS}"))
+        self.dim = sizes["dim"] + self.num_bands
         self.front = LogMelFront()
         self.requires_grad_(False)
         self.eval()
@@ -101,8 +108,26 @@ class BuiltinContent(ContentEncoder):
         mel = self.front(functional.pad(audio, (0, 320)))
         frames = mel.shape[-1] - 2
         even = mel[:, :, : (mel.shape[-1] // 2) * 2]
-        features = double_frame_rate(normalize_content(self.network(even)))
-        return normalize_content(features)[:, :frames]
+        features = normalize_content(double_frame_rate(normalize_content(self.network(even))))
+        if self.num_bands:
+            features = normalize_content(torch.cat([features, articulation(even, self.num_bands)], dim=-1))
+        return features[:, :frames]
+
+
+def articulation(log_mel: Tensor, num_bands: int) -> Tensor:
+    """Describe the spectral shape of each frame in wide bands, free of level.
+
+    Args:
+        log_mel: [B, 80, F], natural logarithm of mel-band powers.
+        num_bands: bands, a divisor of 80; each is the mean of neighbouring mel bands.
+    Returns:
+        [B, F, num_bands], natural logarithm of power relative to the frame's mean over bands, with 30 dB of range.
+    """
+    power = torch.exp(log_mel)
+    bands = power.reshape(power.shape[0], num_bands, -1, power.shape[-1]).mean(dim=2)
+    floor = ARTICULATION_RANGE * bands.mean(dim=1, keepdim=True) + 1e-6
+    shape = torch.log(bands + floor)
+    return (shape - shape.mean(dim=1, keepdim=True)).transpose(1, 2)
 
 
 class RandomContent(ContentEncoder):
