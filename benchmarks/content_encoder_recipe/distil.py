@@ -227,7 +227,8 @@ def export(checkpoint: Path, weights: Path, *, version: str, articulation_bands:
     sizes = Sizes(**content["sizes"])
     sizes.build().load_state_dict(content["network"])
     named = {key: str(value) for key, value in asdict(sizes).items() if key != "num_units"}
-    save_weights(weights, content["network"], {**named, "version": version, "articulation_bands": str(articulation_bands)})
+    named |= {"version": version, "articulation_bands": str(articulation_bands)}
+    save_weights(weights, content["network"], named)
     log.info("step %d of %s -> %s", content["step"], checkpoint, weights)
 
 
