@@ -13,7 +13,6 @@ from tests.synthetic_speech import voice
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
 from utils.features.content.builtin import (
-    WEIGHTS_FOLDER,
     BuiltinContent,
     ContentNetwork,
     RandomContent,
@@ -23,7 +22,6 @@ from utils.features.content.hubert import HubertContent
 
 SIZES = {"channels": 12, "num_blocks": 1, "kernel_size": 3, "dim": 8}
 METADATA = {"version": "1", **{key: str(value) for key, value in SIZES.items()}}
-SHIPPED = WEIGHTS_FOLDER / "content_builtin.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +37,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(request: pytest.FixtureRequest, weights: Path) -> ContentEncoder:
     if request.param == "random":
         return RandomContent(dim=16)
-    if request.param == "shipped" and not SHIPPED.is_file():
-        pytest.skip(f"no {SHIPPED.name}")
     return BuiltinContent(weights=str(weights)) if request.param == "small" else BuiltinContent()
 
 
@@ -90,8 +86,6 @@ def test_encoder_is_frozen(encoder: ContentEncoder) -> None:
 
 
 def test_shipped_encoder_hears_the_same_words_at_another_level() -> None:
-    if not SHIPPED.is_file():
-        pytest.skip(f"no {SHIPPED.name}")
     encoder, audio = BuiltinContent(), voice(1.0)
 
     loud, quiet = encoder.encode(audio), encoder.encode(audio * 0.25)

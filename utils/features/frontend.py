@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from utils.audio.frames import FEATURE_RATE, FRAME_RATE
@@ -41,11 +40,3 @@ class AnalysisFrontend(nn.Module):
         """Analyse audio [B, F * io_rate / 100]."""
         audio_16k = self.resampler(audio)
         return Analysis(self.content_encoder(audio_16k), self.pitch_tracker(audio_16k), self.loudness(audio_16k))
-
-
-def pad_to_whole_frames(audio: Tensor, hop_length: int) -> Tensor:
-    """Append zeros to [B, T] so that T becomes the next multiple of the hop; safe inside an exported graph."""
-    # pad by a whole hop and cut: the cut depends on the length, the pad does not
-    padded = functional.pad(audio, (0, hop_length - 1))
-    frames = padded.shape[-1] // hop_length
-    return padded[:, : frames * hop_length]

@@ -1,6 +1,5 @@
 """Train a voice: put data, networks, losses and Lightning together as the configuration says."""
 
-import json
 import logging
 import math
 import time
@@ -344,14 +343,6 @@ def report(run: Path, history: HistoryRecorder, module: AdversarialTraining, sec
     emit(table(shown, ["held-out", "step", "val/mel"]))
     emit(f"{module.steps} steps in {seconds:.0f} s; checkpoints in {run / 'checkpoints'}")
     emit(f"next: python export_onnx.py run={run}")
-
-
-def read_metrics(run: Path) -> dict[str, Any]:
-    """Read metrics.json of a run."""
-    path = run / "metrics.json"
-    if not path.is_file():
-        raise ConfigError(f"{run} has no metrics.json; did its training end?")
-    return json.loads(path.read_text())
 
 
 def quieten_lightning() -> None:
