@@ -58,7 +58,7 @@ class ControlDefaults:
 
     pitch_shift: float = 0.0
     speaker_id: int = 0
-    index_rate: float = 0.0
+    index_rate: float = 0.5
     protect: float = 0.33
     loudness_mix: float = 1.0
 
