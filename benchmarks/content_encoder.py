@@ -3,7 +3,7 @@
     python -m benchmarks.content_encoder [--corpus FOLDER] [--sentences 20] [--json FILE]
 
 FOLDER holds <speaker>_<sentence>.wav or .flac, the same sentences by several speakers. Beside the shipped encoder stand
-MFCC and, where its package is installed, the encoder that it learned from.
+MFCC and, where their packages are installed, the encoder that it learned from and that of Whisper base.
 
 Content ratio: mean time-warped cosine distance of different sentences by one speaker over that of one sentence by two
 speakers; 1 tells nothing apart. Speaker leak: how often the nearest speaker by mean feature is the right one; best is
@@ -15,7 +15,7 @@ import itertools
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,21 +23,18 @@ import librosa
 import numpy as np
 import torch
 
-from benchmarks.content_encoder_recipe.teacher import MoonshineEncoder, set_level
+from benchmarks.content_peers import Encode, load_encoders
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, pad_to_frames
 from utils.audio.io import load_audio
 from utils.console import emit, table
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.report import list_audio
-from utils.features.content.builtin import BuiltinContent
 from utils.files import atomic_write_json
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 PARALLEL_SPEAKERS = ("flemishguy", "nathalie")
-NUM_MFCC = 20
 log = logging.getLogger(__name__)
 
-Encode = Callable[[np.ndarray], np.ndarray]
 Clips = dict[str, dict[str, np.ndarray]]  # speaker -> sentence -> features [F, D]
 
 
@@ -167,23 +164,6 @@ def find_clips(folder: Path | None, num_sentences: int) -> dict[str, dict[str, P
     }
 
 
-def mfcc(audio: np.ndarray) -> np.ndarray:
-    """Return 20 mel cepstral coefficients [F, 20] of 16 kHz audio [T], 100 frames a second."""
-    return librosa.feature.mfcc(y=audio, sr=FEATURE_RATE, n_mfcc=NUM_MFCC, n_fft=512, hop_length=FEATURE_HOP).T
-
-
-def load_encoders(weights: str) -> dict[str, Encode]:
-    """Return the encoders that can be compared here; a missing optional one is named."""
-    encoders: dict[str, Encode] = {"builtin": BuiltinContent(weights=weights).encode, "mfcc": mfcc}
-    try:
-        teacher = MoonshineEncoder()
-    except DataError as error:
-        log.warning("moonshine is left out: %s", error)
-    else:
-        encoders["moonshine"] = lambda audio: teacher.encode(set_level(audio))
-    return encoders
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -206,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             speaker: {name: pad_to_frames(load_audio(path, FEATURE_RATE), FEATURE_HOP) for name, path in files.items()}
             for speaker, files in find_clips(options.corpus, options.sentences).items()
         }
-        results = {name: measure(encode, audio) for name, encode in load_encoders(options.weights).items()}
+        results = {name: measure(peer.encode, audio) for name, peer in load_encoders(options.weights).items()}
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

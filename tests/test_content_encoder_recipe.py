@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.content_encoder_recipe import prompts
-from benchmarks.content_encoder_recipe.augmentation import add_noise, smear, warp_matrix
+from benchmarks.content_encoder_recipe.augmentation import Augmentation, augment, coloured_noise, echo
 from benchmarks.content_encoder_recipe.corpora import (
     Recording,
     choose_held_out,
@@ -30,11 +30,14 @@ from benchmarks.content_encoder_recipe.material import (
     Batch,
     Lesson,
     Material,
+    as_float,
     cut,
     fit_space,
     interpolate,
+    speaker_offsets,
     spherical_kmeans,
 )
+from benchmarks.content_encoder_recipe.moonshine import resample_kernel, start_from
 from benchmarks.content_encoder_recipe.teacher import (
     TEACHER_CENTRE,
     TEACHER_HOP,
@@ -42,15 +45,14 @@ from benchmarks.content_encoder_recipe.teacher import (
     Features,
     align,
     load_features,
-    mel_power,
     minutes_table,
     save_features,
     set_level,
 )
 from utils.errors import ConfigError, DataError
-from utils.features.content.builtin import BuiltinContent, LogMelFront
+from utils.features.content.builtin import BuiltinContent
 
-SIZES = Sizes(channels=16, num_blocks=1, kernel_size=3, dim=8, num_units=4)
+SIZES = Sizes(channels=16, num_layers=1, num_heads=2, rotary_dim=4, past=4, future=2, dim=8, num_units=4)
 
 
 def made_up_features(num_clips: int = 6) -> Features:
@@ -59,16 +61,17 @@ def made_up_features(num_clips: int = 6) -> Features:
     for index in range(num_clips):
         speaker = f"{index % 3}"
         recording = Recording("en", speaker, Path(f"{speaker}-{index}.wav"), is_held_out=speaker == "0")
-        mel = torch.rand(340, 80, generator=generator)
-        clips.append(Clip(recording, mel, torch.randn(170, 12, generator=generator).half()))
+        audio = torch.randint(-9000, 9000, (170 * 320,), generator=generator).to(torch.int16)
+        clips.append(Clip(recording, audio, torch.randn(170, 12, generator=generator).half()))
     return Features(clips, {"en": 1.0})
 
 
 def ramp_lesson(num_frames: int) -> Lesson:
-    """A clip whose mel frame i has the value i + 0.5 and whose target frame points at the angle of its centre."""
-    mel = (torch.arange(num_frames) + 0.5)[:, None].expand(-1, 80).contiguous()
-    angle = (torch.arange(num_frames // 2) * 2 + 1.0) / 1000
-    return Lesson(mel, torch.stack([angle.cos(), angle.sin()], dim=1), torch.arange(num_frames // 2))
+    """A clip whose sample at time t (in frames) is t / 1000 and whose targets point at the angle of their centres."""
+    audio = (torch.arange(num_frames * 320) + 0.5) / 320 / 1000
+    angle = (torch.arange(num_frames) + 0.5) / 1000
+    target = torch.stack([angle.cos(), angle.sin()], dim=1)
+    return Lesson((audio * 32767).round().to(torch.int16), target, torch.arange(num_frames))
 
 
 # corpora
@@ -143,14 +146,6 @@ def test_level_is_set_and_silence_stays_finite() -> None:
     assert not set_level(np.zeros(100, np.float32)).any()
 
 
-def test_mel_powers_are_those_of_the_shipped_front() -> None:
-    audio = np.random.default_rng(0).standard_normal(1600).astype(np.float32) * 0.1
-
-    expected = LogMelFront()(torch.from_numpy(audio)[None])[0]
-
-    torch.testing.assert_close(torch.log(mel_power(audio) + 1e-6).T, expected, atol=1e-5, rtol=1e-5)
-
-
 def test_features_survive_the_file(tmp_path: Path) -> None:
     features = made_up_features()
 
@@ -159,7 +154,7 @@ def test_features_survive_the_file(tmp_path: Path) -> None:
 
     assert again.shares == features.shares
     assert [clip.recording for clip in again.clips] == [clip.recording for clip in features.clips]
-    torch.testing.assert_close(again.clips[3].mel, features.clips[3].mel)
+    torch.testing.assert_close(again.clips[3].audio, features.clips[3].audio)
 
 
 def test_minutes_are_listed_apart_for_held_out_speakers() -> None:
@@ -171,33 +166,54 @@ def test_minutes_are_listed_apart_for_held_out_speakers() -> None:
 # augmentation
 
 
-def test_factor_one_leaves_the_frequency_axis() -> None:
-    torch.testing.assert_close(warp_matrix(1.0), torch.eye(80), atol=1e-5, rtol=0)
+def test_without_changes_the_audio_stays() -> None:
+    audio = np.random.default_rng(0).standard_normal(3200).astype(np.float32)
+    nothing = Augmentation(reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(0, 0))
+
+    np.testing.assert_allclose(augment(audio, np.random.default_rng(1), nothing), audio, atol=1e-5)
 
 
-def test_rows_of_a_warp_add_up_to_one() -> None:
-    torch.testing.assert_close(warp_matrix(1.2).sum(dim=1), torch.ones(80))
+def test_level_moves_by_decibels() -> None:
+    audio = np.random.default_rng(0).standard_normal(3200).astype(np.float32)
+    louder = Augmentation(reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(6.0206, 6.0206))
+
+    np.testing.assert_allclose(augment(audio, np.random.default_rng(1), louder), 2 * audio, atol=1e-4)
 
 
-def test_echoes_decay() -> None:
-    mel = torch.zeros(20, 80)
-    mel[2] = 1.0
+def test_echo_has_energy_one_and_loses_sixty_decibels() -> None:
+    response = echo(np.random.default_rng(0), decay_s=0.5)
 
-    heard = smear(mel, decay_frames=5, strength=0.5)[:, 0]
+    assert np.sum(np.square(response)) == pytest.approx(1)
+    assert not response[:64].any()
+    early, late = (np.mean(np.square(response[start : start + 800])) for start in (400, 6400))
+    assert 10 * np.log10(early / late) == pytest.approx(60 * 6000 / 8000, abs=1.5)
 
-    ratio = math.exp(-1 / 5) * 0.5
-    assert heard[2] == 1.0
-    assert heard[3].item() == pytest.approx(0.12 * ratio)
-    assert heard[5].item() == pytest.approx(0.12 * ratio**3)
-    assert heard[:2].abs().sum() == 0
+
+def test_echo_never_comes_before_the_sound() -> None:
+    audio = np.zeros(16000, np.float32)
+    audio[15000] = 1.0
+    room = Augmentation(reverb_share=1, reverb_range_db=(0, 0), noise_share=0, equalizer_db=0, level_range_db=(0, 0))
+
+    heard = augment(audio, np.random.default_rng(0), room)
+
+    assert np.abs(heard[:15000]).max() < 1e-5
+    assert np.abs(heard[15064:]).max() > 0.01
 
 
 def test_noise_lies_below_the_signal_by_the_given_ratio() -> None:
-    mel = torch.ones(200, 80)
+    audio = np.ones(16000, np.float32)
+    noisy = Augmentation(reverb_share=0, noise_share=1, snr_range_db=(10, 10), equalizer_db=0, level_range_db=(0, 0))
 
-    noise = add_noise(mel, np.random.default_rng(0), snr_db=10.0) - mel
+    noise = augment(audio, np.random.default_rng(0), noisy) - audio
 
-    assert noise.mean().item() == pytest.approx(0.1, rel=1e-4)
+    assert np.mean(np.square(noise)) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_noise_has_power_one_and_repeats_with_its_seed() -> None:
+    first, second = (coloured_noise(np.random.default_rng(4), 8000) for _ in range(2))
+
+    assert np.mean(np.square(first)) == pytest.approx(1)
+    np.testing.assert_array_equal(first, second)
 
 
 # material
@@ -212,21 +228,51 @@ def test_positions_between_frames_are_interpolated() -> None:
 
 
 @pytest.mark.parametrize("speed", [0.85, 1.0, 1.17])
-def test_target_and_mel_of_an_example_speak_of_the_same_moment(speed: float) -> None:
-    mel, target, _ = cut(ramp_lesson(400), 20, speed, 100)
+def test_target_and_audio_of_an_example_speak_of_the_same_moment(speed: float) -> None:
+    audio, target, _ = cut(ramp_lesson(400), 20, speed, 100)
 
-    # the middle of the mel frames 2k and 2k + 1 in the clip's frames, beside the angle of the target
-    middle = (mel[0::2, 0] + mel[1::2, 0]) / 2
-    angle = torch.atan2(target[:, 1], target[:, 0]) * 1000
+    # the samples on both sides of a frame's middle, beside the angle of the target
+    middle = (audio[159::320] + audio[160::320]) / 2 * 1000
+    angle = torch.atan2(target[:, 1], target[:, 0]).numpy() * 1000
 
-    torch.testing.assert_close(angle, middle, atol=0.05, rtol=0)
+    # the ends ring: a ramp that starts at once has no band limit
+    np.testing.assert_allclose(angle[2:-2], middle[2:-2], atol=0.05)
 
 
 def test_frames_behind_the_end_carry_no_unit() -> None:
-    _, _, unit = cut(ramp_lesson(60), 0, 1.0, 100)
+    audio, _, unit = cut(ramp_lesson(30), 0, 1.0, 50)
 
     assert (unit[30:] == IGNORED).all()
     assert unit[:30].tolist() == list(range(30))
+    assert not audio[30 * 320 :].any()
+
+
+def test_samples_are_fractions_of_full_scale() -> None:
+    assert as_float(torch.tensor([32767, -32767, 0], dtype=torch.int16)).tolist() == [1.0, -1.0, 0.0]
+
+
+def test_projection_begins_with_its_layer() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(400, 12, generator=generator) * 3 + 1]
+    space = fit_space(features, dim=8, num_units=4, seed=0)
+
+    layer = space.as_layer()
+    found = torch.nn.functional.normalize(features[0] @ layer["weight"].T + layer["bias"], dim=-1)
+
+    torch.testing.assert_close(found, space.project(features[0]), atol=1e-5, rtol=1e-5)
+
+
+def test_much_speech_of_a_speaker_shows_the_voice_and_little_does_not() -> None:
+    long = torch.ones(50 * 60, 3).half()  # 60 s
+    clips = [
+        Clip(Recording("en", "a", Path("a"), False), torch.zeros(1, dtype=torch.int16), long),
+        Clip(Recording("en", "b", Path("b"), False), torch.zeros(1, dtype=torch.int16), long[: 50 * 5]),
+    ]
+
+    offsets = speaker_offsets(clips, torch.zeros(3))
+
+    torch.testing.assert_close(offsets["en", "a"], torch.full((3,), 60 / 80))
+    torch.testing.assert_close(offsets["en", "b"], torch.full((3,), 5 / 25))
 
 
 def test_clusters_of_two_directions_are_found() -> None:
@@ -247,8 +293,8 @@ def test_batch_depends_only_on_seed_and_step() -> None:
     one, two = (Material(features, space, seed=3, batch_size=2, num_frames=40) for _ in range(2))
     one.batch(0)
 
-    torch.testing.assert_close(one.batch(7).mel, two.batch(7).mel)
-    assert one.batch(7).mel.shape == (2, 80, 40)
+    torch.testing.assert_close(one.batch(7).audio, two.batch(7).audio)
+    assert one.batch(7).audio.shape == (2, 40 * 320)
 
 
 def test_held_out_speakers_are_never_drawn() -> None:
@@ -266,7 +312,7 @@ def test_held_out_speakers_are_never_drawn() -> None:
 
 def test_perfect_output_has_no_loss_of_direction() -> None:
     target = torch.nn.functional.normalize(torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)), dim=-1)
-    batch = Batch(torch.zeros(2, 80, 10), target, torch.zeros(2, 5, dtype=torch.long))
+    batch = Batch(torch.zeros(2, 5 * 320), target, torch.zeros(2, 5, dtype=torch.long))
 
     parts = losses(target * 2.0, torch.zeros(2, 5, 3), batch)
 
@@ -280,15 +326,15 @@ def test_frames_behind_the_end_do_not_count() -> None:
     target = torch.nn.functional.normalize(torch.ones(1, 4, 4), dim=-1)
     output = target * 2.0
     output[:, 2:] = -1.0
-    batch = Batch(torch.zeros(1, 80, 8), target, torch.tensor([[0, 0, IGNORED, IGNORED]]))
+    batch = Batch(torch.zeros(1, 4 * 320), target, torch.tensor([[0, 0, IGNORED, IGNORED]]))
 
     assert losses(output, torch.zeros(1, 4, 3), batch)["cosine"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_learning_rate_rises_and_falls_to_a_fiftieth() -> None:
-    assert learning_rate(0, 8000) == pytest.approx(1e-3 / 300)
-    assert learning_rate(8000, 8000) == pytest.approx(2e-5)
-    assert max(learning_rate(step, 8000) for step in range(8000)) < 1e-3
+    assert learning_rate(0, 8000) == pytest.approx(5e-4 / 100)
+    assert learning_rate(8000, 8000) == pytest.approx(1e-5)
+    assert max(learning_rate(step, 8000) for step in range(8000)) < 5e-4
 
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -313,26 +359,88 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path)
 
 def test_another_number_of_steps_does_not_continue(tmp_path: Path) -> None:
     features = made_up_features()
-    train(features, tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES)
+    train(features, tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
 
     with pytest.raises(ConfigError, match="was started with 1"):
-        train(features, tmp_path / "a.ckpt", num_steps=2, seed=0, sizes=SIZES)
+        train(features, tmp_path / "a.ckpt", num_steps=2, seed=0, sizes=SIZES, is_warm=False)
 
 
 def test_exported_weights_are_an_encoder(tmp_path: Path) -> None:
-    result = train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES)
+    result = train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
 
-    export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", version="7", articulation_bands=20)
+    export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", version="7")
     encoder = BuiltinContent(weights=str(tmp_path / "mine.safetensors"))
 
-    assert encoder.encode(np.zeros(1600, np.float32)).shape == (10, 8 + 20)
+    assert encoder.encode(np.zeros(1600, np.float32)).shape == (10, 8)
     assert encoder.identity["version"] == "7"
     assert -1 <= result.cosine <= 1
 
 
 def test_export_never_replaces_weights(tmp_path: Path) -> None:
-    train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES)
+    train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
     (tmp_path / "mine.safetensors").touch()
 
     with pytest.raises(ConfigError, match="exists"):
-        export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", version="1", articulation_bands=20)
+        export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", version="1")
+
+
+# the start
+
+
+def test_kernel_read_at_its_own_places_stays() -> None:
+    kernel = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
+
+    torch.testing.assert_close(resample_kernel(kernel, 5, 1.0), kernel)
+
+
+def test_a_wider_spacing_reads_between_the_taps_and_weighs_more() -> None:
+    kernel = torch.tensor([[[0.0, 1.0, 2.0, 3.0, 4.0]]])
+
+    # places 0.5, 2 and 3.5, each standing for 1.5 taps
+    torch.testing.assert_close(resample_kernel(kernel, 3, 1.5), torch.tensor([[[0.75, 3.0, 5.25]]]))
+
+
+def teacher_like(channels: int, num_layers: int) -> dict[str, torch.Tensor]:
+    """Weights of the teacher's names for a small network."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        "conv1.weight": (channels, 1, 127), "conv2.weight": (2 * channels, channels, 7), "conv2.bias": (2 * channels,),
+        "conv3.weight": (channels, 2 * channels, 3), "conv3.bias": (channels,), "layer_norm.weight": (channels,),
+        "groupnorm.weight": (channels,), "groupnorm.bias": (channels,),
+    }  # fmt: skip
+    for layer in range(num_layers):
+        names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        shapes |= {f"layers.{layer}.self_attn.{name}.weight": (channels, channels) for name in names}
+        shapes |= {
+            f"layers.{layer}.mlp.fc1.weight": (4 * channels, channels), f"layers.{layer}.mlp.fc1.bias": (4 * channels,),
+            f"layers.{layer}.mlp.fc2.weight": (channels, 4 * channels), f"layers.{layer}.mlp.fc2.bias": (channels,),
+            f"layers.{layer}.input_layernorm.weight": (channels,),
+            f"layers.{layer}.post_attention_layernorm.weight": (channels,),
+        }  # fmt: skip
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+def test_every_weight_of_the_teacher_finds_its_place() -> None:
+    network, weights = SIZES.build(), teacher_like(16, 1)
+
+    start_from(network, weights, (0.0, 1.0))
+
+    state = network.state_dict()
+    torch.testing.assert_close(state["filters.weight"], weights["conv1.weight"])
+    torch.testing.assert_close(state["layers.0.attention.value.weight"], weights["layers.0.self_attn.v_proj.weight"])
+    torch.testing.assert_close(state["layers.0.project.bias"], weights["layers.0.mlp.fc2.bias"])
+    torch.testing.assert_close(state["norm.weight"], weights["layer_norm.weight"])
+
+
+def test_the_norm_with_fixed_statistics_is_inside_the_second_convolution() -> None:
+    network, weights = SIZES.build(), teacher_like(16, 1)
+    start_from(network, weights, (0.25, 2.0))
+    kernel = resample_kernel(weights["conv2.weight"], 5, 80 / 64)
+    x = torch.randn(2, 16, 9, generator=torch.Generator().manual_seed(1))
+    normed = (x - 0.25) / 2.0 * weights["groupnorm.weight"][:, None] + weights["groupnorm.bias"][:, None]
+
+    expected = torch.nn.functional.conv1d(normed, kernel)
+    found = torch.nn.functional.conv1d(x, network.widen.weight)
+
+    # what is constant is taken from the teacher's whole kernel, so differences are compared
+    torch.testing.assert_close(found[0] - found[1], expected[0] - expected[1], atol=1e-3, rtol=1e-4)

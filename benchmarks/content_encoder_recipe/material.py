@@ -7,22 +7,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from benchmarks.content_encoder_recipe.augmentation import Augmentation, augment_mel
+from benchmarks.content_encoder_recipe.augmentation import Augmentation, augment
 from benchmarks.content_encoder_recipe.teacher import Clip, Features
+from utils.audio.frames import FEATURE_RATE
 from utils.errors import DataError
-from utils.features.content.builtin import NUM_MELS
+from utils.features.content.network import FRAME_SAMPLES
 
 IGNORED = -100  # unit of a frame behind the end of a clip
+SPEAKER_SECONDS = 20.0  # of a speaker with so much speech, half of the mean is taken for the voice, half for the words
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TargetSpace:
-    """Where targets live: standardised teacher features, their first D principal axes, scaled to length 1.
+    """Where targets live: standardised teacher features less their speaker's mean, on principal axes, of length 1.
 
     Attributes:
         mean: [288] of the training clips.
@@ -36,9 +39,14 @@ class TargetSpace:
     axes: Tensor
     units: Tensor
 
-    def project(self, features: Tensor) -> Tensor:
-        """Return targets [F, D] of length 1 from features [F, 288]."""
-        return functional.normalize((features.float() - self.mean) / self.deviation @ self.axes, dim=-1)
+    def project(self, features: Tensor, offset: Tensor | float = 0.0) -> Tensor:
+        """Return targets [F, D] of length 1 from features [F, 288] and the speaker's offset (see speaker_offsets)."""
+        return functional.normalize((features.float() - self.mean - offset) / self.deviation @ self.axes, dim=-1)
+
+    def as_layer(self) -> dict[str, Tensor]:
+        """Return weight [D, 288] and bias [D] of the linear layer that project begins with, without the speaker."""
+        weight = (self.axes / self.deviation[:, None]).T.contiguous()
+        return {"weight": weight, "bias": -weight @ self.mean}
 
     def nearest_unit(self, targets: Tensor) -> Tensor:
         """Return the unit of each target, [F] int64."""
@@ -62,6 +70,24 @@ def fit_space(features: Sequence[Tensor], *, dim: int, num_units: int, seed: int
     return TargetSpace(mean, deviation, axes, units)
 
 
+def speaker_offsets(clips: Sequence[Clip], mean: Tensor) -> dict[tuple[str, str], Tensor]:
+    """Estimate how far each speaker's mean feature lies from that of all, [288]; little speech tells little.
+
+    Args:
+        clips: clips; a speaker is named by corpus and name.
+        mean: of all training clips, [288].
+    """
+    frames: dict[tuple[str, str], list[Tensor]] = {}
+    for clip in clips:
+        frames.setdefault((clip.recording.corpus, clip.recording.speaker), []).append(clip.feature.float())
+    offsets = {}
+    for speaker, features in frames.items():
+        everything = torch.cat(features)
+        seconds = len(everything) * FRAME_SAMPLES / FEATURE_RATE
+        offsets[speaker] = (everything.mean(dim=0) - mean) * seconds / (seconds + SPEAKER_SECONDS)
+    return offsets
+
+
 def spherical_kmeans(
     points: Tensor, count: int, *, generator: torch.Generator, num_rounds: int = 25, max_points: int = 120_000
 ) -> Tensor:
@@ -81,12 +107,12 @@ class Lesson(NamedTuple):
     """A clip with its targets.
 
     Attributes:
-        mel: mel powers [F, 80].
-        target: [F/2, D], length 1.
-        unit: [F/2] int64.
+        audio: [F * 320] int16 at 16 kHz.
+        target: [F, D], length 1.
+        unit: [F] int64.
     """
 
-    mel: Tensor
+    audio: Tensor
     target: Tensor
     unit: Tensor
 
@@ -95,12 +121,12 @@ class Batch(NamedTuple):
     """Training examples.
 
     Attributes:
-        mel: log-mel [B, 80, F].
-        target: [B, F/2, D], length 1.
-        unit: [B, F/2] int64; -100 behind the end of a clip.
+        audio: [B, F * 320] at 16 kHz.
+        target: [B, F, D], length 1.
+        unit: [B, F] int64; -100 behind the end of a clip.
     """
 
-    mel: Tensor
+    audio: Tensor
     target: Tensor
     unit: Tensor
 
@@ -114,7 +140,7 @@ class Material:
         seed: seed of the draws.
         augmentation: changes of the examples.
         batch_size: examples a batch.
-        num_frames: frames of an example, even.
+        num_frames: frames of an example.
     """
 
     def __init__(
@@ -125,9 +151,10 @@ class Material:
         seed: int = 0,
         augmentation: Augmentation | None = None,
         batch_size: int = 16,
-        num_frames: int = 300,
+        num_frames: int = 150,
     ) -> None:
         self.space, self._seed = space, seed
+        self._offsets = speaker_offsets(features.clips, space.mean)
         self._augmentation = augmentation or Augmentation()
         self._batch_size, self._num_frames = batch_size, num_frames
         self.held_out = [self._lesson(clip) for clip in features.clips if clip.recording.is_held_out]
@@ -144,13 +171,13 @@ class Material:
             raise DataError(
                 f"no usable clips for {', '.join(empty) or 'validation'}; see the reasons that teacher.py listed"
             )
-        lengths = {name: np.array([len(x.mel) for x in lessons], float) for name, lessons in self._lessons.items()}
+        lengths = {name: np.array([len(x.audio) for x in lessons], float) for name, lessons in self._lessons.items()}
         self._chances = {name: length / length.sum() for name, length in lengths.items()}
         self._shares = np.array(list(features.shares.values())) / sum(features.shares.values())
 
     def _lesson(self, clip: Clip) -> Lesson:
-        target = self.space.project(clip.feature)
-        return Lesson(clip.mel, target, self.space.nearest_unit(target))
+        target = self.space.project(clip.feature, self._offsets[clip.recording.corpus, clip.recording.speaker])
+        return Lesson(clip.audio, target, self.space.nearest_unit(target))
 
     def batch(self, step: int) -> Batch:
         """Draw the batch of a step."""
@@ -162,41 +189,43 @@ class Material:
         name = list(self._lessons)[int(rng.choice(len(self._shares), p=self._shares))]
         lesson = self._lessons[name][int(rng.choice(len(self._chances[name]), p=self._chances[name]))]
         speed = math.exp(rng.uniform(-self._augmentation.speed, self._augmentation.speed))
-        room = len(lesson.mel) - (int(self._num_frames * speed) + 2)
-        mel, target, unit = cut(lesson, int(rng.integers(0, max(1, room))), speed, self._num_frames)
-        return log_mel(augment_mel(mel, rng, self._augmentation)), target, unit
+        room = len(lesson.target) - (int(self._num_frames * speed) + 2)
+        audio, target, unit = cut(lesson, int(rng.integers(0, max(1, room))), speed, self._num_frames)
+        return torch.from_numpy(augment(audio, rng, self._augmentation)), target, unit
 
 
-def cut(lesson: Lesson, start: int, speed: float, num_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+def cut(lesson: Lesson, start: int, speed: float, num_frames: int) -> tuple[np.ndarray, Tensor, Tensor]:
     """Play a part of a clip at another speed.
 
     Args:
         lesson: the clip.
-        start: first mel frame.
+        start: first frame.
         speed: frames of the clip for each frame of the example.
-        num_frames: frames of the example; a shorter clip repeats its last frame.
+        num_frames: frames of the example; silence follows a shorter clip.
     Returns:
-        Mel powers [num_frames, 80], targets [num_frames/2, D], units [num_frames/2], -100 behind the end.
+        Audio [num_frames * 320] float32, targets [num_frames, D], units [num_frames], -100 behind the end.
     """
-    mel = interpolate(lesson.mel, torch.arange(num_frames) * speed + start)
-    pairs = torch.arange(num_frames // 2) * 2
-    # target k belongs to the middle of the mel frames 2k and 2k + 1, in the example as in the clip
-    place = (((pairs + 0.5) * speed + start - 0.5) / 2).clamp(0, len(lesson.target) - 1.001)
+    length = num_frames * FRAME_SAMPLES
+    first = start * FRAME_SAMPLES
+    played = as_float(lesson.audio[first : first + math.ceil(length * speed)]).numpy()
+    played = soxr.resample(played, FEATURE_RATE * speed, FEATURE_RATE)[:length]
+    audio = np.pad(played, (0, length - len(played)))
+    frames = torch.arange(num_frames)
+    place = (frames + 0.5) * speed + start - 0.5  # frame k is centred on k + 0.5, in the example as in the clip
     target = functional.normalize(interpolate(lesson.target, place), dim=-1)
-    unit = lesson.unit[place.round().long()].clone()
-    unit[pairs * speed + start > len(lesson.mel) - 1] = IGNORED
-    return mel, target, unit
+    unit = lesson.unit[place.round().long().clamp(0, len(lesson.unit) - 1)].clone()
+    unit[place > len(lesson.target) - 0.5] = IGNORED
+    return audio, target, unit
+
+
+def as_float(samples: Tensor) -> Tensor:
+    """Return int16 samples as float32, full scale 1."""
+    return samples.float() / 32767
 
 
 def interpolate(frames: Tensor, position: Tensor) -> Tensor:
     """Return values [N, C] between frames [F, C] at fractional positions [N]; beyond the end is the last frame."""
-    position = position.clamp(0, len(frames) - 1.001)
+    position = position.clamp(0, max(0.0, len(frames) - 1.001))
     before = position.long()
     weight = (position - before)[:, None]
     return frames[before] * (1 - weight) + frames[(before + 1).clamp(max=len(frames) - 1)] * weight
-
-
-def log_mel(power: Tensor) -> Tensor:
-    """Return what the network sees, [80, F], of mel powers [F, 80]; the floor is that of LogMelFront."""
-    assert power.shape[-1] == NUM_MELS
-    return torch.log(power + 1e-6).T

@@ -54,11 +54,14 @@ def group_prompts(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def decode(path: Path) -> np.ndarray:
-    """Return a prompt as float32 [T] at 16 kHz, followed by a short silence.
+    """Return a prompt as float32 [T] at 16 kHz, followed by a short silence; nothing, and a warning, of an empty file.
 
     Raises:
         DataError: if ffmpeg cannot read it.
     """
+    if not path.stat().st_size:
+        log.warning("left out: %s is empty", path)
+        return np.zeros(0, np.float32)
     wanted = f"-f f32le -ac 1 -ar {FEATURE_RATE} -"
     command = ["ffmpeg", *["-v", "error", "-f", "g722", "-i"], str(path), *wanted.split()]
     done = subprocess.run(command, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""Compute what the student learns from: mel spectrograms and the features of a speech recogniser's encoder.
+"""Compute what the student learns from: levelled audio and the features of a speech recogniser's encoder.
 
     python -m benchmarks.content_encoder_recipe.teacher --output features.pt --held-out librispeech=20 \
         --corpus librispeech=corpora/librispeech=0.48 --corpus nl=corpora/nl=0.12 ...
@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.content_encoder_recipe.corpora import Recording, list_recordings, parse_corpus, parse_held_out
-from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE, pad_to_frames
+from utils.audio.frames import FEATURE_RATE, pad_to_frames
 from utils.audio.io import load_audio
 from utils.console import emit, table
 from utils.errors import DataError, FormatError, WorkbenchError
-from utils.features.content.builtin import LogMelFront
+from utils.features.content.network import FRAME_SAMPLES
 
 TEACHER_VERSION = "0.0.69"
 INSTALL = f"pip install --no-deps moonshine-voice=={TEACHER_VERSION}"
@@ -38,32 +38,41 @@ TEACHER_HOP = 64 * 3 * 2
 TEACHER_CENTRE = (126 + 6 * 64 + 2 * 192) // 2
 LEVEL = 0.06  # root mean square of what the teacher hears
 MIN_SECONDS = 0.5
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 log = logging.getLogger(__name__)
+
+
+def moonshine_weights() -> Path:
+    """Return where the teacher's weights are.
+
+    Raises:
+        DataError: if the package is not installed or has another version; names the command that installs it.
+    """
+    found = importlib.util.find_spec("moonshine_voice")
+    if found is None or not found.submodule_search_locations:
+        raise DataError(f"the teacher's package is not installed; type: {INSTALL}")
+    version = importlib.metadata.version("moonshine-voice")
+    weights = Path(next(iter(found.submodule_search_locations))) / "assets" / "tiny-en" / "encoder_model.ort"
+    if version != TEACHER_VERSION or not weights.is_file():
+        raise DataError(f"moonshine-voice {version} is not the teacher that the student learned from; type: {INSTALL}")
+    return weights
 
 
 class MoonshineEncoder:
     """Moonshine's tiny English encoder (Jeffries et al. 2024): 16 kHz audio to 288-d features, 41.7 a second.
 
     Raises:
-        DataError: if the package is not installed or has another version; names the command that installs it.
+        DataError: see moonshine_weights.
     """
 
     def __init__(self) -> None:
-        found = importlib.util.find_spec("moonshine_voice")
-        if found is None or not found.submodule_search_locations:
-            raise DataError(f"the teacher's package is not installed; type: {INSTALL}")
-        version = importlib.metadata.version("moonshine-voice")
-        weights = Path(next(iter(found.submodule_search_locations))) / "assets" / "tiny-en" / "encoder_model.ort"
-        if version != TEACHER_VERSION or not weights.is_file():
-            raise DataError(
-                f"moonshine-voice {version} is not the teacher that the student learned from; type: {INSTALL}"
-            )
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            str(moonshine_weights()), options, providers=["CPUExecutionProvider"]
+        )
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """Return features [N, 288] of 16 kHz audio [T]; N is about T / 384, at least half a second is needed."""
@@ -76,12 +85,12 @@ class Clip(NamedTuple):
 
     Attributes:
         recording: where it came from.
-        mel: power of the mel bands, [F, 80] float32, 100 frames a second.
-        feature: the teacher's features, [F/2, 288] float16, 50 frames a second.
+        audio: levelled samples at 16 kHz, [F * 320] int16.
+        feature: the teacher's features, [F, 288] float16, 50 frames a second.
     """
 
     recording: Recording
-    mel: Tensor
+    audio: Tensor
     feature: Tensor
 
 
@@ -99,17 +108,9 @@ def set_level(audio: np.ndarray) -> np.ndarray:
     return np.clip(audio / level * LEVEL, -1, 1).astype(np.float32)
 
 
-def mel_power(audio: np.ndarray) -> Tensor:
-    """Return the power of the student's mel bands, [F, 80], of 16 kHz audio [T]."""
-    front = _mel_front()
-    power = front.stft.power(torch.from_numpy(pad_to_frames(audio, FEATURE_HOP))[None])
-    return (front.bands @ power[0]).T.contiguous()
-
-
 def align(features: np.ndarray, num_frames: int) -> np.ndarray:
     """Interpolate the teacher's features [N, 288] to the centres of frames of 20 ms; returns [num_frames, 288]."""
-    # student frame k is centred between the mel frames 2k and 2k + 1
-    centres = (np.arange(num_frames) * 2 + 1) * FEATURE_HOP
+    centres = (np.arange(num_frames) + 0.5) * FRAME_SAMPLES
     position = np.clip((centres - TEACHER_CENTRE) / TEACHER_HOP, 0, len(features) - 1)
     before = np.floor(position).astype(int)
     after = np.minimum(before + 1, len(features) - 1)
@@ -126,22 +127,16 @@ def make_clip(recording: Recording) -> Clip | str:
         return str(error)
     if len(audio) < MIN_SECONDS * FEATURE_RATE:
         return f"{recording.path}: shorter than {MIN_SECONDS:g} s"
-    levelled = set_level(audio)
-    mel = mel_power(levelled)
-    feature = align(_teacher().encode(levelled), len(mel) // 2)
-    return Clip(recording, mel, torch.from_numpy(feature).half())
+    levelled = pad_to_frames(set_level(audio), FRAME_SAMPLES)
+    feature = align(_teacher().encode(levelled), len(levelled) // FRAME_SAMPLES)
+    samples = torch.from_numpy(np.round(levelled * 32767)).to(torch.int16)
+    return Clip(recording, samples, torch.from_numpy(feature).half())
 
 
 @functools.lru_cache(maxsize=1)
 def _teacher() -> MoonshineEncoder:
     """Return this process's teacher."""
     return MoonshineEncoder()
-
-
-@functools.lru_cache(maxsize=1)
-def _mel_front() -> LogMelFront:
-    """Return this process's mel analysis."""
-    return LogMelFront()
 
 
 def save_features(path: Path, features: Features) -> None:
@@ -152,7 +147,7 @@ def save_features(path: Path, features: Features) -> None:
         "teacher": f"moonshine-voice {TEACHER_VERSION} tiny-en encoder",
         "shares": features.shares,
         "recordings": [[item.corpus, item.speaker, name, item.is_held_out] for item, name in recordings],
-        "mel": [clip.mel for clip in features.clips],
+        "audio": [clip.audio for clip in features.clips],
         "feature": [clip.feature for clip in features.clips],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,9 +169,9 @@ def load_features(path: Path) -> Features:
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise FormatError(f"--features {path} was not written by this version of teacher.py; make it again")
     clips = [
-        Clip(Recording(corpus, speaker, Path(name), is_held_out), mel, feature)
-        for (corpus, speaker, name, is_held_out), mel, feature in zip(
-            content["recordings"], content["mel"], content["feature"], strict=True
+        Clip(Recording(corpus, speaker, Path(name), is_held_out), audio, feature)
+        for (corpus, speaker, name, is_held_out), audio, feature in zip(
+            content["recordings"], content["audio"], content["feature"], strict=True
         )
     ]
     return Features(clips, content["shares"])
@@ -190,7 +185,7 @@ def minutes_table(clips: Sequence[Clip]) -> str:
         groups.setdefault((clip.recording.corpus, part), []).append(clip)
     rows: list[list[object]] = [
         [*key, len(group), len({clip.recording.speaker for clip in group}),
-         round(sum(len(clip.mel) for clip in group) / FRAME_RATE / 60, 1)]
+         round(sum(len(clip.audio) for clip in group) / FEATURE_RATE / 60, 1)]
         for key, group in groups.items()
     ]  # fmt: skip
     return table(rows, ["corpus", "part", "clips", "speakers", "minutes"])

