@@ -1,14 +1,18 @@
 """Pitch trackers on tones whose pitch is known, and our module of SwiftF0 beside its own package."""
 
+import io
 from functools import cache
 
 import numpy as np
+import onnxruntime
 import pytest
 import soxr
 import torch
 
+from utils.audio.spectral import Stft, use_convolutions
 from utils.errors import ConfigError
 from utils.features.pitch.base import PitchTracker, extract_f0
+from utils.features.pitch.refinement import WINDOW, HarmonicRefinement
 from utils.features.pitch.swift import SwiftPitch
 from utils.features.pitch.world import WorldPitch
 
@@ -93,6 +97,53 @@ def test_swift_treats_each_item_of_a_batch_alone() -> None:
     together = swift()(torch.cat([first, second]))
 
     torch.testing.assert_close(together, torch.cat([swift()(first), swift()(second)]), atol=0.05, rtol=0)
+
+
+def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
+    tracker = SwiftPitch()
+    time = np.arange(2 * RATE) / RATE
+    noise = 0.01 * np.random.default_rng(0).standard_normal(2 * RATE)
+    audio = (tone(150 * 2 ** (0.5 * np.sin(2 * np.pi * 0.5 * time)), 2.0) + noise).astype(np.float32)
+    audio[round(0.9 * RATE) : round(1.2 * RATE)] = 0.0
+    expected = tracker.track(audio)
+    buffer = io.BytesIO()
+    use_convolutions(tracker)
+    axes = {"audio": {1: "time"}, "f0_hz": {1: "frames"}}
+    names = {"input_names": ["audio"], "output_names": ["f0_hz"], "dynamic_axes": axes}
+    torch.onnx.export(tracker, (torch.zeros(1, RATE),), buffer, dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
+
+    session = onnxruntime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"audio": audio[None]})[0][0]
+
+    assert (expected > 0).mean() > 0.7
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def refined(audio: np.ndarray, coarse_hz: float) -> np.ndarray:
+    sound = torch.from_numpy(audio)[None]
+    real, imaginary = Stft(WINDOW, 160)(sound)
+    return HarmonicRefinement()(torch.full((1, real.shape[-1]), coarse_hz), real, imaginary, sound)[0].numpy()
+
+
+@pytest.mark.parametrize("f0_hz", [110.0, 220.0, 440.0, 900.0])
+@pytest.mark.parametrize("error_cents", [-60.0, 60.0])
+def test_refinement_takes_away_most_of_a_small_error(f0_hz: float, error_cents: float) -> None:
+    found = refined(tone(f0_hz), f0_hz * 2 ** (error_cents / 1200))[10:-10]
+
+    # it goes 70 % of the way
+    assert np.median(cents(found, f0_hz)) < 0.4 * abs(error_cents)
+
+
+def test_refinement_leaves_silence_alone() -> None:
+    np.testing.assert_array_equal(refined(np.zeros(RATE, np.float32), 200.0), 200.0)
+
+
+def test_refinement_never_moves_by_more_than_a_semitone_and_a_half() -> None:
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+
+    moved = cents(refined(noise, 200.0), 200.0)
+
+    assert 10 < moved.max() < 0.7 * 165
 
 
 def test_voicing_begins_and_ends_with_the_tone() -> None:

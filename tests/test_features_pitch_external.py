@@ -1,0 +1,326 @@
+"""Trackers that users bring: what is said when one is absent, and the adapters on stand-ins whose answer is known."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from utils.errors import ConfigError
+from utils.features.pitch.external import (
+    RMVPE_CENTS,
+    CrepePitch,
+    FcpePitch,
+    OnnxPitch,
+    SwiftPackagePitch,
+    decode_rmvpe,
+    rmvpe_mel,
+)
+
+RATE = 16000
+FRAMES = 60
+
+
+def audio() -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal(FRAMES * 160)).astype(np.float32)
+
+
+def ramp() -> np.ndarray:
+    """Audio whose sample is its own time in seconds."""
+    return (np.arange(FRAMES * 160) / RATE).astype(np.float32)
+
+
+def glide(seconds: np.ndarray) -> np.ndarray:
+    """Pitch that stand-ins report at a time: an octave a second from 100 Hz."""
+    return 100 * 2**seconds
+
+
+def centres() -> np.ndarray:
+    return (np.arange(FRAMES) + 0.5) / 100
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def put(name: str, **content: Any) -> None:
+        module = ModuleType(name)
+        for key, value in content.items():
+            setattr(module, key, value)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return put
+
+
+def crepe_standin(f0_hz: Callable[[np.ndarray], np.ndarray], periodicity: float = 0.9) -> Callable[..., Any]:
+    """Torchcrepe's predict: frame i is centred on sample i * hop, one frame more than whole hops."""
+
+    def predict(signal: torch.Tensor, rate: int, hop: int, low: float, high: float, model: str, **named: Any) -> Any:
+        assert (rate, hop, low, high, model) == (16000, 160, 50.0, 1100.0, "tiny")
+        heard = torch.nn.functional.pad(signal, (0, 1))[0, ::hop].numpy()
+        found = torch.from_numpy(f0_hz(heard).astype(np.float32))[None]
+        return found, torch.full_like(found, periodicity)
+
+    return predict
+
+
+def test_crepe_frames_are_centred_on_ours(install: Callable[..., None]) -> None:
+    install("torchcrepe", predict=crepe_standin(glide))
+
+    found = CrepePitch().track(ramp())
+
+    assert found.shape == (FRAMES,)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[:-1], glide(centres())[:-1], rtol=1e-5)
+
+
+def test_crepe_below_its_threshold_is_unvoiced(install: Callable[..., None]) -> None:
+    install("torchcrepe", predict=crepe_standin(glide, periodicity=0.2))
+
+    assert not CrepePitch(periodicity_threshold=0.21).track(ramp()).any()
+    assert CrepePitch(periodicity_threshold=0.19).track(ramp()).any()
+
+
+@pytest.mark.parametrize("outside", [30.0, 1500.0, np.nan])
+def test_pitch_out_of_range_is_unvoiced(install: Callable[..., None], outside: float) -> None:
+    install("torchcrepe", predict=crepe_standin(lambda seconds: np.where(seconds < 0.3, outside, 200.0)))
+
+    found = CrepePitch().track(ramp())
+
+    np.testing.assert_array_equal(found > 0, centres() >= 0.3)
+
+
+def fcpe_standin(frames_more: int) -> Callable[..., Any]:
+    """Torchfcpe's model: 10 ms frames centred as ours."""
+
+    class Model:
+        def infer(self, signal: torch.Tensor, *, sr: int, output_interp_target_length: int, **named: Any) -> Any:
+            assert (sr, signal.shape) == (16000, (1, FRAMES * 160, 1))
+            assert output_interp_target_length == FRAMES + 1
+            assert (named["f0_min"], named["f0_max"], named["interp_uv"]) == (50.0, 1100.0, False)
+            found = glide((np.arange(FRAMES + frames_more) + 0.5) / 100)
+            found[5:9] = 0
+            return torch.from_numpy(found.astype(np.float32))[None, :, None]
+
+    return lambda device: Model()
+
+
+@pytest.mark.parametrize("frames_more", [0, 1])
+def test_fcpe_keeps_its_frames_and_unvoiced_ones(install: Callable[..., None], frames_more: int) -> None:
+    install("torchfcpe", spawn_bundled_infer_model=fcpe_standin(frames_more))
+
+    found = FcpePitch().track(audio())
+
+    expected = glide(centres())
+    expected[5:9] = 0
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def swift_standin(f0_hz: Callable[[np.ndarray], np.ndarray], voiced_from: float = 0.0) -> Callable[..., Any]:
+    """The package swift-f0: frame i is centred on sample i * 256."""
+
+    class Detector:
+        def __init__(self, threads: int, spin: bool) -> None:
+            assert threads == 1
+
+        def detect(self, samples: np.ndarray, rate: int, fmin: float, fmax: float) -> Any:
+            assert (rate, fmin, fmax) == (16000, 50.0, 1100.0)
+            times = np.arange(max(1, len(samples) // 256)) * 0.016
+            return SimpleNamespace(pitch_hz=f0_hz(times), confidence=(times >= voiced_from).astype(float))
+
+    return Detector
+
+
+def test_swift_package_is_interpolated_from_sixteen_to_ten_milliseconds(install: Callable[..., None]) -> None:
+    install("swift_f0", SwiftF0=swift_standin(glide))
+
+    found = SwiftPackagePitch().track(audio())
+
+    assert found.shape == (FRAMES,)
+    inside = centres() < 0.57  # the last of its frames
+    np.testing.assert_allclose(found[inside], glide(centres())[inside], rtol=1e-5)
+
+
+def test_swift_package_is_not_interpolated_across_a_jump(install: Callable[..., None]) -> None:
+    install("swift_f0", SwiftF0=swift_standin(lambda seconds: np.where(seconds < 0.3, 100.0, 200.0)))
+
+    found = SwiftPackagePitch().track(audio())
+
+    assert {round(float(value), 3) for value in found} == {100.0, 200.0}
+
+
+def test_swift_package_without_confidence_is_unvoiced(install: Callable[..., None]) -> None:
+    install("swift_f0", SwiftF0=swift_standin(glide, voiced_from=0.32))
+
+    voiced = SwiftPackagePitch().track(audio()) > 0
+
+    np.testing.assert_array_equal(voiced, centres() > 0.311)
+
+
+@pytest.mark.parametrize(
+    ("tracker", "package", "command"),
+    [
+        (CrepePitch, "torchcrepe", "pip install torchcrepe==0.0.24"),
+        (FcpePitch, "torchfcpe", "pip install torchfcpe==0.0.4"),
+        (SwiftPackagePitch, "swift_f0", "pip install swift-f0==0.3.0"),
+    ],
+)
+def test_absent_package_is_named_with_its_command(
+    monkeypatch: pytest.MonkeyPatch, tracker: Callable[[], Any], package: str, command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(ConfigError, match=f"package {package} .*type: {command}$"):
+        tracker()
+
+
+def test_crepe_of_unknown_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"pitch\.model='huge' is unknown; allowed: tiny, full"):
+        CrepePitch(model="huge")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [None, "", "absent.onnx"])
+def test_rmvpe_without_its_file_says_what_to_put_where(path: str | None) -> None:
+    with pytest.raises(ConfigError, match=r"pitch\.path=.* is not a file; put RMVPE's ONNX file .* pitch\.path=<file>"):
+        OnnxPitch(path=path)
+
+
+def test_rmvpe_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rmvpe.pt"
+    path.write_bytes(b"PK\x03\x04 no graph")
+
+    with pytest.raises(ConfigError, match=r"rmvpe\.pt' is no ONNX graph .*\.onnx"):
+        OnnxPitch(path=str(path))
+
+
+def save(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: dict[str, Any]) -> str:
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "standin", inputs, outputs, initializers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return str(path)
+
+
+def waveform_graph(path: Path, threshold_shape: list[int], *, has_mask: bool) -> str:
+    """F0 = 1000 x sample i * 160; the mask says unvoiced where that is below 1000 x threshold."""
+    floats, strings = TensorProto.FLOAT, {"audio": ["one", "time"], "f0": ["one", "frames"]}
+    inputs = [
+        helper.make_tensor_value_info("waveform", floats, strings["audio"]),
+        helper.make_tensor_value_info("threshold", floats, threshold_shape),
+    ]
+    constants = {
+        "start": np.array([0], np.int64),
+        "end": np.array([2**31], np.int64),
+        "axis": np.array([1], np.int64),
+        "step": np.array([160], np.int64),
+        "gain": np.array(1000.0, np.float32),
+    }
+    nodes = [
+        helper.make_node("Slice", ["waveform", "start", "end", "axis", "step"], ["picked"]),
+        helper.make_node("Mul", ["picked", "gain"], ["pitchf" if not has_mask else "f0"]),
+        helper.make_node("Less", ["picked", "threshold"], ["uv"]),
+    ]
+    outputs = [helper.make_tensor_value_info("f0" if has_mask else "pitchf", floats, strings["f0"])]
+    if has_mask:
+        outputs.append(helper.make_tensor_value_info("uv", TensorProto.BOOL, strings["f0"]))
+    return save(path, nodes, inputs, outputs, constants)
+
+
+@pytest.mark.parametrize("threshold_shape", [[], [1]])
+@pytest.mark.parametrize("has_mask", [True, False])
+def test_rmvpe_from_audio_is_read_at_our_centres(tmp_path: Path, threshold_shape: list[int], has_mask: bool) -> None:
+    path = waveform_graph(tmp_path / "rmvpe.onnx", threshold_shape, has_mask=has_mask)
+
+    found = OnnxPitch(path=path, threshold=0.2).track(ramp())
+
+    expected = 1000 * centres()
+    expected[expected < (200 if has_mask else 50)] = 0
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def mel_graph(path: Path) -> str:
+    """Scores [1, F, 360] that are the first band's mel value at class 210 and 0 elsewhere; F must be of 32 frames."""
+    floats = TensorProto.FLOAT
+    place = np.zeros((1, 360), np.float32)
+    place[0, 210] = 1
+    constants = {
+        "start": np.array([0], np.int64),
+        "end": np.array([1], np.int64),
+        "axis": np.array([1], np.int64),
+        "blocks": np.array([1, -1, 32], np.int64),
+        "line": np.array([1, -1, 1], np.int64),
+        "place": place,
+    }
+    nodes = [
+        helper.make_node("Slice", ["mel", "start", "end", "axis"], ["band"]),
+        helper.make_node("Reshape", ["band", "blocks"], ["blocked"]),
+        helper.make_node("Reshape", ["blocked", "line"], ["column"]),
+        helper.make_node("Exp", ["column"], ["loud"]),
+        helper.make_node("MatMul", ["loud", "place"], ["scores"]),
+    ]
+    inputs = [helper.make_tensor_value_info("mel", floats, [1, 128, "frames"])]
+    return save(path, nodes, inputs, [helper.make_tensor_value_info("scores", floats, None)], constants)
+
+
+def test_rmvpe_from_mel_is_padded_decoded_and_cut(tmp_path: Path) -> None:
+    path = mel_graph(tmp_path / "rmvpe.onnx")
+    sound = audio()
+    sound[30 * 160 :] = 0
+
+    found = OnnxPitch(path=path, threshold=1e-4).track(sound)
+
+    # class 210: 20 * 210 + 1997.38 cents above 10 Hz
+    assert found.shape == (FRAMES,)
+    np.testing.assert_allclose(found[:25], 10 * 2 ** (6197.3794 / 1200), rtol=1e-4)
+    assert not found[35:].any()
+
+
+def test_rmvpe_mel_has_its_shape_floor_and_scale() -> None:
+    time = np.arange(RATE) / RATE
+
+    quiet = rmvpe_mel(np.zeros(RATE, np.float32))
+    tone = rmvpe_mel(np.sin(2 * np.pi * 1000 * time).astype(np.float32))
+
+    assert quiet.shape == (128, 101)
+    assert quiet.dtype == np.float32
+    np.testing.assert_allclose(quiet, np.log(1e-5), rtol=1e-6)
+    # HTK: mel(f) = 2595 log10(1 + f / 700); 128 bands from 30 to 8000 Hz have 130 edges, band b peaks at edge b + 1
+    low, high, wanted = (2595 * np.log10(1 + hertz / 700) for hertz in (30, 8000, 1000))
+    assert abs(tone[:, 50].argmax() - (129 * (wanted - low) / (high - low) - 1)) <= 1
+
+
+def test_rmvpe_scores_are_averaged_around_the_best() -> None:
+    scores = np.zeros((3, 360))
+    scores[0, 100:102] = 0.5
+    scores[1, 0] = 0.9
+    scores[2, 200] = 0.01
+
+    found = decode_rmvpe(scores, 0.03)
+
+    expected = [10 * 2 ** ((RMVPE_CENTS[100] + 10) / 1200), 10 * 2 ** (RMVPE_CENTS[0] / 1200), 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["torchcrepe", "torchfcpe", "swift_f0"])
+def test_no_audio_gives_no_frames(install: Callable[..., None], name: str) -> None:
+    install("torchcrepe", predict=None)
+    install("torchfcpe", spawn_bundled_infer_model=lambda device: None)
+    install("swift_f0", SwiftF0=lambda threads, spin: None)
+    tracker = {"torchcrepe": CrepePitch, "torchfcpe": FcpePitch, "swift_f0": SwiftPackagePitch}[name]()
+
+    assert tracker.track(np.zeros(0, np.float32)).shape == (0,)
+
+
+def test_settings_stand_in_the_identity(install: Callable[..., None], tmp_path: Path) -> None:
+    install("torchcrepe", predict=None)
+    first = waveform_graph(tmp_path / "first.onnx", [1], has_mask=True)
+    second = waveform_graph(tmp_path / "second.onnx", [1], has_mask=False)
+
+    assert CrepePitch().identity != CrepePitch(periodicity_threshold=0.3).identity
+    assert OnnxPitch(path=first).identity != OnnxPitch(path=second).identity
+    assert OnnxPitch(path=first).identity != OnnxPitch(path=first, threshold=0.1).identity

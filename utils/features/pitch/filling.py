@@ -1,0 +1,59 @@
+"""The other convention for pitch in unvoiced frames: a straight line between the voiced ones around them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from utils.features.pitch.base import PitchTracker
+
+
+class FilledPitch(nn.Module):
+    """A tracker whose unvoiced frames are filled, for voices that were trained so (RVC-WebUI since July 2026).
+
+    Args:
+        tracker: an exportable tracker ([B, F * 160] -> [B, F] Hz, 0 where unvoiced).
+    """
+
+    is_exportable = True
+
+    def __init__(self, tracker: nn.Module) -> None:
+        super().__init__()
+        self.tracker = tracker
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain data that names the tracker and everything that shapes its values."""
+        tracker: Any = self.tracker
+        return {**tracker.identity, "unvoiced": "interpolated"}
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Return f0 in Hz [B, F] from audio [B, F * 160] at 16 kHz; 0 only in rows without a voiced frame."""
+        return fill_unvoiced(self.tracker(audio))
+
+    def track(self, audio: np.ndarray) -> np.ndarray:
+        """Return f0 in Hz, float32 [F], of 16 kHz audio [F * 160]."""
+        assert isinstance(self.tracker, PitchTracker)
+        filled: np.ndarray = fill_unvoiced(torch.from_numpy(self.tracker.track(audio))[None])[0].numpy()
+        return filled
+
+
+def fill_unvoiced(f0_hz: Tensor) -> Tensor:
+    """Fill frames of 0 by linear interpolation, and before the first and after the last voiced frame by its value.
+
+    Args:
+        f0_hz: [B, F]; rows of zeros stay.
+    """
+    frames = torch.arange(f0_hz.shape[1], device=f0_hz.device).unsqueeze(0) + torch.zeros_like(f0_hz, dtype=torch.int64)
+    voiced = f0_hz > 0
+    rank = torch.cumsum(voiced.to(torch.int64), dim=1)
+    count = rank[:, -1:]
+    # position of the k-th voiced frame in slot k; unvoiced frames write to a slot that nobody reads
+    slot = torch.where(voiced, rank, torch.zeros_like(rank))
+    positions = torch.zeros_like(torch.cat([frames, frames[:, :1]], dim=1)).scatter(1, slot, frames)
+    before = positions.gather(1, rank.clamp(min=1).minimum(count))
+    after = positions.gather(1, torch.where(voiced, rank, rank + 1).minimum(count))
+    low, high = f0_hz.gather(1, before), f0_hz.gather(1, after)
+    share = (frames - before).to(f0_hz.dtype) / (after - before).clamp(min=1).to(f0_hz.dtype)
+    return low + (high - low) * share.clamp(0.0, 1.0)
