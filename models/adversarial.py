@@ -2,25 +2,26 @@
 
 Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and
 the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
-accumulating over micro-batches equals one larger batch, but for feature matching, which is relative to the level of
-each micro-batch.
+accumulating over micro-batches equals one larger batch, but for balanced feature matching, which is relative to the
+level of each micro-batch, and for what a network draws at random.
 """
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from models.base import BaseVoiceConversionModel
+from models.base import BaseVoiceConversionModel, TrainingPass
 from models.discriminators import DiscriminatorOutput
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
 
 TERMS = ("spectral", "adversarial", "feature_matching")
+Objective = Literal["balanced", "hifigan"]
 
 
 class Augmentation(Protocol):
@@ -42,13 +43,16 @@ class AdversarialTraining(lightning.LightningModule):
         validation_loss: module from (fake, real) [B, T] to [B], the criterion that picks the checkpoint.
         optimizer: makes an optimizer for a list of parameters.
         schedule: factor of the learning rate at a step.
-        loss_weights: weight of each of TERMS.
+        loss_weights: weight of each of TERMS and of the generator's own training_terms.
+        objective: "balanced" takes means over the judges' parts and feature distances relative to their level, so that
+            the weights hold for any discriminator; "hifigan" takes plain sums (Kong et al. 2020), as RVC is trained.
         augmentation: changes each training batch, or None.
         accumulate: micro-batches per step.
         clip_norm: largest gradient norm of the generator.
         ema_decay: decay of the averaged generator that is validated and exported; 0 turns averaging off.
         adversarial_start: step from which the discriminator takes part.
         adversarial_frames: frames of each clip that the discriminator sees; 0 means all.
+        seed: of what the generator draws at random in training; step and device count too.
     """
 
     def __init__(
@@ -61,16 +65,19 @@ class AdversarialTraining(lightning.LightningModule):
         optimizer: OptimizerFactory,
         schedule: Callable[[int], float],
         loss_weights: dict[str, float],
+        objective: Objective = "balanced",
         augmentation: Augmentation | None = None,
         accumulate: int = 1,
         clip_norm: float = 10.0,
         ema_decay: float = 0.999,
         adversarial_start: int = 0,
         adversarial_frames: int = 0,
+        seed: int = 0,
     ) -> None:
         super().__init__()
-        if set(loss_weights) != set(TERMS):
-            raise ConfigError(f"loss.weights names {sorted(loss_weights)}; allowed and needed: {sorted(TERMS)}")
+        needed = {*TERMS, *generator.training_terms}
+        if set(loss_weights) != needed:
+            raise ConfigError(f"loss.weights names {sorted(loss_weights)}; allowed and needed: {sorted(needed)}")
         self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
@@ -80,12 +87,15 @@ class AdversarialTraining(lightning.LightningModule):
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.loss_weights = loss_weights
+        self.combine = torch.sum if objective == "hifigan" else torch.mean
+        self.is_relative = objective == "balanced"
         self.augmentation = augmentation
         self.accumulate = accumulate
         self.clip_norm = clip_norm
         self.ema_decay = ema_decay
         self.adversarial_start = adversarial_start
         self.adversarial_frames = adversarial_frames
+        self.seed = seed
         # not Lightning's batch index: a run that was stopped within an accumulation is resumed at its beginning
         self.micro_batches = 0
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
@@ -113,14 +123,14 @@ class AdversarialTraining(lightning.LightningModule):
         if self.augmentation is not None:
             batch = self.augmentation(batch, self.steps * self.accumulate + self.micro_batches)
         metrics: dict[str, Tensor] = {}
-        fake = self.generator(batch)
+        made = self.generator.training_pass(batch, self._draws())
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
-        start, stop = self._judged_part(batch)
+        start, stop = self._judged_part(made.audio.shape[1])
         real_output = None
         if is_adversarial:
-            real, judged = batch.audio[:, start:stop], fake[:, start:stop].detach()
+            real, judged = made.target[:, start:stop], made.audio[:, start:stop].detach()
             real_output = self._discriminator_backward(real, judged, metrics)
-        self._generator_backward(batch, fake, (start, stop), real_output, metrics)
+        self._generator_backward(made, (start, stop), real_output, metrics)
         self.micro_batches += 1
         if self.micro_batches == self.accumulate:
             self._update(is_adversarial)
@@ -142,13 +152,18 @@ class AdversarialTraining(lightning.LightningModule):
         self.log("val/mel", distance.mean(), prog_bar=True, batch_size=len(batch.audio), sync_dist=True)
         self.log("step", float(self.steps), batch_size=len(batch.audio), sync_dist=True)
 
-    def _judged_part(self, batch: VoiceBatch) -> tuple[int, int]:
-        frames = batch.f0_hz.shape[1]
+    def _draws(self) -> torch.Generator:
+        """Return the source of the generator's random numbers for this micro-batch; a resumed run sees the same."""
+        micro_batch = self.steps * self.accumulate + self.micro_batches
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + micro_batch) * 1009 + self.global_rank)
+
+    def _judged_part(self, samples: int) -> tuple[int, int]:
+        hop = self.generator.hop_length
+        frames = samples // hop
         if not 0 < self.adversarial_frames < frames:
-            return 0, batch.audio.shape[1]
+            return 0, samples
         generator = torch.Generator().manual_seed(7919 + self.steps)
         first = int(torch.randint(frames - self.adversarial_frames + 1, (1,), generator=generator))
-        hop = self.generator.hop_length
         return first * hop, (first + self.adversarial_frames) * hop
 
     def _discriminator_backward(self, real: Tensor, fake: Tensor, metrics: dict[str, Tensor]) -> DiscriminatorOutput:
@@ -157,7 +172,7 @@ class AdversarialTraining(lightning.LightningModule):
         halves = [score.float().chunk(2) for score in output.scores]
         # least squares, Mao et al. 2017
         losses = [(1 - real_score).square().mean() + fake_score.square().mean() for real_score, fake_score in halves]
-        total = torch.stack(losses).mean()
+        total = self.combine(torch.stack(losses))
         self.manual_backward(total / self.accumulate)
         metrics["discriminator/total"] = total.detach()
         count = len(real)
@@ -166,15 +181,14 @@ class AdversarialTraining(lightning.LightningModule):
 
     def _generator_backward(
         self,
-        batch: VoiceBatch,
-        fake: Tensor,
+        made: TrainingPass,
         part: tuple[int, int],
         real_output: DiscriminatorOutput | None,
         metrics: dict[str, Tensor],
     ) -> None:
-        terms = {"spectral": self.spectral_loss(fake, batch.audio)}
+        terms = {"spectral": self.spectral_loss(made.audio, made.target), **made.terms}
         if real_output is not None:
-            terms |= self._adversarial_terms(fake[:, part[0] : part[1]], real_output)
+            terms |= self._adversarial_terms(made.audio[:, part[0] : part[1]], real_output)
         total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
         self.manual_backward(total / self.accumulate)
         metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
@@ -186,13 +200,17 @@ class AdversarialTraining(lightning.LightningModule):
         self.discriminator.requires_grad_(False)
         output: DiscriminatorOutput = self.discriminator(fake)
         self.discriminator.requires_grad_(True)
-        scores = torch.stack([(1 - score.float()).square().mean() for score in output.scores]).mean()
+        scores = self.combine(torch.stack([(1 - score.float()).square().mean() for score in output.scores]))
         distances = [
-            (fake_layer.float() - real_layer.float()).abs().mean() / (real_layer.float().abs().mean() + 1e-3)
+            self._feature_distance(fake_layer.float(), real_layer.float())
             for fake_part, real_part in zip(output.features, real_output.features, strict=True)
             for fake_layer, real_layer in zip(fake_part, real_part, strict=True)
         ]
-        return {"adversarial": scores, "feature_matching": torch.stack(distances).mean()}
+        return {"adversarial": scores, "feature_matching": self.combine(torch.stack(distances))}
+
+    def _feature_distance(self, fake: Tensor, real: Tensor) -> Tensor:
+        distance = (fake - real).abs().mean()
+        return distance / (real.abs().mean() + 1e-3) if self.is_relative else distance
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the generator's gradient: only here has a 16-bit training's scale been taken out of it."""

@@ -1,7 +1,7 @@
 """The contract of an architecture: what every voice-conversion model offers to training and export."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +18,36 @@ INPUT_LIMIT = 8.0  # larger samples and infinities are cut to this before analys
 PROTECT_OFF = 0.5  # from this value on retrieval also touches unvoiced frames (the RVC convention)
 
 
+class TrainingPass(NamedTuple):
+    """What a network makes of a training batch.
+
+    Attributes:
+        audio: [B, T'] generated; all of the batch or a part.
+        target: [B, T'], the recorded audio of that part.
+        terms: losses of the network's own, scalars in fp32 by name.
+    """
+
+    audio: Tensor
+    target: Tensor
+    terms: dict[str, Tensor]
+
+
 class BaseVoiceConversionModel(nn.Module):
     """Generator of a target voice from content, pitch and loudness.
 
-    A subclass implements `inference`; training calls `forward`, export traces `forward_audio` after `attach`.
+    A subclass implements `inference`; training calls `training_pass`, validation `forward`, export traces
+    `forward_audio` after `attach`.
+
+    Attributes:
+        training_terms: names of the losses of its own that training_pass returns.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
         content_dim: D, size of a content vector.
         num_speakers: S, speakers that speaker_id may name.
     """
+
+    training_terms: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, sample_rate: int, content_dim: int, num_speakers: int) -> None:
         super().__init__()
@@ -54,8 +74,12 @@ class BaseVoiceConversionModel(nn.Module):
         """
 
     def forward(self, batch: VoiceBatch) -> Tensor:
-        """Reconstruct the audio [B, T] of a training batch."""
+        """Reconstruct the audio [B, T] of a batch from its features, as a conversion would."""
         return self.inference(batch.content, batch.f0_hz, batch.loudness_db, batch.speaker_id)
+
+    def training_pass(self, batch: VoiceBatch, draws: torch.Generator) -> TrainingPass:
+        """Generate what the losses compare; every random number comes from `draws`, a generator on the CPU."""
+        return TrainingPass(self(batch), batch.audio, {})
 
     def describe(self) -> dict[str, Any]:
         """Return plain data about the network for cards and logs."""
@@ -122,8 +146,9 @@ class BaseVoiceConversionModel(nn.Module):
         share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), torch.ones_like(protect))
         weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
         blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker) - content)
-        # keep the length sqrt(D) that training saw
-        return blended * torch.rsqrt(blended.square().mean(dim=-1, keepdim=True) + 1e-8)
+        # keep the frame's own length: a blend is shorter than what training saw (sqrt(D) but for foreign encoders)
+        power, own = (value.square().mean(dim=-1, keepdim=True) + 1e-8 for value in (blended, content))
+        return blended * torch.sqrt(own / power)
 
     def _level_gain(self, converted: Tensor, source: Tensor, loudness_mix: Tensor) -> Tensor:
         hop = self.io_rate // FRAME_RATE

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.base import BaseVoiceConversionModel
+from tests.model_tools import small_model
 from tests.synthetic_speech import voice
 from utils.audio.batch import VoiceBatch
 from utils.config import compose
@@ -25,7 +26,7 @@ LENGTHS = [1, 7, 239, 240, 241, 4800, 10001]
 def build(name: str) -> BaseVoiceConversionModel:
     torch.manual_seed(0)
     info = {"features": {"content": {"dim": DIM}}, "speakers": ["a", "b", "c"]}
-    return build_generator(compose("train", [f"model={name}"]), info)
+    return build_generator(compose("train", small_model(name)), info)
 
 
 @cache
@@ -80,11 +81,24 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     model = build.__wrapped__(name)
     batch = batch_of(20, model.hop_length)
 
-    (model(batch) - batch.audio).square().mean().backward()
+    made = model.training_pass(batch, torch.Generator().manual_seed(0))
+    torch.stack([(made.audio - made.target).square().mean(), *made.terms.values()]).sum().backward()
 
     without = [key for key, value in model.named_parameters() if value.grad is None]
     assert not without
     assert all(bool(torch.isfinite(value.grad).all()) for value in model.parameters() if value.grad is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_training_pass_depends_on_its_draws_alone(name: str) -> None:
+    model = build(name)
+    batch = batch_of(20, model.hop_length)
+
+    first, second = (model.training_pass(batch, torch.Generator().manual_seed(3)) for _ in range(2))
+
+    torch.testing.assert_close(first, second, atol=0, rtol=0)
+    assert set(first.terms) == set(model.training_terms)
+    assert first.audio.shape == first.target.shape
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """Short-time spectra: one definition shared by features, losses, generators, discriminators and the exported graph."""
 
 import math
+from typing import Literal
 
 import librosa
 import torch
@@ -10,21 +11,23 @@ from torch import Tensor, nn
 from utils.config import AudioConfig
 
 LOG_FLOOR = 1e-5
+PUBLISHED_OFFSET = 1e-6  # added to the power in the spectrograms of HiFi-GAN, VITS and RVC
 
 
 class Stft(nn.Module):
     """Short-time Fourier transform whose frame i is centred on the samples [i * hop, (i + 1) * hop).
 
-    T samples (a multiple of hop) give exactly T / hop frames; outside the signal is silence. Two equal forms exist:
-    FFT, fast for training, and (transposed) convolution with fixed kernels, for the exported graph (see
-    use_convolutions).
+    T samples (a multiple of hop) give exactly T / hop frames. Two equal forms exist: FFT, fast for training, and
+    (transposed) convolution with fixed kernels, for the exported graph (see use_convolutions).
 
     Args:
         n_fft: window and transform length in samples.
         hop_length: samples between frames; n_fft - hop_length must be even.
+        padding: what lies outside the signal: silence ("zeros") or its mirror image ("reflect", which needs
+            T > (n_fft - hop_length) / 2 and has no inverse here).
     """
 
-    def __init__(self, n_fft: int, hop_length: int) -> None:
+    def __init__(self, n_fft: int, hop_length: int, *, padding: Literal["zeros", "reflect"] = "zeros") -> None:
         super().__init__()
         if (n_fft - hop_length) % 2 or n_fft < hop_length:
             raise ValueError(f"n_fft {n_fft} - hop_length {hop_length} must be even and not negative")
@@ -32,21 +35,23 @@ class Stft(nn.Module):
         self.hop_length = hop_length
         self.num_bins = n_fft // 2 + 1
         self.pad = (n_fft - hop_length) // 2
+        self.pad_mode = "constant" if padding == "zeros" else "reflect"
         self.is_convolution = False
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.window: Tensor
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [B, n_fft/2+1, F], of audio [B, T]; T is a multiple of hop_length."""
+        padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
         if self.is_convolution:
             cosine, sine = self._analysis_kernels()
-            signal = functional.pad(audio, (self.pad, self.pad)).unsqueeze(1)
+            signal = padded.unsqueeze(1)
             return (
                 functional.conv1d(signal, cosine, stride=self.hop_length),
                 functional.conv1d(signal, sine, stride=self.hop_length),
             )
         spectrum = torch.stft(
-            functional.pad(audio.float(), (self.pad, self.pad)),
+            padded.float(),
             self.n_fft,
             self.hop_length,
             window=self.window,
@@ -59,6 +64,10 @@ class Stft(nn.Module):
         """Return the power spectrum [B, n_fft/2+1, F] of audio [B, T]."""
         real, imaginary = self.forward(audio)
         return real.square() + imaginary.square()
+
+    def magnitude(self, audio: Tensor, offset: float) -> Tensor:
+        """Return the root of the power plus an offset, [B, n_fft/2+1, F], of audio [B, T]; has a slope at silence."""
+        return torch.sqrt(self.power(audio) + offset)
 
     def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Return audio [B, F * hop_length] from a spectrum [B, n_fft/2+1, F] by windowed overlap-add.
@@ -123,21 +132,32 @@ class LogMelSpectrogram(nn.Module):
         n_mels: number of bands between f_min and f_max.
         f_min: lowest frequency in Hz.
         f_max: highest frequency in Hz.
+        padding: see Stft.
+        offset: added to the power before its root.
     """
 
     def __init__(
-        self, *, sample_rate: int, n_fft: int, hop_length: int, n_mels: int, f_min: float, f_max: float
+        self,
+        *,
+        sample_rate: int,
+        n_fft: int,
+        hop_length: int,
+        n_mels: int,
+        f_min: float,
+        f_max: float,
+        padding: Literal["zeros", "reflect"] = "zeros",
+        offset: float = 1e-9,
     ) -> None:
         super().__init__()
-        self.stft = Stft(n_fft, hop_length)
+        self.stft = Stft(n_fft, hop_length, padding=padding)
+        self.offset = offset
         bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max)
         self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
         self.bands: Tensor
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return [B, n_mels, F] from audio [B, T]; silence gives log(1e-5)."""
-        # the offset keeps the square root differentiable at silence
-        magnitude = torch.sqrt(self.stft.power(audio.float()) + 1e-9)
+        magnitude = self.stft.magnitude(audio.float(), self.offset)
         return torch.log(torch.clamp(torch.matmul(self.bands, magnitude), min=LOG_FLOOR))
 
 

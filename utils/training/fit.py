@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from models.adversarial import AdversarialTraining, OptimizerFactory
 from utils.audio.frames import FRAME_RATE
-from utils.config import audio_config, check_range, instantiate, require
+from utils.config import AudioConfig, audio_config, check_range, instantiate, require
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
@@ -37,9 +37,10 @@ from utils.training.checkpoints import (
     require_same_networks,
     save_codebook,
 )
-from utils.training.losses import MelDistance, MultiResolutionMelLoss
+from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
 
 log = logging.getLogger(__name__)
+OBJECTIVES = ("balanced", "hifigan")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
@@ -112,10 +113,14 @@ def check_training_values(config: DictConfig) -> None:
     check_range("optim.ema_decay", config.optim.ema_decay, 0, 0.99999)
     check_range("optim.clip_norm", config.optim.clip_norm, 1e-6)
     check_range("optim.warmup_steps", config.optim.warmup_steps, 0)
-    check_range("optim.half_life_steps", config.optim.half_life_steps, 1)
+    if config.optim.half_life_steps is not None:
+        check_range("optim.half_life_steps", config.optim.half_life_steps, 1)
+    check_range("optim.decay_per_epoch", config.optim.decay_per_epoch, 0.1, 1)
     check_range("loss.adversarial_start", config.loss.adversarial_start, 0)
     check_range("loss.adversarial_frames", config.loss.adversarial_frames, 0)
     check_range("seed", config.seed, 0, 2**32 - 1)
+    if config.loss.objective not in OBJECTIVES:
+        raise ConfigError(f"loss.objective={config.loss.objective} is unknown; allowed: {', '.join(OBJECTIVES)}")
     if config.trainer.precision not in PRECISIONS:
         raise ConfigError(f"trainer.precision={config.trainer.precision} is unknown; allowed: {', '.join(PRECISIONS)}")
     if config.model.sample_rate != config.audio.sample_rate:
@@ -163,7 +168,16 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     if fresh:
         for name, network in (("generator", generator), ("discriminator", discriminator)):
             if config.pretrained[name] and network is not None:
-                emit(load_pretrained(network, str(config.pretrained[name]), f"pretrained.{name}", store.info))
+                emit(
+                    load_pretrained(
+                        network,
+                        str(config.pretrained[name]),
+                        f"pretrained.{name}",
+                        store.info,
+                        speakers=config.pretrained.speakers,
+                        fresh_posterior=bool(config.pretrained.fresh_posterior),
+                    )
+                )
     prepare_codebook(config, store, run, fresh=fresh)
     augmentation = BatchAugmentation(
         read_codebook(run),
@@ -175,17 +189,19 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     return AdversarialTraining(
         generator=generator,
         discriminator=discriminator,
-        spectral_loss=MultiResolutionMelLoss(sample_rate=audio.sample_rate),
+        spectral_loss=build_spectral_loss(str(config.loss.objective), audio),
         validation_loss=MelDistance(audio),
         optimizer=optimizer,
-        schedule=learning_rate_factor(config),
+        schedule=learning_rate_factor(config, steps_per_epoch(config, store)),
         loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
+        objective=config.loss.objective,
         augmentation=augmentation,
         accumulate=int(config.optim.accumulate),
         clip_norm=float(config.optim.clip_norm),
         ema_decay=float(config.optim.ema_decay),
         adversarial_start=int(config.loss.adversarial_start),
         adversarial_frames=int(config.loss.adversarial_frames),
+        seed=int(config.seed),
     )
 
 
@@ -203,14 +219,30 @@ def build_optimizer(config: DictConfig) -> OptimizerFactory:
     return factory
 
 
-def learning_rate_factor(config: DictConfig) -> Callable[[int], float]:
-    """Return linear warm-up followed by exponential decay, as a function of the step."""
-    warmup, half_life = int(config.optim.warmup_steps), float(config.optim.half_life_steps)
+def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
+    """Return the spectral loss that belongs to an objective."""
+    return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
+
+
+def learning_rate_factor(config: DictConfig, epoch_steps: int = 1) -> Callable[[int], float]:
+    """Return linear warm-up followed by exponential decay, by the step and by the epoch, as a function of the step."""
+    warmup, decay = int(config.optim.warmup_steps), float(config.optim.decay_per_epoch)
+    half_life = float(config.optim.half_life_steps or math.inf)
 
     def factor(step: int) -> float:
-        return min(1.0, (step + 1) / max(1, warmup)) * math.pow(0.5, step / half_life)
+        fall = math.pow(0.5, step / half_life) * math.pow(decay, step // epoch_steps)
+        return min(1.0, (step + 1) / max(1, warmup)) * fall
 
     return factor
+
+
+def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
+    """Return after how many steps as much audio has been drawn as the training clips hold."""
+    segment = int(config.data.segment_frames)
+    frames = sum(max(clip.num_frames, segment) for clip in store.split("train"))
+    devices = config.trainer.devices if isinstance(config.trainer.devices, int) else 1
+    drawn = segment * int(config.data.batch_size) * int(config.optim.accumulate)
+    return max(1, math.ceil(frames / (drawn * max(1, devices) * int(config.trainer.num_nodes))))
 
 
 def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> None:
@@ -258,8 +290,15 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
     """
     settings = config.trainer
     keeper = ModelCheckpoint(
-        dirpath=run / "checkpoints", filename="best", monitor="val/mel", mode="min", save_top_k=1, save_last=True,
-        auto_insert_metric_name=False, enable_version_counter=False, save_on_train_epoch_end=False,
+        dirpath=run / "checkpoints",
+        filename="best",
+        monitor="val/mel",
+        mode="min",
+        save_top_k=1,
+        save_last=True,
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
     )
     extra: list[Callback] = [StopAfterSteps(int(settings.steps))]
     extra += [MediaLogger(audio_config(config.audio))] if settings.media else []

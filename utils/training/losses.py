@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from utils.audio.spectral import LogMelSpectrogram
+from utils.audio.spectral import PUBLISHED_OFFSET, LogMelSpectrogram
 from utils.config import AudioConfig
 
 
@@ -51,14 +51,40 @@ class MultiResolutionMelLoss(nn.Module):
         return total / len(self.parts)
 
 
+class PublishedMelLoss(nn.Module):
+    """Mean absolute difference of log-mel spectrograms with the settings of the audio group, as RVC is trained.
+
+    Outside the audio is its mirror image, and both sides are the part that was generated: the peers take the target
+    from the whole clip's spectrogram, whose frames at the ends see more.
+    """
+
+    def __init__(self, audio: AudioConfig) -> None:
+        super().__init__()
+        self.mel = LogMelSpectrogram(
+            sample_rate=audio.sample_rate, n_fft=audio.n_fft, hop_length=audio.hop_length, n_mels=audio.n_mels,
+            f_min=audio.f_min, f_max=audio.f_max, padding="reflect", offset=PUBLISHED_OFFSET,
+        )  # fmt: skip
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Return a scalar for audio [B, T] and [B, T]; T is more than (n_fft - hop_length) / 2."""
+        with torch.autocast(fake.device.type, enabled=False):
+            with torch.no_grad():
+                target = self.mel(real.float())
+            return (self.mel(fake.float()) - target).abs().mean()
+
+
 class MelDistance(nn.Module):
     """Mean absolute log-mel difference of each clip, with the settings of the audio group: the validation criterion."""
 
     def __init__(self, audio: AudioConfig) -> None:
         super().__init__()
         self.mel = LogMelSpectrogram(
-            sample_rate=audio.sample_rate, n_fft=audio.n_fft, hop_length=audio.hop_length, n_mels=audio.n_mels,
-            f_min=audio.f_min, f_max=audio.f_max,
+            sample_rate=audio.sample_rate,
+            n_fft=audio.n_fft,
+            hop_length=audio.hop_length,
+            n_mels=audio.n_mels,
+            f_min=audio.f_min,
+            f_max=audio.f_max,
         )
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:

@@ -1,0 +1,212 @@
+"""Compare our RVC networks with recorded numbers of the public implementation.
+
+python benchmarks/rvc_golden.py <folder>
+
+Files rvc_<version>_<rate>_<f0|nof0>.npz, discriminator_<version>.npz and spectrograms.npz of the folder hold inputs and
+outputs of networks whose weights are a formula of their names, with all noise switched off. Printed is the largest
+difference of each array over its largest value; the exit code is 1 if one exceeds 1e-4.
+"""
+
+import argparse
+import math
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+if __name__ == "__main__":  # a script in a folder does not see the project beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.audio.spectral import PUBLISHED_OFFSET, Stft
+from utils.config import audio_config, compose, instantiate
+from utils.console import emit, table
+from utils.errors import DataError, FormatError, WorkbenchError
+from utils.training.losses import PublishedMelLoss
+
+TOLERANCE = 1e-4
+NUM_SPEAKERS = 109
+GENERATOR = re.compile(r"rvc_(v\d+)_(\d+k)_(f0|nof0)")
+DISCRIMINATOR = re.compile(r"discriminator_(v\d+)")
+Arrays = Mapping[str, np.ndarray]
+
+
+def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights that the recorded networks have, for names and shapes as published."""
+    weights = {}
+    for key, value in state.items():
+        draw = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(size=tuple(value.shape))
+        if key.endswith(("weight_g", ".gamma")):
+            draw = 1 + 0.1 * draw
+        elif key.endswith((".bias", ".beta")):
+            draw = 0.02 * draw
+        elif key.startswith("emb_g") or "emb_pitch" in key:
+            draw = 0.3 * draw
+        else:
+            draw = draw / math.sqrt(math.prod(value.shape[1:]))
+        weights[key] = torch.from_numpy(draw.astype(np.float32))
+    return weights
+
+
+def relative_error(found: Tensor, expected: np.ndarray, stride: int = 1) -> float:
+    """Return max |found - expected| / max |expected|; infinite if shapes differ, NaN if a value is.
+
+    Args:
+        found: the array made here; leading axes of length 1 do not count.
+        expected: the recorded one.
+        stride: more than 1 if `expected` holds every stride-th value of the flattened array.
+    """
+    ours = found.detach().double().numpy()
+    ours = ours.ravel()[::stride] if stride > 1 else ours
+    theirs = expected.astype(np.float64)
+    if ours.squeeze().shape != theirs.squeeze().shape:
+        return math.inf
+    return float(np.abs(ours.squeeze() - theirs.squeeze()).max() / np.abs(theirs).max())
+
+
+@torch.no_grad()
+def generator_errors(arrays: Arrays, version: str, rate: str, use_f0: bool) -> Iterator[tuple[str, float]]:
+    """Yield (array, relative error) for the outputs of a generator that a file holds."""
+    overrides = [f"audio=rvc_{rate}", f"model=rvc_{version}_{rate}", f"model.use_f0={str(use_f0).lower()}"]
+    node = compose("train", overrides).model
+    content = torch.from_numpy(arrays["phone"])
+    voice = instantiate(node, "model", content_dim=content.shape[2], num_speakers=NUM_SPEAKERS).eval()
+    voice.load_state_dict(published_weights(voice.state_dict()))
+    frames = content.shape[1]
+    f0_hz = torch.from_numpy(arrays["f0"]) if "f0" in arrays else torch.zeros(1, frames)
+    speaker_id = torch.from_numpy(arrays["speaker"])
+    speaker = voice.emb_g(speaker_id).unsqueeze(-1)
+    silent_prior = torch.zeros(1, voice.hidden_channels, frames)
+    silent_source = torch.zeros(1, frames * voice.hop_length)
+    made = voice.convert(content, f0_hz, speaker_id, prior_noise=silent_prior, source_noise=silent_source)
+    posterior = voice.enc_q(torch.from_numpy(arrays["spec"]), speaker)
+    found = {
+        "prior_mean": made.prior.mean,
+        "prior_log_std": made.prior.log_std,
+        "latent": made.latent,
+        "audio": made.audio,
+        "posterior_mean": posterior.mean,
+        "posterior_log_std": posterior.log_std,
+        "flow_forward": voice.flow(posterior.mean, speaker),
+        "reconstruction": voice.dec(posterior.mean, f0_hz, speaker, silent_source),
+    }
+    # coarse, the pitch in bins, follows from f0
+    yield from _errors(found, arrays, inputs={"phone", "f0", "coarse", "spec", "speaker"})
+
+
+@torch.no_grad()
+def discriminator_errors(arrays: Arrays, version: str) -> Iterator[tuple[str, float]]:
+    """Yield (array, relative error) for scores and mean feature maps of a discriminator."""
+    judge = instantiate(compose("train", [f"discriminator=rvc_{version}"]).discriminator, "discriminator").eval()
+    judge.load_state_dict(published_weights(judge.state_dict()))
+    found = {}
+    for kind in ("real", "fake"):
+        output = judge(torch.from_numpy(arrays[kind]).flatten(1))
+        for number, (score, features) in enumerate(zip(output.scores, output.features, strict=True)):
+            found[f"score_{kind}_{number}"] = score
+            means = [layer.double().abs().mean() for layer in features]
+            found[f"feature_mean_abs_{kind}_{number}"] = torch.stack(means)
+    yield from _errors(found, arrays, inputs={"real", "fake"})
+
+
+@torch.no_grad()
+def spectrum_errors(arrays: Arrays) -> Iterator[tuple[str, float]]:
+    """Yield (array, relative error) for the linear and log-mel spectrograms of each rate that a file holds."""
+    found = {}
+    rates = [key.removeprefix("wave_") for key in arrays if key.startswith("wave_")]
+    for rate in rates:
+        audio = audio_config(compose("train", [f"audio=rvc_{rate}"]).audio)
+        wave = torch.from_numpy(arrays[f"wave_{rate}"])[None]
+        stft = Stft(audio.n_fft, audio.hop_length, padding="reflect")
+        found[f"linear_{rate}"] = stft.magnitude(wave, PUBLISHED_OFFSET)[:, :, :20]
+        found[f"mel_{rate}"] = PublishedMelLoss(audio).mel(wave)
+    yield from _errors(found, arrays, inputs={f"wave_{rate}" for rate in rates})
+
+
+def _errors(found: Mapping[str, Tensor], arrays: Arrays, inputs: set[str]) -> Iterator[tuple[str, float]]:
+    unknown = sorted(set(arrays) - set(found) - inputs - {"stride"})
+    if unknown:
+        raise FormatError(f"arrays {', '.join(unknown)} are none that this network makes")
+    present = [name for name in found if name in arrays]
+    if not present:
+        raise FormatError(f"none of the arrays {', '.join(found)} is inside")
+    stride = int(arrays["stride"]) if "stride" in arrays else 1
+    for name in present:
+        yield name, relative_error(found[name], arrays[name], stride)
+
+
+def check_file(path: Path) -> list[tuple[str, float]]:
+    """Return (array, relative error) for everything that a file records.
+
+    Raises:
+        FormatError: if the file is damaged, lacks an input or holds other arrays.
+        ConfigError: if there is no configuration of that version and rate.
+    """
+    try:
+        with np.load(path) as content:
+            arrays = {name: content[name] for name in content.files}
+        if generator := GENERATOR.fullmatch(path.stem):
+            version, rate, pitch = generator.groups()
+            return list(generator_errors(arrays, version, rate, pitch == "f0"))
+        if discriminator := DISCRIMINATOR.fullmatch(path.stem):
+            return list(discriminator_errors(arrays, discriminator.group(1)))
+        return list(spectrum_errors(arrays))
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(f"{path} is damaged ({str(error).splitlines()[0]}); copy it again") from error
+    except KeyError as error:
+        raise FormatError(f"{path} lacks the array {error}; copy it again") from error
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def golden_files(folder: Path) -> list[Path]:
+    """Return the files of recorded numbers in a folder.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give the one with the files rvc_<version>_<rate>_<f0|nof0>.npz")
+    found = [
+        path
+        for path in sorted(folder.glob("*.npz"))
+        if GENERATOR.fullmatch(path.stem) or DISCRIMINATOR.fullmatch(path.stem) or path.stem == "spectrograms"
+    ]
+    if not found:
+        raise DataError(
+            f"{folder} holds no recorded numbers; needed: rvc_<version>_<rate>_<f0|nof0>.npz, "
+            "discriminator_<version>.npz or spectrograms.npz"
+        )
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of the recorded numbers")
+    options = parser.parse_args(arguments)
+    rows: list[tuple[str, str, float]] = []
+    try:
+        for path in golden_files(options.folder):
+            errors = check_file(path)
+            rows += [(path.stem, name, error) for name, error in errors]
+            emit(table([[path.stem, name, error] for name, error in errors], ["file", "array", "relative error"]))
+            emit()
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    wrong = [f"{file} {name}" for file, name, error in rows if not error <= TOLERANCE]  # NaN is wrong too
+    worst = max(error for *_, error in rows)
+    emit(f"{len(rows)} arrays, largest relative error {worst:.2g}, allowed {TOLERANCE:g}")
+    if wrong:
+        emit(f"over it: {', '.join(wrong)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

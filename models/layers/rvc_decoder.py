@@ -1,0 +1,152 @@
+"""Decoder of RVC: HiFi-GAN (Kong et al. 2020) fed with a sine source at every scale (NSF, Wang et al. 2019).
+
+Module names are those of the published checkpoints.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
+
+LEAK = 0.1
+LAST_LEAK = 0.01
+SINE_LEVEL = 0.1
+VOICED_NOISE = 0.003
+UNVOICED_NOISE = SINE_LEVEL / 3
+
+
+class HifiGanDecoder(nn.Module):
+    """From latent frames to audio by transposed convolutions and residual blocks.
+
+    Args:
+        channels: C of the latent.
+        sample_rate: samples per second.
+        upsample_rates: factor of each stage; their product is the hop.
+        upsample_kernel_sizes: kernel of each stage.
+        upsample_channels: width before the first stage, halved by each.
+        resblock_kernel_sizes: kernels of the parallel residual blocks of a stage.
+        resblock_dilations: dilations within each of them.
+        speaker_dim: size of a speaker's embedding.
+        use_f0: whether a sine source is added at every stage.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        sample_rate: int,
+        upsample_rates: Sequence[int],
+        upsample_kernel_sizes: Sequence[int],
+        upsample_channels: int,
+        resblock_kernel_sizes: Sequence[int],
+        resblock_dilations: Sequence[Sequence[int]],
+        speaker_dim: int,
+        use_f0: bool,
+    ) -> None:
+        super().__init__()
+        self.num_kernels = len(resblock_kernel_sizes)
+        hop_length = math.prod(upsample_rates)
+        self.m_source = SineSource(sample_rate, hop_length) if use_f0 else None
+        self.conv_pre = nn.Conv1d(channels, upsample_channels, 7, padding=3)
+        self.ups = nn.ModuleList()
+        self.noise_convs = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        width, remaining = upsample_channels, hop_length
+        for rate, kernel_size in zip(upsample_rates, upsample_kernel_sizes, strict=True):
+            padding = (kernel_size - rate) // 2
+            self.ups.append(WeightNormConvTranspose1d(width, width // 2, kernel_size, stride=rate, padding=padding))
+            width, remaining = width // 2, remaining // rate
+            if use_f0:
+                self.noise_convs.append(_source_convolution(width, remaining))
+            for kernel, dilations in zip(resblock_kernel_sizes, resblock_dilations, strict=True):
+                self.resblocks.append(ResidualBlock(width, kernel, dilations))
+        self.conv_post = nn.Conv1d(width, 1, 7, padding=3, bias=False)
+        self.cond = nn.Conv1d(speaker_dim, upsample_channels, 1)
+
+    def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
+        """Generate audio.
+
+        Args:
+            latent: [B, C, F].
+            f0_hz: [B, F], 0 in unvoiced frames; ignored without a source.
+            speaker: [B, E, 1].
+            noise: [B, F * hop] of unit variance for the source; ignored without one.
+        Returns:
+            [B, F * hop] between -1 and 1.
+        """
+        source = self.m_source(f0_hz, noise).unsqueeze(1) if self.m_source is not None else None
+        x = self.conv_pre(latent) + self.cond(speaker)
+        for index, upsample in enumerate(self.ups):
+            x = upsample(functional.leaky_relu(x, LEAK))
+            if source is not None:
+                x = x + self.noise_convs[index](source)
+            first = index * self.num_kernels
+            blocks = [self.resblocks[number](x) for number in range(first, first + self.num_kernels)]
+            x = sum(blocks[1:], blocks[0]) / self.num_kernels
+        # fp32: sixteen bits would be heard as noise, and the spectral loss would learn from it
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.tanh(self.conv_post(functional.leaky_relu(x.float(), LAST_LEAK))).squeeze(1)
+
+
+class SineSource(nn.Module):
+    """One sine at f0, with noise: faint while voiced, louder where unvoiced.
+
+    Args:
+        sample_rate: samples per second.
+        hop_length: samples per frame.
+    """
+
+    def __init__(self, sample_rate: int, hop_length: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.l_linear = nn.Linear(1, 1)
+        self.register_buffer("position", torch.arange(1, hop_length + 1), persistent=False)
+        self.position: Tensor
+
+    def forward(self, f0_hz: Tensor, noise: Tensor) -> Tensor:
+        """Return [B, F * hop] from f0_hz [B, F], constant within a frame, and noise [B, F * hop] of unit variance."""
+        with torch.autocast(f0_hz.device.type, enabled=False):
+            cycles = f0_hz.double() / self.sample_rate
+            # float64: after minutes a float32 sum of cycles has lost the phase
+            total = torch.cumsum(cycles * len(self.position), dim=1)
+            start = functional.pad((total - torch.floor(total))[:, :-1], (1, 0))
+            turns = start.unsqueeze(-1) + cycles.unsqueeze(-1) * self.position
+            phase = 2 * math.pi * (turns - torch.floor(turns)).float()
+            voiced = (f0_hz > 0).float().unsqueeze(-1)
+            noise_level = voiced * VOICED_NOISE + (1 - voiced) * UNVOICED_NOISE
+            source = SINE_LEVEL * torch.sin(phase) * voiced + noise_level * noise.float().reshape(phase.shape)
+            shaped = torch.tanh(source * self.l_linear.weight.view(()) + self.l_linear.bias)
+        return shaped.reshape(noise.shape)
+
+
+class ResidualBlock(nn.Module):
+    """Pairs of a dilated and a plain convolution, each pair with a residual sum."""
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(
+            WeightNormConv1d(
+                channels, channels, kernel_size, dilation=dilation, padding=(kernel_size - 1) * dilation // 2
+            )
+            for dilation in dilations
+        )
+        self.convs2 = nn.ModuleList(
+            WeightNormConv1d(channels, channels, kernel_size, padding=(kernel_size - 1) // 2) for _ in dilations
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C, T] from [B, C, T]."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(functional.leaky_relu(dilated(functional.leaky_relu(x, LEAK)), LEAK))
+        return x
+
+
+def _source_convolution(channels: int, stride: int) -> nn.Conv1d:
+    """Bring the source to the rate of a stage that is `stride` samples per step."""
+    if stride == 1:
+        return nn.Conv1d(1, channels, 1)
+    return nn.Conv1d(1, channels, 2 * stride, stride=stride, padding=stride // 2)

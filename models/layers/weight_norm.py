@@ -1,0 +1,92 @@
+"""Convolutions with weight normalisation whose parameters bear the names weight_g and weight_v.
+
+torch.nn.utils.parametrizations.weight_norm would name them otherwise, and its predecessor cannot be copied, which the
+averaged generator needs.
+"""
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d
+
+
+class WeightNormConv1d(nn.Conv1d):
+    """nn.Conv1d with normalised weights."""
+
+    weight_g: nn.Parameter
+    weight_v: nn.Parameter
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
+        _split_weight(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return [B, C', T'] from [B, C, T]."""
+        return self._conv_forward(input, _join_weight(self), self.bias)
+
+
+class WeightNormConv2d(nn.Conv2d):
+    """nn.Conv2d with normalised weights."""
+
+    weight_g: nn.Parameter
+    weight_v: nn.Parameter
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
+        _split_weight(self)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return [B, C', H', W'] from [B, C, H, W]."""
+        return self._conv_forward(input, _join_weight(self), self.bias)
+
+
+class WeightNormConvTranspose1d(nn.ConvTranspose1d):
+    """nn.ConvTranspose1d with weights normalised per input channel."""
+
+    weight_g: nn.Parameter
+    weight_v: nn.Parameter
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
+        _split_weight(self)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Return [B, C', T * stride] from [B, C, T]; output_size has no effect."""
+        weight = _join_weight(self)
+        return functional.conv_transpose1d(input, weight, self.bias, self.stride, self.padding)  # type: ignore[arg-type]
+
+
+def _split_weight(module: Convolution) -> None:
+    """Replace the weight by its direction weight_v and its length weight_g along the first axis."""
+    direction = module.weight.detach().clone()
+    del module._parameters["weight"]
+    module.weight_g = nn.Parameter(torch.norm_except_dim(direction, 2, 0))
+    module.weight_v = nn.Parameter(direction)
+
+
+def _join_weight(module: Convolution) -> Tensor:
+    # one fused pass forward and one backward: the discriminator has 70 million of these
+    return torch._weight_norm(module.weight_v, module.weight_g, 0)  # type: ignore[arg-type]

@@ -1,0 +1,83 @@
+"""The discriminators of RVC: one on the waveform and one per period (HiFi-GAN, Kong et al. 2020).
+
+Module names are those of the published checkpoints.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from models.discriminators import DiscriminatorOutput
+from models.layers.weight_norm import WeightNormConv1d, WeightNormConv2d
+
+LEAK = 0.1
+
+
+class RvcDiscriminator(nn.Module):
+    """The waveform's judge followed by those of the periods, as one network.
+
+    Args:
+        periods: samples from row to row of each folded waveform: 2,3,5,7,11,17 in v1, with 23 and 37 in v2.
+        channels: width of the widest layers, a multiple of 64; 1024 as published.
+    """
+
+    def __init__(self, *, periods: Sequence[int] = (2, 3, 5, 7, 11, 17, 23, 37), channels: int = 1024) -> None:
+        super().__init__()
+        judges = [PeriodDiscriminator(period, channels) for period in periods]
+        self.discriminators = nn.ModuleList([WaveformDiscriminator(channels), *judges])
+
+    def forward(self, audio: Tensor) -> DiscriminatorOutput:
+        """Judge audio [B, T], T > 40; scores are [B, N]."""
+        features = [judge(audio.unsqueeze(1)) for judge in self.discriminators]
+        return DiscriminatorOutput([maps[-1].flatten(1) for maps in features], features)
+
+
+class WaveformDiscriminator(nn.Module):
+    """Strided, grouped convolutions on the waveform (MelGAN, Kumar et al. 2019)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        widths = [channels // 64, channels // 16, channels // 4, channels, channels]
+        layers = [WeightNormConv1d(1, widths[0], 15, padding=7)]
+        for before, after in pairwise(widths):
+            groups = max(1, before // 4)
+            layers.append(WeightNormConv1d(before, after, 41, stride=4, groups=groups, padding=20))
+        layers.append(WeightNormConv1d(channels, channels, 5, padding=2))
+        self.convs = nn.ModuleList(layers)
+        self.conv_post = WeightNormConv1d(channels, 1, 3, padding=1)
+
+    def forward(self, audio: Tensor) -> list[Tensor]:
+        """Return the feature maps [B, C, N] of audio [B, 1, T]; the last one is the score."""
+        features = []
+        x = audio
+        for layer in self.convs:
+            x = functional.leaky_relu(layer(x), LEAK)
+            features.append(x)
+        return [*features, self.conv_post(x)]
+
+
+class PeriodDiscriminator(nn.Module):
+    """Convolutions down the columns of the waveform written in rows of `period` samples."""
+
+    def __init__(self, period: int, channels: int) -> None:
+        super().__init__()
+        self.period = period
+        widths = [1, channels // 32, channels // 8, channels // 2, channels, channels]
+        strides = [3, 3, 3, 3, 1]
+        self.convs = nn.ModuleList(
+            WeightNormConv2d(before, after, (5, 1), stride=(stride, 1), padding=(2, 0))
+            for (before, after), stride in zip(pairwise(widths), strides, strict=True)
+        )
+        self.conv_post = WeightNormConv2d(channels, 1, (3, 1), padding=(1, 0))
+
+    def forward(self, audio: Tensor) -> list[Tensor]:
+        """Return the feature maps [B, C, N, period] of audio [B, 1, T]; the last one is the score."""
+        x = functional.pad(audio, (0, -audio.shape[2] % self.period), mode="reflect")
+        x = x.reshape(x.shape[0], 1, -1, self.period)
+        features = []
+        for layer in self.convs:
+            x = functional.leaky_relu(layer(x), LEAK)
+            features.append(x)
+        return [*features, self.conv_post(x)]
