@@ -8,12 +8,18 @@ from utils.config import run_script
 
 
 def main(config: DictConfig) -> None:
-    """Export the run that the configuration names and print what was verified."""
+    """Export the run or file that the configuration names and print what was verified."""
     from utils.console import emit, table
     from utils.errors import ExportError
     from utils.export.delivery import export_job, export_voice
+    from utils.export.foreign import run_foreign
 
+    if config.export.kind != "onnx":
+        emit("\n".join(run_foreign(config)))
+        return
     outcome = export_voice(export_job(config))
+    for note in outcome.notes:
+        emit(note)
     for graph in outcome.graphs:
         emit(graph.path.name)
         rows = [["PASS" if check.passed else "FAIL", check.name, check.detail] for check in graph.checks]
@@ -22,10 +28,11 @@ def main(config: DictConfig) -> None:
     if outcome.failures:
         raise ExportError(f"nothing was exported, {outcome.folder} is as before; failed: {'; '.join(outcome.failures)}")
     index = outcome.index
-    emit(
-        f"index: {index.num_vectors} of {index.num_frames} frames, recall@8 {index.recall:.3f} "
-        f"visiting {index.num_probes} of {index.num_lists} lists"
-    )
+    if index is not None:
+        emit(
+            f"index: {index.num_vectors} of {index.num_frames} frames, recall@8 {index.recall:.3f} "
+            f"visiting {index.num_probes} of {index.num_lists} lists"
+        )
     for path in outcome.files:
         emit(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     first = next(path for path in outcome.files if path.suffix == ".onnx")

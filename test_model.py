@@ -1,4 +1,7 @@
-"""Try an exported voice: python test_model.py onnx=<voice>.onnx audio=<recording or folder>  (see --help)."""
+"""Try an exported voice: python test_model.py onnx=<voice>.onnx audio=<recording or folder>  (see --help).
+
+Or prove that a graph does what its hosts need: python test_model.py verify=<voice>.onnx
+"""
 
 import sys
 from typing import Any
@@ -10,7 +13,36 @@ from utils.inference.arguments import spell_paths
 
 
 def main(config: DictConfig) -> None:
-    """Convert recordings, print what was measured and write it as JSON."""
+    """Convert recordings, or verify a graph; print what was found and write it as JSON."""
+    if config.verify is not None:
+        verify(config)
+    else:
+        convert(config)
+
+
+def verify(config: DictConfig) -> None:
+    """Apply every rule to a graph; exit with 1 when one does not hold."""
+    from utils.console import emit, table
+    from utils.inference.verify import run_verification, verify_job
+
+    job = verify_job(config)
+    report = run_verification(job)
+    failed = [check["name"] for check in report["checks"] if not check["passed"]]
+    rows = []
+    for check in report["checks"]:
+        outcome = "SKIP" if check["is_skipped"] else "PASS" if check["passed"] else "FAIL"
+        rows.append([outcome, check["name"], check["detail"]])
+    emit(table(rows, ["", "rule", "detail"]))
+    for note in report["notes"]:
+        emit(note)
+    emit(f"report: {job.report}")
+    emit(f"{job.onnx.name}: {len(failed)} of {len(rows)} rules do not hold" if failed else f"{job.onnx.name} passed")
+    if failed:
+        raise SystemExit(1)
+
+
+def convert(config: DictConfig) -> None:
+    """Convert recordings with a graph."""
     from utils.console import emit
     from utils.errors import DataError
     from utils.inference.trial import run_trial, trial_job
@@ -85,5 +117,5 @@ def print_speed(speed: list[dict[str, Any]]) -> None:
 
 if __name__ == "__main__":
     # audio= alone would choose an option of the configuration group of that name
-    sys.argv[1:] = spell_paths(sys.argv[1:], ("onnx", "audio", "output", "report"), {"audio": "audio.path"})
+    sys.argv[1:] = spell_paths(sys.argv[1:], ("onnx", "audio", "output", "report", "verify"), {"audio": "audio.path"})
     run_script("test_model", main)

@@ -15,6 +15,7 @@ from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError
 from utils.export.card import files_of_card, write_cards
 from utils.export.contract import (
+    F0_CONVENTION,
     ControlDefaults,
     FileGeometry,
     Speaker,
@@ -25,9 +26,11 @@ from utils.export.contract import (
 )
 from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
 from utils.export.graph import GraphOptions
+from utils.export.imported import ImportSettings, explain_import, load_imported_voice
 from utils.export.staging import move_into_place, staging_folder
 from utils.features.index import FeatureIndex, IndexOptions, IndexReport, build_index, save_index
 from utils.files import sha256_of_file
+from utils.inference.conformance.candidate import Extent
 from utils.training.checkpoints import Voice, load_voice
 
 HINT = "python export_onnx.py run=runs/<run>"
@@ -39,9 +42,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """One run of export_onnx.py; configs/export.yaml says what each value means."""
+    """One run of export_onnx.py; configs/export.yaml says what each value means. Either run or imported is None."""
 
-    run: Path
+    run: Path | None
+    imported: ImportSettings | None
     checkpoint: Literal["best", "last"]
     name: str
     dataset: Path | None
@@ -53,18 +57,25 @@ class ExportJob:
     defaults: ControlDefaults
     index: IndexOptions
     tolerance: float
+    extent: Extent
     licence: str
     consent: str
 
 
 @dataclass(frozen=True)
 class ExportOutcome:
-    """Where the voice is, and everything that was verified; `files` is empty when a rule failed."""
+    """Where the voice is, and everything that was verified; `files` is empty when a rule failed.
+
+    Attributes:
+        index: None for an imported voice, whose recordings are not here.
+        notes: lines that say what was taken from an imported file.
+    """
 
     folder: Path
     files: list[Path]
     graphs: list[ExportedGraph]
-    index: IndexReport
+    index: IndexReport | None
+    notes: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[str]:
@@ -80,8 +91,9 @@ def export_job(config: DictConfig) -> ExportJob:
     Raises:
         ConfigError: if the run is missing, or a value is unknown or out of range.
     """
-    run = Path(str(require(config, "run", HINT))).expanduser()
     plain = to_plain(config)
+    imported = _import_settings(plain)
+    run = None if imported else Path(str(require(config, "run", HINT))).expanduser()
     settings: dict[str, Any] = plain["export"]
     if plain["checkpoint"] not in ("best", "last"):
         raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
@@ -94,8 +106,9 @@ def export_job(config: DictConfig) -> ExportJob:
         find_flavour(flavour)
     return ExportJob(
         run=run,
+        imported=imported,
         checkpoint=plain["checkpoint"],
-        name=check_voice_name(str(plain["name"] or run.resolve().name)),
+        name=check_voice_name(str(plain["name"] or _default_name(run, imported))),
         dataset=Path(str(plain["dataset"])).expanduser() if plain["dataset"] else None,
         root=Path(str(settings["root"])).expanduser(),
         rates=tuple(_rates(settings["rates"])),
@@ -105,6 +118,7 @@ def export_job(config: DictConfig) -> ExportJob:
         defaults=ControlDefaults(**settings["defaults"]),
         index=IndexOptions(**settings["index"]),
         tolerance=tolerance,
+        extent=Extent(minutes=float(settings["verify_minutes"]), num_blocks=int(settings["verify_blocks"])),
         licence=str(plain["licence"]),
         consent=str(plain["consent"]),
     )
@@ -117,28 +131,31 @@ def export_voice(job: ExportJob) -> ExportOutcome:
         ConfigError: if the run, its dataset or a setting cannot be used.
         ExportError: if the network cannot be traced.
     """
-    voice = load_voice(job.run, job.checkpoint)
-    store = open_training_data(job, voice)
-    job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, store.speakers)))
+    voice = _load(job)
+    notes = tuple(explain_import(voice, job.imported)) if job.imported else ()
+    store = None if job.imported else open_training_data(job, voice)
+    job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, voice.speakers)))
     target = job.root / job.name
     with staging_folder(target) as folder:
-        index_path = folder / f"{job.name}.index"
-        index = index_of(store, job.index)
-        save_index(index, index_path)
-        digest = sha256_of_file(index_path)
+        index_path, report, digest = None, None, None
+        if store is not None:
+            index_path = folder / f"{job.name}.index"
+            index = index_of(store, job.index)
+            save_index(index, index_path)
+            report, digest = index.report, sha256_of_file(index_path)
         metadata = [
             describe(job, voice, store, geometry, flavour=flavour, index_sha256=digest)
             for geometry in _geometries(job, voice)
             for flavour in job.flavours
         ]
         graphs = [_make(job, item, store, folder) for item in metadata]
-        outcome = ExportOutcome(target, [], graphs, index.report)
+        outcome = ExportOutcome(target, [], graphs, report, notes)
         if outcome.failures:
             return outcome
-        write_cards(folder, metadata[0], graphs, index_path, index.report)
+        write_cards(folder, metadata[0], graphs, index_path, report)
         earlier = files_of_card(target)
         files = move_into_place(folder, target, lambda path: path.name in earlier)
-    return ExportOutcome(target, files, graphs, index.report)
+    return ExportOutcome(target, files, graphs, report, notes)
 
 
 def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
@@ -184,9 +201,15 @@ def index_of(store: CorpusStore, options: IndexOptions) -> FeatureIndex:
 
 
 def describe(
-    job: ExportJob, voice: Voice, store: CorpusStore, geometry: FileGeometry, *, flavour: str, index_sha256: str
+    job: ExportJob,
+    voice: Voice,
+    store: CorpusStore | None,
+    geometry: FileGeometry,
+    *,
+    flavour: str,
+    index_sha256: str | None,
 ) -> VoiceMetadata:
-    """Collect the metadata of one graph."""
+    """Collect the metadata of one graph; an imported voice has no dataset."""
     features = voice.dataset_info["features"]
     speakers = tuple(
         Speaker(id=index, name=str(row["name"]), f0_median_hz=float(row["f0_median_hz"] or 0.0))
@@ -206,15 +229,19 @@ def describe(
         index_sha256=index_sha256,
         licence=job.licence,
         consent=job.consent,
-        dataset_fingerprint=store.fingerprint,
+        dataset_fingerprint=store.fingerprint if store is not None else "unknown",
         step=voice.step,
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
-        config=OmegaConf.to_yaml(OmegaConf.create(_without_places(to_plain(voice.config)))),
+        config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
+        f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
+        extra={"imported": voice.dataset_info["imported"]} if "imported" in voice.dataset_info else {},
     )
 
 
-def excerpts(store: CorpusStore, rate: int) -> tuple[np.ndarray, ...]:
+def excerpts(store: CorpusStore | None, rate: int) -> tuple[np.ndarray, ...]:
     """Return the first seconds of some held-out clips (training clips when there are none), resampled to a rate."""
+    if store is None:
+        return ()
     clips = (store.split("val") or store.split("train"))[:NUM_EXCERPTS]
     count = round(EXCERPT_SECONDS * store.audio.sample_rate)
     waveforms = [np.asarray(store.waveform(clip)[:count], dtype=np.float32) for clip in clips]
@@ -222,9 +249,16 @@ def excerpts(store: CorpusStore, rate: int) -> tuple[np.ndarray, ...]:
     return tuple(np.ascontiguousarray(waveform, dtype=np.float32) for waveform in resampled if len(waveform))
 
 
-def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore, folder: Path) -> ExportedGraph:
+def _load(job: ExportJob, io_rate: int | None = None) -> Voice:
+    if job.imported is not None:
+        return load_imported_voice(job.imported, io_rate)
+    assert job.run is not None
+    return load_voice(job.run, job.checkpoint, io_rate)
+
+
+def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, folder: Path) -> ExportedGraph:
     # Read anew for each graph: the front end is built for one rate.
-    voice = load_voice(job.run, job.checkpoint, io_rate=metadata.sample_rate)
+    voice = _load(job, metadata.sample_rate)
     geometry = FileGeometry(
         name=metadata.name, sample_rate=metadata.sample_rate, hop_length=metadata.hop_length, n_fft=metadata.n_fft
     )
@@ -238,7 +272,38 @@ def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore, folder: P
             folder=folder,
             tolerance=job.tolerance,
             recordings=excerpts(store, metadata.sample_rate),
+            extent=job.extent,
         )
+    )
+
+
+def _default_name(run: Path | None, imported: ImportSettings | None) -> str:
+    if imported is not None:
+        return imported.file.stem
+    assert run is not None
+    return run.resolve().name
+
+
+def _import_settings(plain: dict[str, Any]) -> ImportSettings | None:
+    """Return what belongs to voice=, or None without it; settings that would have no effect are refused."""
+    own, others = plain["rvc"], {key: plain.get(key) for key in ("content", "pitch")}
+    if not plain["voice"]:
+        idle = [f"rvc.{key}" for key, value in own.items() if value is not None]
+        idle += [key for key, value in others.items() if value]
+        if idle:
+            raise ConfigError(f"{idle[0]} belongs to voice=<file.pth>; a run knows its own")
+        return None
+    if plain["run"]:
+        raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
+    speakers = own["speakers"]
+    if speakers is not None and not (isinstance(speakers, list) and all(type(row) is int for row in speakers)):
+        raise ConfigError(f"rvc.speakers={speakers} must be a list of row numbers such as [0], or null")
+    return ImportSettings(
+        file=Path(str(plain["voice"])).expanduser(),
+        f0_convention=own["f0_convention"],
+        embedder=own["embedder"],
+        speakers=tuple(speakers) if speakers is not None else None,
+        **others,
     )
 
 
@@ -275,12 +340,12 @@ def _short(feature: dict[str, Any]) -> str:
     return f"{feature['identity'].get('id')} {str(feature['fingerprint'])[:12]}"
 
 
-def _without_places(value: Any) -> Any:
+def without_places(value: Any) -> Any:
     """Reduce absolute paths to their last part: a voice is passed on, its maker's folders are nobody's business."""
     if isinstance(value, dict):
-        return {key: _without_places(item) for key, item in value.items()}
+        return {key: without_places(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_places(item) for item in value]
+        return [without_places(item) for item in value]
     if isinstance(value, str) and Path(value).expanduser().is_absolute():
         return Path(value).name
     return value

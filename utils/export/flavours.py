@@ -1,5 +1,6 @@
 """The kinds of graphs a voice can be exported as. A new kind is one entry in FLAVOURS."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,12 @@ import numpy as np
 
 from models.base import BaseVoiceConversionModel
 from utils.errors import ConfigError
+from utils.export.checks import Check
 from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry
 from utils.export.graph import GraphOptions, build_graph, save_graph
-from utils.export.verification import Check, Subject, verify
+from utils.export.verification import Subject, verify
+from utils.inference.conformance.candidate import Candidate, Extent
+from utils.inference.conformance.suite import check_conformance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,7 @@ class FlavourJob:
         folder: where the file is written.
         tolerance: largest allowed relative RMS difference from PyTorch.
         recordings: [T] excerpts of real recordings at the rate of the geometry.
+        extent: how long the rules of the graph's hosts are tried.
     """
 
     model: BaseVoiceConversionModel
@@ -36,6 +41,7 @@ class FlavourJob:
     folder: Path
     tolerance: float
     recordings: tuple[np.ndarray, ...]
+    extent: Extent
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,13 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         tolerance=job.tolerance,
         recordings=job.recordings,
     )
-    return ExportedGraph(path, tuple(verify(subject)))
+    candidate = Candidate(
+        path=path,
+        extent=job.extent,
+        reference=lambda audio: subject.reference(audio, subject.defaults),
+        parity_db=20 * math.log10(job.tolerance),
+    )
+    return ExportedGraph(path, (*verify(subject), *check_conformance(candidate)))
 
 
 FLAVOURS: dict[str, Flavour] = {

@@ -41,3 +41,17 @@ def hostile(sample_rate: int) -> dict[str, np.ndarray]:
         "constant": np.full(length, 0.7),
     }
     return {name: np.asarray(audio, dtype=np.float32)[None] for name, audio in inputs.items()}
+
+
+def bursts(sample_rate: int, num_samples: int, seed: int) -> np.ndarray:
+    """Return [T] float32 of voiced bursts of 80 to 160 ms at uneven distances, for measuring delay by level."""
+    rng = np.random.default_rng(seed)
+    envelope = np.zeros(num_samples)
+    start = round(0.05 * sample_rate)
+    while start < num_samples:
+        length = min(round(rng.uniform(0.08, 0.16) * sample_rate), num_samples - start)
+        envelope[start : start + length] = np.hanning(length + 2)[1:-1]
+        start += length + round(rng.uniform(0.04, 0.14) * sample_rate)
+    phase = 2 * np.pi * 160.0 * np.arange(num_samples) / sample_rate
+    harmonics = sum(np.sin(number * phase + number**2) / number for number in range(1, 20))
+    return (0.2 * envelope * harmonics).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from torch import nn
 
 from utils.errors import FormatError
+from utils.export.checks import Check
 from utils.export.contract import (
     AUDIO_INPUT,
     AUDIO_OUTPUT,
@@ -36,16 +37,6 @@ RANDOM_OPERATORS = {
 STANDARD_DOMAINS = {"", "ai.onnx"}
 CRASHES: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, DecodeError, FormatError, RuntimeError, ValueError)
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Outcome of one rule; `figures` are numbers for the card."""
-
-    name: str
-    passed: bool
-    detail: str
-    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +120,9 @@ def check_file(subject: Subject) -> Check:
     model = onnx.load(str(subject.path), load_external_data=False)
     nodes = graph_nodes(model.graph)
     versions = {item.domain or "ai.onnx": item.version for item in model.opset_import}
-    problems = [
-        f"operator {node.domain}.{node.op_type}" for node in nodes if node.domain not in STANDARD_DOMAINS
-    ] + [f"random operator {node.op_type}" for node in nodes if node.op_type in RANDOM_OPERATORS]
+    problems = [f"operator {node.domain}.{node.op_type}" for node in nodes if node.domain not in STANDARD_DOMAINS] + [
+        f"random operator {node.op_type}" for node in nodes if node.op_type in RANDOM_OPERATORS
+    ]
     if set(versions) != {"ai.onnx"} or versions["ai.onnx"] not in OPSETS:
         problems.append(f"operator sets {versions}")
     if model.functions:

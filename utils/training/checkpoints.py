@@ -19,10 +19,12 @@ from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.retrieval import CodebookRetrieval
 from utils.files import atomic_write_bytes
+from utils.training.foreign import Speakers, load_rvc_weights
 
 PAYLOAD_KEY = "voclo_trainer"
 SCHEMA_VERSION = 1
 CODEBOOK_FILE = "codebook.safetensors"
+RVC_SUFFIXES = (".pth", ".pt")
 ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int 
     assert isinstance(config, DictConfig)
     info = payload["dataset"]
     model = build_generator(config, info)
-    model.load_state_dict(_voice_state(content["state_dict"]))
+    model.load_state_dict(voice_state(content["state_dict"]))
     encoder = instantiate(OmegaConf.create(info["features"]["content"]["config"]), "content")
     if encoder.identity != info["features"]["content"]["identity"]:
         raise ConfigError(
@@ -168,7 +170,7 @@ def build_generator(config: DictConfig, dataset_info: dict[str, Any]) -> BaseVoi
     )
 
 
-def _voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Pick the averaged generator's tensors, or the plain one's when averaging was off."""
     prefix = "averaged." if any(key.startswith("averaged.") for key in state) else "generator."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
@@ -206,24 +208,43 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     save_file(halves, str(path), metadata=metadata)
 
 
-def load_pretrained(network: torch.nn.Module, file: str, name: str, dataset_info: dict[str, Any]) -> str:
-    """Start a network from weights; speaker tables start at the mean of the file's speakers.
+def load_pretrained(
+    network: torch.nn.Module,
+    file: str,
+    name: str,
+    dataset_info: dict[str, Any],
+    *,
+    speakers: Speakers = None,
+    fresh_posterior: bool = False,
+) -> str:
+    """Start a network from weights; in our own files, speaker tables start at the mean of the file's speakers.
 
     Every other tensor must exist with the same shape on both sides.
 
     Args:
         network: generator or discriminator to fill in place.
-        file: safetensors file; a relative path is looked up from the working folder, then from the project's root.
+        file: safetensors file of ours or .pth of RVC; a relative path is looked up from the working folder, then from
+            the project's root.
         name: configuration key for messages, e.g. "pretrained.generator".
         dataset_info: dataset.json of the training data.
+        speakers: for a .pth, see load_rvc_weights.
+        fresh_posterior: for a .pth, see load_rvc_weights.
     Returns:
         One line that says what was taken.
     Raises:
         ConfigError: if the file is absent, does not fit or was trained on other content features.
+        FormatError: if a .pth is not safe or not whole.
     """
     path = next((folder / file for folder in (Path(), ROOT) if (folder / file).is_file()), None)
     if path is None:
-        raise ConfigError(f"{name}={file} is not a file; allowed: a .safetensors file or pretrained=none")
+        raise ConfigError(
+            f"{name}={file} is not a file; allowed: a .safetensors file, a .pth file of RVC or pretrained=none"
+        )
+    if path.suffix in RVC_SUFFIXES:
+        return load_rvc_weights(network, path, name, dataset_info, speakers=speakers, fresh_posterior=fresh_posterior)
+    if speakers is not None or fresh_posterior:
+        settings = "pretrained.speakers and pretrained.fresh_posterior"
+        raise ConfigError(f"{settings} belong to a .pth of RVC, not to {name}={file}")
     theirs, metadata = _read_pretrained(path, name)
     wanted = metadata.get("content_weights_sha256", "")
     have = str(dataset_info["features"]["content"]["identity"].get("weights_sha256", ""))

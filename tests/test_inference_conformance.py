@@ -1,0 +1,389 @@
+"""Each rule of verification finds its planted fault, and a sound graph passes all of them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import NodeProto, TensorProto, helper
+
+from tests.standin_voice import export_standin
+from tests.test_inference_script import run
+from utils.errors import ConfigError
+from utils.export.checks import Check
+from utils.inference.conformance import host_rules
+from utils.inference.conformance.alignment import copy_likeness, level_delay, seam_scores, spectral_difference_db
+from utils.inference.conformance.candidate import Candidate, Extent
+from utils.inference.conformance.live_host import LiveHost, numbers_in_name
+from utils.inference.conformance.onnx_file import read_contents
+from utils.inference.conformance.suite import check_conformance
+
+RATE = 8000
+NAME = "tiny_sr8000_hop80_nfft320.onnx"
+SHORT = Extent(minutes=0, num_blocks=0)
+SHAPE = ["batch", "time"]
+BLOCKS = {f"voclo, blocks of {size}" for size in (4410, 4800, 19200)}
+
+
+def write(
+    folder: Path,
+    *last: NodeProto,
+    name: str = NAME,
+    inputs: tuple[onnx.ValueInfoProto, ...] = (),
+    constants: dict[str, Any] | None = None,
+    output_type: int = TensorProto.FLOAT,
+    output_shape: list[Any] | None = None,
+    first: tuple[NodeProto, ...] | None = None,
+) -> Path:
+    """Write a graph that rectifies its input; `last` are nodes from "sound" to "output"."""
+    clean = (
+        helper.make_node("IsNaN", ["audio"], ["broken"]),
+        helper.make_node("Where", ["broken", "zero", "audio"], ["real"]),
+        helper.make_node("Clip", ["real", "low", "high"], ["finite"]),
+        helper.make_node("Abs", ["finite"], ["sound"]),
+    )
+    nodes = [*(clean if first is None else first), *(last or (helper.make_node("Identity", ["sound"], ["output"]),))]
+    values = {"zero": np.float32(0), "low": np.float32(-1), "high": np.float32(1), **(constants or {})}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, SHAPE), *inputs],
+        [helper.make_tensor_value_info("output", output_type, output_shape or SHAPE)],
+        [onnx.numpy_helper.from_array(np.array(value), key) for key, value in values.items()],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(folder / name))
+    return folder / name
+
+
+def node(operator: str, *inputs: str, **attributes: Any) -> NodeProto:
+    """Return a node from its inputs to "output"."""
+    return helper.make_node(operator, list(inputs), ["output"], **attributes)
+
+
+def delayed(folder: Path, milliseconds: float) -> Path:
+    """Write a graph whose output comes late."""
+    late = round(milliseconds * RATE / 1000)
+    return write(
+        folder,
+        helper.make_node("Pad", ["sound", "pads"], ["longer"]),
+        node("Slice", "longer", "start", "end", "axis"),
+        constants={"pads": np.array([0, late, 0, 0]), "start": np.array([0]), "end": np.array([-late]),
+                   "axis": np.array([1])},
+    )  # fmt: skip
+
+
+def with_position(folder: Path, *last: NodeProto, **constants: Any) -> Path:
+    """Write a graph whose last nodes also know "position", the number of each sample."""
+    counting = (
+        helper.make_node("Equal", ["sound", "sound"], ["same"]),
+        helper.make_node("Cast", ["same"], ["ones"], to=TensorProto.FLOAT),
+        helper.make_node("CumSum", ["ones", "axis"], ["position"]),
+    )
+    return write(folder, *counting, *last, constants={"axis": np.int64(1), **constants})
+
+
+def extra_float(folder: Path) -> Path:
+    value = helper.make_tensor_value_info("noise", TensorProto.FLOAT, SHAPE)
+    return write(folder, node("Add", "sound", "noise"), inputs=(value,))
+
+
+def extra_integer(folder: Path) -> Path:
+    value = helper.make_tensor_value_info("sid", TensorProto.INT64, ["batch"])
+    return write(
+        folder,
+        helper.make_node("Cast", ["sid"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["number"], ["sum"], keepdims=0),
+        node("Add", "sound", "sum"),
+        inputs=(value,),
+    )
+
+
+def external(folder: Path) -> Path:
+    path = write(folder, node("Add", "sound", "weight"), constants={"weight": np.zeros((1, 2000), np.float32)[:, :1]})
+    model = onnx.load(str(path))
+    onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return path
+
+
+def failed(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.detail for check in checks if not check.passed}
+
+
+def verify(path: Path, **values: Any) -> list[Check]:
+    return check_conformance(Candidate(path=path, **{"extent": SHORT, **values}))
+
+
+def test_a_sound_graph_passes_every_rule(tmp_path: Path) -> None:
+    checks = verify(write(tmp_path), extent=Extent(minutes=0.6, num_blocks=60))
+
+    assert failed(checks) == {}
+    assert len(checks) == 26
+    assert all(np.isfinite(list(check.figures.values())).all() for check in checks)
+
+
+def test_an_exported_voice_passes_every_rule_beside_pytorch(tmp_path: Path) -> None:
+    subject = export_standin(tmp_path)
+
+    checks = verify(subject.path, reference=lambda audio: subject.reference(audio, subject.defaults))
+
+    assert failed(checks) == {}
+    parities = [check.figures["parity_db"] for check in checks if "parity_db" in check.figures]
+    assert len(parities) == 11
+    assert max(parities) < -80
+
+
+@pytest.mark.parametrize(
+    ("rules", "plant"),
+    [
+        ({"first output", "whole file", *BLOCKS}, lambda folder: write(
+            folder, node("Unsqueeze", "sound", "axis"), constants={"axis": np.array([1])},
+            output_shape=["batch", 1, "time"])),
+        ({"1 sample", "whole file", "voclo, odd sizes", *BLOCKS}, lambda folder: write(
+            folder, node("Slice", "sound", "from", "to", "axis"),
+            constants={"from": np.array([0]), "to": np.array([-1]), "axis": np.array([1])})),
+        ({"1 sample", "whole file", "voclo, odd sizes", *BLOCKS}, lambda folder: write(
+            folder, node("Pad", "sound", "pads"), constants={"pads": np.array([0, 0, 0, 1])})),
+        ({"NaN in the input", "only NaN"}, lambda folder: write(
+            folder, first=(helper.make_node("Abs", ["audio"], ["sound"]),))),
+        ({"silence", "silence, 1 sample", "pause after speech"}, lambda folder: write(
+            folder, node("Div", "sound", "sound"))),
+        ({"not the dry signal"}, lambda folder: write(folder, node("Identity", "finite"))),
+        ({"not the dry signal"}, lambda folder: write(
+            folder, node("Mul", "finite", "gain"), constants={"gain": np.float32(-0.3)})),
+        ({"silence", "silence, 1 sample", "pause after speech", "only NaN"}, lambda folder: write(
+            folder, node("Add", "sound", "hum"), constants={"hum": np.float32(0.01)})),
+        ({"whole file", "full-scale square", *BLOCKS}, lambda folder: write(
+            folder, node("Mul", "sound", "gain"), constants={"gain": np.float32(100)})),
+        ({"whole file", "batch of 3", "latency", *BLOCKS}, lambda folder: write(
+            folder, node("Mul", "sound", "zero"))),
+        ({"required input", "whole file"}, extra_float),
+        ({"required input", "whole file", *BLOCKS}, extra_integer),
+        ({"first output", *BLOCKS}, lambda folder: write(
+            folder, node("Cast", "sound", to=TensorProto.DOUBLE), output_type=TensorProto.DOUBLE)),
+        ({"file", "same input, same output"}, lambda folder: write(
+            folder, helper.make_node("RandomNormalLike", ["sound"], ["noise"]), node("Mul", "sound", "noise"))),
+        ({"latency"}, lambda folder: delayed(folder, 3.0)),
+        ({"voclo, seams"}, lambda folder: with_position(
+            folder, helper.make_node("Less", ["position", "two"], ["start"]),
+            helper.make_node("Where", ["start", "click", "zero"], ["clicks"]), node("Add", "sound", "clicks"),
+            two=np.float32(1.5), click=np.float32(2.9))),
+        ({"file"}, lambda folder: write(folder, *[
+            helper.make_node("If", ["flag"], ["output"], then_branch=branch, else_branch=branch)
+            for branch in [helper.make_graph([helper.make_node("RandomUniformLike", ["sound"], ["o"])], "b", [],
+                           [helper.make_tensor_value_info("o", TensorProto.FLOAT, SHAPE)])]],
+            constants={"flag": np.bool_(True)})),
+    ],
+    ids=["rank 3", "one sample short", "one sample long", "NaN through", "NaN from silence", "dry", "dry, inverted",
+         "hum", "too loud", "mute", "extra float input", "extra integer input", "double output", "random", "late",
+         "clicks at starts", "random inside a branch"],
+)  # fmt: skip
+def test_each_planted_fault_is_found(rules: set[str], plant: Callable[[Path], Path], tmp_path: Path) -> None:
+    found = failed(verify(plant(tmp_path)))
+
+    assert rules <= set(found), found
+
+
+def test_only_the_rule_of_a_late_output_finds_it(tmp_path: Path) -> None:
+    assert set(failed(verify(delayed(tmp_path, 3.0)))) == {"latency"}
+    assert failed(verify(delayed(tmp_path, 0.75))) == {}
+
+
+def test_an_extra_float_input_is_filled_with_audio_by_the_live_host(tmp_path: Path) -> None:
+    path = extra_float(tmp_path)
+    block = np.linspace(-0.5, 0.5, 100, dtype=np.float32)
+
+    played = LiveHost(Candidate(path=path).session).process(block)
+
+    assert played.problem is None
+    np.testing.assert_allclose(played.samples, np.abs(block) + block, atol=1e-6)
+
+
+def test_the_live_host_plays_the_dry_voice_when_a_rank_is_wrong(tmp_path: Path) -> None:
+    block = np.ones(100, np.float32)
+
+    played = LiveHost(Candidate(path=extra_integer(tmp_path)).session).process(block)
+
+    assert played.is_dry
+    assert "the run fails, the dry voice passes" in str(played.problem)
+    np.testing.assert_array_equal(played.samples, block)
+
+
+def test_weights_in_another_file_are_found_even_when_it_lies_beside(tmp_path: Path) -> None:
+    path = external(tmp_path)
+
+    found = failed(verify(path))
+
+    assert (tmp_path / "weights.bin").exists()
+    assert "in another file (" in found["file"]
+    assert "weight" in read_contents(path).external
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("voice.onnx", "is not named <name>_sr"),
+        ("a_sr8000.onnx", "is not named <name>_sr"),
+        ("a_sr2_sr8000_hop80_nfft320.onnx", "would read as a rate"),
+        ("a_sr8000_hop80_nfft320.ONNX", "is not named"),
+    ],
+)
+def test_a_name_that_hosts_misread_is_found(name: str, reason: str, tmp_path: Path) -> None:
+    found = failed(verify(write(tmp_path, name=name)))
+
+    assert set(found) == {"name"}
+    assert reason in found["name"]
+
+
+def test_a_name_that_contradicts_the_metadata_is_found(tmp_path: Path) -> None:
+    path = export_standin(tmp_path).path
+    renamed = path.rename(tmp_path / "other_sr48000_hop480_nfft1920.onnx")
+
+    found = failed(verify(renamed))
+
+    assert set(found) == {"name"}
+    assert "sr48000 in the name, 8000 inside" in found["name"]
+
+
+def test_a_difference_from_pytorch_is_found(tmp_path: Path) -> None:
+    candidate = Candidate(path=write(tmp_path), extent=SHORT)
+
+    def reference(audio: np.ndarray) -> np.ndarray:
+        return np.float32(1.0003) * candidate.run(audio)
+
+    found = failed(check_conformance(replace(candidate, reference=reference)))
+
+    assert "whole file" in found
+    assert "-70.5 dB from PyTorch (allowed -80)" in found["whole file"]
+    assert "silence" not in found
+
+
+def test_an_end_that_drifts_in_a_long_recording_is_found(tmp_path: Path) -> None:
+    path = with_position(
+        tmp_path,
+        helper.make_node("Less", ["position", "limit"], ["early"]),
+        helper.make_node("Where", ["early", "one", "less"], ["gain"]),
+        node("Mul", "sound", "gain"),
+        limit=np.float32(25 * RATE), one=np.float32(1), less=np.float32(0.1),
+    )  # fmt: skip
+
+    found = failed(verify(path, extent=Extent(minutes=0.6, num_blocks=0)))
+
+    assert set(found) == {"0.6 minutes"}
+    assert "dB from the end alone" in found["0.6 minutes"]
+
+
+def test_memory_that_grows_with_every_block_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter((100_000_000, 120_000_000))
+    monkeypatch.setattr(host_rules, "resident_bytes", lambda: next(readings))
+
+    found = failed(verify(write(tmp_path), extent=Extent(minutes=0, num_blocks=10)))
+
+    assert found["voclo, memory over 10 blocks"].startswith("+20.0 MB (allowed 8)")
+
+
+def test_memory_of_this_process_can_be_read() -> None:
+    if not host_rules.MEMORY_STATISTICS.exists():
+        pytest.skip("no /proc here")
+    before = host_rules.resident_bytes()
+    held = np.ones(20_000_000)
+
+    assert before is not None
+    assert (host_rules.resident_bytes() or 0) - before > 0.9 * held.nbytes
+
+
+def test_a_file_that_is_no_graph_fails_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(b"nothing of the kind")
+
+    assert set(failed(verify(path))) == {"file", "loading"}
+
+
+@pytest.mark.parametrize("name", ["absent.onnx", "song.wav"])
+def test_no_onnx_file_is_an_error_of_the_user(name: str, tmp_path: Path) -> None:
+    (tmp_path / "song.wav").touch()
+
+    with pytest.raises(ConfigError, match=name):
+        verify(tmp_path / name)
+
+
+def test_the_live_host_reads_a_name_token_by_token() -> None:
+    assert numbers_in_name(Path("a_sr48000_hop480_nfft1920.onnx")) == {"sr": 48000, "hop": 480, "nfft": 1920}
+    assert numbers_in_name(Path("voice.onnx")) == {"sr": 44100, "hop": 512, "nfft": 2048}
+    assert numbers_in_name(Path("hope_sr2_SR9_sr3.onnx")) == {"sr": 3, "hop": 512, "nfft": 2048}
+
+
+@pytest.mark.parametrize("late", [0, 3, 80, -24])
+def test_delay_is_measured_to_a_tenth_of_a_millisecond(late: int) -> None:
+    rng = np.random.default_rng(0)
+    envelope = np.repeat(rng.uniform(0, 1, 200), RATE // 50)
+    one, other = (envelope * rng.standard_normal(len(envelope)) for _ in range(2))
+
+    delay = level_delay(one, np.roll(one, late), RATE)
+
+    assert delay.seconds == pytest.approx(late / RATE, abs=1e-4)
+    assert delay.correlation > 0.99
+    assert abs(level_delay(one, np.roll(other, late), RATE).seconds - late / RATE) < 2e-3
+
+
+def test_copies_are_told_from_other_signals() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.standard_normal((2, RATE))
+
+    assert copy_likeness(one, np.roll(-0.2 * one, 40), RATE) > 0.98
+    assert copy_likeness(one, other, RATE) < 0.1
+
+
+def test_seams_and_spectra_are_zero_for_equal_conversions() -> None:
+    audio = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    stepped = audio + 10 * (np.arange(RATE) // 800 % 2).astype(np.float32)
+
+    even, rough = seam_scores(audio, audio, 800), seam_scores(audio, stepped, 800)
+    assert (even.jump_db, even.step_db) == (pytest.approx(0, abs=3), pytest.approx(3, abs=3))
+    assert (rough.jump_db, rough.step_db) == (pytest.approx(17, abs=2), pytest.approx(20, abs=2))
+    assert spectral_difference_db(audio, audio, RATE) == 0
+    assert spectral_difference_db(audio, 0.5 * audio, RATE) == pytest.approx(20 * np.log10(2), abs=0.2)
+
+
+def test_script_exits_by_the_outcome_and_writes_the_report(tmp_path: Path) -> None:
+    write(tmp_path)
+    delayed(tmp_path, 3.0).rename(tmp_path / "late_sr8000_hop80_nfft320.onnx")
+    write(tmp_path)
+    quick = ("verify_minutes=0.1", "verify_blocks=20")
+
+    good = run(tmp_path, f"verify={NAME}", "report=out/r.json", *quick)
+    bad = run(tmp_path, "verify=late_sr8000_hop80_nfft320.onnx", *quick)
+
+    assert (good.returncode, bad.returncode) == (0, 1), good.stderr + bad.stderr
+    assert "PASS  not the dry signal" in good.stdout
+    assert "equality with PyTorch was not tried" in good.stdout
+    assert "FAIL  latency" in bad.stdout
+    assert "1 of 26 rules do not hold" in bad.stdout
+    report = json.loads((tmp_path / "out" / "r.json").read_text(encoding="utf-8"))
+    assert report["passed"]
+    failing = json.loads((tmp_path / "verified" / "late_sr8000_hop80_nfft320.json").read_text(encoding="utf-8"))
+    assert [check["name"] for check in failing["checks"] if not check["passed"]] == ["latency"]
+    assert failing["checks"][-2]["figures"]["latency_seconds"] == pytest.approx(0.003, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify=none.onnx",), "error: none.onnx does not exist; give an exported .onnx file"),
+        (("verify=none.onnx", "audio=x.wav"), "error: verify= tries a graph on its own signals"),
+        (("verify=none.onnx", "verify_minutes=-1"), "error: verify_minutes=-1 is out of range"),
+        (("verify=none.onnx", "verify_blocks=many"), "error: verify_blocks=many must be a whole number"),
+    ],
+)
+def test_script_says_in_one_line_what_the_user_can_repair(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    finished = run(tmp_path, *arguments)
+
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1

@@ -1,0 +1,208 @@
+"""A voice that another program trained, made ready to export: a shared .pth of RVC-WebUI or Applio."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from models.base import BaseVoiceConversionModel
+from utils.config import compose, instantiate
+from utils.console import table
+from utils.errors import ConfigError
+from utils.features.content.base import ContentEncoder
+from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.filling import FilledPitch
+from utils.features.pitch.swift import SwiftPitch
+from utils.rvc.layout import POSTERIOR, shapes_of
+from utils.rvc.matching import compare, fill, network_weights, take_speakers
+from utils.rvc.reading import F0_CONVENTIONS, F0Convention, ForeignFile, read_foreign
+from utils.training.checkpoints import Voice
+
+LAYERS = {"v1": 9, "v2": 12}  # of the content encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings:
+    """A foreign voice and what its file does not say itself; configs/export.yaml says what each value means."""
+
+    file: Path
+    content: dict[str, Any] | None
+    pitch: dict[str, Any] | None
+    f0_convention: str | None = None
+    embedder: str | None = None
+    speakers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.f0_convention is not None and self.f0_convention not in F0_CONVENTIONS:
+            raise ConfigError(
+                f"rvc.f0_convention={self.f0_convention} is unknown; allowed: {', '.join(F0_CONVENTIONS)}"
+            )
+
+
+def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) -> Voice:
+    """Read a foreign voice and put it together with a content encoder and a pitch tracker.
+
+    Args:
+        settings: the file and what belongs to it.
+        io_rate: rate of audio in and out, a multiple of 100; None means the voice's own rate.
+    Raises:
+        FormatError: if the file is not safe, not whole or no voice.
+        ConfigError: if something that it needs is not given or does not fit.
+    """
+    file = read_foreign(settings.file)
+    config = voice_config(file)
+    rows = settings.speakers if settings.speakers is not None else tuple(range(file.layout.num_speakers))
+    weights = take_speakers(file.weights, rows, "rvc.speakers")
+    model: BaseVoiceConversionModel = instantiate(
+        config.model, "model", content_dim=file.layout.content_dim, num_speakers=len(rows)
+    )
+    ours = network_weights(model)
+    if not file.layout.has_posterior:  # conversion has no use for it
+        weights |= {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
+    match = compare(shapes_of(weights), shapes_of(ours))
+    if not match.is_complete:
+        raise ConfigError(f"voice={settings.file} does not fit {config.model._target_}: {match.summary()}")
+    fill(model, weights)
+    embedder = settings.embedder or file.embedder
+    encoder = _encoder(settings, file, embedder)
+    convention = _convention(settings, file)
+    tracker = _tracker(settings, convention)
+    rate = io_rate or model.sample_rate
+    model.attach(AnalysisFrontend(encoder, tracker, rate), None, rate)
+    model.requires_grad_(False)
+    model.eval()
+    names = _names(file, rows)
+    record = {
+        "file": settings.file.name,
+        "program": file.dialect,
+        "f0_convention": convention,
+        "embedder": embedder or encoder.identity["id"],
+        "speaker_rows": list(rows),
+        "epoch": file.epoch,
+        "parameters": match.summary(),
+    }
+    info = {
+        "speakers": [{"name": name, "f0_median_hz": None} for name in names],
+        "features": {"content": {"identity": encoder.identity}, "f0_hz": {"identity": tracker.identity}},
+        "imported": record,
+    }
+    return Voice(model, config, names, info, file.step, {}, rate)
+
+
+def explain_import(voice: Voice, settings: ImportSettings) -> list[str]:
+    """Return lines that say what was taken from the file and what was not."""
+    record = voice.dataset_info["imported"]
+    file = read_foreign(settings.file)
+    kept, rows = len(voice.speakers), file.layout.num_speakers
+    trained = f", of which it says {file.trained_speakers} were trained" * bool(file.trained_speakers)
+    how = "all of them" if kept == rows else f"rows {record['speaker_rows']}"
+    return [
+        str(file),
+        record["parameters"],
+        f"speaker table: {rows} rows in the file{trained}; in the voice {how} (rvc.speakers=[0] keeps the first alone)",
+        f"content encoder {record['embedder']}, f0 {record['f0_convention']}",
+    ]
+
+
+def report_file(path: Path) -> list[str]:
+    """Return lines that say what a file is, and each of its parameters against the published network of its size.
+
+    Raises:
+        FormatError: if the file is not safe, not whole or not of RVC.
+        ConfigError: if there is no published network of its size.
+    """
+    file = read_foreign(path)
+    if file.layout.role == "discriminator":
+        composed = compose("train", [f"discriminator=rvc_{file.layout.version or 'v2'}"])
+        network: nn.Module = instantiate(composed.discriminator, "discriminator")
+    else:
+        sizes = {"content_dim": file.layout.content_dim, "num_speakers": file.layout.num_speakers}
+        network = instantiate(voice_config(file).model, "model", **sizes)
+    ours = network_weights(network)
+    if not file.layout.has_posterior:
+        ours = {name: value for name, value in ours.items() if not name.startswith(POSTERIOR)}
+    match = compare(shapes_of(file.weights), shapes_of(ours))
+    said = f"content encoder {file.embedder or 'not said'}, f0 in unvoiced frames {file.f0_convention or 'not said'}"
+    return [str(file), said, match.summary(), table(match.rows(), ["", "parameter"])]
+
+
+def voice_config(file: ForeignFile) -> DictConfig:
+    """Compose the model and audio sections of a foreign voice.
+
+    Raises:
+        ConfigError: if it is no generator of a published size.
+    """
+    layout = file.layout
+    fits = [item for item in layout.fits if file.sample_rate in (None, item.sample_rate)]
+    if layout.role != "generator" or not fits:
+        raise ConfigError(
+            f"voice={file.path} is a {layout}{f' at {file.sample_rate} Hz' * bool(file.sample_rate)}; "
+            "RVC v1 and v2 at 32000, 40000 and 48000 Hz can be exported"
+        )
+    if len(fits) > 1:
+        raise ConfigError(
+            f"voice={file.path} does not say its rate and fits {layout}; give a shared voice, which says it"
+        )
+    rate = f"{fits[0].sample_rate // 1000}k"
+    overrides = [
+        f"model=rvc_{layout.version}_{rate}",
+        f"audio=rvc_{rate}",
+        f"model.use_f0={str(layout.has_f0).lower()}",
+    ]
+    composed = compose("train", overrides)
+    sections = {"model": composed.model, "audio": composed.audio}
+    config = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(sections), resolve=True))
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) -> ContentEncoder:
+    dim, name = file.layout.content_dim, embedder or "an encoder that its file does not name"
+    if not settings.content:
+        which = embedder if embedder in ("contentvec", "hubert") else "hubert content.name=<name>"
+        raise ConfigError(
+            f"voice={settings.file} listens to content features of {name} ({dim} values); give that encoder with "
+            f"content={which} content.path=<folder or hub id>"
+        )
+    encoder: ContentEncoder = instantiate(OmegaConf.create(settings.content), "content")
+    identity = encoder.identity
+    if embedder is not None and identity["id"] != embedder:
+        raise ConfigError(
+            f"voice={settings.file} was trained on content features of {embedder}, content gives {identity['id']}; "
+            f"choose its encoder, or type rvc.embedder={identity['id']} if the file is wrong"
+        )
+    layer = LAYERS.get(file.layout.version or "")
+    if encoder.dim != dim or identity.get("layer", layer) != layer:
+        raise ConfigError(
+            f"voice={settings.file} ({file.layout.version}) needs {dim} values of layer {layer}, the encoder "
+            f"{identity['id']} gives {encoder.dim} of layer {identity.get('layer', 'unknown')}; choose its encoder"
+        )
+    if not encoder.is_exportable:
+        raise ConfigError(f"the content encoder {identity['id']} cannot stand inside an exported graph; choose another")
+    return encoder
+
+
+def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:
+    asked: F0Convention | None = next((known for known in F0_CONVENTIONS if known == settings.f0_convention), None)
+    found = asked or file.f0_convention
+    if found is None and file.layout.has_f0:
+        raise ConfigError(
+            f"voice={settings.file} does not say what its f0 held in unvoiced frames; type "
+            "rvc.f0_convention=zero_unvoiced (RVC-WebUI before July 2026) or rvc.f0_convention=interpolated (later)"
+        )
+    return found or "zero_unvoiced"
+
+
+def _tracker(settings: ImportSettings, convention: F0Convention) -> Any:
+    tracker = instantiate(OmegaConf.create(settings.pitch), "pitch") if settings.pitch else SwiftPitch()
+    if not tracker.is_exportable or not isinstance(tracker, nn.Module):
+        raise ConfigError(f"the pitch tracker {tracker.identity['id']} cannot stand inside a graph; type pitch=builtin")
+    return FilledPitch(tracker) if convention == "interpolated" else tracker
+
+
+def _names(file: ForeignFile, rows: tuple[int, ...]) -> list[str]:
+    if len(rows) == 1 and not file.speakers:
+        return [file.path.stem]
+    return [file.speakers[row] if row < len(file.speakers) else f"row {row}" for row in rows]

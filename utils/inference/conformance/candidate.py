@@ -1,0 +1,133 @@
+"""The graph under test, and the measures that several rules share."""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from utils.config import check_range
+from utils.errors import FormatError
+from utils.export.contract import METADATA_KEY, metadata_from_json
+from utils.export.runtime import open_session
+from utils.export.signals import speech_like
+from utils.inference.conformance.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
+
+SILENCE_PEAK = 1e-4  # -80 dB of full scale
+LOUDEST_PEAK = 4.0  # of the answer to input within full scale
+PARITY_DB = -80.0
+PARITY_FLOOR = 1e-3  # a quieter signal counts as this RMS
+RATES = (8000, 192_000)
+LONGEST_MINUTES = 60.0
+MOST_BLOCKS = 1_000_000
+
+Reference = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How long the suite takes.
+
+    Attributes:
+        minutes: length of the long recording; 0 leaves it out.
+        num_blocks: blocks of 100 ms over which memory must not grow; 0 leaves it out.
+    Raises:
+        ConfigError: if one is negative or beyond reason.
+    """
+
+    minutes: float = 10.0
+    num_blocks: int = 1000
+
+    def __post_init__(self) -> None:
+        check_range("verify_minutes", self.minutes, 0, LONGEST_MINUTES)
+        check_range("verify_blocks", self.num_blocks, 0, MOST_BLOCKS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The graph under test.
+
+    Attributes:
+        path: the file.
+        extent: how long the suite takes.
+        reference: what the PyTorch voice makes of [B, T] with the graph's defaults; None without it.
+        parity_db: largest allowed difference from the reference, relative to its level.
+    """
+
+    path: Path
+    extent: Extent = Extent()
+    reference: Reference | None = None
+    parity_db: float = PARITY_DB
+
+    @cached_property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The graph, loaded from memory as hosts do that cannot follow weights in other files."""
+        return open_session(self.path.read_bytes(), 1)
+
+    @cached_property
+    def host(self) -> LiveHost:
+        """The re-enacted live host."""
+        return LiveHost(self.session)
+
+    @cached_property
+    def sample_rate(self) -> int:
+        """Rate of input and output: from the metadata, else as the live host reads it from the file name."""
+        stored = self.session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY in stored:
+            with contextlib.suppress(FormatError):  # the rule about the name reports it
+                return metadata_from_json(stored[METADATA_KEY], self.path.name).sample_rate
+        rate = numbers_in_name(self.path)["sr"]
+        return round(rate if RATES[0] <= rate <= RATES[1] else NAME_DEFAULTS["sr"])
+
+    def run(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
+        """Return the first output for [B, T] float32 given to the first input, and float controls if it has them."""
+        feed = {self.session.get_inputs()[0].name: audio}
+        present = {value.name for value in self.session.get_overridable_initializers()}
+        feed |= {name: np.array(value, np.float32) for name, value in (controls or {}).items() if name in present}
+        output: np.ndarray = self.session.run([self.session.get_outputs()[0].name], feed)[0]
+        return output
+
+    def speech(self, seconds: float, seed: int) -> np.ndarray:
+        """Return [T] of synthetic speech."""
+        return speech_like(self.sample_rate, round(seconds * self.sample_rate), seed)
+
+
+def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool) -> list[str]:
+    """Return what is wrong with an answer to [B, T]: shape, finiteness, level."""
+    if output.shape != audio.shape:
+        return [f"shape {list(output.shape)} for {list(audio.shape)}"]
+    wrong = int(np.count_nonzero(~np.isfinite(output)))
+    if wrong:
+        return [f"{wrong} of {output.size} samples are not finite"]
+    peak = float(np.abs(output).max(initial=0.0))
+    within = np.isfinite(audio).all() and float(np.abs(audio).max(initial=0.0)) <= 1.0
+    if within and peak > LOUDEST_PEAK:
+        return [f"peak {peak:.1f} (allowed {LOUDEST_PEAK:g})"]
+    return [f"silent (peak {peak:.1e}) where the input speaks"] if is_sound and peak <= SILENCE_PEAK else []
+
+
+def levels(output: np.ndarray) -> str:
+    """Describe RMS and peak in dB of full scale."""
+    peak = float(np.abs(output).max(initial=0.0))
+    rms = math.sqrt(float(np.mean(np.square(output, dtype=np.float64)))) if output.size else 0.0
+    return f"RMS {decibels(rms):.1f} dB, peak {decibels(peak):.1f} dB"
+
+
+def relative_db(got: np.ndarray, expected: np.ndarray) -> float:
+    """Return the RMS of the difference over that of `expected` in dB: not below -200, infinite for other shapes."""
+    if got.shape != expected.shape:
+        return math.inf
+    difference = math.sqrt(float(np.mean(np.square(got.astype(np.float64) - expected))))
+    level = math.sqrt(float(np.mean(np.square(expected, dtype=np.float64))))
+    return decibels(difference / max(level, PARITY_FLOOR), floor=-200.0)
+
+
+def decibels(value: float, floor: float = -120.0) -> float:
+    """Return an amplitude in dB; NaN and infinity stay what they are."""
+    if not math.isfinite(value):
+        return value
+    return max(floor, 20 * math.log10(value)) if value > 0 else floor

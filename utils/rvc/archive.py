@@ -1,0 +1,140 @@
+"""Reading a .pth of unknown origin: nothing in it is executed, and no more is read than the file holds."""
+
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.errors import FormatError
+
+MAX_BYTES = 4 * 2**30  # a discriminator with its optimizer, the largest file of the family, has 0.9 GB
+MAX_PICKLE_BYTES = 64 * 2**20
+# What torch.save refers to for tensors and plain data; anything else would be a call of the file's choice.
+ALLOWED_NAMES = frozenset(
+    {"collections OrderedDict", "torch Size", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
+    | {f"torch {kind}Storage" for kind in ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Byte", "Bool")}
+)
+
+
+def read_archive(path: Path) -> dict[str, Any]:
+    """Read a file made by torch.save as plain data and tensors on the CPU.
+
+    Returns:
+        The dictionary inside; every tensor lies within its own storage.
+    Raises:
+        FormatError: one line with the reason, if the file is missing, empty, text, truncated, damaged, a zip bomb,
+            wants to run code, or holds no dictionary.
+    """
+    _check_head(path)
+    _check_members(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError, MemoryError, ValueError, KeyError) as error:
+        raise FormatError(f"{path} is damaged or not safe to read ({_first_line(error)}); get it again") from error
+    except (TypeError, AttributeError, IndexError, AssertionError) as error:  # a pickle made to confuse the reader
+        raise FormatError(f"{path} is not what torch.save writes ({_first_line(error)}); it was not loaded") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"{path} holds a {type(content).__name__} instead of a dictionary; it is no RVC file")
+    for tensor in _tensors(content):
+        if (
+            tensor.layout is not torch.strided
+            or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+        ):
+            raise FormatError(f"{path} declares tensors larger than the data it holds; it was not loaded")
+    return content
+
+
+def _check_head(path: Path) -> None:
+    """Refuse what is not a zip archive, by its first bytes."""
+    if not path.is_file():
+        raise FormatError(f"{path} is not a file; give the path of a .pth file")
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if not head:
+        raise FormatError(f"{path} is empty; get it again")
+    if head.startswith(b"PK"):
+        return
+    if head.startswith(b"\x80"):
+        with path.open("rb") as stream:
+            _check_names(stream.read(MAX_PICKLE_BYTES), path)
+        raise FormatError(
+            f"{path} is a bare pickle, as torch wrote before version 1.6; it was not loaded, "
+            "save it again with a newer torch.save"
+        )
+    if _is_text(head):
+        first = head.decode("utf-8", "replace").strip().splitlines()
+        raise FormatError(f"{path} is a text file (it begins {(first or [''])[0][:40]!r}); get the file itself")
+    raise FormatError(f"{path} is not a file of torch.save (it begins {head[:4].hex()}); get it again")
+
+
+def _check_members(path: Path) -> None:
+    """Refuse archives that are incomplete, unpack to more than they are, or name code."""
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            declared = sum(member.file_size for member in members)
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if packed or declared > min(size, MAX_BYTES):
+                raise FormatError(
+                    f"{path} is a zip bomb or was packed again: {declared / 1e6:.0f} MB declared in a file of "
+                    f"{size / 1e6:.1f} MB (at most {MAX_BYTES / 1e6:.0f} MB, and torch.save compresses nothing); "
+                    "it was not loaded"
+                )
+            pickles = [member for member in members if member.filename.endswith("data.pkl")]
+            if len(pickles) != 1:
+                raise FormatError(f"{path} is a zip archive but not one of torch.save (no data.pkl inside)")
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise FormatError(f"{path} is damaged: the checksum of {damaged} is wrong; get it again")
+            if pickles[0].file_size > MAX_PICKLE_BYTES:
+                raise FormatError(f"{path} has a structure of {pickles[0].file_size / 1e6:.0f} MB; it was not loaded")
+            _check_names(archive.read(pickles[0]), path)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
+
+
+def _check_names(data: bytes, path: Path) -> None:
+    """Refuse a pickle that names anything but tensors and plain containers."""
+    texts: list[str] = []
+    try:
+        for code, argument, _ in pickletools.genops(data):
+            name = None
+            if code.name in ("GLOBAL", "INST"):
+                name = str(argument)
+            elif code.name == "STACK_GLOBAL":
+                name = " ".join(texts[-2:])
+            elif isinstance(argument, str):
+                texts.append(argument)
+            if name is not None and name not in ALLOWED_NAMES:
+                raise FormatError(
+                    f"{path} wants to use {name.replace(' ', '.')} while it is read, as a malicious pickle does; "
+                    "it was not loaded and nothing was run"
+                )
+    except ValueError as error:
+        raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of nested dictionaries, lists and tuples."""
+    stack, seen = [value], set[int]()
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Tensor):
+            yield item
+        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            stack.extend(item.values() if isinstance(item, dict) else item)
+
+
+def _is_text(head: bytes) -> bool:
+    return b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n" for byte in head[:-4])
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "it ends too early")[:200]

@@ -1,0 +1,120 @@
+"""Training that begins with the weights of an RVC file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from utils.errors import ConfigError
+from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, is_rvc, layout_of, shapes_of
+from utils.rvc.matching import compare, fill, network_weights, take_speakers
+from utils.rvc.reading import ForeignFile, read_foreign
+
+Speakers = str | Sequence[int] | None
+
+
+def load_rvc_weights(
+    network: nn.Module,
+    path: Path,
+    name: str,
+    dataset_info: dict[str, Any],
+    *,
+    speakers: Speakers = None,
+    fresh_posterior: bool = False,
+) -> str:
+    """Fill a generator or discriminator from a .pth of RVC-WebUI or Applio; nothing is changed unless all of it fits.
+
+    Args:
+        network: to fill in place.
+        path: a pretrained network, a training checkpoint or, with `fresh_posterior`, a shared voice.
+        name: configuration key for messages, e.g. "pretrained.generator".
+        dataset_info: dataset.json of the training data.
+        speakers: rows of the file's speaker table that the voices begin with; "mean" for the mean of all rows; None for
+            the first rows.
+        fresh_posterior: begin with the network's own random posterior where the file has none.
+    Returns:
+        One line that says what was taken.
+    Raises:
+        FormatError: if the file is not safe or not whole.
+        ConfigError: if it does not fit the network or the dataset.
+    """
+    ours = network_weights(network)
+    if not is_rvc(ours):
+        kind = type(network).__name__
+        raise ConfigError(f"{name}={path} is a file for RVC, the network here is {kind}; type experiment=rvc_<..>")
+    file = read_foreign(path)
+    wanted = layout_of(shapes_of(ours))
+    what = f"{name}={path}"
+    _require_same_kind(file.layout, wanted, what)
+    _require_same_features(file, dataset_info, what)
+    theirs, notes = dict(file.weights), []
+    if SPEAKER_TABLE in ours:
+        theirs, note = _fit_speakers(theirs, ours[SPEAKER_TABLE], speakers, len(dataset_info["speakers"]))
+        notes.append(note)
+        if not file.layout.has_posterior:
+            theirs |= _own_posterior(ours, what, allowed=fresh_posterior)
+            notes.append("the posterior (enc_q), which the file lacks, begins with random weights")
+    match = compare(shapes_of(theirs), shapes_of(ours))
+    if not match.is_complete:
+        raise ConfigError(f"{what} does not fit this model: {match.summary()}; choose the model it was made for")
+    fill(network, theirs)
+    if file.f0_convention == "interpolated":
+        notes.append("it was trained with f0 interpolated in unvoiced frames, where this dataset has 0")
+    return f"{name}: {match.summary()}; from {file}" + "".join(f"; {note}" for note in notes)
+
+
+def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
+    if theirs.role != ours.role:
+        raise ConfigError(f"{what} is a {theirs}, a {ours.role} is needed; give it as pretrained.{theirs.role}")
+    other_rate = bool(theirs.fits and ours.fits) and not set(theirs.fits) & set(ours.fits)
+    if theirs.version != ours.version or other_rate or theirs.has_f0 != ours.has_f0:
+        raise ConfigError(f"{what} is a {theirs}, this model is a {ours}; choose the other file or experiment")
+
+
+def _require_same_features(file: ForeignFile, dataset_info: dict[str, Any], what: str) -> None:
+    """Check the encoder where the file names one; the published networks do not."""
+    have = str(dataset_info["features"]["content"]["identity"].get("id"))
+    if file.kind == "voice" and file.embedder is not None and file.embedder != have:
+        raise ConfigError(
+            f"{what} was trained on content features of {file.embedder}, the dataset has those of {have}; prepare the "
+            f"dataset with content={file.embedder}"
+        )
+
+
+def _fit_speakers(
+    theirs: dict[str, Tensor], table: Tensor, wanted: Speakers, num_voices: int
+) -> tuple[dict[str, Tensor], str]:
+    """Make a speaker table of our size out of the file's, and say how."""
+    rows, count = len(theirs[SPEAKER_TABLE]), len(table)
+    if isinstance(wanted, str) and wanted != "mean":
+        raise ConfigError(f"pretrained.speakers={wanted} is unknown; allowed: null, mean, or row numbers like [0,5]")
+    if wanted == "mean":
+        mean = theirs[SPEAKER_TABLE].float().mean(dim=0, keepdim=True).expand(count, -1)
+        return {**theirs, SPEAKER_TABLE: mean}, f"{count} speaker(s) begin at the mean of the file's {rows}"
+    if wanted is None and count > rows:
+        raise ConfigError(
+            f"the dataset has {num_voices} speakers, the file's table {rows} rows; type pretrained.speakers=mean or "
+            f"give a row for each, such as [{','.join(['0'] * min(count, 3))}]"
+        )
+    chosen = list(range(count)) if wanted is None else [int(row) for row in wanted]
+    if len(chosen) != count:
+        raise ConfigError(f"pretrained.speakers={chosen} must name one row for each of the {count} speaker(s)")
+    note = f"speaker table of {count} row(s): {_span(chosen)} of the file's {rows}"
+    return take_speakers(theirs, chosen, "pretrained.speakers"), note
+
+
+def _own_posterior(ours: dict[str, Tensor], what: str, *, allowed: bool) -> dict[str, Tensor]:
+    own = {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
+    if not allowed:
+        raise ConfigError(
+            f"{what} has no posterior (enc_q, {len(own)} parameters), as every shared voice; export it, or type "
+            "pretrained.fresh_posterior=true to train on from it with a random one"
+        )
+    return own
+
+
+def _span(rows: list[int]) -> str:
+    if len(rows) > 3 and rows == list(range(rows[0], rows[0] + len(rows))):
+        return f"rows {rows[0]} to {rows[-1]}"
+    return f"row(s) {', '.join(map(str, rows[:10]))}" + ", ..." * (len(rows) > 10)
