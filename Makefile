@@ -10,7 +10,7 @@ DEMO_STAMP := $(VENV)/.installed-demo
 .PHONY: help venv demo test check smoke clean-venv
 
 help:
-	@echo "make demo        recordings -> features -> training -> ONNX + index -> converted files + table (about 10 minutes)"
+	@echo "make demo        recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
 	@echo "make test        the whole test suite"
 	@echo "make check       ruff and mypy"
 	@echo "make smoke       README's commands and the demo in a small size (minutes)"

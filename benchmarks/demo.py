@@ -22,7 +22,7 @@ from utils.errors import WorkbenchError
 from utils.files import atomic_write_json
 
 NAME = "demo"
-MINUTES = 6.0
+MINUTES = 3.0
 NEXT = """Next, with recordings of your own (wav, flac, ogg or mp3; ten minutes are a good start):
   . .venv/bin/activate
   python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"""

@@ -74,6 +74,11 @@ class Candidate:
         return LiveHost(self.session)
 
     @cached_property
+    def controls(self) -> set[str]:
+        """Names of the optional inputs."""
+        return {value.name for value in self.session.get_overridable_initializers()}
+
+    @cached_property
     def sample_rate(self) -> int:
         """Rate of input and output: from the metadata, else as the live host reads it from the file name."""
         stored = self.session.get_modelmeta().custom_metadata_map
@@ -86,8 +91,7 @@ class Candidate:
     def run(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
         """Return the first output for [B, T] float32 given to the first input, and float controls if it has them."""
         feed = {self.session.get_inputs()[0].name: audio}
-        present = {value.name for value in self.session.get_overridable_initializers()}
-        feed |= {name: np.array(value, np.float32) for name, value in (controls or {}).items() if name in present}
+        feed |= {name: np.array(value, np.float32) for name, value in (controls or {}).items() if name in self.controls}
         output: np.ndarray = self.session.run([self.session.get_outputs()[0].name], feed)[0]
         return output
 
