@@ -1,6 +1,11 @@
 """What holds for every test."""
 
+import os
+
 import pytest
+
+# one thread, here and in the scripts that tests start: small networks are faster so, and sums have one order
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
