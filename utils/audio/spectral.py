@@ -155,6 +155,22 @@ class LogMelSpectrogram(nn.Module):
         self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
         self.bands: Tensor
 
+    @classmethod
+    def of_audio(
+        cls, audio: AudioConfig, *, padding: Literal["zeros", "reflect"] = "zeros", offset: float = 1e-9
+    ) -> "LogMelSpectrogram":
+        """Return the analysis that the audio group describes."""
+        return cls(
+            sample_rate=audio.sample_rate,
+            n_fft=audio.n_fft,
+            hop_length=audio.hop_length,
+            n_mels=audio.n_mels,
+            f_min=audio.f_min,
+            f_max=audio.f_max,
+            padding=padding,
+            offset=offset,
+        )
+
     def forward(self, audio: Tensor) -> Tensor:
         """Return [B, n_mels, F] from audio [B, T]; silence gives log(1e-5)."""
         magnitude = self.stft.magnitude(audio.float(), self.offset)
@@ -167,12 +183,5 @@ def extract_mel_spectrogram(audio: Tensor, audio_config: AudioConfig) -> Tensor:
     T is padded with zeros to a multiple of the hop; F = ceil(T / hop_length).
     """
     missing = audio_config.frames_for(audio.shape[-1]) * audio_config.hop_length - audio.shape[-1]
-    mel = LogMelSpectrogram(
-        sample_rate=audio_config.sample_rate,
-        n_fft=audio_config.n_fft,
-        hop_length=audio_config.hop_length,
-        n_mels=audio_config.n_mels,
-        f_min=audio_config.f_min,
-        f_max=audio_config.f_max,
-    )
+    mel = LogMelSpectrogram.of_audio(audio_config)
     return mel.to(audio.device)(functional.pad(audio, (0, missing)))

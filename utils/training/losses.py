@@ -60,10 +60,7 @@ class PublishedMelLoss(nn.Module):
 
     def __init__(self, audio: AudioConfig) -> None:
         super().__init__()
-        self.mel = LogMelSpectrogram(
-            sample_rate=audio.sample_rate, n_fft=audio.n_fft, hop_length=audio.hop_length, n_mels=audio.n_mels,
-            f_min=audio.f_min, f_max=audio.f_max, padding="reflect", offset=PUBLISHED_OFFSET,
-        )  # fmt: skip
+        self.mel = LogMelSpectrogram.of_audio(audio, padding="reflect", offset=PUBLISHED_OFFSET)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """Return a scalar for audio [B, T] and [B, T]; T is more than (n_fft - hop_length) / 2."""
@@ -78,14 +75,7 @@ class MelDistance(nn.Module):
 
     def __init__(self, audio: AudioConfig) -> None:
         super().__init__()
-        self.mel = LogMelSpectrogram(
-            sample_rate=audio.sample_rate,
-            n_fft=audio.n_fft,
-            hop_length=audio.hop_length,
-            n_mels=audio.n_mels,
-            f_min=audio.f_min,
-            f_max=audio.f_max,
-        )
+        self.mel = LogMelSpectrogram.of_audio(audio)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """Return [B] for audio [B, T] and [B, T]."""

@@ -10,7 +10,6 @@ FRAME_SAMPLES = 320  # at 16 kHz: 50 frames a second
 # kernels and strides of the stem; frame k is centred on the middle of its 320 samples
 KERNELS, STRIDES = (127, 5, 3), (80, 2, 2)
 PAD_LEFT, PAD_RIGHT = 223, 224
-STEM_LOOK_AHEAD_SECONDS = PAD_RIGHT / 16000
 FRAME_ANGLE = FRAME_SAMPLES / 384  # positions count in frames of 384 samples, those of Moonshine
 
 
