@@ -66,7 +66,7 @@ def test_batch_has_the_shapes_and_types_of_the_contract(folder: Path, store: Cor
     assert batch.content.shape == (3, SEGMENT, store.content_dim)
     assert batch.f0_hz.shape == batch.loudness_db.shape == (3, SEGMENT)
     assert {value.dtype for value in (batch.audio, batch.content, batch.f0_hz, batch.loudness_db)} == {torch.float32}
-    assert batch.speaker_id.dtype == batch.num_frames.dtype == torch.int64
+    assert batch.speaker_id.dtype == batch.num_frames.dtype == batch.draw.dtype == torch.int64
 
 
 def test_resumed_training_gets_the_batches_that_an_unbroken_one_would(folder: Path) -> None:
@@ -76,6 +76,16 @@ def test_resumed_training_gets_the_batches_that_an_unbroken_one_would(folder: Pa
 
     for first, second in zip(unbroken[3:], batches(resumed, 2), strict=True):
         assert_equal(first, second)
+
+
+def test_batch_names_the_draw_of_each_example(folder: Path) -> None:
+    data = module(folder)
+    examples = VoiceConversionDataset(CorpusStore.open(folder), "train", segment_frames=SEGMENT, seed=1)
+
+    draws = [batch.draw.tolist() for batch in batches(data, 2)]
+
+    assert draws == [[0, 1, 2], [3, 4, 5]]
+    assert torch.equal(batches(data, 2)[1].audio[2], torch.from_numpy(examples[5].audio))
 
 
 def test_loading_processes_do_not_change_the_batches(folder: Path) -> None:

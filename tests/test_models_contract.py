@@ -62,6 +62,7 @@ def batch_of(frames: int, hop_length: int, *, seed: int = 0) -> VoiceBatch:
         loudness_db=-40 + 10 * torch.rand(2, frames, generator=generator),
         speaker_id=torch.tensor([0, 2]),
         num_frames=torch.tensor([frames, frames]),
+        draw=torch.arange(2),
     )
 
 

@@ -56,7 +56,7 @@ def batch_of(count: int, frames: int) -> VoiceBatch:
     content, f0_hz, speaker_id = features(count, frames)
     audio = 0.1 * torch.randn(count, frames * HOP, generator=torch.Generator().manual_seed(5))
     loudness_db, num_frames = torch.full((count, frames), -30.0), torch.full((count,), frames)
-    return VoiceBatch(audio, content, f0_hz, loudness_db, speaker_id, num_frames)
+    return VoiceBatch(audio, content, f0_hz, loudness_db, speaker_id, num_frames, torch.arange(count))
 
 
 def scramble(module: nn.Module) -> nn.Module:

@@ -25,6 +25,7 @@ def batch_of(size: int = 6) -> VoiceBatch:
         loudness_db=torch.full((size, 5), -30.0),
         speaker_id=torch.zeros(size, dtype=torch.int64),
         num_frames=torch.full((size,), 5),
+        draw=torch.arange(size),
     )
 
 

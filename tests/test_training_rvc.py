@@ -87,9 +87,8 @@ def make(**changed: Any) -> Loose:
 
 def batch_of_ones() -> VoiceBatch:
     frames = torch.ones(1, 4)
-    return VoiceBatch(
-        torch.ones(1, 640), torch.ones(1, 4, 4), frames, frames, torch.zeros(1, dtype=torch.int64), torch.tensor([4])
-    )
+    zero = torch.zeros(1, dtype=torch.int64)
+    return VoiceBatch(torch.ones(1, 640), torch.ones(1, 4, 4), frames, frames, zero, torch.tensor([4]), zero)
 
 
 def test_published_objective_is_the_sum_over_judges_and_layers() -> None:

@@ -26,6 +26,7 @@ class VoiceExample:
         loudness_db: [F] float32.
         speaker_id: index of the speaker.
         num_frames: frames that are not padding.
+        draw: number of the example in its dataset.
     """
 
     audio: np.ndarray
@@ -34,6 +35,7 @@ class VoiceExample:
     loudness_db: np.ndarray
     speaker_id: int
     num_frames: int
+    draw: int
 
 
 class VoiceConversionDataset(Dataset[VoiceExample]):
@@ -92,7 +94,7 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
         if self.segment_frames is None:
             clip = self.clips[index]
             frames = clip.num_frames if self.max_frames is None else min(clip.num_frames, self.max_frames)
-            return self._example(clip, 0, frames, frames, "content")
+            return self._example(clip, 0, frames, frames, "content", draw=index)
         rng = np.random.default_rng([self.seed, index])
         clip = self.clips[int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))]
         first = int(rng.integers(max(0, clip.num_frames - self.segment_frames) + 1))
@@ -100,9 +102,11 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
         count = self.store.num_perturbed
         name = f"content_perturbed_{int(which * count)}" if is_perturbed and count else "content"
         frames = min(self.segment_frames, clip.num_frames)
-        return self._example(clip, first, frames, self.segment_frames, name)
+        return self._example(clip, first, frames, self.segment_frames, name, draw=index)
 
-    def _example(self, clip: Clip, first: int, frames: int, padded_frames: int, content: str) -> VoiceExample:
+    def _example(
+        self, clip: Clip, first: int, frames: int, padded_frames: int, content: str, *, draw: int
+    ) -> VoiceExample:
         missing = padded_frames - frames
         loudness_db = self.store.feature("loudness_db", clip, first, frames)
         return VoiceExample(
@@ -112,6 +116,7 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
             loudness_db=_pad(loudness_db, missing, FLOOR_DB),
             speaker_id=self.store.speaker_id(clip),
             num_frames=frames,
+            draw=draw,
         )
 
 
@@ -130,6 +135,7 @@ def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
         loudness_db=stack([item.loudness_db for item in examples], frames, FLOOR_DB),
         speaker_id=torch.tensor([item.speaker_id for item in examples], dtype=torch.int64),
         num_frames=torch.tensor([item.num_frames for item in examples], dtype=torch.int64),
+        draw=torch.tensor([item.draw for item in examples], dtype=torch.int64),
     )
 
 
