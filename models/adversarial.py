@@ -1,27 +1,32 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
 Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and
-the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
-accumulating over micro-batches equals one larger batch, but for balanced feature matching, which is relative to the
-level of each micro-batch, and for what a network draws at random.
+the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step, the
+generator's first. Every loss is a mean over clips, and what is drawn at random is drawn clip by clip: so a step is the
+same, up to the order of sums, however its clips are spread over micro-batches and devices.
 """
 
 import copy
-from collections.abc import Callable, Iterable
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, Protocol
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from models.base import BaseVoiceConversionModel, TrainingPass
+from models.base import BaseVoiceConversionModel
 from models.discriminators import DiscriminatorOutput
+from models.draws import ClipDraws
+from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
 
 TERMS = ("spectral", "adversarial", "feature_matching")
+STATE_KEY = "adversarial_training"  # of our own state in a checkpoint
 Objective = Literal["balanced", "hifigan"]
+log = logging.getLogger(__name__)
 
 
 class Augmentation(Protocol):
@@ -47,12 +52,14 @@ class AdversarialTraining(lightning.LightningModule):
         objective: "balanced" takes means over the judges' parts and feature distances relative to their level, so that
             the weights hold for any discriminator; "hifigan" takes plain sums (Kong et al. 2020), as RVC is trained.
         augmentation: changes each training batch, or None.
-        accumulate: micro-batches per step.
+        accumulate: micro-batches per step; the batch of a step is cut into so many.
         clip_norm: largest gradient norm of the generator.
+        precision: "32-true", "bf16-mixed" or "16-mixed"; losses and spectra are always computed in 32 bits.
+        fit_memory: when the device's memory does not suffice, double the micro-batches and do the step again.
         ema_decay: decay of the averaged generator that is validated and exported; 0 turns averaging off.
         adversarial_start: step from which the discriminator takes part.
         adversarial_frames: frames of each clip that the discriminator sees; 0 means all.
-        seed: of what the generator draws at random in training; step and device count too.
+        seed: of what the generator draws at random in training.
     """
 
     def __init__(
@@ -69,6 +76,8 @@ class AdversarialTraining(lightning.LightningModule):
         augmentation: Augmentation | None = None,
         accumulate: int = 1,
         clip_norm: float = 10.0,
+        precision: str = "32-true",
+        fit_memory: bool = False,
         ema_decay: float = 0.999,
         adversarial_start: int = 0,
         adversarial_frames: int = 0,
@@ -96,8 +105,12 @@ class AdversarialTraining(lightning.LightningModule):
         self.adversarial_start = adversarial_start
         self.adversarial_frames = adversarial_frames
         self.seed = seed
-        # not Lightning's batch index: a run that was stopped within an accumulation is resumed at its beginning
-        self.micro_batches = 0
+        self.precision = precision
+        self.fit_memory = fit_memory
+        self.skipped = self.skipped_in_a_row = 0
+        self.updates: dict[str, NetworkUpdate] = {}
+        self.restored: dict[str, Any] = {}
+        self.validated = (0.0, 0)  # sum of the criterion and number of clips
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
         self.steps_done: Tensor
 
@@ -118,44 +131,130 @@ class AdversarialTraining(lightning.LightningModule):
         schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule) for optimizer in optimizers]
         return optimizers, schedules
 
+    def on_fit_start(self) -> None:
+        """Join each network with its optimizer; every device begins with the first one's weights."""
+        copy_from_first_device(self)
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        names = [name for name, network in networks.items() if network is not None]
+        limits = {"generator": self.clip_norm, "discriminator": math.inf}
+        for name, optimizer, schedule in zip(names, self._optimizers(), self._schedules(), strict=True):
+            scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "16-mixed")
+            scaler.load_state_dict(self.restored.get("scalers", {}).get(name, scaler.state_dict()))
+            network = networks[name]
+            assert network is not None
+            self.updates[name] = NetworkUpdate(network, optimizer, schedule, clip_norm=limits[name], scaler=scaler)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know of."""
+        checkpoint[STATE_KEY] = {
+            "accumulate": self.accumulate,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "scalers": {name: update.scaler.state_dict() for name, update in self.updates.items()},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.restored = checkpoint.get(STATE_KEY, {})
+        self.skipped = int(self.restored.get("skipped", 0))
+        self.skipped_in_a_row = int(self.restored.get("skipped_in_a_row", 0))
+        if self.fit_memory:
+            self.accumulate = max(self.accumulate, int(self.restored.get("accumulate", 1)))
+
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
-        """Do one micro-batch: backward for both networks, and step both at the end of an accumulation."""
+        """Do one step with this device's share of its clips."""
         if self.augmentation is not None:
-            batch = self.augmentation(batch, self.steps * self.accumulate + self.micro_batches)
-        metrics: dict[str, Tensor] = {}
-        made = self.generator.training_pass(batch, self._draws())
+            batch = self.augmentation(batch, self.steps)
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
-        start, stop = self._judged_part(made.audio.shape[1])
-        real_output = None
-        if is_adversarial:
-            real, judged = made.target[:, start:stop], made.audio[:, start:stop].detach()
-            real_output = self._discriminator_backward(real, judged, metrics)
-        self._generator_backward(made, (start, stop), real_output, metrics)
-        self.micro_batches += 1
-        if self.micro_batches == self.accumulate:
-            self._update(is_adversarial)
-            self.micro_batches = 0
+        metrics = self.backward_within_memory(batch, is_adversarial)
+        metrics |= self._update(is_adversarial)
         shown = {f"train/{name}": value for name, value in metrics.items()}
-        # "step" is the logger's axis: generator updates, where Lightning would count micro-batches
+        # "step" is the logger's axis: generator updates, where Lightning would count batches
         self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))
         self.log("mel", metrics["generator/spectral"], prog_bar=True, logger=False, batch_size=len(batch.audio))
 
+    def backward_within_memory(self, batch: VoiceBatch, is_adversarial: bool) -> dict[str, Tensor]:
+        """Leave the step's gradients in the networks; with fit_memory in as many micro-batches as memory asks for."""
+        while True:
+            is_short = torch.zeros((), device=batch.audio.device)
+            metrics: dict[str, Tensor] = {}
+            try:
+                metrics = self.backward_all(batch, is_adversarial)
+            except torch.OutOfMemoryError:
+                if not self.fit_memory or self.accumulate >= len(batch.audio):
+                    raise
+                is_short += 1
+            if not self.fit_memory or not reduce_over_devices(is_short):
+                return metrics
+            for parameter in self.parameters():
+                parameter.grad = None
+            self.accumulate = min(2 * self.accumulate, len(batch.audio))
+            if self.global_rank == 0:
+                log.warning(
+                    "memory does not suffice: from step %d on %d micro-batches of at most %d clips (the batch stays %d "
+                    "clips per device)",
+                    self.steps, self.accumulate, math.ceil(len(batch.audio) / self.accumulate), len(batch.audio),
+                )  # fmt: skip
+
+    def backward_all(self, batch: VoiceBatch, is_adversarial: bool) -> dict[str, Tensor]:
+        """Run all micro-batches forwards and backwards; return the means of their losses by name."""
+        metrics: dict[str, Tensor] = {}
+        for part in micro_batches(batch, self.accumulate):
+            share = len(part.audio) / len(batch.audio)
+            for name, value in self._backward(part, share, is_adversarial).items():
+                metrics[name] = metrics.get(name, 0.0) + share * value
+        return metrics
+
+    def _backward(self, batch: VoiceBatch, share: float, is_adversarial: bool) -> dict[str, Tensor]:
+        metrics: dict[str, Tensor] = {}
+        with self._autocast(batch):
+            made = self.generator.training_pass(batch, ClipDraws(self.seed, batch.draw.tolist()))
+        part = slice(*self._judged_part(made.audio.shape[1]))
+        real_output = None
+        if is_adversarial:
+            real, judged = made.target[:, part], made.audio[:, part].detach()
+            with self._autocast(batch):
+                total, real_output = self._discriminator_loss(real, judged)
+            self._scaled("discriminator", share * total).backward()
+            metrics["discriminator/total"] = total.detach()
+        with self._autocast(batch):
+            terms = {"spectral": self.spectral_loss(made.audio, made.target), **made.terms}
+            if real_output is not None:
+                terms |= self._adversarial_terms(made.audio[:, part], real_output)
+            total = torch.stack([self.loss_weights[name] * value.float() for name, value in terms.items()]).sum()
+        self._scaled("generator", share * total).backward()
+        metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
+        return metrics | {"generator/total": total.detach()}
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a new mean."""
+        self.validated = (0.0, 0)
+
     def validation_step(self, batch: VoiceBatch, batch_index: int) -> None:
-        """Log val/mel, the mean log-mel distance of held-out clips rebuilt by the averaged generator."""
-        fake = self.voice(batch)
+        """Judge held-out clips: the mean log-mel distance of what the averaged generator rebuilds."""
+        with self._autocast(batch):
+            fake = self.voice(batch)
         hop = self.generator.hop_length
         samples = torch.arange(batch.audio.shape[1], device=fake.device)
         inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
         # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
         share = batch.num_frames / batch.f0_hz.shape[1]
         distance = self.validation_loss(fake * inside, batch.audio * inside) / share
-        self.log("val/mel", distance.mean(), prog_bar=True, batch_size=len(batch.audio), sync_dist=True)
-        self.log("step", float(self.steps), batch_size=len(batch.audio), sync_dist=True)
+        self.validated = (self.validated[0] + float(distance.double().sum()), self.validated[1] + len(distance))
 
-    def _draws(self) -> torch.Generator:
-        """Return the source of the generator's random numbers for this micro-batch; a resumed run sees the same."""
-        micro_batch = self.steps * self.accumulate + self.micro_batches
-        return torch.Generator().manual_seed((self.seed * 1_000_003 + micro_batch) * 1009 + self.global_rank)
+    def on_validation_epoch_end(self) -> None:
+        """Log val/mel, the mean over all held-out clips of all devices."""
+        sums = reduce_over_devices(torch.tensor(self.validated, dtype=torch.float64, device=self.device))
+        self.log("val/mel", (sums[0] / sums[1]).float(), prog_bar=True)
+        self.log("step", float(self.steps))
+
+    def _autocast(self, batch: VoiceBatch) -> torch.autocast:
+        dtype = AUTOCAST[self.precision]
+        return torch.autocast(batch.audio.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _scaled(self, name: str, loss: Tensor) -> Tensor:
+        update = self.updates.get(name)
+        return update.scaler.scale(loss) if update is not None else loss
 
     def _judged_part(self, samples: int) -> tuple[int, int]:
         hop = self.generator.hop_length
@@ -166,33 +265,16 @@ class AdversarialTraining(lightning.LightningModule):
         first = int(torch.randint(frames - self.adversarial_frames + 1, (1,), generator=generator))
         return first * hop, (first + self.adversarial_frames) * hop
 
-    def _discriminator_backward(self, real: Tensor, fake: Tensor, metrics: dict[str, Tensor]) -> DiscriminatorOutput:
+    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, DiscriminatorOutput]:
+        """Return the discriminator's loss and what it says of the real audio."""
         assert self.discriminator is not None
         output: DiscriminatorOutput = self.discriminator(torch.cat([real, fake]))
         halves = [score.float().chunk(2) for score in output.scores]
         # least squares, Mao et al. 2017
         losses = [(1 - real_score).square().mean() + fake_score.square().mean() for real_score, fake_score in halves]
-        total = self.combine(torch.stack(losses))
-        self.manual_backward(total / self.accumulate)
-        metrics["discriminator/total"] = total.detach()
         count = len(real)
         features = [[layer[:count].detach() for layer in layers] for layers in output.features]
-        return DiscriminatorOutput([real_score.detach() for real_score, _ in halves], features)
-
-    def _generator_backward(
-        self,
-        made: TrainingPass,
-        part: tuple[int, int],
-        real_output: DiscriminatorOutput | None,
-        metrics: dict[str, Tensor],
-    ) -> None:
-        terms = {"spectral": self.spectral_loss(made.audio, made.target), **made.terms}
-        if real_output is not None:
-            terms |= self._adversarial_terms(made.audio[:, part[0] : part[1]], real_output)
-        total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
-        self.manual_backward(total / self.accumulate)
-        metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
-        metrics["generator/total"] = total.detach()
+        return self.combine(torch.stack(losses)), DiscriminatorOutput([score.detach() for score, _ in halves], features)
 
     def _adversarial_terms(self, fake: Tensor, real_output: DiscriminatorOutput) -> dict[str, Tensor]:
         assert self.discriminator is not None
@@ -209,17 +291,14 @@ class AdversarialTraining(lightning.LightningModule):
         return {"adversarial": scores, "feature_matching": self.combine(torch.stack(distances))}
 
     def _feature_distance(self, fake: Tensor, real: Tensor) -> Tensor:
-        distance = (fake - real).abs().mean()
-        return distance / (real.abs().mean() + 1e-3) if self.is_relative else distance
+        distance = (fake - real).abs()
+        if not self.is_relative:
+            return distance.mean()
+        # clip by clip, so that the loss does not depend on which clips share a micro-batch
+        return (distance.flatten(1).mean(dim=1) / (real.abs().flatten(1).mean(dim=1) + 1e-3)).mean()
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the generator's gradient: only here has a 16-bit training's scale been taken out of it."""
-        if optimizer is self._optimizers()[0].optimizer:
-            norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.clip_norm)
-            self.log("train/generator/gradient_norm", norm)
-
-    def _optimizers(self) -> list[LightningOptimizer]:
-        found = self.optimizers()
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        found = self.optimizers(use_pl_optimizer=False)
         return found if isinstance(found, list) else [found]
 
     def _schedules(self) -> list[torch.optim.lr_scheduler.LRScheduler]:
@@ -227,21 +306,37 @@ class AdversarialTraining(lightning.LightningModule):
         assert found is not None  # configure_optimizers gives each optimizer one
         return found if isinstance(found, list) else [found]
 
-    def _update(self, is_adversarial: bool) -> None:
-        for index, (optimizer, schedule) in enumerate(zip(self._optimizers(), self._schedules(), strict=True)):
-            if index == 0 or is_adversarial:
-                optimizer.step()
-                schedule.step()
-            optimizer.zero_grad()
+    def _update(self, is_adversarial: bool) -> dict[str, Tensor]:
+        """Step both networks, or neither where a gradient is not finite; return the gradients' norms."""
+        taking_part = {name: update for name, update in self.updates.items() if name == "generator" or is_adversarial}
+        norms = {f"{name}/gradient_norm": update.prepare() for name, update in taking_part.items()}
+        is_finite = bool(torch.isfinite(torch.stack(list(norms.values()))).all())
+        if is_finite:
+            for update in taking_part.values():
+                update.step()
+        for update in taking_part.values():
+            update.finish()
         self.steps_done += 1
-        self._average()
+        self.skipped_in_a_row = 0 if is_finite else self.skipped_in_a_row + 1
+        if is_finite:
+            self._average()
+        else:
+            self.skipped += 1
+        return norms
 
     @torch.no_grad()
     def _average(self) -> None:
         if self.averaged is None:
             return
         decay = min(self.ema_decay, (1 + self.steps) / (10 + self.steps))
-        for mean, value in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), 1 - decay)
         for table, current in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
             table.copy_(current)
+
+
+def micro_batches(batch: VoiceBatch, count: int) -> Iterator[VoiceBatch]:
+    """Cut a batch into `count` parts of as equal size as can be; fewer where it has fewer clips."""
+    clips = len(batch.audio)
+    count = min(count, clips)
+    for index in range(count):
+        yield batch.part(slice(index * clips // count, (index + 1) * clips // count))

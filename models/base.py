@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.draws import ClipDraws
 from models.layers.frames import FramesToSamples
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
@@ -77,8 +78,8 @@ class BaseVoiceConversionModel(nn.Module):
         """Reconstruct the audio [B, T] of a batch from its features, as a conversion would."""
         return self.inference(batch.content, batch.f0_hz, batch.loudness_db, batch.speaker_id)
 
-    def training_pass(self, batch: VoiceBatch, draws: torch.Generator) -> TrainingPass:
-        """Generate what the losses compare; every random number comes from `draws`, a generator on the CPU."""
+    def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
+        """Generate what the losses compare; every random number comes from `draws`."""
         return TrainingPass(self(batch), batch.audio, {})
 
     def describe(self) -> dict[str, Any]:

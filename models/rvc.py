@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel, TrainingPass
+from models.draws import ClipDraws
 from models.layers.excitation import FixedNoise
 from models.layers.rvc_decoder import HifiGanDecoder
 from models.layers.rvc_encoders import Flow, Gaussian, PosteriorEncoder, PriorEncoder, masked
@@ -166,18 +167,18 @@ class RvcVoice(BaseVoiceConversionModel):
         with torch.autocast(audio.device.type, enabled=False):
             return self.stft.magnitude(audio.float(), PUBLISHED_OFFSET)
 
-    def training_pass(self, batch: VoiceBatch, draws: torch.Generator) -> TrainingPass:
+    def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
         """Decode a random part of each clip from its posterior; the term "kl" ties the prior to it."""
         mask = _mask_of(batch)
         speaker = self.emb_g(batch.speaker_id).unsqueeze(-1)
         prior = self.enc_p(batch.content, batch.f0_hz, mask)
         posterior = self.enc_q(self.spectrogram(batch.audio), speaker, mask)
-        noise = torch.randn(posterior.mean.shape, generator=draws).to(mask.device)
+        noise = draws.normal(*posterior.mean.shape[1:]).to(mask.device)
         latent = masked(posterior.sample(noise), mask)
         terms = {"kl": kl_divergence(self.flow(latent, speaker, mask), posterior.log_std, prior, mask)}
         frames = draw_parts(batch, self.training_frames, draws)
         count = frames.shape[1]
-        source_noise = torch.randn(len(frames), count * self.hop_length, generator=draws).to(mask.device)
+        source_noise = draws.normal(count * self.hop_length).to(mask.device)
         part = latent.gather(2, frames.unsqueeze(1).expand(-1, latent.shape[1], -1))
         audio = self.dec(part, batch.f0_hz.gather(1, frames), speaker, source_noise)
         by_frame = batch.audio.reshape(len(frames), -1, self.hop_length)
@@ -200,6 +201,9 @@ class RvcVoice(BaseVoiceConversionModel):
 def kl_divergence(latent: Tensor, log_std: Tensor, prior: Gaussian, mask: Tensor) -> Tensor:
     """Return what the posterior costs against the prior, per frame that is not padding (Eq. 4, Kim et al. 2021).
 
+    It is a mean over clips of each clip's mean; the published code takes one mean over the frames of the batch, which
+    is the same where no clip is padded.
+
     Args:
         latent: [B, C, F], drawn from the posterior and mapped to the prior's space.
         log_std: [B, C, F] of the posterior; the flow keeps volumes.
@@ -209,10 +213,10 @@ def kl_divergence(latent: Tensor, log_std: Tensor, prior: Gaussian, mask: Tensor
     mean, prior_log_std = prior.mean.float(), prior.log_std.float()
     distance = 0.5 * (latent.float() - mean).square() * torch.exp(-2.0 * prior_log_std)
     cost = prior_log_std - log_std.float() - 0.5 + distance
-    return (cost * mask).sum() / mask.sum()
+    return ((cost * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))).mean()
 
 
-def draw_parts(batch: VoiceBatch, count: int, draws: torch.Generator) -> Tensor:
+def draw_parts(batch: VoiceBatch, count: int, draws: ClipDraws) -> Tensor:
     """Draw a stretch of each clip that lies before its padding where the clip is long enough.
 
     Returns:
@@ -220,7 +224,7 @@ def draw_parts(batch: VoiceBatch, count: int, draws: torch.Generator) -> Tensor:
     """
     count = min(count, batch.f0_hz.shape[1])
     free = (batch.num_frames - count).clamp(min=0)
-    draw = torch.rand(len(free), generator=draws).to(free.device)
+    draw = draws.uniform().to(free.device)
     first = torch.floor(draw * (free + 1)).to(torch.int64).minimum(free)
     return first.unsqueeze(1) + torch.arange(count, device=free.device)
 

@@ -101,7 +101,7 @@ def test_another_seed_gives_other_batches(folder: Path) -> None:
 
 def test_devices_share_the_draws_without_overlap() -> None:
     alone = iter(StepSampler(4, start_step=2))
-    ranks = [iter(StepSampler(2, start_step=2, rank=rank, world_size=2)) for rank in (0, 1)]
+    ranks = [iter(StepSampler(4, start_step=2, rank=rank, world_size=2)) for rank in (0, 1)]
 
     for _ in range(3):
         assert next(alone) == [*next(ranks[0]), *next(ranks[1])]

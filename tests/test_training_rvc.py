@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from models.adversarial import AdversarialTraining
 from models.base import BaseVoiceConversionModel, TrainingPass
 from models.discriminators import DiscriminatorOutput
+from models.draws import ClipDraws
 from tests.corpus_tools import make_job, write_sounds
 from tests.model_tools import SMALL_RVC
 from tests.synthetic_speech import voice
@@ -38,8 +39,8 @@ class Part(BaseVoiceConversionModel):
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         raise AssertionError("training does not convert")
 
-    def training_pass(self, batch: VoiceBatch, draws: torch.Generator) -> TrainingPass:
-        self.drawn = torch.rand(1, generator=draws).item()
+    def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
+        self.drawn = draws.uniform().item()
         target = batch.audio[:, :320]
         return TrainingPass(self.level * target, target, {"kl": 3.0 * self.level})
 
@@ -63,26 +64,13 @@ class Distance(nn.Module):
         return (fake - real).abs().mean()
 
 
-class Loose(AdversarialTraining):
-    """The step without a trainer, keeping its metrics."""
-
-    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        loss.backward()
-
-    def log(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def log_dict(self, dictionary: Any, *args: Any, **kwargs: Any) -> None:
-        self.seen = {name: float(value) for name, value in dictionary.items()}
-
-
-def make(**changed: Any) -> Loose:
+def make(**changed: Any) -> AdversarialTraining:
     values: dict[str, Any] = {
         "generator": Part(), "discriminator": TwoJudges(), "spectral_loss": Distance(), "validation_loss": Distance(),
         "optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1), "schedule": lambda step: 1.0,
-        "loss_weights": RECIPE, "objective": "hifigan", "ema_decay": 0.0, "accumulate": 2,
+        "loss_weights": RECIPE, "objective": "hifigan", "ema_decay": 0.0,
     }  # fmt: skip
-    return Loose(**(values | changed))
+    return AdversarialTraining(**(values | changed))
 
 
 def batch_of_ones() -> VoiceBatch:
@@ -92,22 +80,20 @@ def batch_of_ones() -> VoiceBatch:
 
 
 def test_published_objective_is_the_sum_over_judges_and_layers() -> None:
-    module = make()
-
-    module.training_step(batch_of_ones(), 0)
+    metrics = make().backward_all(batch_of_ones(), is_adversarial=True)
 
     # real 1 and 2, fake 0.5 and 1
-    assert module.seen["train/generator/adversarial"] == pytest.approx(0.5**2 + 0.0)
-    assert module.seen["train/generator/feature_matching"] == pytest.approx(0.5 + 1.0)
-    assert module.seen["train/discriminator/total"] == pytest.approx((0 + 0.25) + (1 + 1))
-    assert module.seen["train/generator/kl"] == pytest.approx(1.5)
-    assert module.seen["train/generator/total"] == pytest.approx(45 * 0.5 + 0.25 + 2 * 1.5 + 1.5)
+    assert metrics["generator/adversarial"].item() == pytest.approx(0.5**2 + 0.0)
+    assert metrics["generator/feature_matching"].item() == pytest.approx(0.5 + 1.0)
+    assert metrics["discriminator/total"].item() == pytest.approx((0 + 0.25) + (1 + 1))
+    assert metrics["generator/kl"].item() == pytest.approx(1.5)
+    assert metrics["generator/total"].item() == pytest.approx(45 * 0.5 + 0.25 + 2 * 1.5 + 1.5)
 
 
 def test_judges_see_the_part_that_was_generated() -> None:
     module = make()
 
-    module.training_step(batch_of_ones(), 0)
+    module.backward_all(batch_of_ones(), is_adversarial=True)
 
     assert isinstance(module.discriminator, TwoJudges)
     assert module.discriminator.seen == [320, 320]
@@ -117,10 +103,10 @@ def test_own_loss_reaches_the_generator() -> None:
     only = {**dict.fromkeys(RECIPE, 0.0), "kl": 2.0}
     module = make(loss_weights=only)
 
-    module.training_step(batch_of_ones(), 0)
+    module.backward_all(batch_of_ones(), is_adversarial=True)
 
     assert isinstance(module.generator, Part) and module.generator.level.grad is not None
-    assert module.generator.level.grad.item() == pytest.approx(2.0 * 3.0 / 2)
+    assert module.generator.level.grad.item() == pytest.approx(2.0 * 3.0)
 
 
 def test_missing_weight_of_an_own_loss_is_refused() -> None:
@@ -128,17 +114,16 @@ def test_missing_weight_of_an_own_loss_is_refused() -> None:
         make(loss_weights={name: value for name, value in RECIPE.items() if name != "kl"})
 
 
-def test_draws_follow_seed_and_micro_batch() -> None:
+def test_what_a_network_draws_follows_seed_and_clip_alone() -> None:
     drawn: list[float] = []
-    for seed in (1, 1, 2):
-        generator = Part()
-        module = make(seed=seed, generator=generator, accumulate=3)
-        for _ in range(2):
-            module.training_step(batch_of_ones(), 0)
-            drawn.append(generator.drawn)
+    for seed, clip in ((1, 0), (1, 0), (2, 0), (1, 1)):
+        generator, batch = Part(), batch_of_ones()
+        batch.draw += clip
+        make(seed=seed, generator=generator).backward_all(batch, is_adversarial=True)
+        drawn.append(generator.drawn)
 
-    assert drawn[:2] == drawn[2:4]
-    assert len(set(drawn)) == 4
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from utils.errors import ConfigError, WorkbenchError
+from utils.errors import ConfigError, StoppedBySignalError, WorkbenchError
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
@@ -125,8 +125,8 @@ def instantiate(node: DictConfig, key: str, **values: Any) -> Any:
 def run_script(config_name: str, task: Callable[[DictConfig], None]) -> None:
     """Run a script: compose configs/<config_name>.yaml with the command line and call the task.
 
-    Errors in the configuration and every WorkbenchError become one line on standard error and exit code 2; anything
-    else keeps its traceback.
+    Errors in the configuration and every WorkbenchError become one line on standard error and the error's exit code,
+    which is 2 for what the user can repair; anything else keeps its traceback.
     """
     import hydra
 
@@ -203,8 +203,9 @@ def _first_choice(override: str) -> str | None:
 
 
 def _exit_with(error: Exception) -> None:
-    sys.stderr.write(f"error: {error}\n")
-    raise SystemExit(2)
+    kind = "stopped" if isinstance(error, StoppedBySignalError) else "error"
+    sys.stderr.write(f"{kind}: {error}\n")
+    raise SystemExit(getattr(error, "exit_code", 2))
 
 
 def _one_line(error: Exception) -> str:

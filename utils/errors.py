@@ -5,7 +5,12 @@ class WorkbenchError(Exception):
     """Base of every error that is the input's fault, not the program's.
 
     The message says what is wrong, the value, where it stands and what to do.
+
+    Attributes:
+        exit_code: with which a script ends.
     """
+
+    exit_code = 2
 
 
 class ConfigError(WorkbenchError):
@@ -22,3 +27,15 @@ class ExportError(WorkbenchError):
 
 class FormatError(WorkbenchError):
     """A file is damaged, of another version or not of the expected kind."""
+
+
+class TrainingError(WorkbenchError):
+    """A training cannot go on although its input was accepted, for example because it diverged."""
+
+    exit_code = 1
+
+
+class StoppedBySignalError(WorkbenchError):
+    """A training was asked to end, saved its state and can be continued; schedulers read 75 as "try again"."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h

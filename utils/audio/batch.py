@@ -32,3 +32,7 @@ class VoiceBatch:
     def to(self, device: torch.device) -> "VoiceBatch":
         """Return the same batch with every tensor on the device."""
         return VoiceBatch(**{item.name: getattr(self, item.name).to(device) for item in fields(self)})
+
+    def part(self, clips: slice) -> "VoiceBatch":
+        """Return the batch of some of the clips."""
+        return VoiceBatch(**{item.name: getattr(self, item.name)[clips] for item in fields(self)})

@@ -1,51 +1,57 @@
 """Batches for training and validation."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_lightning as lightning
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, Subset
 
 from utils.audio.batch import VoiceBatch
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, collate
 from utils.corpus.store import CorpusStore
 
+VALIDATION_BATCH = 12  # clips
+
 
 class StepSampler(Sampler[list[int]]):
-    """Numbers of the draws of each batch, without end and without state: batch n has the draws n * size and up.
+    """Numbers of a device's draws for each update, without end and without state.
 
-    In a training on several devices each takes every world_size-th batch.
+    Update n has the draws from n * batch_size on; each device takes an equal part of them.
 
     Args:
-        batch_size: draws in a batch.
-        start_step: first batch.
+        batch_size: draws of an update, over all devices; a multiple of world_size.
+        start_step: first update.
         rank: number of this device.
         world_size: number of devices.
     """
 
     def __init__(self, batch_size: int, *, start_step: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"{batch_size} draws cannot be shared equally by {world_size} devices")
         self.batch_size = batch_size
         self.start_step = start_step
         self.rank = rank
         self.world_size = world_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the draws of one batch after the other."""
+        """Yield this device's draws of one update after the other."""
+        share = self.batch_size // self.world_size
         step = self.start_step
         while True:
-            first = (step * self.world_size + self.rank) * self.batch_size
-            yield list(range(first, first + self.batch_size))
+            first = step * self.batch_size + self.rank * share
+            yield list(range(first, first + share))
             step += 1
 
 
 class VoiceDataModule(lightning.LightningDataModule):
     """The loaders of a training run.
 
-    Training batch n is a function of (seed, n): to resume after n batches, set start_step = n before the fit.
+    What is drawn for update n is a function of (seed, n): to resume after n updates, set start_step = n before the fit.
 
     Args:
         dataset: folder of a dataset made by preprocess.py.
-        batch_size: examples in a batch.
+        batch_size: examples of an update, over all devices.
         segment_frames: length of a training example.
         num_workers: loading processes; 0 loads in the training process.
         seed: of the draws.
@@ -75,7 +81,7 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.start_step = 0
 
     def train_dataloader(self) -> DataLoader[VoiceExample]:
-        """Return an endless loader of VoiceBatch, from batch start_step on."""
+        """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
         examples = VoiceConversionDataset(
             CorpusStore.open(self.dataset),
             "train",
@@ -83,8 +89,7 @@ class VoiceDataModule(lightning.LightningDataModule):
             seed=self.seed,
             perturbed_share=self.perturbed_share,
         )
-        rank = self.trainer.global_rank if self.trainer is not None else 0
-        world_size = self.trainer.world_size if self.trainer is not None else 1
+        rank, world_size = self._place()
         sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
         return DataLoader(
             examples,
@@ -92,10 +97,14 @@ class VoiceDataModule(lightning.LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=_leave_interrupts_to_the_main_process,
         )
 
     def val_dataloader(self) -> DataLoader[VoiceExample]:
-        """Return a loader of all held-out clips as VoiceBatch, in a fixed order."""
+        """Return a loader of this device's share of the held-out clips as VoiceBatch, in a fixed order.
+
+        Where there are fewer clips than devices, each device judges all of them: the mean stays the same.
+        """
         examples = VoiceConversionDataset(
             CorpusStore.open(self.dataset),
             "val",
@@ -103,8 +112,24 @@ class VoiceDataModule(lightning.LightningDataModule):
             seed=self.seed,
             max_frames=self.val_segment_frames,
         )
-        return DataLoader(examples, batch_size=self.batch_size, collate_fn=collate, num_workers=0)
+        rank, world_size = self._place()
+        share = range(rank, len(examples), world_size) if len(examples) >= world_size else range(len(examples))
+        clips = Subset(examples, list(share))
+        return DataLoader(clips, batch_size=VALIDATION_BATCH, collate_fn=collate, num_workers=0)
+
+    def _place(self) -> tuple[int, int]:
+        """Return the number of this device and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def name_draws(self, draws: list[int]) -> list[str]:
+        """Return what to call the clips of training draws in a report."""
+        return [f"draw {draw}" for draw in draws]
 
     def transfer_batch_to_device(self, batch: VoiceBatch, device: object, dataloader_idx: int) -> VoiceBatch:
         """Move a batch to the device of the training."""
         return batch.to(device)  # type: ignore[arg-type]
+
+
+def _leave_interrupts_to_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; a loader that died of it would take the run with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

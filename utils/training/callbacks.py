@@ -1,4 +1,4 @@
-"""Lightning callbacks: progress in steps, pictures and sounds for TensorBoard, the payload of checkpoints."""
+"""Lightning callbacks: progress in steps, history, pictures and sounds for TensorBoard."""
 
 import logging
 import time
@@ -12,7 +12,6 @@ from torch import Tensor
 from models.adversarial import AdversarialTraining
 from utils.audio.batch import VoiceBatch
 from utils.config import AudioConfig
-from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
 TRANSPOSED_SEMITONES = 4.0
@@ -53,52 +52,6 @@ class StepProgressBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
-
-
-class StopAfterSteps(Callback):
-    """End the run after a number of generator updates.
-
-    Args:
-        steps: generator updates of the whole run, also over resumptions.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Do nothing more in a resumed run that is complete."""
-        self.on_train_batch_end(trainer, pl_module)
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """Ask Lightning to stop once the number is reached."""
-        assert isinstance(pl_module, AdversarialTraining)
-        if pl_module.steps >= self.steps:
-            trainer.should_stop = True
-
-
-class RunPayload(Callback):
-    """Put what is needed to read a checkpoint back into it, as plain data under one key.
-
-    Args:
-        config_yaml: the resolved configuration.
-        dataset: dataset.json of the training data.
-    """
-
-    def __init__(self, config_yaml: str, dataset: dict[str, Any]) -> None:
-        self.config_yaml = config_yaml
-        self.dataset = dataset
-
-    def on_save_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Add the payload."""
-        metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
-        checkpoint[PAYLOAD_KEY] = {
-            "schema_version": SCHEMA_VERSION,
-            "config": self.config_yaml,
-            "dataset": self.dataset,
-            "metrics": metrics,
-        }
 
 
 class HistoryRecorder(Callback):

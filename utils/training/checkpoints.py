@@ -184,9 +184,18 @@ def _short(identity: dict[str, Any]) -> str:
     return f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
 
 
-def save_codebook(run: Path, codebook: Tensor) -> None:
-    """Write the retrieval codebook [S, K, D] of a run."""
-    atomic_write_bytes(run / CODEBOOK_FILE, save({"codebook": codebook.contiguous()}))
+def save_codebook(run: Path, codebook: Tensor, origin: str = "") -> None:
+    """Write the retrieval codebook [S, K, D] of a run; `origin` stands for everything that it was made from."""
+    atomic_write_bytes(run / CODEBOOK_FILE, save({"codebook": codebook.contiguous()}, {"origin": origin}))
+
+
+def codebook_origin(run: Path) -> str:
+    """Return what save_codebook was told of the run's codebook; empty if the file is damaged or does not say."""
+    try:
+        with safe_open(str(run / CODEBOOK_FILE), framework="pt") as stream:
+            return (stream.metadata() or {}).get("origin", "")
+    except SafetensorError:
+        return ""
 
 
 def read_codebook(run: Path) -> CodebookRetrieval | None:

@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -23,25 +22,29 @@ from utils.config import AudioConfig, audio_config, check_range, instantiate, re
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
-from utils.errors import ConfigError
-from utils.features.retrieval import build_codebook
-from utils.files import atomic_write_json, atomic_write_text
+from utils.errors import ConfigError, StoppedBySignalError
+from utils.features.retrieval import CodebookRetrieval, build_codebook
+from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
 from utils.training.augmentation import BatchAugmentation
-from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar, StopAfterSteps
+from utils.training.callbacks import HistoryRecorder, MediaLogger, StepProgressBar
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     build_generator,
+    codebook_origin,
     load_pretrained,
-    read_checkpoint,
     read_codebook,
     require_same_networks,
     save_codebook,
 )
+from utils.training.devices import choose_precision, choose_strategy, is_first_process, num_processes
+from utils.training.keeping import AtomicCheckpointIO, RunKeeper
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
+from utils.training.nonfinite import NonFiniteGuard
+from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
+from utils.training.stopping import StopAfterSteps, StopOnSignal
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
 
@@ -50,6 +53,8 @@ def train(config: DictConfig) -> Path:
 
     Raises:
         ConfigError: if the configuration does not fit itself, the dataset or an existing run.
+        StoppedBySignalError: if the run was asked to end and can be continued.
+        TrainingError: if the training diverged.
     """
     store = open_dataset(config)
     check_training_values(config)
@@ -57,23 +62,29 @@ def train(config: DictConfig) -> Path:
     resume_from = find_resume(config, run)
     quieten_lightning()
     lightning.seed_everything(int(config.seed), workers=True, verbose=False)
-    config_yaml = OmegaConf.to_yaml(config, resolve=True)
     history = HistoryRecorder()
-    trainer = build_trainer(config, run, [history, RunPayload(config_yaml, store.info)])
-    module = build_training(config, store, run, fresh=resume_from is None)
     data = build_data(config, store)
+    guard = NonFiniteGuard(run, max_skipped=int(config.trainer.max_skipped), name_clips=data.name_draws)
+    trainer = build_trainer(config, run, [history, RunPayload(config, store.info), guard])
+    module = build_training(config, store, run, fresh=resume_from is None)
     if resume_from is not None:
-        content = read_checkpoint(resume_from)
+        content = read_resumed(resume_from)
         require_same_networks(content, resume_from, module.state_dict(), store.info)
-        data.start_step = int(content["state_dict"]["steps_done"]) * int(config.optim.accumulate)
-    atomic_write_text(run / "config.yaml", config_yaml)
-    if trainer.is_global_zero:
+        note = require_same_run(content, resume_from, config, store.info)
+        if note and is_first_process():
+            log.warning("%s", note)
+        data.start_step = int(content["state_dict"]["steps_done"])
+    if is_first_process():
+        atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
         announce(config, store, module, run, resume_from)
     started = time.monotonic()
-    trainer.fit(module, data, ckpt_path=str(resume_from) if resume_from else None, weights_only=True)
-    if not history.rows or history.rows[-1]["step"] != module.steps:
-        validate_and_keep_best(trainer, module, data, history)
-    if trainer.is_global_zero:
+    try:
+        trainer.fit(module, data, ckpt_path=str(resume_from) if resume_from else None, weights_only=True)
+    except StoppedBySignalError:
+        if is_first_process():
+            raise
+        return run  # the first process speaks for all, and a launcher that sees another one fail would kill it
+    if is_first_process():
         report(run, history, module, time.monotonic() - started)
     return run
 
@@ -121,8 +132,14 @@ def check_training_values(config: DictConfig) -> None:
     check_range("seed", config.seed, 0, 2**32 - 1)
     if config.loss.objective not in OBJECTIVES:
         raise ConfigError(f"loss.objective={config.loss.objective} is unknown; allowed: {', '.join(OBJECTIVES)}")
-    if config.trainer.precision not in PRECISIONS:
-        raise ConfigError(f"trainer.precision={config.trainer.precision} is unknown; allowed: {', '.join(PRECISIONS)}")
+    choose_precision(str(config.trainer.precision))
+    check_range("trainer.save_every", config.trainer.save_every, 1)
+    check_range("trainer.max_skipped", config.trainer.max_skipped, 1)
+    if config.data.batch_size % num_processes(config):
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size} clips of one update cannot be shared equally by "
+            f"{num_processes(config)} processes (trainer.devices x trainer.num_nodes); choose a multiple"
+        )
     if config.model.sample_rate != config.audio.sample_rate:
         raise ConfigError(
             f"model.sample_rate={config.model.sample_rate} must be audio.sample_rate={config.audio.sample_rate}; "
@@ -143,22 +160,6 @@ def run_folder(config: DictConfig) -> Path:
     return Path(config.run.root) / str(name)
 
 
-def find_resume(config: DictConfig, run: Path) -> Path | None:
-    """Return the checkpoint to continue from, or None for a new run; never overwrites a run unasked."""
-    checkpoints = run / "checkpoints"
-    has_any = checkpoints.is_dir() and any(checkpoints.glob("*.ckpt"))
-    if config.resume is None:
-        if has_any:
-            words = f"{run} already holds a trained run"
-            raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
-        return None
-    path = checkpoints / f"{config.resume}.ckpt" if "/" not in str(config.resume) else Path(str(config.resume))
-    if not path.is_file():
-        words = f"resume={config.resume}: {path} does not exist"
-        raise ConfigError(f"{words}; allowed: last, best or a path of a checkpoint")
-    return path
-
-
 def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
     audio = audio_config(config.audio)
@@ -168,19 +169,18 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     if fresh:
         for name, network in (("generator", generator), ("discriminator", discriminator)):
             if config.pretrained[name] and network is not None:
-                emit(
-                    load_pretrained(
-                        network,
-                        str(config.pretrained[name]),
-                        f"pretrained.{name}",
-                        store.info,
-                        speakers=config.pretrained.speakers,
-                        fresh_posterior=bool(config.pretrained.fresh_posterior),
-                    )
+                note = load_pretrained(
+                    network,
+                    str(config.pretrained[name]),
+                    f"pretrained.{name}",
+                    store.info,
+                    speakers=config.pretrained.speakers,
+                    fresh_posterior=bool(config.pretrained.fresh_posterior),
                 )
-    prepare_codebook(config, store, run, fresh=fresh)
+                if is_first_process():
+                    emit(note)
     augmentation = BatchAugmentation(
-        read_codebook(run),
+        prepare_codebook(config, store, run, fresh=fresh),
         retrieval_share=config.retrieval.training_share,
         gain_down_db=config.data.gain_down_db,
         gain_up_db=config.data.gain_up_db,
@@ -198,6 +198,8 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
         augmentation=augmentation,
         accumulate=int(config.optim.accumulate),
         clip_norm=float(config.optim.clip_norm),
+        precision=choose_precision(str(config.trainer.precision)),
+        fit_memory=bool(config.trainer.fit_memory),
         ema_decay=float(config.optim.ema_decay),
         adversarial_start=int(config.loss.adversarial_start),
         adversarial_frames=int(config.loss.adversarial_frames),
@@ -240,18 +242,26 @@ def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
     """Return after how many steps as much audio has been drawn as the training clips hold."""
     segment = int(config.data.segment_frames)
     frames = sum(max(clip.num_frames, segment) for clip in store.split("train"))
-    devices = config.trainer.devices if isinstance(config.trainer.devices, int) else 1
-    drawn = segment * int(config.data.batch_size) * int(config.optim.accumulate)
-    return max(1, math.ceil(frames / (drawn * max(1, devices) * int(config.trainer.num_nodes))))
+    return max(1, math.ceil(frames / (segment * int(config.data.batch_size))))
 
 
-def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> None:
-    """Make the codebook of a new run, or one that a resumed run has lost; a new run keeps none of an earlier try."""
-    path = run / CODEBOOK_FILE
-    if fresh:
-        path.unlink(missing_ok=True)
-    if config.retrieval.codebook_size and not path.is_file():
-        save_codebook(run, build_codebooks(store, int(config.retrieval.codebook_size), seed=int(config.seed)))
+def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
+    """Return the codebook of the run, made anew where it is a new run's or lost; the first process writes it.
+
+    Each process that a cluster starts makes it for itself: they meet only when the training begins.
+    """
+    path, size, seed = run / CODEBOOK_FILE, int(config.retrieval.codebook_size), int(config.seed)
+    if not size:
+        if fresh and is_first_process():
+            path.unlink(missing_ok=True)
+        return None if fresh else read_codebook(run)
+    origin = sha256_of_json([store.info["features"]["content"], store.info["files"], size, seed])
+    if path.is_file() and (not fresh or codebook_origin(run) == origin):
+        return read_codebook(run)
+    codebook = build_codebooks(store, size, seed=seed)
+    if is_first_process():
+        save_codebook(run, codebook, origin)
+    return CodebookRetrieval(codebook)
 
 
 def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
@@ -289,18 +299,8 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
     settings = config.trainer
-    keeper = ModelCheckpoint(
-        dirpath=run / "checkpoints",
-        filename="best",
-        monitor="val/mel",
-        mode="min",
-        save_top_k=1,
-        save_last=True,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-    )
-    extra: list[Callback] = [StopAfterSteps(int(settings.steps))]
+    keeper = RunKeeper(run / "checkpoints", save_every=int(settings.save_every))
+    extra: list[Callback] = [StopAfterSteps(int(settings.steps)), StopOnSignal(keeper)]
     extra += [MediaLogger(audio_config(config.audio))] if settings.media else []
     if settings.progress_bar:
         extra.append(StepProgressBar(total_steps=int(settings.steps)))
@@ -309,12 +309,12 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.num_nodes,
-            strategy=settings.strategy,
-            precision=choose_precision(str(settings.precision)),
+            strategy=choose_strategy(config),
+            plugins=[AtomicCheckpointIO()],
             max_epochs=-1,
             max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
             max_time=timedelta(minutes=settings.max_minutes) if settings.max_minutes is not None else None,
-            val_check_interval=int(settings.validate_every) * int(config.optim.accumulate),
+            val_check_interval=int(settings.validate_every),
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             logger=TensorBoardLogger(save_dir=str(run), name="tensorboard", version=""),
@@ -325,36 +325,8 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
             use_distributed_sampler=False,
         )
     except (ValueError, MisconfigurationException) as error:
-        asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "strategy"))
+        asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "num_nodes"))
         raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
-
-
-def choose_precision(wanted: str) -> Any:
-    """Turn "auto" into bf16-mixed where the processor or GPU computes it natively, else 32 bits."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
-
-
-def validate_and_keep_best(
-    trainer: lightning.Trainer, module: AdversarialTraining, data: VoiceDataModule, history: HistoryRecorder
-) -> None:
-    """Judge the last weights of a run that ended between two validations; keep them as last and, if better, as best."""
-    trainer.validate(module, data, verbose=False)
-    keeper = trainer.checkpoint_callback
-    assert isinstance(keeper, ModelCheckpoint) and keeper.dirpath is not None
-    value = float(trainer.callback_metrics["val/mel"])
-    names = ["last"]
-    if keeper.best_model_score is None or value < float(keeper.best_model_score):
-        keeper.best_model_score = torch.tensor(value)
-        keeper.best_model_path = str(Path(keeper.dirpath) / "best.ckpt")
-        names.append("best")
-    if not history.rows or history.rows[-1]["step"] != module.steps:
-        history.on_validation_end(trainer, module)
-    for name in names:
-        trainer.save_checkpoint(Path(keeper.dirpath) / f"{name}.ckpt")
 
 
 def announce(

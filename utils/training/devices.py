@@ -1,0 +1,60 @@
+"""Where a training computes: precision, processes, and how they share a step."""
+
+from datetime import timedelta
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from utils.errors import ConfigError
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+RENDEZVOUS_LIMIT = timedelta(minutes=30)  # preparation of the first process may take as long
+
+
+class SharedStep(DDPStrategy):
+    """Several processes that each do a part of every step.
+
+    Lightning starts and joins the processes; the training step itself averages its gradients (models/updating.py), so
+    no network is wrapped in DistributedDataParallel.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leave the networks as they are."""
+
+
+def is_first_process() -> bool:
+    """Return whether this process speaks and writes for all, also before the processes have met."""
+    return int(getattr(rank_zero_only, "rank", None) or 0) == 0
+
+
+def num_processes(config: DictConfig) -> int:
+    """Return how many processes the configuration asks for; what only Lightning can count here is one."""
+    devices = config.trainer.devices
+    if isinstance(devices, str) and devices.isdigit():
+        devices = int(devices)
+    if not isinstance(devices, int):
+        devices = max(1, torch.cuda.device_count()) if str(devices) in ("auto", "-1") else len(devices)
+    elif devices < 0:
+        devices = max(1, torch.cuda.device_count())
+    return int(devices) * int(config.trainer.num_nodes)
+
+
+def choose_strategy(config: DictConfig) -> Any:
+    """Return Lightning's strategy: one process, or several that share each step."""
+    if num_processes(config) == 1:
+        return "auto"
+    return SharedStep(timeout=RENDEZVOUS_LIMIT)
+
+
+def choose_precision(wanted: str) -> str:
+    """Turn "auto" into bf16-mixed where the processor or GPU computes it natively, else 32 bits."""
+    if wanted not in PRECISIONS:
+        raise ConfigError(f"trainer.precision={wanted} is unknown; allowed: {', '.join(PRECISIONS)}")
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"

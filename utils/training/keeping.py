@@ -1,0 +1,138 @@
+"""Checkpoints on disk: written whole or not at all, the newest, the one before it and the best."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+
+from models.adversarial import AdversarialTraining
+
+LAST, PREVIOUS, BEST = "last", "previous", "best"
+CRITERION = "val/mel"
+log = logging.getLogger(__name__)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its place, see it on the disk, then move it there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write one file; until it is complete the old one stays."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = partial_path(target)
+        try:
+            with partial.open("wb") as stream:
+                torch.save(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if target.stem == LAST and target.is_file():
+                _link(target, target.with_stem(PREVIOUS))
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+
+class RunKeeper(Checkpoint):
+    """Keep the newest state of a run, the one before it and the one with the lowest held-out criterion.
+
+    A state is saved after the validation of its step, never between: so a run that continues from it has missed none.
+
+    Args:
+        folder: where the checkpoints lie.
+        save_every: updates between two saves; each validation saves too.
+    """
+
+    def __init__(self, folder: Path, *, save_every: int) -> None:
+        self.folder = folder
+        self.save_every = save_every
+        self.best_value = float("inf")
+        self.best_step = 0
+        self.saved_step = -1
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note where the run begins and remove what a killed run left half-written."""
+        self.saved_step = _module(pl_module).steps
+        if trainer.is_global_zero:
+            for leftover in self.folder.glob(".*.partial"):
+                leftover.unlink()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Save where it is time and no validation follows at once, which would save anyway."""
+        step = _module(pl_module).steps
+        if step % self.save_every == 0 and not validation_follows(trainer, step):
+            self.save(trainer, step)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save the state, and as the best one too if it is."""
+        if trainer.sanity_checking:
+            return
+        step, value = _module(pl_module).steps, float(trainer.callback_metrics[CRITERION])
+        is_best = value < self.best_value
+        if is_best:
+            self.best_value, self.best_step = value, step
+        self.save(trainer, step)
+        if is_best and trainer.is_global_zero:
+            # the same file under two names; a new last one is another file
+            _link(self.folder / f"{LAST}.ckpt", self.folder / f"{BEST}.ckpt")
+
+    def save(self, trainer: lightning.Trainer, step: int) -> None:
+        """Write the newest state unless it is on disk already; all devices call this together."""
+        if step != self.saved_step:
+            self.saved_step = step
+            trainer.save_checkpoint(self.folder / f"{LAST}.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the best was."""
+        return {"best_value": self.best_value, "best_step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what the best was."""
+        self.best_value, self.best_step = float(state_dict["best_value"]), int(state_dict["best_step"])
+
+
+def validation_follows(trainer: lightning.Trainer, step: int) -> bool:
+    """Return whether Lightning validates after this update."""
+    return trainer.should_stop or step % int(trainer.val_check_batch or 1) == 0
+
+
+def partial_path(target: Path) -> Path:
+    """Return the name of a checkpoint while it is being written."""
+    return target.with_name(f".{target.name}.partial")
+
+
+def _module(module: lightning.LightningModule) -> AdversarialTraining:
+    assert isinstance(module, AdversarialTraining)
+    return module
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name in one step; where the file system knows no such names, copy it."""
+    temporary = target.with_name(f".{target.name}.partial")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _sync_folder(folder: Path) -> None:
+    """See a renamed file on the disk, where folders can be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        log.debug("folder %s cannot be synchronised", folder)
+    finally:
+        os.close(handle)

@@ -1,0 +1,197 @@
+"""Continue a run: which checkpoint, whether it is still the same run, and every random state."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+import torch.distributed as distributed
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback
+
+from models.adversarial import AdversarialTraining
+from models.updating import world_size
+from utils.config import to_plain
+from utils.errors import ConfigError, FormatError
+from utils.files import sha256_of_json
+from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION, read_checkpoint
+from utils.training.devices import choose_precision, num_processes
+from utils.training.keeping import LAST, PREVIOUS
+
+AUTO = "auto"
+RANDOM_KEY = "random_states"
+DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "retrieval")
+FREE = ("data.num_workers", "data.val_segment_frames")
+LOSSES = {
+    "processes": "sums are taken in another order: results differ by rounding",
+    "optim.accumulate": "sums are taken in another order: results differ by rounding",
+    "trainer.precision": "results differ by rounding",
+    "data.batch_size": "examples are drawn in another order: some are seen again sooner",
+    "seed": "examples and noise are drawn anew",
+    "dataset": "examples are other ones, and held-out figures no longer compare with earlier ones",
+}
+
+
+def find_resume(config: DictConfig, run: Path) -> Path | None:
+    """Return the checkpoint to continue from, or None for a new run; never overwrites a run unasked.
+
+    Raises:
+        ConfigError: if the run exists and resume is not given, or the checkpoint does not exist.
+    """
+    checkpoints = run / "checkpoints"
+    has_any = checkpoints.is_dir() and any(checkpoints.glob("*.ckpt"))
+    if config.resume is None:
+        if has_any:
+            words = f"{run} already holds a trained run"
+            raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
+        return None
+    if config.resume == AUTO:
+        return checkpoints / f"{LAST}.ckpt" if has_any else None
+    path = checkpoints / f"{config.resume}.ckpt" if "/" not in str(config.resume) else Path(str(config.resume))
+    if not path.is_file():
+        words = f"resume={config.resume}: {path} does not exist"
+        raise ConfigError(f"{words}; allowed: auto, last, previous, best or a path of a checkpoint")
+    return path
+
+
+def read_resumed(path: Path) -> dict[str, Any]:
+    """Read the checkpoint to continue from.
+
+    Raises:
+        FormatError: if it is damaged; names the one before it, from which only resume=previous continues.
+    """
+    try:
+        return read_checkpoint(path)
+    except FormatError as error:
+        earlier = path.with_stem(PREVIOUS)
+        if path.stem != LAST or not earlier.is_file():
+            raise
+        raise FormatError(f"{error}; resume=previous continues from the state before it") from error
+
+
+def describe_run(config: DictConfig, dataset_info: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that decides a run's numbers, as flat plain data."""
+    plain = to_plain(config)
+    decisive = _flat({key: plain[key] for key in DECISIVE if key in plain})
+    kept = {key: value for key, value in decisive.items() if key not in FREE}
+    recordings = {key: value for key, value in dataset_info.items() if key not in ("name", "source")}
+    return kept | {
+        "trainer.precision": choose_precision(str(config.trainer.precision)),
+        "processes": num_processes(config),
+        "dataset": sha256_of_json(recordings)[:12],
+    }
+
+
+def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, dataset_info: dict[str, Any]) -> str:
+    """Check that the run goes on as it began; with resume_changed=true return a line that says what is lost.
+
+    Raises:
+        ConfigError: if something differs that decides the numbers and resume_changed is not set.
+    """
+    before = content[PAYLOAD_KEY]["decisive"]
+    now = describe_run(config, dataset_info)
+    different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if not different:
+        return ""
+    changes = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
+    changes += f" and {len(different) - 6} more" if len(different) > 6 else ""
+    lost = sorted({LOSSES.get(key, "the run goes on as another one would") for key in different})
+    if not config.resume_changed:
+        raise ConfigError(
+            f"resume: {path} belongs to a run with other settings ({changes}); with them it cannot go on as if never "
+            f"interrupted ({'; '.join(lost)}); restore them, or type resume_changed=true to go on all the same"
+        )
+    return f"resumed with other settings ({changes}): {'; '.join(lost)}"
+
+
+class RunPayload(Callback):
+    """Put what is needed to read and to continue a checkpoint into it, as plain data under one key.
+
+    Args:
+        config: the configuration.
+        dataset: dataset.json of the training data.
+    """
+
+    def __init__(self, config: DictConfig, dataset: dict[str, Any]) -> None:
+        self.config_yaml = OmegaConf.to_yaml(config, resolve=True)
+        self.decisive = describe_run(config, dataset)
+        self.dataset = dataset
+        self.restored: dict[str, Any] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the payload; Lightning's own counters go, the number of updates says it all."""
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        checkpoint[PAYLOAD_KEY] = {
+            "schema_version": SCHEMA_VERSION,
+            "config": self.config_yaml,
+            "decisive": self.decisive,
+            "dataset": self.dataset,
+            "metrics": metrics,
+        }
+        checkpoint[RANDOM_KEY] = gather_random_states()
+        checkpoint.pop("loops", None)
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the random states until the training begins."""
+        self.restored = checkpoint.get(RANDOM_KEY)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Restore the random states and count on from the updates done."""
+        assert isinstance(pl_module, AdversarialTraining)
+        done = trainer.fit_loop.epoch_loop.batch_progress.total
+        for stage in ("ready", "started", "processed", "completed"):
+            setattr(done, stage, pl_module.steps)
+        if self.restored is not None and trainer.global_rank < len(self.restored["processes"]):
+            set_random_state(self.restored["processes"][trainer.global_rank])
+
+
+def gather_random_states() -> dict[str, Any]:
+    """Return the state of every random generator of every process, as plain data."""
+    own = random_state()
+    if world_size() == 1:
+        return {"processes": [own]}
+    found: list[Any] = [None] * world_size()
+    distributed.all_gather_object(found, own)
+    return {"processes": found}
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of this process's global generators; nothing here draws from them, libraries may."""
+    version, words, gauss = random.getstate()
+    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the global state is what is saved
+    numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    python_state = [version, list(words), gauss]
+    return {"python": python_state, "numpy": numpy_state, "torch": torch.get_rng_state(), "cuda": devices}
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Set the states of this process's global generators."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    numpy_state = {**state["numpy"], "state": {**state["numpy"]["state"]}}
+    numpy_state["state"]["key"] = numpy_state["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state(numpy_state)  # noqa: NPY002
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([item.cpu() for item in state["cuda"]])
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            found |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+        return found
+    return {prefix: value}
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
