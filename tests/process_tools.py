@@ -26,9 +26,7 @@ def run_together(works: list[Callable[[], Any]], *, seconds: float = 120) -> lis
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    processes = [
-        FORK.Process(target=_as_rank, args=(work, rank, len(works), port)) for rank, work in enumerate(works)
-    ]
+    processes = [FORK.Process(target=_as_rank, args=(work, rank, len(works), port)) for rank, work in enumerate(works)]
     for process in processes:
         process.start()
     return [_exit_code(process, processes, seconds) for process in processes]
@@ -38,7 +36,8 @@ def _as_rank(work: Callable[[], Any], rank: int, count: int, port: int) -> None:
     if count > 1:
         os.environ |= {
             "TORCHELASTIC_RUN_ID": "test", "RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0",
-            "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
         }  # fmt: skip
         rank_zero_only.rank = rank  # type: ignore[attr-defined]
     work()

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from models.adversarial import AdversarialTraining
-from tests.process_tools import run_alone, run_together
+from tests.process_tools import run_alone
 from tests.training_tools import make_dataset, training
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
 from utils.training import keeping
@@ -86,14 +86,26 @@ def die_while_saving(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def die_between_last_and_best(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = keeping._link
+    copy = keeping._copy
 
     def deadly(source: Path, target: Path) -> None:
         if target.stem == "best" and int(read_checkpoint(source)["state_dict"]["steps_done"]) == number:
             die()
-        link(source, target)
+        copy(source, target)
 
-    monkeypatch.setattr(keeping, "_link", deadly)
+    monkeypatch.setattr(keeping, "_copy", deadly)
+
+
+def signal_in_update(number: int, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process of a run get a signal in the middle of an update."""
+    step = AdversarialTraining.training_step
+
+    def signalled(self: Any, batch: Any, index: int) -> None:
+        if self.steps == number:
+            os.kill(os.getpid(), sent)
+        step(self, batch, index)
+
+    monkeypatch.setattr(AdversarialTraining, "training_step", signalled)
 
 
 def assert_same_run(first: Path, second: Path) -> None:
@@ -137,6 +149,7 @@ def differences(first: Any, second: Any, path: str) -> list[str]:
         (die_while_saving, 4),
         (die_while_saving, 7),
         (die_between_last_and_best, 3),
+        (die_between_last_and_best, 7),
     ],
 )
 @pytest.mark.parametrize("changed", [[], ["optim.accumulate=2"]], ids=["whole", "accumulated"])
@@ -158,3 +171,114 @@ def test_killed_run_ends_as_one_never_interrupted(
     assert code == -signal.SIGKILL
     assert_same_run(run, whole(*changed))
     assert not list((run / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [0, 2, 4])  # 2: a validation follows
+def test_signal_saves_the_update_and_the_run_goes_on_from_it(
+    sent: signal.Signals,
+    number: int,
+    datasets: Path,
+    whole: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(sent)
+    with monkeypatch.context() as patched:
+        signal_in_update(number, sent, patched)
+        with pytest.raises(
+            StoppedBySignalError, match=rf"{sent.name}.*update {number + 1} saved.*resume=last"
+        ) as caught:
+            train(config(datasets, tmp_path, "asked"))
+    left = read_checkpoint(tmp_path / "asked" / "checkpoints" / "last.ckpt")
+
+    run = train(config(datasets, tmp_path, "asked", "resume=last"))
+
+    assert caught.value.exit_code == 75
+    assert int(left["state_dict"]["steps_done"]) == number + 1
+    assert signal.getsignal(sent) is before
+    ours, theirs = (read_checkpoint(place / "checkpoints" / "last.ckpt") for place in (run, whole()))
+    assert not differences(ours["state_dict"], theirs["state_dict"], "last")
+
+
+def test_signal_in_the_last_update_changes_nothing(
+    datasets: Path, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_in_update(STEPS - 1, signal.SIGTERM, monkeypatch)
+
+    run = train(config(datasets, tmp_path, "late"))
+
+    assert_same_run(run, whole())
+
+
+@pytest.fixture
+def finished(datasets: Path, tmp_path: Path) -> Path:
+    return train(config(datasets, tmp_path, "done"))
+
+
+def resumed(finished: Path, datasets: Path, *changed: str) -> Path:
+    more = [item for item in ROUNDS if item.partition("=")[0] not in {word.partition("=")[0] for word in changed}]
+    return train(training(datasets, finished.parent, finished.name, STEPS + 2, *more, *changed))
+
+
+@pytest.mark.parametrize("which", ["shortened", "flipped"])
+def test_damaged_state_is_named_and_only_the_one_before_it_continues(
+    which: str, finished: Path, datasets: Path, tmp_path: Path
+) -> None:
+    path = finished / "checkpoints" / "last.ckpt"
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle] ^= 0x10
+    path.unlink()
+    path.write_bytes(content if which == "flipped" else content[:middle])
+
+    for resume in ("last", "auto"):
+        with pytest.raises(FormatError, match=r"last\.ckpt cannot be read .*resume=previous continues") as caught:
+            resumed(finished, datasets, f"resume={resume}")
+        assert "\n" not in str(caught.value)
+    run = resumed(finished, datasets, "resume=previous")
+
+    other = train(training(datasets, tmp_path, "never", STEPS + 2, *ROUNDS))
+    ours, theirs = (read_checkpoint(place / "checkpoints" / "last.ckpt")["state_dict"] for place in (run, other))
+    assert not differences(ours, theirs, "last")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ("data.batch_size=2", r"data\.batch_size 4 -> 2.*drawn in another order"),
+        ("seed=9", r"seed 1234 -> 9.*drawn anew"),
+        ("optim.accumulate=2", r"optim\.accumulate 1 -> 2.*rounding"),
+        ("optim.optimizer.lr=0.01", r"optim\.optimizer\.lr .* -> 0\.01.*as another one would"),
+        ("trainer.precision=bf16-mixed", r"trainer\.precision 32-true -> bf16-mixed"),
+    ],
+)
+def test_resuming_with_other_settings_needs_a_word_and_says_what_is_lost(
+    changed: str, words: str, finished: Path, datasets: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{words}.*resume_changed=true") as caught:
+        resumed(finished, datasets, "resume=last", changed)
+    resumed(finished, datasets, "resume=last", changed, "resume_changed=true")
+
+    assert "\n" not in str(caught.value)
+    assert "resumed with other settings" in caplog.text
+    assert int(read_checkpoint(finished / "checkpoints" / "last.ckpt")["state_dict"]["steps_done"]) == STEPS + 2
+
+
+@pytest.mark.parametrize("changed", ["data.num_workers=1", "trainer.validate_every=4", "trainer.save_every=1"])
+def test_settings_that_decide_no_number_can_change(
+    changed: str, finished: Path, datasets: Path, tmp_path: Path
+) -> None:
+    run = resumed(finished, datasets, "resume=last", changed)
+
+    other = train(training(datasets, tmp_path, "never", STEPS + 2, *ROUNDS))
+    ours, theirs = (read_checkpoint(place / "checkpoints" / "last.ckpt")["state_dict"] for place in (run, other))
+    assert not differences(ours, theirs, "last")
+
+
+def test_auto_resume_begins_a_run_that_does_not_exist(
+    datasets: Path, whole: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = train(config(datasets, tmp_path, "first", "resume=auto"))
+
+    assert_same_run(run, whole())

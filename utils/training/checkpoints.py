@@ -74,6 +74,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         FormatError: if the file is damaged, wants to run code or has another schema.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
         reason = str(error).partition("\n")[0] or "it ends too early"

@@ -65,7 +65,8 @@ def train(config: DictConfig) -> Path:
     history = HistoryRecorder()
     data = build_data(config, store)
     guard = NonFiniteGuard(run, max_skipped=int(config.trainer.max_skipped), name_clips=data.name_draws)
-    trainer = build_trainer(config, run, [history, RunPayload(config, store.info), guard])
+    keeper = RunKeeper(run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from)
+    trainer = build_trainer(config, run, [history, RunPayload(config, store.info), guard], keeper)
     module = build_training(config, store, run, fresh=resume_from is None)
     if resume_from is not None:
         content = read_resumed(resume_from)
@@ -292,14 +293,13 @@ def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
     )
 
 
-def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> lightning.Trainer:
+def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keeper: RunKeeper) -> lightning.Trainer:
     """Make Lightning's trainer.
 
     Raises:
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
     settings = config.trainer
-    keeper = RunKeeper(run / "checkpoints", save_every=int(settings.save_every))
     extra: list[Callback] = [StopAfterSteps(int(settings.steps)), StopOnSignal(keeper)]
     extra += [MediaLogger(audio_config(config.audio))] if settings.media else []
     if settings.progress_bar:

@@ -32,7 +32,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 stream.flush()
                 os.fsync(stream.fileno())
             if target.stem == LAST and target.is_file():
-                _link(target, target.with_stem(PREVIOUS))
+                _copy(target, target.with_stem(PREVIOUS))
             partial.replace(target)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -48,21 +48,29 @@ class RunKeeper(Checkpoint):
     Args:
         folder: where the checkpoints lie.
         save_every: updates between two saves; each validation saves too.
+        resumed_from: the checkpoint that the run goes on from.
     """
 
-    def __init__(self, folder: Path, *, save_every: int) -> None:
+    def __init__(self, folder: Path, *, save_every: int, resumed_from: Path | None = None) -> None:
         self.folder = folder
         self.save_every = save_every
+        self.resumed_from = resumed_from
         self.best_value = float("inf")
         self.best_step = 0
         self.saved_step = -1
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note where the run begins and remove what a killed run left half-written."""
+        """Note where the run begins, and finish or remove what a killed run had only half written."""
         self.saved_step = _module(pl_module).steps
-        if trainer.is_global_zero:
-            for leftover in self.folder.glob(".*.partial"):
-                leftover.unlink()
+        if not trainer.is_global_zero:
+            return
+        for leftover in self.folder.glob(".*.partial"):
+            leftover.unlink()
+        if self.best_step == self.saved_step > 0 and self.resumed_from is not None:
+            _copy(self.resumed_from, self.folder / f"{BEST}.ckpt")
+        if self.resumed_from == self.folder / f"{PREVIOUS}.ckpt":
+            # the newest state is damaged or unwanted: it must not push this one out at the next save
+            _copy(self.resumed_from, self.folder / f"{LAST}.ckpt")
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Save where it is time and no validation follows at once, which would save anyway."""
@@ -80,8 +88,7 @@ class RunKeeper(Checkpoint):
             self.best_value, self.best_step = value, step
         self.save(trainer, step)
         if is_best and trainer.is_global_zero:
-            # the same file under two names; a new last one is another file
-            _link(self.folder / f"{LAST}.ckpt", self.folder / f"{BEST}.ckpt")
+            _copy(self.folder / f"{LAST}.ckpt", self.folder / f"{BEST}.ckpt")
 
     def save(self, trainer: lightning.Trainer, step: int) -> None:
         """Write the newest state unless it is on disk already; all devices call this together."""
@@ -113,15 +120,16 @@ def _module(module: lightning.LightningModule) -> AdversarialTraining:
     return module
 
 
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name in one step; where the file system knows no such names, copy it."""
-    temporary = target.with_name(f".{target.name}.partial")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that the target is either the old or the complete new one."""
+    if source == target:
+        return
+    partial = partial_path(target)
+    with source.open("rb") as old, partial.open("wb") as new:
+        shutil.copyfileobj(old, new, 1 << 22)
+        new.flush()
+        os.fsync(new.fileno())
+    partial.replace(target)
 
 
 def _sync_folder(folder: Path) -> None:

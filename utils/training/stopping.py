@@ -65,7 +65,7 @@ class StopOnSignal(Callback):
         if self._is_asked(pl_module) and not trainer.should_stop:
             self._stop(trainer, pl_module.steps)
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Give the signals back."""
         self._restore()
 
