@@ -42,6 +42,12 @@ def num_processes(config: DictConfig) -> int:
     return int(devices) * int(config.trainer.num_nodes)
 
 
+def first_device(config: DictConfig) -> torch.device:
+    """Return the device of the first process."""
+    wants_gpu = str(config.trainer.accelerator) in ("auto", "gpu", "cuda")
+    return torch.device("cuda", 0) if wants_gpu and torch.cuda.is_available() else torch.device("cpu")
+
+
 def choose_strategy(config: DictConfig) -> Any:
     """Return Lightning's strategy: one process, or several that share each step."""
     if num_processes(config) == 1:

@@ -36,10 +36,11 @@ from utils.training.checkpoints import (
     require_same_networks,
     save_codebook,
 )
-from utils.training.devices import choose_precision, choose_strategy, is_first_process, num_processes
+from utils.training.devices import choose_precision, choose_strategy, first_device, is_first_process, num_processes
 from utils.training.keeping import AtomicCheckpointIO, RunKeeper
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
 from utils.training.nonfinite import NonFiniteGuard
+from utils.training.probe import probe, report_probe
 from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
 from utils.training.stopping import StopAfterSteps, StopOnSignal
 
@@ -75,6 +76,8 @@ def train(config: DictConfig) -> Path:
         if note and is_first_process():
             log.warning("%s", note)
         data.start_step = int(content["state_dict"]["steps_done"])
+    if config.trainer.probe:
+        return probe_only(config, module, data, run)
     if is_first_process():
         atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
         announce(config, store, module, run, resume_from)
@@ -327,6 +330,13 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
     except (ValueError, MisconfigurationException) as error:
         asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "num_nodes"))
         raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
+
+
+def probe_only(config: DictConfig, module: AdversarialTraining, data: VoiceDataModule, run: Path) -> Path:
+    """Measure what sizes of micro-batches need instead of training."""
+    device = first_device(config)
+    report_probe(probe(module, next(iter(data.train_dataloader())), device), device)
+    return run
 
 
 def announce(
