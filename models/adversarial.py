@@ -245,8 +245,9 @@ class AdversarialTraining(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log val/mel, the mean over all held-out clips of all devices."""
         sums = reduce_over_devices(torch.tensor(self.validated, dtype=torch.float64, device=self.device))
-        self.log("val/mel", (sums[0] / sums[1]).float(), prog_bar=True)
-        self.log("step", float(self.steps))
+        # already the same everywhere; Lightning wants to be told to reduce it
+        self.log("val/mel", (sums[0] / sums[1]).float(), prog_bar=True, sync_dist=True)
+        self.log("step", float(self.steps), sync_dist=True)
 
     def _autocast(self, batch: VoiceBatch) -> torch.autocast:
         dtype = AUTOCAST[self.precision]

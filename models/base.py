@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.draws import ClipDraws
 from models.layers.frames import FramesToSamples
+from models.layers.recompute import RecomputableBlock
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
 from utils.audio.loudness import FLOOR_DB
@@ -81,6 +82,13 @@ class BaseVoiceConversionModel(nn.Module):
     def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
         """Generate what the losses compare; every random number comes from `draws`."""
         return TrainingPass(self(batch), batch.audio, {})
+
+    def recompute_blocks(self) -> int:
+        """Let the blocks that can be computed again in the backward pass remember less; return how many there are."""
+        blocks = [part for part in self.modules() if isinstance(part, RecomputableBlock)]
+        for block in blocks:
+            block.recompute = True
+        return len(blocks)
 
     def describe(self) -> dict[str, Any]:
         """Return plain data about the network for cards and logs."""

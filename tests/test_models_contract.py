@@ -197,3 +197,19 @@ def test_converting_without_a_front_end_is_an_error_of_the_program() -> None:
 
     with pytest.raises(RuntimeError, match="attach"):
         convert(model, torch.zeros(1, 240))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recomputed_blocks_change_no_gradient(name: str) -> None:
+    batch = batch_of(20, build(name).hop_length)
+    found = []
+    for recompute in (False, True):
+        model = build.__wrapped__(name)
+        count = model.recompute_blocks() if recompute else 0
+        made = model.training_pass(batch, ClipDraws(0, batch.draw.tolist()))
+        torch.stack([(made.audio - made.target).square().mean(), *made.terms.values()]).sum().backward()
+        found.append({key: value.grad for key, value in model.named_parameters()})
+
+    assert count > 0 or name == "toy"
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, atol=0, rtol=0)

@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from models.layers.recompute import RecomputableBlock
 
-class ConvNeXtBlock(nn.Module):
+
+class ConvNeXtBlock(RecomputableBlock):
     """Depthwise convolution over time, then two pointwise layers, added to the input.
 
     Args:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from models.layers.recompute import RecomputableBlock
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
 
 LEAK = 0.1
@@ -123,7 +124,7 @@ class SineSource(nn.Module):
         return shaped.reshape(noise.shape)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(RecomputableBlock):
     """Pairs of a dilated and a plain convolution, each pair with a residual sum."""
 
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:

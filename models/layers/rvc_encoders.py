@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from models.layers.recompute import RecomputableBlock
 from models.layers.weight_norm import WeightNormConv1d
 
 LEAK = 0.1
@@ -193,7 +194,7 @@ class ChannelNorm(nn.Module):
         return normal.transpose(1, 2)
 
 
-class WaveNet(nn.Module):
+class WaveNet(RecomputableBlock):
     """Gated convolutions with skip connections, conditioned on the speaker (van den Oord et al. 2016), undilated.
 
     Args:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -183,6 +184,8 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
                 )
                 if is_first_process():
                     emit(note)
+    if config.trainer.recompute and not generator.recompute_blocks():
+        raise ConfigError(f"trainer.recompute=true: {config.model._target_} has no blocks that can be computed again")
     augmentation = BatchAugmentation(
         prepare_codebook(config, store, run, fresh=fresh),
         retrieval_share=config.retrieval.training_share,
@@ -368,8 +371,10 @@ def report(run: Path, history: HistoryRecorder, module: AdversarialTraining, sec
 
 def quieten_lightning() -> None:
     """Silence Lightning's advertising and its advice that does not apply; warnings of our own stay."""
-    for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
+    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if "SLURM_JOB_ID" not in os.environ:
+        warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec.*")
