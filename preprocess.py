@@ -1,7 +1,5 @@
 """Make a dataset of a folder of recordings: python preprocess.py dataset.source=<folder> dataset.name=<name>"""
 
-import sys
-
 from omegaconf import DictConfig
 
 from utils.config import run_script
@@ -27,6 +25,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    keys = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
-    sys.argv[1:] = spell_paths(sys.argv[1:], keys, {})
-    run_script("preprocess", main)
+    paths = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
+    run_script("preprocess", main, spell=lambda arguments: spell_paths(arguments, paths, {}))

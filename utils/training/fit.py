@@ -1,5 +1,6 @@
 """Train a voice: put data, networks, losses and Lightning together as the configuration says."""
 
+import json
 import logging
 import math
 import time
@@ -26,6 +27,7 @@ from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.retrieval import build_codebook
 from utils.files import atomic_write_json, atomic_write_text
+from utils.overrides import run_suffix
 from utils.training.augmentation import BatchAugmentation
 from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar, StopAfterSteps
 from utils.training.checkpoints import (
@@ -133,14 +135,15 @@ def check_training_values(config: DictConfig) -> None:
 
 
 def run_folder(config: DictConfig) -> Path:
-    """Return the folder of the run; runs of a sweep get the number of their job."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
+    """Return the folder of the run; a run of a sweep gets its number and its values."""
     name = config.run.name or f"{config.dataset.name}_{str(config.model._target_).rsplit('.', 1)[-1].lower()}"
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        name = f"{name}_{HydraConfig.get().job.num}"
-    return Path(config.run.root) / str(name)
+    return Path(config.run.root) / f"{name}{run_suffix()}"
+
+
+def best_held_out(run: Path) -> float | None:
+    """Return the lowest val/mel of a finished run; None where another process writes it (see report)."""
+    path = run / "metrics.json"
+    return float(json.loads(path.read_text("utf-8"))["best"]["val/mel"]) if path.is_file() else None
 
 
 def find_resume(config: DictConfig, run: Path) -> Path | None:
@@ -390,6 +393,7 @@ def quieten_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*pkg_resources is deprecated.*")
