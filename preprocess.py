@@ -1,7 +1,5 @@
 """Make a dataset of a folder of recordings: python preprocess.py dataset.source=<folder> dataset.name=<name>"""
 
-import sys
-
 from omegaconf import DictConfig
 
 from utils.config import run_script
@@ -12,15 +10,20 @@ def main(config: DictConfig) -> None:
     """Preprocess, then show the report."""
     # imported late: --help and configuration errors need none of it
     from utils.console import emit
+    from utils.corpus.merging import merge_shards, prepare_shard
     from utils.corpus.pipeline import preprocess
-    from utils.corpus.report import report_text
+    from utils.corpus.report import report_text, shard_text
     from utils.corpus.settings import preprocess_job
+    from utils.corpus.shards import shard_task
 
-    job = preprocess_job(config)
-    emit(report_text(preprocess(job), str(job.folder)))
+    job, task = preprocess_job(config), shard_task(config)
+    if task.shard is not None:
+        emit(shard_text(prepare_shard(job, task.shard), str(task.shard), task.shard.count))
+        return
+    report = preprocess(job) if task.merge is None else merge_shards(job, task.merge)
+    emit(report_text(report, str(job.folder)))
 
 
 if __name__ == "__main__":
-    keys = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
-    sys.argv[1:] = spell_paths(sys.argv[1:], keys, {})
-    run_script("preprocess", main)
+    paths = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
+    run_script("preprocess", main, spell=lambda arguments: spell_paths(arguments, paths, {}))

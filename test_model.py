@@ -3,7 +3,6 @@
 Or prove that a graph does what its hosts need: python test_model.py verify=<voice>.onnx
 """
 
-import sys
 from typing import Any
 
 from omegaconf import DictConfig
@@ -117,5 +116,5 @@ def print_speed(speed: list[dict[str, Any]]) -> None:
 
 if __name__ == "__main__":
     # audio= alone would choose an option of the configuration group of that name
-    sys.argv[1:] = spell_paths(sys.argv[1:], ("onnx", "audio", "output", "report", "verify"), {"audio": "audio.path"})
-    run_script("test_model", main)
+    paths = ("onnx", "audio", "audio.path", "output", "report", "verify")
+    run_script("test_model", main, spell=lambda arguments: spell_paths(arguments, paths, {"audio": "audio.path"}))

@@ -5,11 +5,11 @@ from omegaconf import DictConfig
 from utils.config import run_script
 
 
-def main(config: DictConfig) -> None:
-    """Train the run that the configuration describes."""
-    from utils.training.fit import train
+def main(config: DictConfig) -> float | None:
+    """Train the run that the configuration describes; return its lowest held-out val/mel, which a sweep minimises."""
+    from utils.training.fit import best_held_out, train
 
-    train(config)
+    return best_held_out(train(config))
 
 
 if __name__ == "__main__":

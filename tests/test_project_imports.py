@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"utils.errors", "utils.config", "utils.console", "utils.files"}
+BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.overrides"}
 LOWER = BASE | {"utils.audio", "utils.features"}
 MODELS = {"models.base", "models.adversarial", "models.updating"}
 ALLOWED: dict[str, set[str]] = {
     "utils.errors": set(),
-    "utils.config": {"utils.errors"},
+    "utils.config": {"utils.errors", "utils.overrides"},
+    "utils.overrides": {"utils.errors"},
     "utils.console": set(),
     "utils.files": {"utils.errors"},
     "utils.audio": BASE,

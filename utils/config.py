@@ -3,17 +3,29 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.errors import ConfigError, StoppedBySignalError, WorkbenchError
+from utils.overrides import (
+    RUN_SUFFIX,
+    Environment,
+    key_of,
+    read_environment,
+    single_runs,
+    sweep_suffix,
+    swept_keys,
+)
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
+CONFIG_NAMES = ("preprocess", "train", "export", "test_model")
 SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
 log = logging.getLogger(__name__)
 
@@ -122,29 +134,73 @@ def instantiate(node: DictConfig, key: str, **values: Any) -> Any:
         raise ConfigError(f"{key}: {_one_line(error)}") from error
 
 
-def run_script(config_name: str, task: Callable[[DictConfig], None]) -> None:
-    """Run a script: compose configs/<config_name>.yaml with the command line and call the task.
+def run_script(
+    config_name: str, task: Callable[[DictConfig], Any], *, spell: Callable[[list[str]], list[str]] | None = None
+) -> None:
+    """Run a script: compose configs/<config_name>.yaml with environment and command line and call the task.
 
     Errors in the configuration and every WorkbenchError become one line on standard error and the error's exit code,
-    which is 2 for what the user can repair; anything else keeps its traceback.
+    which is 2 for what the user can repair; anything else keeps its traceback. In a sweep the other runs still go on.
+
+    Args:
+        config_name: root configuration.
+        task: gets the configuration; what it returns is what a sweep minimises.
+        spell: puts the arguments into Hydra's grammar, where users type them otherwise.
     """
     import hydra
+    from hydra.errors import HydraException
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # our own handler shortens what the user can repair
-    _refuse_bad_overrides(config_name, sys.argv[1:])
+    spell = spell or list
+    sys.argv[1:] = _checked_arguments(config_name, sys.argv[1:], spell)
 
-    def guarded(config: DictConfig) -> None:
-        try:
-            task(config)
-        except (WorkbenchError, OmegaConfBaseException) as error:
-            _exit_with(error)
+    def guarded(config: DictConfig) -> Any:
+        with _one_of_a_sweep() as is_sweep:
+            try:
+                return task(config)
+            except (WorkbenchError, OmegaConfBaseException) as error:
+                if not is_sweep:
+                    _exit_with(error)
+                sys.stderr.write(f"error in run {os.environ[RUN_SUFFIX]}: {error}\n")
+                raise
 
-    hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name=config_name)(guarded)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name=config_name)(guarded)()
+    except (WorkbenchError, OmegaConfBaseException) as error:
+        _exit_with(error)
+    except HydraException as error:
+        _exit_with(ConfigError(_explain(error, config_name)))
 
 
-def compose(config_name: str, overrides: list[str]) -> DictConfig:
+@contextmanager
+def _one_of_a_sweep() -> Iterator[bool]:
+    """Give a run of a sweep its name, and a command line of its own to the processes that it starts."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        yield False
+        return
+    job = HydraConfig.get().job
+    fixed = set(job.config.override_dirname.exclude_keys)
+    overrides = list(HydraConfig.get().overrides.task)
+    before = list(sys.argv)
+    os.environ[RUN_SUFFIX] = sweep_suffix(job.num, [item for item in overrides if key_of(item) not in fixed])
+    sys.argv[1:] = overrides
+    try:
+        yield True
+    finally:
+        sys.argv[:] = before
+        del os.environ[RUN_SUFFIX]
+
+
+def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
     """Compose a configuration outside a script, for tests and tools.
 
+    Args:
+        config_name: root configuration.
+        overrides: as on the command line.
+        with_hydra: keep the "hydra" section.
     Raises:
         ConfigError: if an override names an unknown key or option or has a value of the wrong kind.
     """
@@ -156,25 +212,66 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):
-            return hydra_compose(config_name=config_name, overrides=overrides)
+            return hydra_compose(config_name=config_name, overrides=overrides, return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, config_name)) from error
 
 
-def _refuse_bad_overrides(config_name: str, arguments: list[str]) -> None:
-    """Compose once before Hydra does, so that a typo is one line instead of Hydra's report."""
+def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[list[str]], list[str]]) -> list[str]:
+    """Return the command line with what the environment sets; a typo ends the script with one line.
+
+    Composes once before Hydra does, which would make a report of it.
+    """
+    arguments = spell(arguments)
     if any(argument in ("--help", "-h", "--hydra-help") for argument in arguments):
-        return
+        return arguments
     overrides = [argument for argument in arguments if not argument.startswith("-")]
-    if any(argument in ("--multirun", "-m") for argument in arguments):
-        overrides = [choice for choice in map(_first_choice, overrides) if choice]
+    environment = Environment()
     try:
-        config = compose(config_name, overrides)
-        values = [item.partition("=")[0] for item in overrides if "." in item.partition("=")[0] or item[0].islower()]
-        groups = [item for item in overrides if (CONFIG_FOLDER / item.partition("=")[0]).is_dir()]
-        _check_kinds(config, compose(config_name, groups), values)
+        environment = read_environment(
+            os.environ,
+            overrides,
+            config_name=config_name,
+            config_names=CONFIG_NAMES,
+            groups=CONFIG_FOLDER,
+            compose=partial(compose, with_hydra=True),
+            renamed={"audio": "audio.path"} if config_name == "test_model" else {},
+        )
+        from_environment = spell(list(environment.overrides.values()))
+        given, overrides = overrides, [*from_environment, *overrides]
+        is_sweep = any(argument in ("--multirun", "-m") for argument in arguments)
+        for run in single_runs(overrides) if is_sweep else [overrides]:
+            _check_overrides(config_name, run)
+        # which keys vary is known here only: a launcher's job sees all of them alike
+        kept = sorted({key_of(item) for item in overrides} - swept_keys(overrides)) if is_sweep else []
     except ConfigError as error:
-        _exit_with(error)
+        _exit_with(environment.blame(error))
+    _tell_environment(environment, config_name)
+    fixed = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(kept)}]"] if kept else []
+    # all overrides in one piece and behind -m: Hydra's parser refuses any other order
+    flags = ["--multirun"] if is_sweep else []
+    rest = [argument for argument in arguments if argument not in ("--multirun", "-m")]
+    first = next((index for index, argument in enumerate(rest) if argument in given), len(rest))
+    return [*flags, *rest[:first], *from_environment, *fixed, *rest[first:]]
+
+
+def _tell_environment(environment: Environment, config_name: str) -> None:
+    """Say once what the environment does and does not set."""
+    if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    if environment.overrides:
+        sys.stderr.write(f"from the environment: {', '.join(environment.overrides.values())}\n")
+    if environment.foreign:
+        script = SCRIPTS.get(config_name, config_name)
+        sys.stderr.write(f"no keys of {script}.py, left alone: {', '.join(environment.foreign)}\n")
+
+
+def _check_overrides(config_name: str, overrides: list[str]) -> None:
+    config = compose(config_name, overrides)
+    keys = [item.partition("=")[0] for item in overrides]
+    values = [key for key in keys if key and ("." in key or key[0].islower())]
+    groups = [item for item in overrides if (CONFIG_FOLDER / item.partition("=")[0]).is_dir()]
+    _check_kinds(config, compose(config_name, groups), values)
 
 
 def _check_kinds(config: DictConfig, defaults: DictConfig, keys: list[str]) -> None:
@@ -194,15 +291,7 @@ def _check_kinds(config: DictConfig, defaults: DictConfig, keys: list[str]) -> N
             raise ConfigError(f"{key}={value} must be {wording}, for example {default}")
 
 
-def _first_choice(override: str) -> str | None:
-    """Reduce a sweep such as a=1,2 to a=1; values with brackets, quotes or functions are left to Hydra."""
-    key, separator, value = override.partition("=")
-    if any(mark in value for mark in "([{'\""):
-        return None
-    return f"{key}{separator}{value.split(',')[0]}"
-
-
-def _exit_with(error: Exception) -> None:
+def _exit_with(error: Exception) -> NoReturn:
     kind = "stopped" if isinstance(error, StoppedBySignalError) else "error"
     sys.stderr.write(f"{kind}: {error}\n")
     raise SystemExit(getattr(error, "exit_code", 2))

@@ -1,5 +1,8 @@
 """Errors that a user can repair: the scripts print them as one line and exit with code 2."""
 
+# EX_TEMPFAIL of sysexits.h: a signal stopped the run, which saved itself; start it again to continue
+PREEMPTED_EXIT_CODE = 75
+
 
 class WorkbenchError(Exception):
     """Base of every error that is the input's fault, not the program's.
@@ -38,4 +41,4 @@ class TrainingError(WorkbenchError):
 class StoppedBySignalError(WorkbenchError):
     """A training was asked to end, saved its state and can be continued; schedulers read 75 as "try again"."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+    exit_code = PREEMPTED_EXIT_CODE

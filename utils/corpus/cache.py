@@ -31,18 +31,22 @@ class Cache:
         """Return the array file of a recording's clips."""
         return self.folder / key / f"waveform-{self._reading[:SHORT]}.npy"
 
+    def description(self, key: str) -> Path:
+        """Return the file that says what was read of a recording."""
+        return self.folder / key / f"recording-{self._reading[:SHORT]}.json"
+
     def feature(self, key: str, name: str, part: int) -> Path:
         """Return the array file of a feature of one part of a recording."""
         return self.folder / key / f"{name}-{self._features[name][:SHORT]}.{part:04d}.npy"
 
     def save_recording(self, key: str, recording: Recording) -> None:
         """Enter a recording that was read; its waveform must be there already."""
-        atomic_write_json(self._description(key), recording.to_plain())
+        atomic_write_json(self.description(key), recording.to_plain())
 
     def load_recording(self, key: str, hop_length: int) -> Recording | None:
         """Return what was read before, or None if it has to be read (again)."""
         try:
-            recording = Recording.from_plain(json.loads(self._description(key).read_text("utf-8")))
+            recording = Recording.from_plain(json.loads(self.description(key).read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             return None
         is_complete = recording.problem is not None or matches(self.waveform(key), recording.num_frames * hop_length)
@@ -63,9 +67,6 @@ class Cache:
                 fingerprint = path.name.partition(".")[0].rpartition("-")[2]
                 if fingerprint not in current:
                     path.unlink(missing_ok=True)
-
-    def _description(self, key: str) -> Path:
-        return self.folder / key / f"recording-{self._reading[:SHORT]}.json"
 
 
 def parts_of(clips: list[Span]) -> list[list[Span]]:

@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
@@ -21,6 +19,7 @@ from utils.corpus.cache import Cache, parts_of
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.manifest import Clip
 from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
+from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording
 from utils.corpus.report import FileReport, WorkReport, report_json
 from utils.corpus.settings import PreprocessJob, PreprocessSettings, feature_fingerprints, reading_fingerprint
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Entry:
+class Entry:
     """A recording on its way."""
 
     file: SourceFile
@@ -45,7 +44,7 @@ class _Entry:
     recording: Recording | None = None
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
-    split: str | None = None
+    is_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class _ReadTask:
 
 
 @dataclass
-class _Run:
+class Run:
     """What the stages of one run share."""
 
     job: PreprocessJob
@@ -68,12 +67,18 @@ class _Run:
     reading: str
     work: WorkReport
     started: float
+    seconds_before: float = 0.0  # spent by the shards that a merge puts together
 
     @property
     def cache(self) -> Cache:
         """Where the results of single recordings lie."""
         fingerprints = {name: item.fingerprint for name, item in self.features.items()}
         return Cache(self.job.folder / "cache", self.reading, fingerprints)
+
+    def finished_work(self) -> WorkReport:
+        """Return what was done, with the time until now."""
+        self.work.seconds = self.seconds_before + time.monotonic() - self.started
+        return self.work
 
 
 def preprocess(job: PreprocessJob) -> dict[str, Any]:
@@ -84,31 +89,59 @@ def preprocess(job: PreprocessJob) -> dict[str, Any]:
     Raises:
         DataError: if nothing is usable or another run works on the same dataset; a dataset that existed is unchanged.
     """
-    started = time.monotonic()
-    listing = find_sources(job.source, job.speaker, exclude=job.folder)
-    features = _describe_features(job)
-    reading = reading_fingerprint(job.audio, job.settings)
-    run = _Run(job, listing, features, reading, WorkReport(features=dict.fromkeys(features, 0)), started)
-    entries = [_Entry(file) for file in listing.files]
+    run, entries = begin(job)
     is_new = not job.folder.exists()
-    with _locked(job.folder):
-        workers = job.settings.num_workers
-        with WorkerPool(available_workers() if workers is None else workers) as pool:
-            _identify(entries)
-            _read(entries, run, pool)
-            _drop_copies(entries, by="checksum", words="same sound as")
-            _extract(entries, run, pool)
-        _drop_unvoiced(entries, run)
-        used = [item for item in entries if item.problem is None]
-        items = [PackItem(item.file, item.key, item.recording) for item in used if item.recording is not None]
-        if not items:
+    with locked(job.folder):
+        compute(entries, run)
+        try:
+            return complete(entries, run)
+        except DataError:
             if is_new:
                 shutil.rmtree(job.folder, ignore_errors=True)
-            raise DataError(_nothing_usable(job, entries))
-        return _finish(run, entries, items)
+            raise
 
 
-def _describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
+def begin(job: PreprocessJob) -> tuple[Run, list[Entry]]:
+    """Look at the source and the settings; nothing is computed yet.
+
+    Returns:
+        What the stages share, and every recording in the order of the dataset.
+    Raises:
+        DataError: if the source is missing or holds no recording.
+    """
+    started = time.monotonic()
+    listing = find_sources(job.source, job.speaker, exclude=job.folder)
+    features = describe_features(job)
+    work = WorkReport(features=dict.fromkeys(features, 0))
+    run = Run(job, listing, features, reading_fingerprint(job.audio, job.settings), work, started)
+    return run, [Entry(file) for file in listing.files]
+
+
+def compute(entries: list[Entry], run: Run) -> None:
+    """Bring the cache up to date for these recordings: all that does not depend on the others."""
+    workers = run.job.settings.num_workers
+    with WorkerPool(available_workers() if workers is None else workers) as pool:
+        identify(entries)
+        read(entries, run, pool)
+        drop_copies(entries, by="checksum", words="same sound as")
+        extract(entries, run, pool)
+
+
+def complete(entries: list[Entry], run: Run) -> dict[str, Any]:
+    """Make the dataset of recordings whose results all lie in the cache; returns the report.
+
+    Raises:
+        DataError: if nothing is usable; a dataset that existed is unchanged.
+    """
+    _drop_unvoiced(entries, run)
+    used = [item for item in entries if item.problem is None]
+    items = [PackItem(item.file, item.key, item.recording) for item in used if item.recording is not None]
+    if not items:
+        raise DataError(_nothing_usable(run.job, entries))
+    return _finish(run, entries, items)
+
+
+def describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
     extractor = FeatureExtractor(job.content, job.pitch, job.settings.content_speeds)
     identities = {
         "content": extractor.encoder.identity,
@@ -136,12 +169,17 @@ def _describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second run away from the dataset; the lock ends with the process, however it ends."""
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Keep a second run away from the dataset; the lock ends with the process, however it ends.
+
+    Args:
+        folder: the dataset.
+        shared: also let other shared holders in: the shards, which only add to the cache.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataError(
                 f"another preprocess.py is working on {folder}; wait for it or choose another dataset.name"
@@ -149,36 +187,37 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _identify(entries: list[_Entry]) -> None:
+def identify(entries: list[Entry]) -> None:
     """Hash every file; a copy of an earlier one is dropped."""
 
-    def identify(entry: _Entry) -> None:
+    def identify(entry: Entry) -> None:
         try:
-            entry.stamp = _stamp(entry.file.path)
+            entry.stamp = file_stamp(entry.file.path)
             entry.key = sha256_of_file(entry.file.path)[:KEY_DIGITS]
         except OSError as error:
             entry.problem = f"cannot be read ({error.strerror or error})"
 
-    with ThreadPoolExecutor(HASH_THREADS) as threads, _progress(len(entries), "hashing", "files") as bar:
+    with ThreadPoolExecutor(HASH_THREADS) as threads, progress_bar(len(entries), "hashing", "files") as bar:
         for _ in threads.map(identify, entries):
             bar.update()
-    _drop_copies(entries, by="key", words="same content as")
+    drop_copies(entries, by="key", words="same content as")
 
 
-def _drop_copies(entries: list[_Entry], *, by: str, words: str) -> None:
-    first: dict[str, _Entry] = {}
+def drop_copies(entries: list[Entry], *, by: str, words: str) -> None:
+    first: dict[str, Entry] = {}
     for entry in entries:
         value = entry.key if by == "key" else entry.recording.checksum if entry.recording else ""
         if entry.problem is not None or not value:
             continue
         original = first.setdefault(value, entry)
         if original is not entry:
+            entry.is_copy = True
             entry.problem = f"{words} {original.file.source}"
             if original.file.speaker != entry.file.speaker:
                 entry.problem += f" of speaker {original.file.speaker}"
 
 
-def _read(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
+def read(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
     """Decode what the cache does not have."""
     job, cache, work = run.job, run.cache, run.work
     tasks = []
@@ -191,7 +230,7 @@ def _read(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
             tasks.append(_ReadTask(index, entry.file.path, entry.stamp, output, job.audio, job.settings))
         else:
             work.reused += 1
-    with _progress(len(tasks), "reading", "files") as bar:
+    with progress_bar(len(tasks), "reading", "files") as bar:
         for outcome in pool.run(_read_one, tasks):
             entry = entries[outcome.task.index]
             # the report names the file already
@@ -211,21 +250,21 @@ def _read(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
 def _read_one(task: _ReadTask) -> Recording:
     """Read a recording (in a worker process)."""
     recording = read_recording(task.path, task.audio, task.settings, task.output)
-    if _stamp(task.path) != task.stamp:
+    if file_stamp(task.path) != task.stamp:
         raise DataError("changed while it was read; run preprocess.py again")
     return recording
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def file_stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_mtime_ns, status.st_size
 
 
-def _extract(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
+def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
     """Compute the features that the cache does not have."""
     job, cache, work = run.job, run.cache, run.work
     extractor = extractor_json(job.content, job.pitch, job.settings.content_speeds)
-    owners: dict[Path, _Entry] = {}
+    owners: dict[Path, Entry] = {}
     tasks: list[FeatureTask] = []
     computed: dict[str, set[str]] = {name: set() for name in work.features}
     for entry in entries:
@@ -245,14 +284,14 @@ def _extract(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
     work.features = {name: len(keys) for name, keys in computed.items()}
     if not work.read:
         work.audio_seconds = sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE
-    with _progress(sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE, "features", "s of audio") as bar:
+    with progress_bar(sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE, "features", "s of audio") as bar:
         for outcome in pool.run(extract_features, tasks):
             if outcome.problem is not None:
                 owners[outcome.task.waveform].problem = f"features failed: {outcome.problem}"
             bar.update(sum(outcome.task.clip_frames) / FRAME_RATE)
 
 
-def _drop_unvoiced(entries: list[_Entry], run: _Run) -> None:
+def _drop_unvoiced(entries: list[Entry], run: Run) -> None:
     """Drop clicks and the like: very short recordings without a voiced frame."""
     for entry in entries:
         recording = entry.recording
@@ -266,7 +305,7 @@ def _drop_unvoiced(entries: list[_Entry], run: _Run) -> None:
             entry.problem = f"very short ({recording.seconds:.2f} s) and nothing in it is voiced"
 
 
-def _finish(run: _Run, entries: list[_Entry], items: list[PackItem]) -> dict[str, Any]:
+def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, Any]:
     """Replace the dataset, write the report, and let go of what is not needed any more."""
     job, cache = run.job, run.cache
     held_out = {"share": job.settings.held_out_share, "min_files": job.settings.held_out_files}
@@ -285,7 +324,6 @@ def _finish(run: _Run, entries: list[_Entry], items: list[PackItem]) -> dict[str
     }
     pack(job.folder, items, clips, cache=cache, features=run.features, info=info)
     cache.prune({item.key for item in entries if item.recording is not None})
-    run.work.seconds = time.monotonic() - run.started
     report = report_json(
         dataset=job.folder.name,
         source=str(job.source),
@@ -293,13 +331,13 @@ def _finish(run: _Run, entries: list[_Entry], items: list[PackItem]) -> dict[str
         files=_file_reports(entries, clips),
         listing=run.listing,
         notes=_split_notes(clips),
-        work=run.work,
+        work=run.finished_work(),
     )
     atomic_write_json(job.folder / "report.json", report)
     return report
 
 
-def _file_reports(entries: list[_Entry], clips: list[Clip]) -> list[FileReport]:
+def _file_reports(entries: list[Entry], clips: list[Clip]) -> list[FileReport]:
     by_checksum: dict[str, list[Clip]] = {}
     for clip in clips:
         by_checksum.setdefault(clip.checksum, []).append(clip)
@@ -328,23 +366,7 @@ def _split_notes(clips: list[Clip]) -> list[str]:
     return [f"fewer than 4 recordings: the last {seconds:.1f} s of {name} are held out" for name in sorted(ends)]
 
 
-def _nothing_usable(job: PreprocessJob, entries: list[_Entry]) -> str:
+def _nothing_usable(job: PreprocessJob, entries: list[Entry]) -> str:
     reasons = "; ".join(f"{item.file.source}: {item.problem}" for item in entries[:3])
     more = f"; and {len(entries) - 3} more" if len(entries) > 3 else ""
     return f"dataset.source={job.source}: none of its {len(entries)} files is usable ({reasons}{more})"
-
-
-def _progress(total: float, label: str, unit: str) -> "tqdm[Any]":
-    # a terminal is redrawn often, a log file is not
-    interval = 0.2 if sys.stderr.isatty() else 10.0
-    layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed} < {remaining}]"
-    return tqdm(
-        total=total,
-        desc=label,
-        unit=unit,
-        mininterval=interval,
-        delay=0.5,  # a stage that is done at once shows none
-        disable=not total,
-        dynamic_ncols=True,
-        bar_format=layout,
-    )

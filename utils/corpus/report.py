@@ -75,6 +75,23 @@ class WorkReport:
         }
 
 
+@dataclass(frozen=True)
+class ShardOutcome:
+    """What a shard did.
+
+    Attributes:
+        num_files: recordings of the shard.
+        num_all: recordings of the source.
+        dropped: path below the source and reason of those that cannot be used.
+        work: as in report.json.
+    """
+
+    num_files: int
+    num_all: int
+    dropped: list[tuple[str, str]]
+    work: dict[str, Any]
+
+
 def report_json(
     *,
     dataset: str,
@@ -148,6 +165,21 @@ def report_text(report: dict[str, Any], folder: str) -> str:
     sections.append(
         f"{totals['minutes']:.2f} minutes in {totals['clips']} clips of {totals['files']} files, "
         f"{totals['dropped']} files dropped; {done}\n-> {folder} (report.json there)"
+    )
+    return "\n\n".join(sections)
+
+
+def shard_text(outcome: ShardOutcome, shard: str, count: int) -> str:
+    """Lay out what one shard did; the report of the whole dataset is made by the merge."""
+    sections = []
+    if outcome.dropped:
+        rows = [list(row) for row in outcome.dropped]
+        sections.append(_limited(rows, ["dropped", "reason"]))
+    work = outcome.work
+    sections.append(
+        f"shard {shard}: {outcome.num_files} of {outcome.num_all} files; {work['files_read']} read, "
+        f"{work['files_reused']} taken from the cache, {work['seconds']:.1f} s\n"
+        f"when all {count} are done: the same command with dataset.merge={count} instead of dataset.shard"
     )
     return "\n\n".join(sections)
 

@@ -1,5 +1,6 @@
 """Train a voice: put data, networks, losses and Lightning together as the configuration says."""
 
+import json
 import logging
 import math
 import os
@@ -26,6 +27,7 @@ from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
 from utils.features.retrieval import CodebookRetrieval, build_codebook
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
+from utils.overrides import run_suffix
 from utils.training.augmentation import BatchAugmentation
 from utils.training.callbacks import HistoryRecorder, MediaLogger, StepProgressBar
 from utils.training.checkpoints import (
@@ -155,14 +157,15 @@ def check_training_values(config: DictConfig) -> None:
 
 
 def run_folder(config: DictConfig) -> Path:
-    """Return the folder of the run; runs of a sweep get the number of their job."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
+    """Return the folder of the run; a run of a sweep gets its number and its values."""
     name = config.run.name or f"{config.dataset.name}_{str(config.model._target_).rsplit('.', 1)[-1].lower()}"
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        name = f"{name}_{HydraConfig.get().job.num}"
-    return Path(config.run.root) / str(name)
+    return Path(config.run.root) / f"{name}{run_suffix()}"
+
+
+def best_held_out(run: Path) -> float | None:
+    """Return the lowest val/mel of a finished run; None where another process writes it (see report)."""
+    path = run / "metrics.json"
+    return float(json.loads(path.read_text("utf-8"))["best"]["val/mel"]) if path.is_file() else None
 
 
 def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
