@@ -240,7 +240,8 @@ class AdversarialTraining(lightning.LightningModule):
         # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
         share = batch.num_frames / batch.f0_hz.shape[1]
         distance = self.validation_loss(fake * inside, batch.audio * inside) / share
-        self.validated = (self.validated[0] + float(distance.detach().double().sum()), self.validated[1] + len(distance))
+        total = float(distance.detach().double().sum())
+        self.validated = (self.validated[0] + total, self.validated[1] + len(distance))
 
     def on_validation_epoch_end(self) -> None:
         """Log val/mel, the mean over all held-out clips of all devices."""

@@ -162,7 +162,7 @@ def test_generator_learns_from_the_adversary() -> None:
 @pytest.mark.parametrize("with_discriminator", [True, False])
 def test_micro_batches_equal_one_batch(with_discriminator: bool, objective: str) -> None:
     weights_of_all = dict.fromkeys(TERMS, 1.0)
-    values = {"objective": objective, "loss_weights": weights_of_all}
+    values: dict[str, Any] = {"objective": objective, "loss_weights": weights_of_all}
     whole, parts = make(with_discriminator, **values), make(with_discriminator, accumulate=3, **values)
     loud = batch_of(5)
     loud.audio *= torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0]).unsqueeze(1)  # micro-batches of unlike level

@@ -159,7 +159,7 @@ def run_script(
             try:
                 return task(config)
             except (WorkbenchError, OmegaConfBaseException) as error:
-                if not is_sweep:
+                if not is_sweep or isinstance(error, StoppedBySignalError):
                     _exit_with(error)
                 sys.stderr.write(f"error in run {os.environ[RUN_SUFFIX]}: {error}\n")
                 raise
