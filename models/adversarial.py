@@ -25,9 +25,9 @@ Objective = Literal["balanced", "hifigan"]
 
 
 class Augmentation(Protocol):
-    """A change of the training batch that depends on nothing but the batch and the step."""
+    """A change of the training batch that depends on nothing but the examples and their draws."""
 
-    def __call__(self, batch: VoiceBatch, step: int) -> VoiceBatch: ...
+    def __call__(self, batch: VoiceBatch) -> VoiceBatch: ...
 
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -121,7 +121,7 @@ class AdversarialTraining(lightning.LightningModule):
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one micro-batch: backward for both networks, and step both at the end of an accumulation."""
         if self.augmentation is not None:
-            batch = self.augmentation(batch, self.steps * self.accumulate + self.micro_batches)
+            batch = self.augmentation(batch)
         metrics: dict[str, Tensor] = {}
         made = self.generator.training_pass(batch, self._draws())
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start

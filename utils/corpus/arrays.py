@@ -1,5 +1,6 @@
 """NumPy files that are written in one piece or not at all, in bounded memory."""
 
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,62 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from utils.errors import FormatError
+
+RELEASE_BYTES = 16 << 20
+
+
+class MappedArrays:
+    """The memory-mapped arrays of a dataset, read in pieces, in bounded resident memory.
+
+    The kernel counts every page of a mapping that was once read as resident memory of the process, until all of a
+    dataset is. So the pages are handed back after every 16 MB; they stay in the page cache, where memory allows.
+
+    Args:
+        paths: name -> .npy file that is not empty.
+    Raises:
+        FormatError: if a file is missing or damaged.
+    """
+
+    def __init__(self, paths: dict[str, Path]) -> None:
+        self.paths = paths
+        self._arrays: dict[str, np.memmap] = {}
+        for name, path in paths.items():
+            try:
+                self._arrays[name] = np.load(path, mmap_mode="r")
+            except (OSError, ValueError) as error:
+                raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
+        self._unreleased = 0
+
+    def num_rows(self, name: str) -> int:
+        """Return the length of an array's first axis."""
+        return len(self._arrays[name])
+
+    def num_bytes(self, name: str) -> int:
+        """Return the size of an array."""
+        return int(self._arrays[name].nbytes)
+
+    def read(self, name: str, first: int, end: int) -> np.ndarray:
+        """Return a copy of rows first..end-1 of an array."""
+        rows = np.array(self._arrays[name][first:end])
+        self._unreleased += rows.nbytes
+        if self._unreleased > RELEASE_BYTES:
+            self.release()
+        return rows
+
+    def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return a copy of some rows, given by ascending numbers."""
+        parts = [self._arrays[name][part] for part in np.array_split(rows, 1 + len(rows) // 1024)]
+        self.release()
+        return np.concatenate(parts)
+
+    def release(self) -> None:
+        """Hand back the pages of all arrays."""
+        self._unreleased = 0
+        for array in self._arrays.values():
+            if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                array.base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_lightning as lightning
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from utils.audio.batch import VoiceBatch
-from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, collate
+from utils.corpus.balance import SpeakerWeights
+from utils.corpus.changes import AugmentationSettings
+from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
+from utils.corpus.device_cache import CachedDraws
 from utils.corpus.store import CorpusStore
 
 
@@ -46,11 +50,15 @@ class VoiceDataModule(lightning.LightningDataModule):
     Args:
         dataset: folder of a dataset made by preprocess.py.
         batch_size: examples in a batch.
-        segment_frames: length of a training example.
+        segment_frames: length of a training example; None takes whole clips.
         num_workers: loading processes; 0 loads in the training process.
         seed: of the draws.
         perturbed_share: part of the draws whose content comes from a copy with another vocal tract.
         val_segment_frames: held-out clips are cut to at most so many frames.
+        speaker_weights: how often each speaker is heard, see speaker_factors.
+        augmentation: what may be changed of training examples.
+        bucketing: put clips of like length together and pad them no longer than the longest.
+        device_cache: keep the whole dataset in the memory of the device.
     """
 
     def __init__(
@@ -58,11 +66,15 @@ class VoiceDataModule(lightning.LightningDataModule):
         *,
         dataset: Path,
         batch_size: int,
-        segment_frames: int,
+        segment_frames: int | None,
         num_workers: int,
         seed: int,
         perturbed_share: float,
         val_segment_frames: int,
+        speaker_weights: SpeakerWeights = "natural",
+        augmentation: AugmentationSettings | None = None,
+        bucketing: bool = True,
+        device_cache: bool = False,
     ) -> None:
         super().__init__()
         self.dataset = Path(dataset)
@@ -72,20 +84,34 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.perturbed_share = perturbed_share
         self.val_segment_frames = val_segment_frames
+        self.speaker_weights = speaker_weights
+        self.augmentation = augmentation
+        self.bucketing = bucketing
+        self.device_cache = device_cache
         self.start_step = 0
 
-    def train_dataloader(self) -> DataLoader[VoiceExample]:
-        """Return an endless loader of VoiceBatch, from batch start_step on."""
-        examples = VoiceConversionDataset(
+    def train_examples(self) -> VoiceConversionDataset:
+        """Return what the draws of the training are made of."""
+        return VoiceConversionDataset(
             CorpusStore.open(self.dataset),
             "train",
             segment_frames=self.segment_frames,
             seed=self.seed,
             perturbed_share=self.perturbed_share,
+            speaker_weights=self.speaker_weights,
+            augmentation=self.augmentation,
+            bucket_size=self.batch_size if self.bucketing else None,
         )
+
+    def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
+        """Return an endless loader of VoiceBatch, from batch start_step on."""
+        examples = self.train_examples()
         rank = self.trainer.global_rank if self.trainer is not None else 0
         world_size = self.trainer.world_size if self.trainer is not None else 1
         sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
+        if self.device_cache:
+            device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+            return CachedDraws(examples, device).loader(sampler)
         return DataLoader(
             examples,
             batch_sampler=sampler,
@@ -96,13 +122,7 @@ class VoiceDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[VoiceExample]:
         """Return a loader of all held-out clips as VoiceBatch, in a fixed order."""
-        examples = VoiceConversionDataset(
-            CorpusStore.open(self.dataset),
-            "val",
-            segment_frames=None,
-            seed=self.seed,
-            max_frames=self.val_segment_frames,
-        )
+        examples = WholeClips(CorpusStore.open(self.dataset), "val", max_frames=self.val_segment_frames)
         return DataLoader(examples, batch_size=self.batch_size, collate_fn=collate, num_workers=0)
 
     def transfer_batch_to_device(self, batch: VoiceBatch, device: object, dataloader_idx: int) -> VoiceBatch:
