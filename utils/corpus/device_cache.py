@@ -123,7 +123,7 @@ def _require_room(needed: int, device: torch.device) -> None:
     free = free_memory(device)
     if needed > LARGEST_SHARE * free:
         raise ConfigError(
-            f"data.device_cache=true needs {needed / 1e6:.1f} MB on {device}, where {free / 1e6:.0f} MB are free "
+            f"data.device_cache=true needs {needed / 1e6:.1f} MB on {device}, where {free / 1e6:.1f} MB are free "
             f"(at most {LARGEST_SHARE:.0%} of that are taken); set data.device_cache=false"
         )
 

@@ -12,6 +12,7 @@ from utils.errors import ConfigError
 LEAST_FRAMES = 100  # batches of short clips are padded to a second: windows and slices of losses and models fit in
 TAG, EPOCH_TAG = 0xD4A, 0xD4B
 EPOCHS_KEPT = 2
+GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def draws_per_epoch(clip_frames: Sequence[int], segment_frames: int | None) -> i
 class DrawPlan:
     """The draws of a training, without end: draw i is a function of the seed and i alone.
 
-    An epoch lays a grid of draws_per_epoch points, shifted at random, over all audio and visits it in random order: a
-    clip is drawn as often as it is long, to the next whole number, and with natural weights every clip at least once.
-    Where in the clip the segment lies is uniform. The next epoch has another shift and another order.
+    An epoch lays a grid of draws_per_epoch points, shifted, over all audio and visits it in random order: a clip is
+    drawn as often as it is long, to the next whole number, and with natural weights every clip at least once. Where in
+    the clip the segment lies is uniform. The next epoch has another shift and another order.
 
     Args:
         clip_frames: [C] length of each clip.
@@ -138,8 +139,10 @@ class DrawPlan:
         if epoch not in self._epochs:
             while len(self._epochs) >= EPOCHS_KEPT:
                 del self._epochs[next(iter(self._epochs))]
-            rng = np.random.default_rng([self.seed, EPOCH_TAG, epoch])
-            self._epochs[epoch] = (float(rng.random()), rng.permutation(self.per_epoch))
+            first = np.random.default_rng([self.seed, EPOCH_TAG]).random()
+            order = np.random.default_rng([self.seed, EPOCH_TAG, epoch]).permutation(self.per_epoch)
+            # the multiples of the golden ratio fill [0, 1) evenly: what one epoch rounds down another rounds up
+            self._epochs[epoch] = ((first + epoch * GOLDEN_RATIO) % 1.0, order)
         return self._epochs[epoch]
 
     def _lengths(self, draws: np.ndarray) -> np.ndarray:

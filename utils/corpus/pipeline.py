@@ -109,7 +109,7 @@ def preprocess(job: PreprocessJob) -> dict[str, Any]:
 
 
 def _describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
-    extractor = FeatureExtractor(job.content, job.pitch, job.settings.content_speeds)
+    extractor = FeatureExtractor(job.content, job.pitch, **job.settings.content_copies)
     identities = {
         "content": extractor.encoder.identity,
         "f0_hz": extractor.tracker.identity,
@@ -121,7 +121,7 @@ def _describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
         content_identity=identities["content"],
         pitch_identity=identities["f0_hz"],
         loudness_identity=identities["loudness_db"],
-        content_speeds=job.settings.content_speeds,
+        **job.settings.content_copies,
     )
     return {
         name: FeatureInfo(
@@ -224,7 +224,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _extract(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
     """Compute the features that the cache does not have."""
     job, cache, work = run.job, run.cache, run.work
-    extractor = extractor_json(job.content, job.pitch, job.settings.content_speeds)
+    extractor = extractor_json(job.content, job.pitch, **job.settings.content_copies)
     owners: dict[Path, _Entry] = {}
     tasks: list[FeatureTask] = []
     computed: dict[str, set[str]] = {name: set() for name in work.features}
@@ -279,7 +279,7 @@ def _finish(run: _Run, entries: list[_Entry], items: list[PackItem]) -> dict[str
         "audio": asdict(job.audio),
         "reading": job.settings.reading_values(),
         "reading_fingerprint": run.reading,
-        "content_speeds": list(job.settings.content_speeds),
+        **{key: list(values) for key, values in job.settings.content_copies.items()},
         "held_out": held_out,
         "speakers": speakers,
     }
