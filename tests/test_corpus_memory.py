@@ -9,7 +9,7 @@ import pytest
 from benchmarks.data_loading import write_store
 
 ROOT = Path(__file__).resolve().parents[1]
-READ_MEGABYTES = 300
+READ_MEGABYTES = 150
 # reads seconds of clips at random and prints by how many MB private and resident memory (mapped files counted) grew
 PROGRAM = """
 import sys

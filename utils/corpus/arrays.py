@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,19 +110,39 @@ def save_array(path: Path, array: np.ndarray) -> None:
         target[...] = array
 
 
-def concatenate(path: Path, parts: Sequence[Path], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    """Write the arrays of several files one after the other, durably.
+@dataclass(frozen=True)
+class Rows:
+    """A part of an array file that is not empty.
+
+    Attributes:
+        path: the .npy file.
+        first: its first row.
+        count: rows.
+    """
+
+    path: Path
+    first: int
+    count: int
+
+    def load(self) -> np.ndarray:
+        """Return the rows, memory-mapped."""
+        rows: np.ndarray = np.load(self.path, mmap_mode="r")[self.first : self.first + self.count]
+        return rows
+
+
+def concatenate(path: Path, parts: Sequence[Rows], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    """Write rows of several files one after the other, durably.
 
     Args:
         path: the file to make.
-        parts: .npy files whose first axes sum up to shape[0].
+        parts: rows whose numbers sum up to shape[0].
         shape: of the result.
         dtype: of the result.
     """
     with new_array(path, shape, dtype, durable=True) as target:
         position = 0
         for part in parts:
-            values = np.load(part, mmap_mode="r") if shape[0] else np.load(part)
+            values = part.load() if shape[0] else np.load(part.path)
             target[position : position + len(values)] = values
             position += len(values)
         if position != shape[0]:

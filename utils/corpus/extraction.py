@@ -128,7 +128,7 @@ class FeatureTask:
     """Some features of some neighbouring clips of one recording.
 
     Attributes:
-        waveform: array file of the recording's clips, int16.
+        waveform: array file that has the recording's clips, int16.
         sample_rate: its rate.
         first_frame: frame in the array at which the first clip begins.
         clip_frames: length of each clip.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from utils.config import AudioConfig
 from utils.corpus.cache import Cache, parts_of
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.manifest import Clip
+from utils.corpus.packed import PackedResults
 from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
 from utils.corpus.reading import Recording, read_recording
 from utils.corpus.report import FileReport, WorkReport, report_json
@@ -69,11 +71,12 @@ class _Run:
     work: WorkReport
     started: float
 
-    @property
+    @cached_property
     def cache(self) -> Cache:
-        """Where the results of single recordings lie."""
+        """Where the results of single recordings lie; asked for the first time when the dataset is locked."""
         fingerprints = {name: item.fingerprint for name, item in self.features.items()}
-        return Cache(self.job.folder / "cache", self.reading, fingerprints)
+        packed = PackedResults.open(self.job.folder, self.reading, fingerprints, self.job.audio.hop_length)
+        return Cache(self.job.folder / "cache", self.reading, fingerprints, packed)
 
 
 def preprocess(job: PreprocessJob) -> dict[str, Any]:
@@ -225,20 +228,23 @@ def _extract(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
     """Compute the features that the cache does not have."""
     job, cache, work = run.job, run.cache, run.work
     extractor = extractor_json(job.content, job.pitch, **job.settings.content_copies)
-    owners: dict[Path, _Entry] = {}
+    owners: dict[tuple[Path, int], _Entry] = {}
     tasks: list[FeatureTask] = []
     computed: dict[str, set[str]] = {name: set() for name in work.features}
     for entry in entries:
         if entry.recording is None or entry.problem is not None:
             continue
-        waveform, first_frame = cache.waveform(entry.key), 0
-        owners[waveform] = entry
+        hop = job.audio.hop_length
+        waveform = cache.find_waveform(entry.key, entry.recording.num_frames * hop)
+        first_frame = waveform.first // hop
         for part, clips in enumerate(parts_of(entry.recording.clips)):
             frames = tuple(clip.length for clip in clips)
             missing = cache.missing(entry.key, part, sum(frames))
             if missing:
                 outputs = {name: cache.feature(entry.key, name, part) for name in missing}
-                tasks.append(FeatureTask(waveform, job.audio.sample_rate, first_frame, frames, outputs, extractor))
+                owners[waveform.path, first_frame] = entry
+                rate = job.audio.sample_rate
+                tasks.append(FeatureTask(waveform.path, rate, first_frame, frames, outputs, extractor))
                 for name in missing:
                     computed[name].add(entry.key)
             first_frame += sum(frames)
@@ -248,7 +254,7 @@ def _extract(entries: list[_Entry], run: _Run, pool: WorkerPool) -> None:
     with _progress(sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE, "features", "s of audio") as bar:
         for outcome in pool.run(extract_features, tasks):
             if outcome.problem is not None:
-                owners[outcome.task.waveform].problem = f"features failed: {outcome.problem}"
+                owners[outcome.task.waveform, outcome.task.first_frame].problem = f"features failed: {outcome.problem}"
             bar.update(sum(outcome.task.clip_frames) / FRAME_RATE)
 
 
@@ -284,7 +290,7 @@ def _finish(run: _Run, entries: list[_Entry], items: list[PackItem]) -> dict[str
         "speakers": speakers,
     }
     pack(job.folder, items, clips, cache=cache, features=run.features, info=info)
-    cache.prune({item.key for item in entries if item.recording is not None})
+    cache.prune({item.key for item in entries if item.recording is not None}, {item.key for item in items})
     run.work.seconds = time.monotonic() - run.started
     report = report_json(
         dataset=job.folder.name,
