@@ -164,7 +164,7 @@ def plain_block(config: Any, store: Any, run: Path, steps: int) -> list[float]:
     for _ in range(steps):
         started = time.perf_counter()
         batch = next(batches)
-        batch = module.augmentation(batch, module.steps) if module.augmentation is not None else batch
+        batch = module.augmentation(batch) if module.augmentation is not None else batch
         module.backward_all(batch, is_adversarial=True)
         module._update(is_adversarial=True)
         periods.append(time.perf_counter() - started)

@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 
 class Augmentation(Protocol):
-    """A change of the training batch that depends on nothing but the batch and the step."""
+    """A change of the training batch that depends on nothing but the examples and their draws."""
 
-    def __call__(self, batch: VoiceBatch, step: int) -> VoiceBatch: ...
+    def __call__(self, batch: VoiceBatch) -> VoiceBatch: ...
 
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -164,7 +164,7 @@ class AdversarialTraining(lightning.LightningModule):
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one step with this device's share of its clips."""
         if self.augmentation is not None:
-            batch = self.augmentation(batch, self.steps)
+            batch = self.augmentation(batch)
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
         metrics = self.backward_within_memory(batch, is_adversarial)
         metrics |= self._update(is_adversarial)

@@ -12,7 +12,7 @@ from tests.corpus_tools import make_job, write_sounds
 from tests.synthetic_speech import voice
 from utils.audio.batch import VoiceBatch
 from utils.corpus.datamodule import StepSampler, VoiceDataModule
-from utils.corpus.dataset import VoiceConversionDataset, collate
+from utils.corpus.dataset import VoiceConversionDataset, WholeClips, collate
 from utils.corpus.manifest import Clip
 from utils.corpus.pipeline import preprocess
 from utils.corpus.store import CorpusStore
@@ -80,12 +80,12 @@ def test_resumed_training_gets_the_batches_that_an_unbroken_one_would(folder: Pa
 
 def test_batch_names_the_draw_of_each_example(folder: Path) -> None:
     data = module(folder)
-    examples = VoiceConversionDataset(CorpusStore.open(folder), "train", segment_frames=SEGMENT, seed=1)
+    examples = data.train_examples()
 
     draws = [batch.draw.tolist() for batch in batches(data, 2)]
 
     assert draws == [[0, 1, 2], [3, 4, 5]]
-    assert torch.equal(batches(data, 2)[1].audio[2], torch.from_numpy(examples[5].audio))
+    assert torch.equal(batches(data, 2)[1].content[2], torch.from_numpy(examples[5].content))
 
 
 def test_loading_processes_do_not_change_the_batches(folder: Path) -> None:
@@ -180,7 +180,7 @@ def test_validation_covers_every_held_out_clip_in_a_fixed_order(folder: Path, st
 
 
 def test_collate_pads_to_the_longest(store: CorpusStore) -> None:
-    whole = VoiceConversionDataset(store, "train", segment_frames=None, seed=0)
+    whole = WholeClips(store, "train")
 
     batch = collate([whole[0], whole[len(whole) - 1]])
 
@@ -195,7 +195,7 @@ def test_split_without_clips_is_refused(tmp_path: Path) -> None:
     preprocess(make_job(tmp_path / "source", tmp_path / "data"))
 
     with pytest.raises(DataError, match="no clips to judge by"):
-        VoiceConversionDataset(CorpusStore.open(tmp_path / "data"), "val", segment_frames=None, seed=0)
+        WholeClips(CorpusStore.open(tmp_path / "data"), "val")
 
 
 def test_store_survives_pickling(store: CorpusStore) -> None:

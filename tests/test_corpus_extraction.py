@@ -1,5 +1,6 @@
 """Features of clips."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,14 @@ import pytest
 from numpy.testing import assert_allclose
 from omegaconf import OmegaConf
 
+from tests.corpus_tools import make_job, write_sounds
 from tests.synthetic_speech import voice
+from utils.audio.surroundings import add_noise, put_into_room
 from utils.config import compose
 from utils.corpus.extraction import FeatureExtractor, retime, to_feature_rate
+from utils.corpus.pipeline import preprocess
 from utils.corpus.settings import feature_fingerprints
+from utils.corpus.store import CorpusStore
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +63,17 @@ def test_f0_of_a_stored_clip_is_that_of_the_sound(extractor: FeatureExtractor) -
     assert np.median(f0_hz[f0_hz > 0]) == pytest.approx(150, rel=0.1)
 
 
+CONTENT = ("content", "content_perturbed_0", "content_perturbed_1", "content_noise_0", "content_room_0")
+
+
 def fingerprints(**changed: Any) -> dict[str, str]:
     values: dict[str, Any] = {
         "content_identity": {"id": "a"},
         "pitch_identity": {"id": "b"},
         "loudness_identity": {"id": "c"},
         "content_speeds": (0.8, 1.2),
+        "content_noise_db": (15.0,),
+        "content_room_seconds": (0.4,),
     }
     return feature_fingerprints("reading", **(values | changed))
 
@@ -71,10 +81,12 @@ def fingerprints(**changed: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("changed", "touched"),
     [
-        ({"content_identity": {"id": "x"}}, {"content", "content_perturbed_0", "content_perturbed_1"}),
+        ({"content_identity": {"id": "x"}}, set(CONTENT)),
         ({"pitch_identity": {"id": "x"}}, {"f0_hz"}),
         ({"loudness_identity": {"id": "x"}}, {"loudness_db"}),
         ({"content_speeds": (0.8, 1.3)}, {"content_perturbed_1"}),
+        ({"content_noise_db": (12.0,)}, {"content_noise_0"}),
+        ({"content_room_seconds": (0.5,)}, {"content_room_0"}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -93,7 +105,56 @@ def test_every_feature_depends_on_the_reading() -> None:
             pitch_identity={"id": "b"},
             loudness_identity={"id": "c"},
             content_speeds=(0.8, 1.2),
+            content_noise_db=(15.0,),
+            content_room_seconds=(0.4,),
         ),
     )
 
     assert all(before[name] != after[name] for name in before)
+
+
+def test_noise_and_room_copies_are_made_when_asked_and_follow_from_the_sound(tmp_path: Path) -> None:
+    wanted = ["preprocess.content_noise_db=[15]", "preprocess.content_room_seconds=[0.4]"]
+    write_sounds(tmp_path / "source", {f"{index}.wav": voice(1.0, seed=index) for index in range(2)})
+    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+
+    work = preprocess(make_job(tmp_path / "source", tmp_path / "data", *wanted))["work"]
+    preprocess(make_job(tmp_path / "source", tmp_path / "again", *wanted))
+
+    store, again = CorpusStore.open(tmp_path / "data"), CorpusStore.open(tmp_path / "again")
+    computed = {name for name, count in work["files_computed"].items() if count}
+    assert computed == {"content_noise_0", "content_room_0"}
+    for name in computed:
+        copy, plain = store.feature(name, store.clips[0]), store.feature("content", store.clips[0])
+        assert copy.shape == plain.shape
+        assert not np.array_equal(copy, plain)
+        assert np.array_equal(copy, again.feature(name, again.clips[0]))
+
+
+@pytest.mark.parametrize("snr_db", [0.0, 20.0])
+def test_noise_lies_as_far_below_the_voice_as_asked(snr_db: float) -> None:
+    audio = voice(2.0)
+
+    noise = add_noise(audio, snr_db, np.random.default_rng(1)) - audio
+
+    assert 20 * np.log10(audio.std() / noise.std()) == pytest.approx(snr_db, abs=0.1)
+
+
+def test_room_decays_in_its_time_behind_a_direct_sound_that_stays() -> None:
+    click = np.zeros(16000, np.float32)
+    click[1000] = 0.5
+
+    wet = put_into_room(click, 0.4, 16000, np.random.default_rng(1))
+
+    assert np.abs(np.delete(wet[:1030], 1000)).max() < 1e-6
+    assert np.argmax(np.abs(wet)) == 1000
+    levels = [20 * np.log10(np.sqrt(np.mean(wet[1000 + at : 1000 + at + 480] ** 2))) for at in (800, 4000)]
+    assert levels[0] - levels[1] == pytest.approx(60 * 0.2 / 0.4, abs=3)
+    assert np.mean(wet**2) == pytest.approx(np.mean(click**2), rel=1e-3)
+
+
+def test_silence_has_neither_noise_nor_room() -> None:
+    silence, rng = np.zeros(4000, np.float32), np.random.default_rng(0)
+
+    assert not add_noise(silence, 10.0, rng).any()
+    assert not put_into_room(silence, 0.3, 16000, rng).any()

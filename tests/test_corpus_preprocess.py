@@ -119,17 +119,74 @@ def test_settings_of_the_split_and_the_workers_recompute_nothing(source: Path, t
     assert len({clip.source for clip in CorpusStore.open(tmp_path / "data").split("val")}) == 1
 
 
-def test_damaged_cache_file_is_computed_again(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["f0_hz", "waveform"])
+def test_damaged_array_is_made_again(source: Path, tmp_path: Path, name: str) -> None:
     preprocess(make_job(source, tmp_path / "data"))
     expected = CorpusStore.open(tmp_path / "data")
-    damaged = sorted((tmp_path / "data" / "cache").glob("*/f0_hz-*.npy"))[0]
-    damaged.write_bytes(damaged.read_bytes()[:150])
+    values = [(expected.feature("f0_hz", clip), expected.waveform(clip)) for clip in expected.clips]
+    (damaged,) = (tmp_path / "data" / "arrays").glob(f"{name}-*.npy")
+    shortened = damaged.read_bytes()[:-40]
+    damaged.unlink()  # the opened store keeps the old file
+    damaged.write_bytes(shortened)
 
     work = preprocess(make_job(source, tmp_path / "data"))["work"]
 
-    assert work["files_computed"]["f0_hz"] == 1
+    assert work["files_read"] == (5 if name == "waveform" else 0)
+    assert work["files_computed"] == {**dict.fromkeys(FEATURES, 0), "f0_hz": 5 if name == "f0_hz" else 0}
     again = CorpusStore.open(tmp_path / "data")
-    assert_array_equal(again.feature("f0_hz", again.clips[0]), expected.feature("f0_hz", expected.clips[0]))
+    for clip, (f0_hz, waveform) in zip(again.clips, values, strict=True):
+        assert_array_equal(again.feature("f0_hz", clip), f0_hz)
+        assert_array_equal(again.waveform(clip), waveform)
+
+
+def array_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.npy") if path.parent.name != "arrays")
+
+
+def test_results_are_not_kept_beside_the_arrays_that_have_them(source: Path, tmp_path: Path) -> None:
+    preprocess(make_job(source, tmp_path / "data"))
+
+    assert array_files(tmp_path / "data") == []
+
+
+def test_dataset_that_grew_and_changed_equals_one_made_at_once(source: Path, tmp_path: Path) -> None:
+    preprocess(make_job(source, tmp_path / "data"))
+    write_sounds(source, sounds(5, 2))
+    preprocess(make_job(source, tmp_path / "data"))
+    (source / "02.wav").unlink()
+    # from waveforms that are nowhere but in the arrays
+    preprocess(make_job(source, tmp_path / "data", "pitch=dio", "content.seed=1"))
+
+    preprocess(make_job(source, tmp_path / "fresh", "pitch=dio", "content.seed=1"))
+
+    grown, fresh = CorpusStore.open(tmp_path / "data"), CorpusStore.open(tmp_path / "fresh")
+    assert [clip.id for clip in grown.clips] == [clip.id for clip in fresh.clips]
+    for clip, other in zip(grown.clips, fresh.clips, strict=True):
+        assert_array_equal(grown.waveform(clip), fresh.waveform(other))
+        for name in FEATURES:
+            assert_array_equal(grown.feature(name, clip), fresh.feature(name, other))
+
+
+@pytest.mark.parametrize("moment", ["utils.corpus.packing._remove_old", "utils.corpus.cache.Cache.prune"])
+def test_run_that_ends_while_it_tidies_up_loses_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    preprocess(make_job(source, tmp_path / "data"))
+    write_sounds(source, sounds(5, 1))
+
+    def fail(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(moment, fail)
+        preprocess(make_job(source, tmp_path / "data"))
+    left = array_files(tmp_path / "data")
+    work = preprocess(make_job(source, tmp_path / "data"))["work"]
+
+    assert left
+    assert (work["files_read"], work["files_computed"]) == (0, dict.fromkeys(FEATURES, 0))
+    assert array_files(tmp_path / "data") == []
+    assert len({clip.source for clip in CorpusStore.open(tmp_path / "data").clips}) == 6
 
 
 def test_opened_dataset_stays_readable_while_it_is_replaced(source: Path, tmp_path: Path) -> None:

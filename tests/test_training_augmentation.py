@@ -1,4 +1,4 @@
-"""Changes of a training batch follow from the seed and the step; the learning rate from the step."""
+"""Changes of a training batch follow from the seed and the draws; the learning rate from the step."""
 
 import math
 
@@ -40,22 +40,45 @@ def make(seed: int = 1, retrieval_share: float = 0.5, with_retrieval: bool = Tru
     )
 
 
-def test_same_seed_and_step_give_the_same_batch_whatever_happened_before() -> None:
-    first = make()(batch_of(), 7)
+def test_same_seed_and_draws_give_the_same_batch_whatever_happened_before() -> None:
+    first = make()(batch_of())
     other = make()
-    other(batch_of(), 3)
+    other(part_of(batch_of(), slice(2, 4)))
     torch.manual_seed(99)
     torch.rand(5)
 
-    second = other(batch_of(), 7)
+    second = other(batch_of())
 
     for key in ("audio", "content", "loudness_db"):
         assert torch.equal(getattr(first, key), getattr(second, key)), key
 
 
-@pytest.mark.parametrize(("seed", "step"), [(1, 8), (2, 7)])
-def test_another_seed_or_step_gives_another_batch(seed: int, step: int) -> None:
-    first, second = make()(batch_of(), 7), make(seed)(batch_of(), step)
+@pytest.mark.parametrize(
+    "parts",
+    [[slice(0, 3), slice(3, 6)], [slice(0, 6, 2), slice(1, 6, 2)], [slice(4, 6), slice(0, 1), slice(1, 4)]],
+    ids=["two micro-batches", "two devices", "parts in any order"],
+)
+def test_example_is_changed_alike_in_whatever_micro_batch_and_on_whatever_device(parts: list[slice]) -> None:
+    whole = make()(batch_of())
+
+    for part in parts:
+        changed = make()(part_of(batch_of(), part))
+
+        assert torch.equal(changed.audio, whole.audio[part])
+        assert torch.equal(changed.loudness_db, whole.loudness_db[part])
+        assert_close(changed.content, whole.content[part], atol=1e-6, rtol=0)
+
+
+def part_of(batch: VoiceBatch, part: slice) -> VoiceBatch:
+    return VoiceBatch(**{key: value[part] for key, value in vars(batch).items()})
+
+
+@pytest.mark.parametrize(("seed", "first_draw"), [(1, 6), (2, 0)])
+def test_another_seed_or_draw_gives_another_batch(seed: int, first_draw: int) -> None:
+    other = batch_of()
+    other.draw = other.draw + first_draw
+
+    first, second = make()(batch_of()), make(seed)(other)
 
     assert (first.audio - second.audio).abs().max().item() > 1e-3
 
@@ -65,7 +88,7 @@ def test_global_generator_is_left_alone() -> None:
     expected = torch.rand(3)
     torch.manual_seed(4)
 
-    make()(batch_of(), 7)
+    make()(batch_of())
 
     assert_close(torch.rand(3), expected)
 
@@ -73,7 +96,7 @@ def test_global_generator_is_left_alone() -> None:
 def test_audio_and_loudness_move_by_the_same_decibels_within_the_range() -> None:
     batch = batch_of(200)
 
-    changed = make()(batch, 1)
+    changed = make()(batch)
 
     gain_db = (changed.loudness_db - batch.loudness_db)[:, :1]
     assert_close(changed.audio, batch.audio * 10 ** (gain_db / 20), atol=1e-6, rtol=1e-4)
@@ -84,7 +107,7 @@ def test_audio_and_loudness_move_by_the_same_decibels_within_the_range() -> None
 def test_pitch_and_speaker_stay() -> None:
     batch = batch_of()
 
-    changed = make()(batch, 1)
+    changed = make()(batch)
 
     assert torch.equal(changed.f0_hz, batch.f0_hz)
     assert torch.equal(changed.speaker_id, batch.speaker_id)
@@ -93,7 +116,7 @@ def test_pitch_and_speaker_stay() -> None:
 def test_given_batch_is_not_changed_in_place() -> None:
     batch, untouched = batch_of(), batch_of()
 
-    make(retrieval_share=1.0)(batch, 1)
+    make(retrieval_share=1.0)(batch)
 
     assert torch.equal(batch.audio, untouched.audio)
     assert torch.equal(batch.content, untouched.content)
@@ -103,7 +126,7 @@ def test_given_batch_is_not_changed_in_place() -> None:
 def test_content_stays_without_retrieval(share: float, with_retrieval: bool) -> None:
     batch = batch_of()
 
-    changed = make(retrieval_share=share, with_retrieval=with_retrieval)(batch, 1)
+    changed = make(retrieval_share=share, with_retrieval=with_retrieval)(batch)
 
     assert torch.equal(changed.content, batch.content)
 
@@ -111,7 +134,7 @@ def test_content_stays_without_retrieval(share: float, with_retrieval: bool) -> 
 def test_share_of_the_clips_is_blended_and_keeps_its_length() -> None:
     batch = batch_of(400)
 
-    changed = make(retrieval_share=0.3)(batch, 1)
+    changed = make(retrieval_share=0.3)(batch)
 
     touched = (changed.content - batch.content).abs().amax(dim=(1, 2)) > 1e-4
     assert touched.float().mean().item() == pytest.approx(0.3, abs=0.07)
@@ -122,7 +145,7 @@ def test_silence_stays_at_the_loudness_floor() -> None:
     batch = batch_of(50)
     batch.loudness_db.fill_(-80.0)
 
-    assert make()(batch, 1).loudness_db.min().item() == -80.0
+    assert make()(batch).loudness_db.min().item() == -80.0
 
 
 def test_learning_rate_rises_then_halves() -> None:

@@ -23,14 +23,7 @@ from utils.errors import StoppedBySignalError
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 
-COMMON = [
-    "data.gain_down_db=0",
-    "data.gain_up_db=0",
-    "retrieval.training_share=0",
-    "data.batch_size=4",
-    "optim.optimizer.lr=0.001",
-    "loss.adversarial_frames=20",
-]
+COMMON = ["data.batch_size=4", "optim.optimizer.lr=0.001", "loss.adversarial_frames=20"]
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,70 @@
 """NumPy files that are written in one piece or not at all, in bounded memory."""
 
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from utils.errors import FormatError
+
+RELEASE_BYTES = 16 << 20
+
+
+class MappedArrays:
+    """The memory-mapped arrays of a dataset, read in pieces, in bounded resident memory.
+
+    The kernel counts every page of a mapping that was once read as resident memory of the process, until all of a
+    dataset is. So the pages are handed back after every 16 MB; they stay in the page cache, where memory allows.
+
+    Args:
+        paths: name -> .npy file that is not empty.
+    Raises:
+        FormatError: if a file is missing or damaged.
+    """
+
+    def __init__(self, paths: dict[str, Path]) -> None:
+        self.paths = paths
+        self._arrays: dict[str, np.memmap] = {}
+        for name, path in paths.items():
+            try:
+                self._arrays[name] = np.load(path, mmap_mode="r")
+            except (OSError, ValueError) as error:
+                raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
+        self._unreleased = 0
+
+    def num_rows(self, name: str) -> int:
+        """Return the length of an array's first axis."""
+        return len(self._arrays[name])
+
+    def num_bytes(self, name: str) -> int:
+        """Return the size of an array."""
+        return int(self._arrays[name].nbytes)
+
+    def read(self, name: str, first: int, end: int) -> np.ndarray:
+        """Return a copy of rows first..end-1 of an array."""
+        rows = np.array(self._arrays[name][first:end])
+        self._unreleased += rows.nbytes
+        if self._unreleased > RELEASE_BYTES:
+            self.release()
+        return rows
+
+    def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return a copy of some rows, given by ascending numbers."""
+        parts = [self._arrays[name][part] for part in np.array_split(rows, 1 + len(rows) // 1024)]
+        self.release()
+        return np.concatenate(parts)
+
+    def release(self) -> None:
+        """Hand back the pages of all arrays."""
+        self._unreleased = 0
+        for array in self._arrays.values():
+            if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                array.base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager
@@ -52,19 +110,39 @@ def save_array(path: Path, array: np.ndarray) -> None:
         target[...] = array
 
 
-def concatenate(path: Path, parts: Sequence[Path], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    """Write the arrays of several files one after the other, durably.
+@dataclass(frozen=True)
+class Rows:
+    """A part of an array file that is not empty.
+
+    Attributes:
+        path: the .npy file.
+        first: its first row.
+        count: rows.
+    """
+
+    path: Path
+    first: int
+    count: int
+
+    def load(self) -> np.ndarray:
+        """Return the rows, memory-mapped."""
+        rows: np.ndarray = np.load(self.path, mmap_mode="r")[self.first : self.first + self.count]
+        return rows
+
+
+def concatenate(path: Path, parts: Sequence[Rows], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    """Write rows of several files one after the other, durably.
 
     Args:
         path: the file to make.
-        parts: .npy files whose first axes sum up to shape[0].
+        parts: rows whose numbers sum up to shape[0].
         shape: of the result.
         dtype: of the result.
     """
     with new_array(path, shape, dtype, durable=True) as target:
         position = 0
         for part in parts:
-            values = np.load(part, mmap_mode="r") if shape[0] else np.load(part)
+            values = part.load() if shape[0] else np.load(part.path)
             target[position : position + len(values)] = values
             position += len(values)
         if position != shape[0]:

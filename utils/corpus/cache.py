@@ -1,10 +1,15 @@
-"""Intermediate results per recording, named by what they were made from: nothing stale can be picked up."""
+"""Results per recording, named by what they were made from: nothing stale can be picked up.
+
+A result lies in the cache until it is packed into the arrays of the dataset; from then on it is read there, so that
+nothing is on the disk twice for long.
+"""
 
 import json
 import shutil
 from pathlib import Path
 
 from utils.corpus.arrays import matches
+from utils.corpus.packed import PackedResults, Rows
 from utils.corpus.reading import Recording
 from utils.corpus.slicing import Span
 from utils.files import atomic_write_json
@@ -20,12 +25,14 @@ class Cache:
         folder: cache/.
         reading: fingerprint of the waveforms.
         features: fingerprint of each feature by name.
+        packed: what the dataset has already.
     """
 
-    def __init__(self, folder: Path, reading: str, features: dict[str, str]) -> None:
+    def __init__(self, folder: Path, reading: str, features: dict[str, str], packed: PackedResults) -> None:
         self.folder = folder
         self._reading = reading
         self._features = features
+        self._packed = packed
 
     def waveform(self, key: str) -> Path:
         """Return the array file of a recording's clips."""
@@ -49,15 +56,36 @@ class Cache:
             recording = Recording.from_plain(json.loads(self.description(key).read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        is_complete = recording.problem is not None or matches(self.waveform(key), recording.num_frames * hop_length)
-        return recording if is_complete else None
+        samples = recording.num_frames * hop_length
+        is_complete = recording.problem is not None or self._packed.find("waveform", key) is not None
+        return recording if is_complete or matches(self.waveform(key), samples) else None
+
+    def find_waveform(self, key: str, num_samples: int) -> Rows:
+        """Return where the waveform of a recording lies."""
+        return self._packed.find("waveform", key) or Rows(self.waveform(key), 0, num_samples)
+
+    def find_feature(self, key: str, name: str, part_frames: list[int]) -> list[Rows]:
+        """Return where a feature of a recording lies, whose parts have these lengths."""
+        packed = self._packed.find(name, key)
+        if packed is not None:
+            return [packed]
+        return [Rows(self.feature(key, name, part), 0, frames) for part, frames in enumerate(part_frames)]
 
     def missing(self, key: str, part: int, num_frames: int) -> list[str]:
         """Return the features of a part that have to be computed."""
-        return [name for name in self._features if not matches(self.feature(key, name, part), num_frames)]
+        return [
+            name
+            for name in self._features
+            if self._packed.find(name, key) is None and not matches(self.feature(key, name, part), num_frames)
+        ]
 
-    def prune(self, keys: set[str]) -> None:
-        """Remove recordings that left, results of other settings, and unfinished files. Only while no worker runs."""
+    def prune(self, keys: set[str], packed_keys: set[str]) -> None:
+        """Remove recordings that left, results of other settings, and unfinished files. Only while no worker runs.
+
+        Args:
+            keys: recordings that are there.
+            packed_keys: those among them whose arrays are in the dataset now.
+        """
         current = {self._reading[:SHORT], *(value[:SHORT] for value in self._features.values())}
         for folder in self.folder.iterdir() if self.folder.is_dir() else ():
             if folder.name not in keys:
@@ -65,7 +93,7 @@ class Cache:
                 continue
             for path in folder.iterdir():
                 fingerprint = path.name.partition(".")[0].rpartition("-")[2]
-                if fingerprint not in current:
+                if fingerprint not in current or (folder.name in packed_keys and path.suffix == ".npy"):
                     path.unlink(missing_ok=True)
 
 

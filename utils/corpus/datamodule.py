@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytorch_lightning as lightning
+import torch
 from torch.utils.data import DataLoader, Sampler, Subset
 
 from utils.audio.batch import VoiceBatch
-from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, collate
+from utils.corpus.balance import SpeakerWeights
+from utils.corpus.changes import AugmentationSettings
+from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
+from utils.corpus.device_cache import CachedDraws
 from utils.corpus.store import CorpusStore
 
 VALIDATION_BATCH = 12  # clips
@@ -52,11 +56,15 @@ class VoiceDataModule(lightning.LightningDataModule):
     Args:
         dataset: folder of a dataset made by preprocess.py.
         batch_size: examples of an update, over all devices.
-        segment_frames: length of a training example.
+        segment_frames: length of a training example; None takes whole clips.
         num_workers: loading processes; 0 loads in the training process.
         seed: of the draws.
         perturbed_share: part of the draws whose content comes from a copy with another vocal tract.
         val_segment_frames: held-out clips are cut to at most so many frames.
+        speaker_weights: how often each speaker is heard, see speaker_factors.
+        augmentation: what may be changed of training examples.
+        bucketing: put clips of like length together and pad them no longer than the longest.
+        device_cache: keep the whole dataset in the memory of the device.
     """
 
     def __init__(
@@ -64,11 +72,15 @@ class VoiceDataModule(lightning.LightningDataModule):
         *,
         dataset: Path,
         batch_size: int,
-        segment_frames: int,
+        segment_frames: int | None,
         num_workers: int,
         seed: int,
         perturbed_share: float,
         val_segment_frames: int,
+        speaker_weights: SpeakerWeights = "natural",
+        augmentation: AugmentationSettings | None = None,
+        bucketing: bool = True,
+        device_cache: bool = False,
     ) -> None:
         super().__init__()
         self.dataset = Path(dataset)
@@ -78,19 +90,33 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.perturbed_share = perturbed_share
         self.val_segment_frames = val_segment_frames
+        self.speaker_weights = speaker_weights
+        self.augmentation = augmentation
+        self.bucketing = bucketing
+        self.device_cache = device_cache
         self.start_step = 0
 
-    def train_dataloader(self) -> DataLoader[VoiceExample]:
-        """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
-        examples = VoiceConversionDataset(
+    def train_examples(self) -> VoiceConversionDataset:
+        """Return what the draws of the training are made of."""
+        return VoiceConversionDataset(
             CorpusStore.open(self.dataset),
             "train",
             segment_frames=self.segment_frames,
             seed=self.seed,
             perturbed_share=self.perturbed_share,
+            speaker_weights=self.speaker_weights,
+            augmentation=self.augmentation,
+            bucket_size=self.batch_size if self.bucketing else None,
         )
+
+    def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
+        """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
+        examples = self.train_examples()
         rank, world_size = self._place()
         sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
+        if self.device_cache:
+            device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+            return CachedDraws(examples, device).loader(sampler)
         return DataLoader(
             examples,
             batch_sampler=sampler,
@@ -105,13 +131,7 @@ class VoiceDataModule(lightning.LightningDataModule):
 
         Where there are fewer clips than devices, each device judges all of them: the mean stays the same.
         """
-        examples = VoiceConversionDataset(
-            CorpusStore.open(self.dataset),
-            "val",
-            segment_frames=None,
-            seed=self.seed,
-            max_frames=self.val_segment_frames,
-        )
+        examples = WholeClips(CorpusStore.open(self.dataset), "val", max_frames=self.val_segment_frames)
         rank, world_size = self._place()
         share = range(rank, len(examples), world_size) if len(examples) >= world_size else range(len(examples))
         clips = Subset(examples, list(share))
@@ -123,7 +143,9 @@ class VoiceDataModule(lightning.LightningDataModule):
 
     def name_draws(self, draws: list[int]) -> list[str]:
         """Return what to call the clips of training draws in a report."""
-        return [f"draw {draw}" for draw in draws]
+        examples = self.train_examples()
+        planned = [examples.plan.draw(number) for number in draws]
+        return [f"{examples.clips[draw.clip].id} from frame {draw.first}" for draw in planned]
 
     def transfer_batch_to_device(self, batch: VoiceBatch, device: object, dataloader_idx: int) -> VoiceBatch:
         """Move a batch to the device of the training."""

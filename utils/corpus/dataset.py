@@ -9,15 +9,20 @@ from torch.utils.data import Dataset
 
 from utils.audio.batch import VoiceBatch
 from utils.audio.loudness import FLOOR_DB
+from utils.corpus.balance import SpeakerWeights, speaker_factors
+from utils.corpus.changes import AugmentationSettings, Stretch, VoiceChange, change_voice
+from utils.corpus.drawing import Draw, DrawPlan
 from utils.corpus.manifest import Clip
 from utils.corpus.split import Split
 from utils.corpus.store import CorpusStore
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
+
+COPY_KEYS = {"noise": "content_noise_db=[15]", "room": "content_room_seconds=[0.4]"}
 
 
 @dataclass(frozen=True)
 class VoiceExample:
-    """A stretch of a clip, F frames; F is the same for all examples of a dataset with segments.
+    """A stretch of a clip, F frames.
 
     Attributes:
         audio: [F * hop_length] float32.
@@ -39,12 +44,10 @@ class VoiceExample:
 
 
 class VoiceConversionDataset(Dataset[VoiceExample]):
-    """Random segments to train on, or whole clips to judge by.
+    """Draws to train on: example i depends on the settings and i alone, for every i >= 0, also beyond len().
 
-    With segments, item i is a draw that depends on (seed, i) alone, for every i >= 0, also beyond len(): every second
-    of audio is equally likely. A clip shorter than a segment is padded at its end: content and f0 with 0, audio with
-    silence, loudness with its floor.
-    Without segments, item i is the start of clip i, clips sorted from short to long.
+    What is shorter than its example is padded at the end: content and f0 with 0, audio with silence, loudness with its
+    floor. See DrawPlan for what is drawn and how long the examples are.
 
     Args:
         store: the dataset.
@@ -52,9 +55,12 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
         segment_frames: length of a segment; None gives whole clips.
         seed: of the draws.
         perturbed_share: part of the draws whose content comes from a copy with another vocal tract.
-        max_frames: cut whole clips to at most so many frames; None leaves them whole.
+        speaker_weights: see speaker_factors.
+        augmentation: what may be changed.
+        bucket_size: draws of one update over all devices, which then have like lengths; None makes all equally long.
     Raises:
         DataError: if the split has no clips.
+        ConfigError: if the settings do not fit each other or the dataset.
     """
 
     def __init__(
@@ -65,59 +71,77 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
         segment_frames: int | None,
         seed: int,
         perturbed_share: float = 0.0,
-        max_frames: int | None = None,
+        speaker_weights: SpeakerWeights = "natural",
+        augmentation: AugmentationSettings | None = None,
+        bucket_size: int | None = None,
     ) -> None:
         self.store = store
-        self.segment_frames = segment_frames
-        self.seed = seed
-        self.perturbed_share = perturbed_share
-        self.max_frames = max_frames
-        self.clips: list[Clip] = store.split(split)
-        if not self.clips:
-            raise DataError(f"{store.path} has no clips to {'train on' if split == 'train' else 'judge by (held out)'}")
-        if segment_frames is None:
-            self.clips.sort(key=lambda clip: (clip.num_frames, clip.id))
-        else:
-            # a short clip gives its frames in one draw where a long one gives segment_frames of them: with these
-            # weights each frame is drawn equally often
-            weights = np.array([max(clip.num_frames, segment_frames) for clip in self.clips], dtype=np.int64)
-            self._ends = np.cumsum(weights)
+        self.clips = _clips(store, split)
+        frames = np.array([clip.num_frames for clip in self.clips], dtype=np.int64)
+        speakers = np.array([store.speaker_id(clip) for clip in self.clips])
+        amounts = np.bincount(speakers, frames, minlength=len(store.speakers))
+        self.plan = DrawPlan(
+            frames,
+            speaker_factors(amounts, store.speakers, speaker_weights)[speakers],
+            segment_frames=segment_frames,
+            seed=seed,
+            perturbed_share=perturbed_share,
+            augmentation=augmentation,
+            bucket_size=bucket_size,
+        )
+        for kind, key in COPY_KEYS.items():
+            share = getattr(self.plan.augmentation, f"{kind}_share")
+            if share and not store.num_copies(kind):
+                raise ConfigError(
+                    f"augmentation.{kind}_share={share:g}: {store.path} has no content taken from copies with {kind}; "
+                    f"run preprocess.py again with preprocess.{key}, or set augmentation.{kind}_share=0"
+                )
 
     def __len__(self) -> int:
-        """Return the number of clips; with segments, the number of segments that the audio would fill."""
-        if self.segment_frames is None:
-            return len(self.clips)
-        return int(-(-self._ends[-1] // self.segment_frames))
+        """Return the number of draws in an epoch: as many as the audio fills."""
+        return self.plan.per_epoch
+
+    def content_name(self, draw: Draw) -> str:
+        """Return the feature that a draw's content comes from; plain where the dataset has no perturbed copies."""
+        count = self.store.num_copies(draw.source)
+        return f"content_{draw.source}_{int(draw.which * count)}" if count else "content"
 
     def __getitem__(self, index: int) -> VoiceExample:
         """Return example `index`."""
-        if self.segment_frames is None:
-            clip = self.clips[index]
-            frames = clip.num_frames if self.max_frames is None else min(clip.num_frames, self.max_frames)
-            return self._example(clip, 0, frames, frames, "content", draw=index)
-        rng = np.random.default_rng([self.seed, index])
-        clip = self.clips[int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))]
-        first = int(rng.integers(max(0, clip.num_frames - self.segment_frames) + 1))
-        is_perturbed, which = rng.random() < self.perturbed_share, rng.random()
-        count = self.store.num_perturbed
-        name = f"content_perturbed_{int(which * count)}" if is_perturbed and count else "content"
-        frames = min(self.segment_frames, clip.num_frames)
-        return self._example(clip, first, frames, self.segment_frames, name, draw=index)
+        draw = self.plan.draw(index)
+        clip = self.clips[draw.clip]
+        stretch = _read(self.store, clip, draw.first, draw.frames, self.content_name(draw))
+        if draw.change != VoiceChange():
+            rate = self.store.audio.sample_rate
+            stretch = change_voice(stretch, draw.change, sample_rate=rate, frames=draw.result_frames)
+        return _example(stretch, self.store.speaker_id(clip), draw.padded_frames, index)
 
-    def _example(
-        self, clip: Clip, first: int, frames: int, padded_frames: int, content: str, *, draw: int
-    ) -> VoiceExample:
-        missing = padded_frames - frames
-        loudness_db = self.store.feature("loudness_db", clip, first, frames)
-        return VoiceExample(
-            audio=_pad(self.store.waveform(clip, first, frames), missing * self.store.audio.hop_length),
-            content=_pad(self.store.feature(content, clip, first, frames), missing),
-            f0_hz=_pad(self.store.feature("f0_hz", clip, first, frames), missing),
-            loudness_db=_pad(loudness_db, missing, FLOOR_DB),
-            speaker_id=self.store.speaker_id(clip),
-            num_frames=frames,
-            draw=draw,
-        )
+
+class WholeClips(Dataset[VoiceExample]):
+    """The clips of a split as they are, sorted from short to long, to judge by.
+
+    Args:
+        store: the dataset.
+        split: "train" or "val".
+        max_frames: the beginning of longer clips only; None leaves them whole.
+    Raises:
+        DataError: if the split has no clips.
+    """
+
+    def __init__(self, store: CorpusStore, split: Split, *, max_frames: int | None = None) -> None:
+        self.store = store
+        self.clips = sorted(_clips(store, split), key=lambda clip: (clip.num_frames, clip.id))
+        self.max_frames = max_frames
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> VoiceExample:
+        """Return clip `index`."""
+        clip = self.clips[index]
+        frames = clip.num_frames if self.max_frames is None else min(clip.num_frames, self.max_frames)
+        return _example(_read(self.store, clip, 0, frames, "content"), self.store.speaker_id(clip), frames, index)
 
 
 def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
@@ -126,7 +150,7 @@ def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
     hop = len(examples[0].audio) // len(examples[0].f0_hz)
 
     def stack(arrays: list[np.ndarray], length: int, value: float = 0.0) -> torch.Tensor:
-        return torch.from_numpy(np.stack([_pad(array, length - len(array), value) for array in arrays]))
+        return torch.from_numpy(np.stack([_pad(array, length, value) for array in arrays]))
 
     return VoiceBatch(
         audio=stack([item.audio for item in examples], frames * hop),
@@ -139,8 +163,38 @@ def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
     )
 
 
-def _pad(array: np.ndarray, missing: int, value: float = 0.0) -> np.ndarray:
-    """Append `missing` rows of a value to [F, ...]."""
+def _clips(store: CorpusStore, split: Split) -> list[Clip]:
+    clips = store.split(split)
+    if not clips:
+        raise DataError(f"{store.path} has no clips to {'train on' if split == 'train' else 'judge by (held out)'}")
+    return clips
+
+
+def _read(store: CorpusStore, clip: Clip, first: int, frames: int, content: str) -> Stretch:
+    return Stretch(
+        audio=store.waveform(clip, first, frames),
+        content=store.feature(content, clip, first, frames),
+        f0_hz=store.feature("f0_hz", clip, first, frames),
+        loudness_db=store.feature("loudness_db", clip, first, frames),
+    )
+
+
+def _example(stretch: Stretch, speaker_id: int, padded_frames: int, number: int) -> VoiceExample:
+    frames = len(stretch.f0_hz)
+    return VoiceExample(
+        audio=_pad(stretch.audio, padded_frames * (len(stretch.audio) // frames)),
+        content=_pad(stretch.content, padded_frames),
+        f0_hz=_pad(stretch.f0_hz, padded_frames),
+        loudness_db=_pad(stretch.loudness_db, padded_frames, FLOOR_DB),
+        speaker_id=speaker_id,
+        num_frames=frames,
+        draw=number,
+    )
+
+
+def _pad(array: np.ndarray, length: int, value: float = 0.0) -> np.ndarray:
+    """Append rows of a value to [F, ...] until it has `length`."""
+    missing = length - len(array)
     if not missing:
         return array
     return np.pad(array, [(0, missing), *[(0, 0)] * (array.ndim - 1)], constant_values=value)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import soxr
@@ -14,11 +15,12 @@ from omegaconf import OmegaConf
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, num_frames, pad_to_frames
 from utils.audio.io import RESAMPLE_QUALITY, int16_to_float, resample
 from utils.audio.loudness import FrameLoudness
+from utils.audio.surroundings import add_noise, put_into_room
 from utils.config import instantiate
 from utils.corpus.arrays import save_array
 from utils.errors import DataError
 
-PERTURBED = "content_perturbed_"
+PERTURBED, NOISE, ROOM = "content_perturbed_", "content_noise_", "content_room_"
 
 
 class FeatureExtractor:
@@ -28,18 +30,31 @@ class FeatureExtractor:
         content: configuration of the content encoder, with `_target_`.
         pitch: configuration of the pitch tracker, with `_target_`.
         content_speeds: playback speeds of content_perturbed_0, _1, ...
+        content_noise_db: level of the voice over the noise in content_noise_0, ...
+        content_room_seconds: decay of the room in content_room_0, ...
     """
 
-    def __init__(self, content: dict[str, Any], pitch: dict[str, Any], content_speeds: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        content: dict[str, Any],
+        pitch: dict[str, Any],
+        content_speeds: tuple[float, ...],
+        content_noise_db: tuple[float, ...] = (),
+        content_room_seconds: tuple[float, ...] = (),
+    ) -> None:
         self.encoder = instantiate(OmegaConf.create(content), "content")
         self.tracker = instantiate(OmegaConf.create(pitch), "pitch")
         self.loudness = FrameLoudness()
         self.speeds = content_speeds
+        self.noise_db = content_noise_db
+        self.room_seconds = content_room_seconds
 
     @property
     def names(self) -> list[str]:
         """Names of the features, as in the dataset."""
-        return ["content", *(f"{PERTURBED}{index}" for index in range(len(self.speeds))), "f0_hz", "loudness_db"]
+        copies = {PERTURBED: self.speeds, NOISE: self.noise_db, ROOM: self.room_seconds}
+        numbered = [f"{kind}{index}" for kind, values in copies.items() for index in range(len(values))]
+        return ["content", *numbered, "f0_hz", "loudness_db"]
 
     def compute(self, name: str, audio: np.ndarray) -> np.ndarray:
         """Compute one feature.
@@ -57,6 +72,8 @@ class FeatureExtractor:
             values = self.encoder.encode(audio).astype(np.float16)
         elif name.startswith(PERTURBED):
             values = self._perturbed(audio, self.speeds[int(name.removeprefix(PERTURBED))]).astype(np.float16)
+        elif name.startswith((NOISE, ROOM)):
+            values = self.encoder.encode(self._surrounded(name, audio)).astype(np.float16)
         elif name == "f0_hz":
             values = self.tracker.track(audio).astype(np.float32)
         else:
@@ -71,6 +88,13 @@ class FeatureExtractor:
         played = soxr.resample(audio, FEATURE_RATE * speed, FEATURE_RATE, quality=RESAMPLE_QUALITY)
         features = self.encoder.encode(pad_to_frames(played.astype(np.float32), FEATURE_HOP))
         return retime(features, len(audio) // FEATURE_HOP, speed)
+
+    def _surrounded(self, name: str, audio: np.ndarray) -> np.ndarray:
+        """Return the audio with noise or in a room; what is drawn follows from the audio."""
+        rng = np.random.default_rng([crc32(audio.tobytes()), crc32(name.encode())])
+        if name.startswith(NOISE):
+            return add_noise(audio, self.noise_db[int(name.removeprefix(NOISE))], rng)
+        return put_into_room(audio, self.room_seconds[int(name.removeprefix(ROOM))], FEATURE_RATE, rng)
 
 
 def retime(features: np.ndarray, frames: int, speed: float) -> np.ndarray:
@@ -104,12 +128,12 @@ class FeatureTask:
     """Some features of some neighbouring clips of one recording.
 
     Attributes:
-        waveform: array file of the recording's clips, int16.
+        waveform: array file that has the recording's clips, int16.
         sample_rate: its rate.
         first_frame: frame in the array at which the first clip begins.
         clip_frames: length of each clip.
         outputs: feature name -> array file to make.
-        extractor: JSON of content, pitch and content_speeds.
+        extractor: see extractor_json.
     """
 
     waveform: Path
@@ -137,12 +161,19 @@ def extract_features(task: FeatureTask) -> None:
         save_array(path, np.concatenate(parts[name]))
 
 
-def extractor_json(content: dict[str, Any], pitch: dict[str, Any], content_speeds: tuple[float, ...]) -> str:
-    """Return the text by which worker processes build, and keep, their extractor."""
-    return json.dumps({"content": content, "pitch": pitch, "content_speeds": content_speeds}, sort_keys=True)
+def extractor_json(content: dict[str, Any], pitch: dict[str, Any], **copies: tuple[float, ...]) -> str:
+    """Return the text by which worker processes build, and keep, their extractor.
+
+    Args:
+        content: configuration of the content encoder.
+        pitch: configuration of the pitch tracker.
+        copies: content_speeds, content_noise_db and content_room_seconds.
+    """
+    return json.dumps({"content": content, "pitch": pitch, "copies": copies}, sort_keys=True)
 
 
 @lru_cache(maxsize=1)
 def _extractor(description: str) -> FeatureExtractor:
     values = json.loads(description)
-    return FeatureExtractor(values["content"], values["pitch"], tuple(values["content_speeds"]))
+    copies = {key: tuple(numbers) for key, numbers in values["copies"].items()}
+    return FeatureExtractor(values["content"], values["pitch"], **copies)

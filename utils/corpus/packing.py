@@ -129,10 +129,11 @@ def pack(
         info: what else dataset.json says; has "audio" and "reading_fingerprint".
     """
     layout = [[item.key, item.recording.num_frames] for item in items]
-    samples = sum(clip.num_frames for clip in clips) * int(info["audio"]["hop_length"])
+    hop = int(info["audio"]["hop_length"])
+    samples = sum(clip.num_frames for clip in clips) * hop
     files = {"waveform": _array_name("waveform", str(info["reading_fingerprint"]), layout)}
     if not matches(folder / files["waveform"], samples):
-        parts = [cache.waveform(item.key) for item in items]
+        parts = [cache.find_waveform(item.key, item.recording.num_frames * hop) for item in items]
         concatenate(folder / files["waveform"], parts, (samples,), np.int16)
     for name, feature in features.items():
         files[name] = _array_name(name, feature.fingerprint, layout)
@@ -140,6 +141,8 @@ def pack(
     text = manifest_text(clips)
     files["manifest"] = f"manifest-{sha256_of_json(text)[:SHORT]}.jsonl"
     atomic_write_text(folder / files["manifest"], text)
+    files["layout"] = f"layout-{sha256_of_json(layout)[:SHORT]}.json"
+    atomic_write_json(folder / files["layout"], layout)
     described = {name: asdict(item) for name, item in features.items()}
     atomic_write_json(
         folder / DATASET_FILE, {"schema_version": SCHEMA_VERSION, **info, "features": described, "files": files}
@@ -156,14 +159,14 @@ def _pack_feature(path: Path, name: str, items: list[PackItem], *, cache: Cache,
     frames = sum(item.recording.num_frames for item in items)
     if matches(path, frames):
         return
-    parts = [cache.feature(item.key, name, part) for item in items for part in _parts(item)]
+    parts = [rows for item in items for rows in cache.find_feature(item.key, name, _part_frames(item))]
     shape = (frames,) if feature.dim is None else (frames, feature.dim)
     concatenate(path, parts, shape, np.float16 if feature.dtype == "float16" else np.float32)
 
 
-def _parts(item: PackItem) -> range:
-    """Return the numbers of a recording's parts."""
-    return range(len(parts_of(item.recording.clips)))
+def _part_frames(item: PackItem) -> list[int]:
+    """Return the lengths of a recording's parts."""
+    return [sum(clip.length for clip in part) for part in parts_of(item.recording.clips)]
 
 
 def speaker_rows(items: list[PackItem], cache: Cache, clips: list[Clip]) -> list[dict[str, Any]]:
@@ -187,12 +190,13 @@ def speaker_rows(items: list[PackItem], cache: Cache, clips: list[Clip]) -> list
 
 
 def load_feature(cache: Cache, item: PackItem, name: str) -> np.ndarray:
-    """Return a feature of all clips of a recording from the cache, [F, ...]."""
-    return np.concatenate([np.load(cache.feature(item.key, name, part)) for part in _parts(item)])
+    """Return a feature of all clips of a recording, [F, ...]."""
+    return np.concatenate([rows.load() for rows in cache.find_feature(item.key, name, _part_frames(item))])
 
 
 def _remove_old(folder: Path, current: set[str]) -> None:
     """Remove what dataset.json does not name any more, and unfinished files of killed runs."""
-    for path in [*folder.glob("manifest-*.jsonl"), *folder.glob(".*.tmp"), *(folder / "arrays").iterdir()]:
+    described = [*folder.glob("manifest-*.jsonl"), *folder.glob("layout-*.json")]
+    for path in [*described, *folder.glob(".*.tmp"), *(folder / "arrays").iterdir()]:
         if path.relative_to(folder).as_posix() not in current:
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from utils.config import AudioConfig
 from utils.corpus.cache import Cache, parts_of
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.manifest import Clip
+from utils.corpus.packed import PackedResults
 from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
 from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording
@@ -69,11 +71,12 @@ class Run:
     started: float
     seconds_before: float = 0.0  # spent by the shards that a merge puts together
 
-    @property
+    @cached_property
     def cache(self) -> Cache:
-        """Where the results of single recordings lie."""
+        """Where the results of single recordings lie; asked for the first time when the dataset is locked."""
         fingerprints = {name: item.fingerprint for name, item in self.features.items()}
-        return Cache(self.job.folder / "cache", self.reading, fingerprints)
+        packed = PackedResults.open(self.job.folder, self.reading, fingerprints, self.job.audio.hop_length)
+        return Cache(self.job.folder / "cache", self.reading, fingerprints, packed)
 
     def finished_work(self) -> WorkReport:
         """Return what was done, with the time until now."""
@@ -142,7 +145,7 @@ def complete(entries: list[Entry], run: Run) -> dict[str, Any]:
 
 
 def describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
-    extractor = FeatureExtractor(job.content, job.pitch, job.settings.content_speeds)
+    extractor = FeatureExtractor(job.content, job.pitch, **job.settings.content_copies)
     identities = {
         "content": extractor.encoder.identity,
         "f0_hz": extractor.tracker.identity,
@@ -154,7 +157,7 @@ def describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
         content_identity=identities["content"],
         pitch_identity=identities["f0_hz"],
         loudness_identity=identities["loudness_db"],
-        content_speeds=job.settings.content_speeds,
+        **job.settings.content_copies,
     )
     return {
         name: FeatureInfo(
@@ -263,21 +266,24 @@ def file_stamp(path: Path) -> tuple[int, int]:
 def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
     """Compute the features that the cache does not have."""
     job, cache, work = run.job, run.cache, run.work
-    extractor = extractor_json(job.content, job.pitch, job.settings.content_speeds)
-    owners: dict[Path, Entry] = {}
+    extractor = extractor_json(job.content, job.pitch, **job.settings.content_copies)
+    owners: dict[tuple[Path, int], Entry] = {}
     tasks: list[FeatureTask] = []
     computed: dict[str, set[str]] = {name: set() for name in work.features}
     for entry in entries:
         if entry.recording is None or entry.problem is not None:
             continue
-        waveform, first_frame = cache.waveform(entry.key), 0
-        owners[waveform] = entry
+        hop = job.audio.hop_length
+        waveform = cache.find_waveform(entry.key, entry.recording.num_frames * hop)
+        first_frame = waveform.first // hop
         for part, clips in enumerate(parts_of(entry.recording.clips)):
             frames = tuple(clip.length for clip in clips)
             missing = cache.missing(entry.key, part, sum(frames))
             if missing:
                 outputs = {name: cache.feature(entry.key, name, part) for name in missing}
-                tasks.append(FeatureTask(waveform, job.audio.sample_rate, first_frame, frames, outputs, extractor))
+                owners[waveform.path, first_frame] = entry
+                rate = job.audio.sample_rate
+                tasks.append(FeatureTask(waveform.path, rate, first_frame, frames, outputs, extractor))
                 for name in missing:
                     computed[name].add(entry.key)
             first_frame += sum(frames)
@@ -287,7 +293,7 @@ def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
     with progress_bar(sum(sum(task.clip_frames) for task in tasks) / FRAME_RATE, "features", "s of audio") as bar:
         for outcome in pool.run(extract_features, tasks):
             if outcome.problem is not None:
-                owners[outcome.task.waveform].problem = f"features failed: {outcome.problem}"
+                owners[outcome.task.waveform, outcome.task.first_frame].problem = f"features failed: {outcome.problem}"
             bar.update(sum(outcome.task.clip_frames) / FRAME_RATE)
 
 
@@ -318,12 +324,12 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
         "audio": asdict(job.audio),
         "reading": job.settings.reading_values(),
         "reading_fingerprint": run.reading,
-        "content_speeds": list(job.settings.content_speeds),
+        **{key: list(values) for key, values in job.settings.content_copies.items()},
         "held_out": held_out,
         "speakers": speakers,
     }
     pack(job.folder, items, clips, cache=cache, features=run.features, info=info)
-    cache.prune({item.key for item in entries if item.recording is not None})
+    cache.prune({item.key for item in entries if item.recording is not None}, {item.key for item in items})
     report = report_json(
         dataset=job.folder.name,
         source=str(job.source),

@@ -14,9 +14,12 @@ from utils.files import sha256_of_json
 # Raise a number when its code gives other values for the same input: caches made by the old code are then left alone.
 READING_VERSION = 1
 CONTENT_VERSION = 1
+SURROUNDINGS_VERSION = 1
 PITCH_VERSION = 1
 LOUDNESS_VERSION = 1
 
+# lists of the copies from which content is taken too, and an example of each
+COPY_EXAMPLES = {"content_speeds": "[0.84,1.19]", "content_noise_db": "[15]", "content_room_seconds": "[0.4]"}
 HINT = "python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"
 
 
@@ -36,6 +39,8 @@ class PreprocessSettings:
     min_clip_seconds: float
     max_clip_seconds: float
     content_speeds: tuple[float, ...]
+    content_noise_db: tuple[float, ...]
+    content_room_seconds: tuple[float, ...]
     held_out_share: float
     held_out_files: int
 
@@ -53,12 +58,21 @@ class PreprocessSettings:
         check_range("preprocess.max_clip_seconds", self.max_clip_seconds, 3 * self.min_clip_seconds, 60)
         for speed in self.content_speeds:
             check_range("preprocess.content_speeds", speed, 0.5, 2.0)
+        for snr_db in self.content_noise_db:
+            check_range("preprocess.content_noise_db", snr_db, -10, 60)
+        for seconds in self.content_room_seconds:
+            check_range("preprocess.content_room_seconds", seconds, 0.05, 3)
         check_range("preprocess.held_out_share", self.held_out_share, 0, 0.5)
         check_range("preprocess.held_out_files", self.held_out_files, 0)
 
+    @property
+    def content_copies(self) -> dict[str, tuple[float, ...]]:
+        """The lists of copies from which content is taken too."""
+        return {key: getattr(self, key) for key in COPY_EXAMPLES}
+
     def reading_values(self) -> dict[str, Any]:
         """Return the values that shape a clip's waveform."""
-        other = ("num_workers", "content_speeds", "held_out_share", "held_out_files")
+        other = ("num_workers", *COPY_EXAMPLES, "held_out_share", "held_out_files")
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in other}
 
 
@@ -92,12 +106,12 @@ def preprocess_settings(node: DictConfig) -> PreprocessSettings:
         ConfigError: if a value is missing, of the wrong kind or out of range; names the key.
     """
     values = to_plain(node)
-    speeds = values.get("content_speeds")
-    if not isinstance(speeds, list):
-        raise ConfigError(f"preprocess.content_speeds={speeds!r} must be a list such as [0.84,1.19], or [] for none")
-    values["content_speeds"] = tuple(speeds)
+    for key, example in COPY_EXAMPLES.items():
+        if not isinstance(values.get(key), list):
+            raise ConfigError(f"preprocess.{key}={values.get(key)!r} must be a list such as {example}, or [] for none")
+        values[key] = tuple(values[key])
     for key, value in values.items():
-        numbers = value if key == "content_speeds" else [value]
+        numbers = value if key in COPY_EXAMPLES else [value]
         for number in numbers:
             is_allowed_null = number is None and key == "num_workers"
             if not is_allowed_null and (isinstance(number, bool) or not isinstance(number, int | float)):
@@ -147,6 +161,8 @@ def feature_fingerprints(
     pitch_identity: dict[str, Any],
     loudness_identity: dict[str, Any],
     content_speeds: tuple[float, ...],
+    content_noise_db: tuple[float, ...] = (),
+    content_room_seconds: tuple[float, ...] = (),
 ) -> dict[str, str]:
     """Return, for each feature by name, the hash of everything that shapes it.
 
@@ -156,11 +172,18 @@ def feature_fingerprints(
         pitch_identity: plain description of the tracker.
         loudness_identity: plain description of the loudness measure.
         content_speeds: one speed for each content_perturbed_<k>.
+        content_noise_db: one level for each content_noise_<k>.
+        content_room_seconds: one decay for each content_room_<k>.
     """
     content = {"reading": reading, "version": CONTENT_VERSION, "identity": content_identity}
     described: dict[str, dict[str, Any]] = {"content": content}
     for index, speed in enumerate(content_speeds):
         described[f"content_perturbed_{index}"] = {**content, "speed": speed}
+    surroundings = {**content, "surroundings_version": SURROUNDINGS_VERSION}
+    for index, snr_db in enumerate(content_noise_db):
+        described[f"content_noise_{index}"] = {**surroundings, "noise_db": snr_db}
+    for index, seconds in enumerate(content_room_seconds):
+        described[f"content_room_{index}"] = {**surroundings, "room_seconds": seconds}
     described["f0_hz"] = {"reading": reading, "version": PITCH_VERSION, "identity": pitch_identity}
     described["loudness_db"] = {"reading": reading, "version": LOUDNESS_VERSION, "identity": loudness_identity}
     return {name: sha256_of_json(value) for name, value in described.items()}

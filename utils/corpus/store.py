@@ -8,6 +8,7 @@ import numpy as np
 
 from utils.audio.io import int16_to_float
 from utils.config import AudioConfig, audio_config
+from utils.corpus.arrays import MappedArrays
 from utils.corpus.manifest import Clip, read_manifest
 from utils.corpus.split import Split
 from utils.errors import ConfigError, DataError, FormatError
@@ -26,6 +27,7 @@ class CorpusStore:
         audio: rate and frames of the waveforms.
         speakers: names; the index is the speaker id.
         clips: all clips, in the order of the arrays.
+        arrays: "waveform", [F * hop_length] int16, and the features, [F, ...], of all clips one behind the other.
     """
 
     def __init__(self, path: Path, info: dict[str, Any], clips: list[Clip]) -> None:
@@ -35,7 +37,9 @@ class CorpusStore:
         self.audio: AudioConfig = audio_config(info["audio"])
         self.speakers: list[str] = [row["name"] for row in info["speakers"]]
         self._speaker_ids = {name: index for index, name in enumerate(self.speakers)}
-        self._arrays = self._map_arrays()
+        kinds = [name.split("_")[1] for name in info["features"] if name.startswith("content_")]
+        self._num_copies = {kind: kinds.count(kind) for kind in kinds}
+        self.arrays = self._map_arrays()
 
     @classmethod
     def open(cls, path: Path | str) -> "CorpusStore":
@@ -76,10 +80,9 @@ class CorpusStore:
         """D, size of a content vector."""
         return int(self.info["features"]["content"]["dim"])
 
-    @property
-    def num_perturbed(self) -> int:
-        """Number of content_perturbed_<k> features."""
-        return sum(name.startswith("content_perturbed_") for name in self.info["features"])
+    def num_copies(self, kind: str) -> int:
+        """Return the number of content_<kind>_<k> features; kind is "perturbed", "noise" or "room"."""
+        return self._num_copies.get(kind, 0)
 
     def split(self, name: Split) -> list[Clip]:
         """Return the clips to train on ("train") or the held-out ones ("val")."""
@@ -95,7 +98,7 @@ class CorpusStore:
         """Return float32 [F * hop_length] of a clip, or of num_frames frames of it from first_frame on."""
         first, end = _range(clip, first_frame, num_frames)
         hop = self.audio.hop_length
-        return int16_to_float(self._arrays["waveform"][first * hop : end * hop])
+        return int16_to_float(self.arrays.read("waveform", first * hop, end * hop))
 
     def feature(self, name: str, clip: Clip, first_frame: int = 0, num_frames: int | None = None) -> np.ndarray:
         """Return float32 [F, ...] of a feature ("content", "content_perturbed_<k>", "f0_hz", "loudness_db") of a clip.
@@ -106,7 +109,14 @@ class CorpusStore:
         if name not in self.info["features"]:
             raise DataError(f"{self.path} has no feature {name!r}, only {', '.join(self.info['features'])}")
         first, end = _range(clip, first_frame, num_frames)
-        return np.asarray(self._arrays[name][first:end], dtype=np.float32)
+        return self.arrays.read(name, first, end).astype(np.float32, copy=False)
+
+    def sample_frames(self, name: str, clips: list[Clip], limit: int, *, seed: int) -> np.ndarray:
+        """Return float32 [N, ...]: a feature's frames of some clips, at most `limit`, chosen at random and in order."""
+        rows = np.concatenate([np.arange(*_range(clip, 0, None)) for clip in clips])
+        if len(rows) > limit:
+            rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))]
+        return self.arrays.gather(name, rows).astype(np.float32)
 
     def require_identity(self, feature: str, identity: dict[str, Any]) -> None:
         """Check that a feature was made by a certain encoder or tracker.
@@ -123,24 +133,21 @@ class CorpusStore:
 
     def __getstate__(self) -> dict[str, Any]:
         # the maps are reopened in the other process
-        return {key: value for key, value in self.__dict__.items() if key != "_arrays"}
+        return {key: value for key, value in self.__dict__.items() if key != "arrays"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._arrays = self._map_arrays()
+        self.arrays = self._map_arrays()
 
-    def _map_arrays(self) -> dict[str, np.ndarray]:
+    def _map_arrays(self) -> MappedArrays:
         frames = sum(clip.num_frames for clip in self.clips)
-        arrays: dict[str, np.ndarray] = {}
-        for name in ("waveform", *self.info["features"]):
-            path = self.path / self.info["files"][name]
-            try:
-                arrays[name] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
-                raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
+        paths = {name: self.path / self.info["files"][name] for name in ("waveform", *self.info["features"])}
+        arrays = MappedArrays(paths)
+        for name, path in paths.items():
             expected = frames * (self.audio.hop_length if name == "waveform" else 1)
-            if len(arrays[name]) != expected:
-                raise FormatError(f"{path} has {len(arrays[name])} rows, expected {expected}; run preprocess.py again")
+            if arrays.num_rows(name) != expected:
+                found = arrays.num_rows(name)
+                raise FormatError(f"{path} has {found} rows, expected {expected}; run preprocess.py again")
         return arrays
 
 

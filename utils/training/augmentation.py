@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from utils.audio.batch import VoiceBatch
+from utils.audio.loudness import FLOOR_DB
 from utils.features.retrieval import CodebookRetrieval
+
+TAG = 0xA46
 
 
 class BatchAugmentation:
     """Random gain on audio and loudness, and random retrieval of content.
 
-    The draw depends on the seed and the step alone, so that a resumed run sees the same batches.
+    What happens to an example depends on the seed and the number of its draw alone, so that a resumed run sees the same
+    batches, and one process the same as several with any number of micro-batches.
 
     Args:
         retrieval: the codebook that inference will use, or None.
@@ -36,16 +41,16 @@ class BatchAugmentation:
         self.seed = seed
 
     @torch.no_grad()
-    def __call__(self, batch: VoiceBatch, step: int) -> VoiceBatch:
-        """Return the changed batch for a step."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        count = len(batch.audio)
-        gain_db = -self.gain_down_db + (self.gain_down_db + self.gain_up_db) * torch.rand(count, 1, generator=generator)
-        use = torch.rand(count, generator=generator) < self.retrieval_share
-        rate = torch.rand(count, generator=generator) * use
+    def __call__(self, batch: VoiceBatch) -> VoiceBatch:
+        """Return the changed batch."""
+        chances = [np.random.default_rng([self.seed, TAG, draw]).random(3) for draw in batch.draw.tolist()]
+        chance = torch.from_numpy(np.stack(chances)).float()
+        gain_db = -self.gain_down_db + (self.gain_down_db + self.gain_up_db) * chance[:, :1]
+        use = chance[:, 1] < self.retrieval_share
+        rate = chance[:, 2] * use
         gain_db = gain_db.to(batch.audio.device)
         audio = batch.audio * 10 ** (gain_db / 20)
-        loudness_db = (batch.loudness_db + gain_db).clamp(min=-80.0)
+        loudness_db = (batch.loudness_db + gain_db).clamp(min=FLOOR_DB)
         content = batch.content
         if self.retrieval is not None and bool(use.any()):
             retrieval = self.retrieval.to(content.device)

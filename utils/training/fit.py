@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -22,7 +21,9 @@ from models.adversarial import AdversarialTraining, OptimizerFactory
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig, audio_config, check_range, instantiate, require
 from utils.console import emit, table
+from utils.corpus.balance import plain_speaker_weights
 from utils.corpus.datamodule import VoiceDataModule
+from utils.corpus.drawing import draws_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
 from utils.features.retrieval import CodebookRetrieval, build_codebook
@@ -121,7 +122,8 @@ def check_training_values(config: DictConfig) -> None:
     check_range("trainer.steps", config.trainer.steps, 1)
     check_range("trainer.validate_every", config.trainer.validate_every, 1)
     check_range("data.batch_size", config.data.batch_size, 1)
-    check_range("data.segment_frames", config.data.segment_frames, 20)
+    if config.data.segment_frames is not None:
+        check_range("data.segment_frames", config.data.segment_frames, 20)
     check_range("data.val_segment_frames", config.data.val_segment_frames, 20)
     check_range("data.num_workers", config.data.num_workers, 0)
     check_range("data.perturbed_share", config.data.perturbed_share, 0, 1)
@@ -189,11 +191,12 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
                     emit(note)
     if config.trainer.recompute and not generator.recompute_blocks():
         raise ConfigError(f"trainer.recompute=true: {config.model._target_} has no blocks that can be computed again")
+    changes = instantiate(config.augmentation, "augmentation")
     augmentation = BatchAugmentation(
         prepare_codebook(config, store, run, fresh=fresh),
         retrieval_share=config.retrieval.training_share,
-        gain_down_db=config.data.gain_down_db,
-        gain_up_db=config.data.gain_up_db,
+        gain_down_db=changes.gain_down_db,
+        gain_up_db=changes.gain_up_db,
         seed=int(config.seed),
     )
     return AdversarialTraining(
@@ -250,9 +253,8 @@ def learning_rate_factor(config: DictConfig, epoch_steps: int = 1) -> Callable[[
 
 def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
     """Return after how many steps as much audio has been drawn as the training clips hold."""
-    segment = int(config.data.segment_frames)
-    frames = sum(max(clip.num_frames, segment) for clip in store.split("train"))
-    return max(1, math.ceil(frames / (segment * int(config.data.batch_size))))
+    draws = draws_per_epoch([clip.num_frames for clip in store.split("train")], config.data.segment_frames)
+    return max(1, math.ceil(draws / int(config.data.batch_size)))
 
 
 def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
@@ -279,10 +281,7 @@ def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor
     books = []
     for name in store.speakers:
         clips = [clip for clip in store.split("train") if clip.speaker == name]
-        frames = np.concatenate([np.asarray(store.feature("content", clip), dtype=np.float32) for clip in clips])
-        if len(frames) > CODEBOOK_FRAMES:
-            keep = np.random.default_rng(seed).choice(len(frames), CODEBOOK_FRAMES, replace=False)
-            frames = frames[np.sort(keep)]
+        frames = store.sample_frames("content", clips, CODEBOOK_FRAMES, seed=seed)
         books.append(build_codebook(torch.from_numpy(frames), size, seed=seed))
     most = max(len(book) for book in books)
     # speakers with fewer vectors repeat theirs: a repeated entry changes a blend of neighbours, not its meaning
@@ -294,11 +293,15 @@ def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
     return VoiceDataModule(
         dataset=store.path,
         batch_size=int(config.data.batch_size),
-        segment_frames=int(config.data.segment_frames),
+        segment_frames=config.data.segment_frames,
         num_workers=int(config.data.num_workers),
         seed=int(config.seed),
         perturbed_share=float(config.data.perturbed_share),
         val_segment_frames=int(config.data.val_segment_frames),
+        speaker_weights=plain_speaker_weights(config.data.speaker_weights),
+        augmentation=instantiate(config.augmentation, "augmentation"),
+        bucketing=bool(config.data.bucketing),
+        device_cache=bool(config.data.device_cache),
     )
 
 

@@ -65,7 +65,7 @@ class NonFiniteGuard(Callback):
 def find_not_finite(module: AdversarialTraining, batch: VoiceBatch) -> str:
     """Return where NaN or infinity first appears in an update: batch, weights, an output, a loss or a gradient."""
     if module.augmentation is not None:
-        batch = module.augmentation(batch, module.steps - 1)
+        batch = module.augmentation(batch)
     for item in fields(batch):
         if not _is_finite(getattr(batch, item.name)):
             return f"the batch: {item.name}"

@@ -22,8 +22,8 @@ from utils.training.keeping import LAST, PREVIOUS
 
 AUTO = "auto"
 RANDOM_KEY = "random_states"
-DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "retrieval")
-FREE = ("data.num_workers", "data.val_segment_frames")
+DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "augmentation", "retrieval")
+FREE = ("data.num_workers", "data.val_segment_frames", "data.device_cache")
 LOSSES = {
     "processes": "sums are taken in another order: results differ by rounding",
     "optim.accumulate": "sums are taken in another order: results differ by rounding",

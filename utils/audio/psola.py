@@ -1,0 +1,69 @@
+"""Small changes of pitch and formants in the time domain, where the fundamental frequency is known."""
+
+import numpy as np
+import soxr
+
+OVERSAMPLING = 4  # grains are placed on a grid of a quarter sample
+UNVOICED_HZ = 200.0  # as if unvoiced sound had periods of 5 ms
+NO_WINDOW = 1e-3
+
+
+def shift_voice(
+    audio: np.ndarray, f0_hz: np.ndarray, *, sample_rate: int, pitch_ratio: float = 1.0, formant_ratio: float = 1.0
+) -> np.ndarray:
+    """Move the fundamental frequency or the formants, keeping the tempo.
+
+    Pitch-synchronous overlap-add (Moulines and Charpentier 1990): grains of two periods are set down at the new
+    periods; to move formants each grain is played faster or slower. Unvoiced sound has grains of 10 ms that stay within
+    2.5 ms of their places.
+
+    Args:
+        audio: [F * hop] float32.
+        f0_hz: [F] of the audio, 0 in unvoiced frames.
+        sample_rate: samples per second.
+        pitch_ratio: new fundamental frequency over the old.
+        formant_ratio: new formant frequencies over the old.
+    Returns:
+        [F * hop] float32; the audio itself where both ratios are 1, and where it is shorter than a period.
+    """
+    if pitch_ratio == formant_ratio == 1.0 or not len(f0_hz):
+        return audio
+    hop = len(audio) // len(f0_hz)
+    is_voiced = np.repeat(f0_hz > 0, hop)
+    frequency = np.where(is_voiced, np.repeat(f0_hz, hop), UNVOICED_HZ).astype(np.float64) / sample_rate
+    source = _marks(frequency)
+    target = _marks(frequency * np.where(is_voiced, pitch_ratio, 1.0))
+    if not len(source) or not len(target):
+        return audio
+    grain = source[_nearest(source, target)]
+    period = 1.0 / frequency[np.minimum(grain.astype(np.int64), len(audio) - 1)]
+    # a grain that is played faster is shorter: it must not reach past its neighbours' pulses
+    half = period / max(1.0, formant_ratio)
+    # soxr takes rates that are no whole numbers: only their ratio counts
+    fine = soxr.resample(audio, formant_ratio, float(OVERSAMPLING), quality="HQ")
+    first = np.ceil(target - half).astype(np.int64)
+    count = np.floor(target + half).astype(np.int64) - first + 1
+    which = np.repeat(np.arange(len(target)), count)
+    place = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count) + first[which]
+    distance = place - target[which]
+    position = np.rint(OVERSAMPLING * (grain[which] / formant_ratio + distance)).astype(np.int64)
+    inside = (place >= 0) & (place < len(audio)) & (position >= 0) & (position < len(fine))
+    place, which, distance, position = place[inside], which[inside], distance[inside], position[inside]
+    window = 0.5 + 0.5 * np.cos(np.pi * distance / half[which])
+    total = np.bincount(place, window, minlength=len(audio))
+    mixed = np.bincount(place, window * fine[position], minlength=len(audio))
+    return (mixed / np.maximum(total, NO_WINDOW)).astype(np.float32)
+
+
+def _marks(frequency: np.ndarray) -> np.ndarray:
+    """Return where each period of [T] cycles per sample begins, in samples."""
+    phase = np.concatenate([[0.0], np.cumsum(frequency)])
+    return np.interp(np.arange(np.floor(phase[-1]) + 1), phase, np.arange(len(phase)))
+
+
+def _nearest(sorted_values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the index of the nearest of some sorted values for each wanted one."""
+    right = np.clip(np.searchsorted(sorted_values, wanted), 1, max(1, len(sorted_values) - 1))
+    left = right - 1
+    right = np.minimum(right, len(sorted_values) - 1)
+    return np.where(wanted - sorted_values[left] <= sorted_values[right] - wanted, left, right)
