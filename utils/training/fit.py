@@ -155,10 +155,12 @@ def find_resume(config: DictConfig, run: Path) -> Path | None:
             words = f"{run} already holds a trained run"
             raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
         return None
+    if config.resume == "auto":
+        return checkpoints / "last.ckpt" if (checkpoints / "last.ckpt").is_file() else None
     path = checkpoints / f"{config.resume}.ckpt" if "/" not in str(config.resume) else Path(str(config.resume))
     if not path.is_file():
         words = f"resume={config.resume}: {path} does not exist"
-        raise ConfigError(f"{words}; allowed: last, best or a path of a checkpoint")
+        raise ConfigError(f"{words}; allowed: auto, last, best or a path of a checkpoint")
     return path
 
 
