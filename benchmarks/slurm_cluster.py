@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -98,16 +99,25 @@ def running_cluster(folder: Path) -> Iterator[None]:
         wait_for(lambda: answer("sinfo", "--noheader", "--format=%t").startswith("idle"), 60, logs)
         yield
     finally:
-        with suppress(subprocess.SubprocessError, FileNotFoundError):
-            subprocess.run(["scancel", "--user=root"], check=False, timeout=30)
-            time.sleep(2)
-        for path in (folder / "slurmd.pid", folder / "slurmctld.pid", folder / "munge" / "pid"):
-            with suppress(OSError, ValueError):
-                os.kill(int(path.read_text()), 15)
+        _end(folder)
         if before is None:
             del os.environ["SLURM_CONF"]
         else:
             os.environ["SLURM_CONF"] = before
+
+
+def _end(folder: Path) -> None:
+    """Cancel what runs and end the daemons."""
+    with suppress(subprocess.SubprocessError, WorkbenchError):
+        subprocess.run(["scancel", "--user=root"], check=False, timeout=30)
+        wait_for(lambda: not answer("squeue", "--noheader"), 90, "jobs do not end")
+    for path in (folder / "slurmd.pid", folder / "slurmctld.pid", folder / "munge" / "pid"):
+        with suppress(OSError, ValueError):
+            process = int(path.read_text())
+            os.kill(process, signal.SIGTERM)
+            with suppress(WorkbenchError):
+                wait_for(lambda process=process: not Path(f"/proc/{process}").exists(), 20, "does not end")  # type: ignore[misc]
+            os.kill(process, signal.SIGKILL)
 
 
 def answer(*command: str, cwd: Path | None = None) -> str:

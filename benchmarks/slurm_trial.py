@@ -170,7 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.slurm_trial", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--work", type=Path, default=ROOT / "slurm_trial", help="folder; emptied before the first part")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="the later ones need the first's dataset")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="the later ones need the first's dataset"
+    )
     parser.add_argument("--install", action="store_true", help="apt-get install what is absent")
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     parser.add_argument("--limit", type=float, default=600, help="seconds that a job may take")

@@ -125,9 +125,9 @@ def test_sweep_over_two_seeds_makes_two_runs(datasets: Path, tmp_path: Path) -> 
     done = script(tmp_path, "--multirun", *arguments(datasets, runs, "sweep", 1), "seed=1,2")
 
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in runs.iterdir() if path.is_dir()) == ["sweep_0", "sweep_1"]
+    assert sorted(path.name for path in runs.iterdir() if path.is_dir()) == ["sweep_0_seed-1", "sweep_1_seed-2"]
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    assert [OmegaConf.load(runs / name / "config.yaml").seed for name in ("sweep_0", "sweep_1")] == [1, 2]
+    assert [OmegaConf.load(runs / name / "config.yaml").seed for name in ("sweep_0_seed-1", "sweep_1_seed-2")] == [1, 2]
 
 
 @pytest.mark.slow
