@@ -32,7 +32,7 @@ ROOMS = {"utils.corpus", "utils.training", "utils.export", "utils.inference", "u
 
 
 def project_files() -> list[Path]:
-    folders = ("models", "utils", "benchmarks")
+    folders = ("models", "utils", "benchmarks", "hydra_plugins")
     return sorted([*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))])
 
 

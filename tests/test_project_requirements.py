@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-demo.lock", "requirements-evaluation.lock")
-OWN = {"utils", "models", "benchmarks", "tests"}
-# what a user may have: content encoders and pitch trackers of others
-OPTIONAL = {"transformers", "torchfcpe", "torchcrepe"}
+OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins"}
+# what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
+OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit"}
 
 
 def lines_of(name: str) -> list[str]:
@@ -28,7 +28,7 @@ def pins(*names: str) -> dict[str, str]:
 
 
 def imported_packages() -> set[str]:
-    folders = ("utils", "models", "benchmarks", "tests")
+    folders = ("utils", "models", "benchmarks", "tests", "hydra_plugins")
     files = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     found: set[str] = set()
     for path in files:

@@ -17,6 +17,7 @@ PREFIX = "VOCLO_"  # VOCLO_TRAINER__STEPS=500 is trainer.steps=500
 RUN_SUFFIX = "WORKBENCH_RUN_SUFFIX"  # of the run's folder in a sweep; inherited by the processes of one run
 MOST_CHOICES = 64  # values of one sweep that are checked before the first run
 LONGEST_SUFFIX = 80
+QUOTES = "'\""
 Compose = Callable[[str, list[str]], DictConfig]
 
 
@@ -124,7 +125,7 @@ def _spell(key: str, value: str) -> str:
     from hydra.errors import OverrideParseException
 
     try:
-        OverridesParser.create().parse_override(f"{key}={value}")
+        OverridesParser.create().parse_overrides([f"{key}={value}"])
     except OverrideParseException:
         body = value.replace("'", "\\'")
         return f"'{body}'"
@@ -180,7 +181,7 @@ def _parse(override: str) -> Any:
     from hydra.errors import OverrideParseException
 
     try:
-        return OverridesParser.create().parse_override(override)
+        return OverridesParser.create().parse_overrides([override])[0]
     except OverrideParseException as error:
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
         raise ConfigError(f"{override} cannot be read as key=value: {line}") from error
@@ -193,7 +194,7 @@ def sweep_suffix(number: int, varied: Iterable[str]) -> str:
         number: of the run in the sweep; alone makes the name unique.
         varied: overrides such as optim.optimizer.lr=0.001.
     """
-    parts = [f"{key_of(item).rsplit('.', 1)[-1]}-{_shortened(item.partition('=')[2])}" for item in varied]
+    parts = [f"{key_of(item).rsplit('.', 1)[-1]}-{_shortened(item.partition('=')[2].strip(QUOTES))}" for item in varied]
     text = re.sub(r"[^\w.+-]+", "-", "_".join(parts))[:LONGEST_SUFFIX].strip("-_.")
     return f"{number}_{text}" if text else str(number)
 

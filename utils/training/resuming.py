@@ -47,9 +47,10 @@ def find_resume(config: DictConfig, run: Path) -> Path | None:
             words = f"{run} already holds a trained run"
             raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
         return None
-    if config.resume == AUTO:
-        return checkpoints / f"{LAST}.ckpt" if has_any else None
-    path = checkpoints / f"{config.resume}.ckpt" if "/" not in str(config.resume) else Path(str(config.resume))
+    if config.resume == AUTO and not has_any:
+        return None
+    name = LAST if config.resume == AUTO else str(config.resume)
+    path = checkpoints / f"{name}.ckpt" if "/" not in name else Path(name)
     if not path.is_file():
         words = f"resume={config.resume}: {path} does not exist"
         raise ConfigError(f"{words}; allowed: auto, last, previous, best or a path of a checkpoint")
