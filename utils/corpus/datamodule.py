@@ -11,7 +11,7 @@ from utils.audio.batch import VoiceBatch
 from utils.corpus.balance import SpeakerWeights
 from utils.corpus.changes import AugmentationSettings
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
-from utils.corpus.device_cache import CachedDraws
+from utils.corpus.device_cache import CachedDraws, require_cacheable
 from utils.corpus.store import CorpusStore
 
 
@@ -91,8 +91,12 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.start_step = 0
 
     def train_examples(self) -> VoiceConversionDataset:
-        """Return what the draws of the training are made of."""
-        return VoiceConversionDataset(
+        """Return what the draws of the training are made of.
+
+        Raises:
+            ConfigError: if the settings do not fit each other or the dataset.
+        """
+        examples = VoiceConversionDataset(
             CorpusStore.open(self.dataset),
             "train",
             segment_frames=self.segment_frames,
@@ -102,6 +106,9 @@ class VoiceDataModule(lightning.LightningDataModule):
             augmentation=self.augmentation,
             bucket_size=self.batch_size if self.bucketing else None,
         )
+        if self.device_cache:
+            require_cacheable(examples)
+        return examples
 
     def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
         """Return an endless loader of VoiceBatch, from batch start_step on."""
