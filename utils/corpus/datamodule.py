@@ -1,5 +1,6 @@
 """Batches for training and validation."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from utils.corpus.changes import AugmentationSettings
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
 from utils.corpus.device_cache import CachedDraws, require_cacheable
 from utils.corpus.store import CorpusStore
+
+log = logging.getLogger(__name__)
 
 
 class StepSampler(Sampler[list[int]]):
@@ -117,6 +120,8 @@ class VoiceDataModule(lightning.LightningDataModule):
         world_size = self.trainer.world_size if self.trainer is not None else 1
         sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
         if self.device_cache:
+            if self.num_workers:
+                log.warning("data.num_workers=%d has no effect with data.device_cache=true", self.num_workers)
             device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
             return CachedDraws(examples, device).loader(sampler)
         return DataLoader(
