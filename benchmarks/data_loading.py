@@ -5,7 +5,8 @@
 Without --dataset a dataset of ten minutes of noise is written, 243 speakers, 24 kHz. Cold means that the kernel was
 told to forget the files; warm is the same draws once more. What lite consumes is measured in a plain loop over one
 batch in memory, generator and discriminator, between the loaders' turns. Memory is compared between datasets of ten
-minutes and of ten hours (files with holes, which are read like others).
+minutes and of ten hours (files with holes, which are read like others). Padding is that of 64 updates over the clips of
+the dataset.
 """
 
 import argparse
@@ -25,7 +26,9 @@ from torch import Tensor
 from utils.audio.batch import VoiceBatch
 from utils.config import AudioConfig, audio_config, compose, instantiate
 from utils.console import emit, table
+from utils.corpus.bucketing import POOL_UPDATES
 from utils.corpus.datamodule import VoiceDataModule
+from utils.corpus.drawing import DrawPlan
 from utils.corpus.manifest import Clip, manifest_text
 from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
 from utils.errors import WorkbenchError
@@ -205,6 +208,24 @@ class LiteConsumer:
         return count / (time.perf_counter() - started)
 
 
+def padding_shares(dataset: Path, batch_size: int) -> list[dict[str, Any]]:
+    """Return, for lengths of segments, the share of training frames that are padding with and without buckets.
+
+    Without buckets clips are padded to the segment, whole clips to the longest of their update.
+    """
+    frames = np.array([clip.num_frames for clip in CorpusStore.open(dataset).split("train")])
+    rows = []
+    for segment in (100, 300, 600, None):
+        plan = DrawPlan(frames, np.ones(len(frames)), segment_frames=segment, seed=1, bucket_size=batch_size)
+        draws = [plan.draw(number) for number in range(POOL_UPDATES * batch_size)]
+        used, padded = sum(draw.frames for draw in draws), sum(draw.padded_frames for draw in draws)
+        plain = frames[plan.clips(np.arange(len(draws)))].reshape(-1, batch_size)
+        longest = plain.max(axis=1).sum() * batch_size if segment is None else segment * plain.size
+        kept = (plain if segment is None else np.minimum(plain, segment)).sum()
+        rows.append({"segment_frames": segment, "plain": float(1 - kept / longest), "bucketed": 1 - used / padded})
+    return rows
+
+
 def resident_megabytes(process: int | str = "self") -> dict[str, float]:
     """Return private (anonymous) and resident memory of a process; resident counts mapped files too."""
     lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
@@ -277,6 +298,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, Any]:
         "loaded": loaded,
         "lite_clips_per_second": lite_rate,
         "ratio": ratio,
+        "padding": padding_shares(dataset, options.batch),
         "memory_megabytes": memory,
         "more_megabytes": more,
         "bars": {"ratio": BAR_RATIO, "more_megabytes": BAR_MEGABYTES},
@@ -294,6 +316,11 @@ def show(result: dict[str, Any]) -> None:
     ]  # fmt: skip
     rows.append([f"model=lite consumes ({result['threads']} threads)", round(lite, 1), 1.0])
     emit(table(rows, [f"clips of {result['segment_seconds']:g} s, batch {result['batch']}", "clips/s", "x lite"]))
+    padding = [
+        [item["segment_frames"] or "whole clips", f"{item['plain']:.1%}", f"{item['bucketed']:.1%}"]
+        for item in result["padding"]
+    ]
+    emit(table(padding, ["segment_frames", "padding", "padding with buckets"]))
     memory = result["memory_megabytes"]
     emit(table([[name, round(item["private"]), round(item["resident"])] for name, item in memory.items()],
                ["all processes, MB", "private", "resident with mapped files"]))  # fmt: skip

@@ -1,5 +1,6 @@
 """Batches for training and validation."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ from utils.audio.batch import VoiceBatch
 from utils.corpus.balance import SpeakerWeights
 from utils.corpus.changes import AugmentationSettings
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
-from utils.corpus.device_cache import CachedDraws
+from utils.corpus.device_cache import CachedDraws, require_cacheable
 from utils.corpus.store import CorpusStore
 
 VALIDATION_BATCH = 12  # clips
+log = logging.getLogger(__name__)
 
 
 class StepSampler(Sampler[list[int]]):
@@ -97,8 +99,12 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.start_step = 0
 
     def train_examples(self) -> VoiceConversionDataset:
-        """Return what the draws of the training are made of."""
-        return VoiceConversionDataset(
+        """Return what the draws of the training are made of.
+
+        Raises:
+            ConfigError: if the settings do not fit each other or the dataset.
+        """
+        examples = VoiceConversionDataset(
             CorpusStore.open(self.dataset),
             "train",
             segment_frames=self.segment_frames,
@@ -108,6 +114,9 @@ class VoiceDataModule(lightning.LightningDataModule):
             augmentation=self.augmentation,
             bucket_size=self.batch_size if self.bucketing else None,
         )
+        if self.device_cache:
+            require_cacheable(examples)
+        return examples
 
     def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
         """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
@@ -115,6 +124,8 @@ class VoiceDataModule(lightning.LightningDataModule):
         rank, world_size = self._place()
         sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
         if self.device_cache:
+            if self.num_workers:
+                log.warning("data.num_workers=%d has no effect with data.device_cache=true", self.num_workers)
             device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
             return CachedDraws(examples, device).loader(sampler)
         return DataLoader(

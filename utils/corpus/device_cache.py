@@ -30,11 +30,7 @@ class CachedDraws(Dataset[VoiceBatch]):
     """
 
     def __init__(self, examples: VoiceConversionDataset, device: torch.device) -> None:
-        if examples.plan.augmentation.voice_share:
-            raise ConfigError(
-                "data.device_cache=true cannot change voices, which the loading processes do: set "
-                "augmentation.voice_share=0 or data.device_cache=false"
-            )
+        require_cacheable(examples)
         self.examples = examples
         self.device = device
         store = examples.store
@@ -93,6 +89,19 @@ class CachedDraws(Dataset[VoiceBatch]):
 
     def _integers(self, values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+
+def require_cacheable(examples: VoiceConversionDataset) -> None:
+    """Refuse draws that the cache cannot make.
+
+    Raises:
+        ConfigError: if they change voices.
+    """
+    if examples.plan.augmentation.voice_share:
+        raise ConfigError(
+            "data.device_cache=true cannot change voices, which the loading processes do: set "
+            "augmentation.voice_share=0 or data.device_cache=false"
+        )
 
 
 def free_memory(device: torch.device) -> int:

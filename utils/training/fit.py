@@ -63,6 +63,7 @@ def train(config: DictConfig) -> Path:
     """
     store = open_dataset(config)
     check_training_values(config)
+    build_data(config, store).train_examples()  # refuses what does not fit the dataset before anything is written
     run = run_folder(config)
     resume_from = find_resume(config, run)
     quieten_lightning()
