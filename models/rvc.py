@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel, TrainingPass
 from models.layers.excitation import FixedNoise
-from models.layers.rvc_decoder import HifiGanDecoder
+from models.layers.rvc_decoder import HifiGanDecoder, counted
 from models.layers.rvc_encoders import Flow, Gaussian, PosteriorEncoder, PriorEncoder, masked
 from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
@@ -31,10 +31,10 @@ class Conversion(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Which frames a conversion returns: `count` from `first` on, stretched to `length`; scalars, int64."""
+    """Which frames a conversion returns: `num_frames` from `first` on, stretched to `length`; scalars, int64."""
 
     first: Tensor
-    count: Tensor
+    num_frames: Tensor
     length: Tensor
 
 
@@ -198,7 +198,7 @@ class RvcVoice(BaseVoiceConversionModel):
         if window is None:
             return self.dec(latent, f0_hz, speaker, self.source_table(like))
         part = Window(*window)
-        kept = part.first + torch.arange(part.count, device=content.device)
+        kept = part.first + counted(part.num_frames)
         latent, f0_hz = latent[:, :, kept], f0_hz[:, kept]
         return self.dec(latent, f0_hz, speaker, self.source_table(f0_hz), part.length)
 

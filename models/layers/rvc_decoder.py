@@ -99,9 +99,15 @@ class HifiGanDecoder(nn.Module):
             return torch.tanh(self.conv_post(functional.leaky_relu(x.float(), LAST_LEAK))).squeeze(1)
 
 
+def counted(length: Tensor) -> Tensor:
+    """Return 0, 1, .. length - 1 for a scalar int64, which stays free in a traced graph."""
+    numbers: Tensor = torch.arange(length, device=length.device)  # type: ignore[call-overload]
+    return numbers
+
+
 def stretched(x: Tensor, length: Tensor) -> Tensor:
     """Interpolate [B, C, T] linearly to `length` samples (scalar int64) between the centres of samples."""
-    steps = torch.arange(length, device=x.device).double()
+    steps = counted(length).double()
     count = torch.ones_like(x[0, 0]).sum().double()  # the length as a tensor: a traced graph must not fix it
     place = ((steps + 0.5) * count / length.double() - 0.5).clamp(min=0.0)
     before = torch.floor(place)

@@ -104,7 +104,11 @@ def trace_inputs(dialect: Dialect, shape: GeneratorShape, precision: str = "fp32
     for item in inputs_of(dialect, shape, precision):
         size = [TRACE_FRAMES if axis == FRAMES else int(axis) for axis in item.shape]
         if item.type != INTEGER:
-            value = 100 + 200 * torch.rand(size, generator=draws) if item.name == "pitchf" else torch.randn(size, generator=draws)
+            value = (
+                100 + 200 * torch.rand(size, generator=draws)
+                if item.name == "pitchf"
+                else torch.randn(size, generator=draws)
+            )
             values.append(value.half() if item.type == HALF else value)
         elif item.name == "pitch":
             values.append(torch.randint(1, 256, size, generator=draws))

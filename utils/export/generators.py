@@ -146,7 +146,9 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
     names = [str(row["name"]) for row in info["speakers"]]
     encoder = str(info["features"]["content"]["identity"].get("id"))
     yaml = OmegaConf.to_yaml(OmegaConf.create(without_places(OmegaConf.to_container(config))))
-    return GeneratorVoice(model.requires_grad_(False).eval(), names, encoder, int(content["state_dict"]["steps_done"]), yaml)
+    return GeneratorVoice(
+        model.requires_grad_(False).eval(), names, encoder, int(content["state_dict"]["steps_done"]), yaml
+    )
 
 
 def export_generator(job: GeneratorJob) -> list[str]:
@@ -159,8 +161,8 @@ def export_generator(job: GeneratorJob) -> list[str]:
     voice = load_generator(job)
     if voice.shape.content_dim not in (256, 768):
         raise ConfigError(
-            f"the voice listens to content of {voice.shape.content_dim} values; {job.dialect.program} gives 256 (v1) or "
-            "768 (v2)"
+            f"the voice listens to content of {voice.shape.content_dim} values; "
+            f"{job.dialect.program} gives 256 (v1) or 768 (v2)"
         )
     embedder = client_embedder(voice.encoder, job.embedder)
     target, stem = job.root / job.name, f"{job.name}_{job.dialect.name}"

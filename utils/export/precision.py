@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from utils.errors import ConfigError
 
@@ -18,7 +19,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 # Largest allowed difference from the PyTorch voice in single precision, relative to its level: what the format costs
 # (docs/precision.md), with a margin.
-PARITY_DB: dict[str, float] = {"fp32": -80.0, "fp16": -40.0, "int8": -12.0}
+PARITY_DB: dict[str, float] = {"fp32": -80.0, "fp16": -50.0, "int8": -20.0}
 SMALLEST = 4096  # values of a tensor; smaller ones are left alone, they weigh nothing
 LEVELS = 127
 UNTOUCHED = "pitch_tracker"  # a small network whose decisions jump
@@ -45,6 +46,16 @@ def check_precision(value: Any) -> Precision:
         if value == known:
             return known
     raise ConfigError(f"export.precision={value} is unknown; allowed: {', '.join(PRECISIONS)}")
+
+
+def tolerance_of(precision: Precision, tolerance: float) -> float:
+    """Return the allowed relative RMS difference from PyTorch: what was asked for in fp32, else at least PARITY_DB."""
+    return tolerance if precision == "fp32" else max(tolerance, 10 ** (PARITY_DB[precision] / 20))
+
+
+def fixed_tables(model: nn.Module) -> list[np.ndarray]:
+    """Return the tables of a module that are no learned weights: transforms, filters, noise, codebooks."""
+    return [table.detach().cpu().numpy() for table in model.buffers() if table.is_floating_point()]
 
 
 def reduce_weights(model: onnx.ModelProto, precision: Precision, fixed: Iterable[np.ndarray] = ()) -> Reduction:

@@ -36,7 +36,6 @@ from utils.inference.conformance.file_rules import LARGEST_FILE, RANDOM_OPERATOR
 from utils.inference.conformance.onnx_file import read_contents
 
 PARITY_DB = -80.0
-PRIOR_DEVIATION = 0.66666  # w-okada's program and its fork draw with it inside the graph; RVC-WebUI's feeds 1
 LENGTHS = (1, 2, 7, 64, 100, 333)  # frames; the clients feed 0.1 to 50 s
 BINS = (1, 255)
 EFFECT_DB = -60.0
@@ -222,7 +221,9 @@ def check_conversion(candidate: GeneratorCandidate) -> Check:
         fed = candidate.feed(candidate.features(count, count))
         audio = candidate.play(fed)
         if audio.shape != (count * candidate.shape.hop_length,):
-            problems.append(f"{count} frames give {list(audio.shape)} samples, not {count * candidate.shape.hop_length}")
+            problems.append(
+                f"{count} frames give {list(audio.shape)} samples, not {count * candidate.shape.hop_length}"
+            )
         elif not np.isfinite(audio).all() or np.abs(audio).max() > 1.0:
             problems.append(f"{count} frames: not finite or beyond full scale")
         elif candidate.reference is not None:
@@ -275,7 +276,9 @@ def check_window(candidate: GeneratorCandidate) -> Check:
             parity = max(parity, relative_db(audio, candidate.reference(fed).reshape(-1)))
     if parity > candidate.parity_db:
         problems.append(f"{parity:.1f} dB from PyTorch (allowed {candidate.parity_db:.3g})")
-    detail = "skip_head, return_length and formant_length are kept" + f"; PyTorch {parity:.0f} dB" * (parity > -math.inf)
+    detail = "skip_head, return_length and formant_length are kept" + f"; PyTorch {parity:.0f} dB" * (
+        parity > -math.inf
+    )
     return Check("window", not problems, "; ".join(problems) or detail)
 
 
