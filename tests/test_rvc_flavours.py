@@ -24,7 +24,7 @@ from utils.export.precision import PARITY_DB
 from utils.inference.conformance.rvc_clients import GeneratorCandidate, check_generator
 
 Kind = tuple[str, int, bool]
-V2, V1_WITHOUT_F0 = ("rvc_v2_48k", 768, True), ("rvc_v1_40k", 256, False)
+V2, V1_WITHOUT_F0 = ("rvc_v2_32k", 768, True), ("rvc_v1_40k", 256, False)
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def graph_bytes(dialect: str, kind: Kind, precision: str) -> bytes:
     """Trace a small random voice of two speakers, once for each kind of graph."""
     model, content_dim, has_f0 = kind
-    network = small_generator(model, f"model.use_f0={str(has_f0).lower()}", num_speakers=2, content_dim=content_dim)
+    sizes = ("model.upsample_channels=16", f"model.use_f0={str(has_f0).lower()}")
+    network = small_generator(model, *sizes, num_speakers=2, content_dim=content_dim)
     shape, chosen = shape_of(kind), DIALECTS[dialect]
     metadata = {"metadata": client_metadata(shape, "hubert_base")} if chosen.has_client_metadata else {}
     graph = build_generator_graph(network.eval(), chosen, shape, precision=precision, metadata=metadata)
@@ -75,7 +76,9 @@ def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind:
     for name in DIALECTS:
         candidate = write(tmp_path, name, kind)
         assert failed(candidate) == {}
-        features = replace(candidate.features(90, 3), noise=noise[0])  # RVC-WebUI's program draws it, the others have it
+        features = replace(
+            candidate.features(90, 3), noise=noise[0]
+        )  # RVC-WebUI's program draws it, the others have it
         heard[name] = candidate.play(candidate.feed(features, speaker=1))
 
     level = np.sqrt(np.mean(np.square(heard["wokada"])))
@@ -202,7 +205,18 @@ def newer_operators(model: onnx.ModelProto) -> None:
         ({"metadata"}, change_metadata(version="2.0")),
         ({"file"}, newer_operators),
     ],
-    ids=["name", "a sample short", "too loud", "random", "no metadata", "channels", "f0", "embedder", "version", "opset"],
+    ids=[
+        "name",
+        "a sample short",
+        "too loud",
+        "random",
+        "no metadata",
+        "channels",
+        "f0",
+        "embedder",
+        "version",
+        "opset",
+    ],
 )
 def test_each_planted_fault_is_found(
     tmp_path: Path, rules: set[str], change: Callable[[onnx.ModelProto], None]
@@ -272,7 +286,10 @@ def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("export=deiteris", "export.precision=fp16"), "fp16 is nothing that deiteris' voice changer loads; allowed: fp32"),
+        (
+            ("export=deiteris", "export.precision=fp16"),
+            "fp16 is nothing that deiteris' voice changer loads; allowed: fp32",
+        ),
         (("export=wokada", "export.embedder=mine"), "export.embedder=mine is unknown; allowed: hubert_base"),
         (("export=wokada", "run=runs/x"), "are given; export one of them"),
         (("export=wokada", "rvc.speakers=[7]"), "the file's speaker table has the rows 0 to 0"),
