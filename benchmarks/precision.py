@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         expected = [sessions["fp32"].run(item) for item in audio]
         judges = load_judges(tuple(name for name in options.judges.split(",") if name))
         judged = judge_variants(
-            {name: lambda item, session=session: convert(session, item) for name, session in sessions.items()},
+            {name: partial(convert, session) for name, session in sessions.items()},
             rate, sources, list_audio(options.target), judges, work / "converted",
         )  # fmt: skip
     except WorkbenchError as error:

@@ -195,7 +195,8 @@ def test_each_planted_fault_is_found(rules: set[str], plant: Callable[[Path], Pa
 
 def only_nan_is_caught(folder: Path) -> Path:
     return write(folder, first=(
-        helper.make_node("IsNaN", ["audio"], ["broken"]), helper.make_node("Where", ["broken", "zero", "audio"], ["real"]),
+        helper.make_node("IsNaN", ["audio"], ["broken"]),
+        helper.make_node("Where", ["broken", "zero", "audio"], ["real"]),
         helper.make_node("Abs", ["real"], ["sound"])))  # fmt: skip
 
 
@@ -208,7 +209,8 @@ def rows_mixed(folder: Path) -> Path:
 def dry_and_late(folder: Path, milliseconds: float = 30.0) -> Path:
     late = round(milliseconds * RATE / 1000)
     return write(
-        folder, helper.make_node("Pad", ["finite", "pads"], ["longer"]), node("Slice", "longer", "start", "end", "axis"),
+        folder, helper.make_node("Pad", ["finite", "pads"], ["longer"]),
+        node("Slice", "longer", "start", "end", "axis"),
         constants={"pads": np.array([0, late, 0, 0]), "start": np.array([0]), "end": np.array([-late]),
                    "axis": np.array([1])},
     )  # fmt: skip

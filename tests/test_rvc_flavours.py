@@ -1,4 +1,4 @@
-"""Generators as graphs of other programs: inputs as each feeds them, one sound for the same features, planted faults."""
+"""Generators as graphs of other programs: inputs as each feeds them, the same sound, planted faults."""
 
 import json
 from collections.abc import Callable
@@ -158,7 +158,7 @@ def rename_input(model: onnx.ModelProto) -> None:
     next(item for item in model.graph.input if item.name == "sid").name = "speaker"
 
 
-def after_output(operator: str, **attributes: object) -> Callable[[onnx.ModelProto], None]:
+def after_output(operator: str) -> Callable[[onnx.ModelProto], None]:
     def change(model: onnx.ModelProto) -> None:
         for item in model.graph.node:
             for place, name in enumerate(item.output):
@@ -169,7 +169,7 @@ def after_output(operator: str, **attributes: object) -> Callable[[onnx.ModelPro
         model.graph.initializer.append(helper.make_tensor("end", TensorProto.INT64, [1], [1 << 40]))
         inputs = {"Mul": ["before", "gain"], "Unsqueeze": ["before", "first"], "Slice": ["before", "first", "end"]}
         more = {"RandomNormalLike": ["before"]}
-        node = helper.make_node(operator, {**inputs, **more}[operator], ["audio"], **attributes)
+        node = helper.make_node(operator, {**inputs, **more}[operator], ["audio"])
         model.graph.node.append(node)
 
     return change
