@@ -1,5 +1,6 @@
 """A generator of RVC as a graph that RVC-WebUI, w-okada's voice changer or deiteris' fork loads."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -102,6 +103,8 @@ def generator_job(config: DictConfig) -> GeneratorJob:
     rows = plain["rvc"]["speakers"]
     if rows is not None and not (isinstance(rows, list) and all(type(row) is int for row in rows)):
         raise ConfigError(f"rvc.speakers={rows} must be a list of row numbers such as [0], or null")
+    if rows is not None and file is None:
+        raise ConfigError("rvc.speakers belongs to voice=<file.pth>; the graph of a run has all of its speakers")
     default = file.stem if file else run.resolve().name if run else ""
     return GeneratorJob(
         run=run,
@@ -208,8 +211,6 @@ def export_generator(job: GeneratorJob) -> list[str]:
 
 def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
     """Return our JSON about a generator: where it comes from and who may use it."""
-    import json
-
     values = {
         "schema_version": SCHEMA_VERSION,
         "name": job.name,
