@@ -17,6 +17,7 @@ FIGURES = {
     "resemblyzer_converted_to_target": "resemblyzer",
     "ecapa_converted_to_target": "ecapa",
     "whisper_character_error": "whisper CER",
+    "moonshine_character_error": "moonshine CER",
 }
 Converter = Callable[[np.ndarray], np.ndarray]
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.retrieval import index_rows
 from tests.test_index import brute_force, clustered
 from utils.config import compose
 from utils.errors import ConfigError
@@ -40,7 +41,7 @@ def test_what_is_written_finds_the_true_neighbours(kind: str, tmp_path: Path) ->
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_every_kind_gives_its_vectors_back_in_order(kind: str, tmp_path: Path) -> None:
     vectors = clustered(COUNT, 0)
-    index = build_index([vectors], None, IndexOptions(kind=kind, code_bytes=16))
+    index = build_index([vectors], None, IndexOptions(kind=kind))
 
     save_index(index, tmp_path / "v.index")
     found = load_index(tmp_path / "v.index").reconstruct_n(0, COUNT)
@@ -77,7 +78,7 @@ def test_the_stored_setting_is_the_smallest_that_suffices() -> None:
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_same_frames_give_the_same_file(kind: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        options = IndexOptions(kind=kind, code_bytes=8)
+        options = IndexOptions(kind=kind)
         save_index(build_index([clustered(1500, 0)], None, options), tmp_path / name)
 
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -99,7 +100,7 @@ def test_programs_that_divide_by_the_distance_meet_no_zero() -> None:
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_an_exact_match_is_retrieved_and_not_nan(kind: str) -> None:
     vectors = clustered(500, 0).astype(np.float32)
-    index = build_index([vectors], None, IndexOptions(kind=kind, code_bytes=16))
+    index = build_index([vectors], None, IndexOptions(kind=kind))
 
     found = index.retrieve(vectors[:20])
 
@@ -173,6 +174,15 @@ def test_bad_settings_name_their_key(config: str, override: str, message: str) -
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_table_compares_every_kind_with_what_rvc_writes() -> None:
+    rows = index_rows(clustered(3000, 0), clustered(100, 1), 300_000)
+
+    recall = {str(row[0]): float(str(row[-1])) for row in rows}
+    assert list(recall) == ["flat", "ivf", "ivf, as RVC writes it", "ivf_pq", "hnsw"]
+    assert recall["flat"] == 1 and recall["ivf"] >= 0.99 > recall["ivf, as RVC writes it"] > 0.1
+    assert rows[3][2] < rows[0][2]  # type: ignore[operator]
 
 
 def test_a_code_that_does_not_divide_the_content_is_refused() -> None:

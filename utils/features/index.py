@@ -30,14 +30,14 @@ class IndexOptions:
         kind: name of an IndexKind.
         max_vectors: more frames than this are reduced to so many by k-means; every speaker gets the same share.
         target_recall: share of the true 8 nearest neighbours that a search must find.
-        code_bytes: bytes of a vector in an index of the kind ivf_pq.
+        code_bytes: bytes of a vector in an index of the kind ivf_pq; None means one for four values.
         seed: seed of every clustering.
     """
 
     kind: str = "ivf"
     max_vectors: int = 300_000
     target_recall: float = 0.99
-    code_bytes: int = 64
+    code_bytes: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class IndexOptions:
             raise ConfigError(f"retrieval.max_vectors={self.max_vectors} is out of range; allowed: at least 1")
         if not 0.5 <= self.target_recall <= 1.0:
             raise ConfigError(f"retrieval.target_recall={self.target_recall:g} is out of range; allowed: 0.5 to 1")
-        if self.code_bytes < 1:
+        if self.code_bytes is not None and self.code_bytes < 1:
             raise ConfigError(f"retrieval.code_bytes={self.code_bytes} is out of range; allowed: at least 1")
 
 

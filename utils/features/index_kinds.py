@@ -31,7 +31,7 @@ class IndexKind:
     effort_name: ClassVar[str] = ""
 
     @abstractmethod
-    def make(self, vectors: np.ndarray, *, code_bytes: int, seed: int) -> Any:
+    def make(self, vectors: np.ndarray, *, code_bytes: int | None, seed: int) -> Any:
         """Return an index that holds the vectors in their order."""
 
     def efforts(self, index: Any) -> Iterator[int]:
@@ -47,7 +47,7 @@ class FlatKind(IndexKind):
 
     name = "flat"
 
-    def make(self, vectors: np.ndarray, *, code_bytes: int, seed: int) -> Any:
+    def make(self, vectors: np.ndarray, *, code_bytes: int | None, seed: int) -> Any:
         """See IndexKind."""
         index = faiss_library().IndexFlatL2(vectors.shape[1])
         index.add(vectors)
@@ -60,7 +60,7 @@ class IvfKind(IndexKind):
     name = "ivf"
     effort_name = "nprobe"
 
-    def make(self, vectors: np.ndarray, *, code_bytes: int, seed: int) -> Any:
+    def make(self, vectors: np.ndarray, *, code_bytes: int | None, seed: int) -> Any:
         """See IndexKind."""
         faiss, dim = faiss_library(), vectors.shape[1]
         index = faiss.IndexIVFFlat(faiss.IndexFlatL2(dim), dim, num_lists(len(vectors)), faiss.METRIC_L2)
@@ -84,14 +84,18 @@ class IvfPqKind(IvfKind):
 
     name = "ivf_pq"
 
-    def make(self, vectors: np.ndarray, *, code_bytes: int, seed: int) -> Any:
+    def make(self, vectors: np.ndarray, *, code_bytes: int | None, seed: int) -> Any:
         """See IndexKind."""
         faiss, dim = faiss_library(), vectors.shape[1]
+        if code_bytes is None:
+            code_bytes = next(count for count in range(max(1, dim // 4), 0, -1) if dim % count == 0)
         if dim % code_bytes:
             raise ConfigError(f"retrieval.code_bytes={code_bytes} does not divide the {dim} values of the content")
         lists, bits = num_lists(len(vectors)), min(PQ_BITS, max(1, int(math.log2(len(vectors)))))
         index = faiss.IndexIVFPQ(faiss.IndexFlatL2(dim), dim, lists, code_bytes, bits)
-        index.pq.cp.seed, index.pq.cp.min_points_per_centroid = seed + 1, 1
+        codes = index.pq.cp
+        codes.seed, codes.niter, codes.min_points_per_centroid = seed + 1, CLUSTER_ITERATIONS, 1
+        codes.max_points_per_centroid = FRAMES_PER_CENTRE
         return _filled(index, vectors, seed)
 
 
@@ -101,7 +105,7 @@ class HnswKind(IndexKind):
     name = "hnsw"
     effort_name = "efSearch"
 
-    def make(self, vectors: np.ndarray, *, code_bytes: int, seed: int) -> Any:
+    def make(self, vectors: np.ndarray, *, code_bytes: int | None, seed: int) -> Any:
         """See IndexKind."""
         faiss = faiss_library()
         index = faiss.IndexHNSWFlat(vectors.shape[1], HNSW_LINKS)
