@@ -27,12 +27,10 @@ def main(config: DictConfig) -> None:
         emit()
     if outcome.failures:
         raise ExportError(f"nothing was exported, {outcome.folder} is as before; failed: {'; '.join(outcome.failures)}")
-    index = outcome.index
-    if index is not None:
-        emit(
-            f"index: {index.num_vectors} of {index.num_frames} frames, recall@8 {index.recall:.3f} "
-            f"visiting {index.num_probes} of {index.num_lists} lists"
-        )
+    if outcome.index is not None:
+        emit(f"index: {outcome.index}")
+    if outcome.baking is not None:
+        emit(str(outcome.baking))
     for path in outcome.files:
         emit(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     first = next(path for path in outcome.files if path.suffix == ".onnx")

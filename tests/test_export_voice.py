@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.corpus_tools import make_job, write_sounds
 from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
-from utils.errors import ConfigError, ExportError
+from utils.errors import ConfigError, ExportError, FormatError
+from utils.export import precision
 from utils.export.delivery import ExportJob, ExportOutcome, export_job, export_voice
 from utils.features.index import load_index
 from utils.files import sha256_of_file
@@ -103,6 +105,66 @@ def test_the_index_holds_the_training_frames_of_each_speaker(exported: ExportOut
     assert index.ntotal == exported.index.num_vectors == sum(item.count for item in exported.index.speakers)
     assert exported.index.recall >= 0.99
     assert all(item.count > 100 for item in exported.index.speakers)
+
+
+def test_the_card_says_what_retrieval_costs_and_loses(exported: ExportOutcome) -> None:
+    card = json.loads((exported.folder / "card.json").read_text(encoding="utf-8"))
+
+    assert card["index"]["kind"] == "ivf"
+    assert card["index"]["recall"] >= card["index"]["target_recall"] == 0.99
+    assert card["index"]["size_bytes"] == (exported.folder / "pair.index").stat().st_size
+    assert {"build_seconds", "query_microseconds", "effort_name", "effort"} <= set(card["index"])
+    assert card["baking"]["codebook_size"] == 16
+    assert 0.3 < card["baking"]["cosine"] < 1
+    assert card["baking"]["num_frames"] > 100
+    text = (exported.folder / "card.md").read_text(encoding="utf-8")
+    assert str(exported.index) in text and str(exported.baking) in text
+
+
+def test_metadata_and_card_hold_what_a_voice_must_say_of_itself(exported: ExportOutcome) -> None:
+    metadata = VoiceSession.open(exported.folder / "pair_sr16000_hop160_nfft640.onnx").metadata
+    assert metadata is not None
+    said = json.loads(metadata.to_json())
+
+    assert {
+        "schema_version", "sample_rate", "model_rate", "encoder", "pitch", "speakers", "index_sha256", "f0_convention",
+        "licence", "consent", "dataset_fingerprint", "metrics", "config", "defaults", "precision",
+    } <= set(said)  # fmt: skip
+    assert said["encoder"]["id"] == "random" and said["pitch"]["id"]
+    assert all(said[key] not in ("", None, "unknown", {}) for key in ("dataset_fingerprint", "metrics", "config"))
+    card = json.loads((exported.folder / "card.json").read_text(encoding="utf-8"))
+    assert {key: value for key, value in said.items() if key not in ("schema_version", "extra")} == card["voice"]
+
+
+@pytest.mark.slow
+def test_weights_in_fewer_bits_and_another_codebook_pass_every_rule(
+    folder: Path, exported: ExportOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "SMALLEST", 64)  # this model is small
+    changes = ("export.precision=int8", "retrieval=hnsw", "retrieval.codebook_size=8")
+
+    outcome = export_voice(job(folder, "name=small", *changes))
+
+    assert outcome.failures == []
+    name = "small_sr16000_hop160_nfft640.onnx"
+    plain = exported.folder / "pair_sr16000_hop160_nfft640.onnx"
+    operators = [[node.op_type for node in onnx.load(str(path)).graph.node] for path in (outcome.folder / name, plain)]
+    assert operators[0].count("Cast") >= operators[1].count("Cast") + 2
+    metadata = VoiceSession.open(outcome.folder / name).metadata
+    assert metadata is not None and metadata.precision == "int8"
+    assert outcome.baking is not None and outcome.baking.codebook_size == 8
+    assert outcome.index is not None and outcome.index.kind == "hnsw"
+
+
+def test_an_export_of_a_later_version_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "pair").mkdir()
+    (tmp_path / "pair" / "card.json").write_text('{"schema_version": 99, "files": []}', encoding="utf-8")
+
+    with pytest.raises(FormatError, match="has schema_version 99, this program reads 1 to") as caught:
+        export_voice(job(folder, "name=pair", f"export.root={tmp_path}"))
+
+    assert "\n" not in str(caught.value)
+    assert [item.name for item in (tmp_path / "pair").iterdir()] == ["card.json"]
 
 
 @pytest.mark.slow

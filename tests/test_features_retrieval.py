@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from utils.features.content.base import normalize_content
+from utils.features.index import IndexOptions, build_index
 from utils.features.retrieval import CodebookRetrieval, build_codebook
 
 
@@ -14,11 +15,11 @@ def vectors(*shape: int, seed: int = 0) -> torch.Tensor:
     return normalize_content(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)))
 
 
-def slow_blend(entries: torch.Tensor, query: torch.Tensor, neighbours: int, temperature: float) -> torch.Tensor:
-    """Softmax-weighted mean of the nearest entries of one query, in plain loops."""
-    cosines = [float(torch.nn.functional.cosine_similarity(query, entry, dim=0)) for entry in entries]
-    nearest = sorted(range(len(entries)), key=lambda index: -cosines[index])[:neighbours]
-    weights = [math.exp(cosines[index] / temperature) for index in nearest]
+def slow_blend(entries: torch.Tensor, query: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """Mean of the nearest entries of one query, weighted by the distance to the power of -4, in loops."""
+    distances = [float((query.double() - entry.double()).norm()) for entry in entries]
+    nearest = sorted(range(len(entries)), key=lambda index: distances[index])[:neighbours]
+    weights = [distances[index] ** -4 for index in nearest]
     total = torch.zeros_like(query)
     for index, weight in zip(nearest, weights, strict=True):
         total += weight / sum(weights) * entries[index]
@@ -38,7 +39,7 @@ def test_member_far_from_all_others_is_returned() -> None:
 
     found = CodebookRetrieval(codebook)(codebook[:, 3:4], torch.tensor([0]))
 
-    # the others have cosine 0 and the weight exp(-20)
+    # the others have cosine 0 and 1e-10 of the weight
     assert_close(found, codebook[:, 3:4], atol=1e-5, rtol=0)
 
 
@@ -49,14 +50,27 @@ def test_blend_equals_a_loop_over_the_entries() -> None:
 
     for item, speaker in enumerate((1, 0)):
         for frame in range(5):
-            expected = slow_blend(codebook[speaker], content[item, frame], 4, 0.05)
+            expected = slow_blend(codebook[speaker], content[item, frame], 8)
             assert_close(found[item, frame], expected, atol=1e-4, rtol=0)
 
 
-def test_level_of_the_query_does_not_matter() -> None:
+def test_what_is_retrieved_is_as_long_as_the_query() -> None:
     retrieval, content = CodebookRetrieval(vectors(1, 30, 8)), vectors(1, 5, 8, seed=1)
 
-    assert_close(retrieval(3 * content, torch.tensor([0])), retrieval(content, torch.tensor([0])), atol=1e-4, rtol=0)
+    assert_close(
+        retrieval(3 * content, torch.tensor([0])), 3 * retrieval(content, torch.tensor([0])), atol=1e-3, rtol=0
+    )
+
+
+def test_codebook_and_index_of_the_same_vectors_give_the_same_blend() -> None:
+    entries, content = vectors(200, 16), vectors(40, 16, seed=1)
+    content[:3] = entries[:3]  # exact matches: the distance is 0
+
+    baked = CodebookRetrieval(entries[None])(content[None], torch.tensor([0]))[0]
+    full = build_index([entries.numpy()], None, IndexOptions(kind="flat")).retrieve(content.numpy())
+
+    assert bool(torch.isfinite(baked).all())
+    assert_close(baked, normalize_content(torch.from_numpy(full).float()), atol=5e-3, rtol=0)
 
 
 def test_codebook_smaller_than_the_neighbours_works() -> None:

@@ -15,7 +15,7 @@ from tests.standin_voice import export_standin
 from tests.test_inference_script import run
 from utils.errors import ConfigError
 from utils.export.checks import Check
-from utils.inference.conformance import host_rules
+from utils.inference.conformance import audio_rules, file_rules, host_rules
 from utils.inference.conformance.alignment import copy_likeness, level_delay, seam_scores, spectral_difference_db
 from utils.inference.conformance.candidate import Candidate, Extent
 from utils.inference.conformance.live_host import LiveHost, numbers_in_name
@@ -110,6 +110,11 @@ def external(folder: Path) -> Path:
     return path
 
 
+def infinity_rule(candidate: Candidate) -> Check:
+    case = next(item for item in audio_rules.cases(RATE) if item.name == "infinity in the input")
+    return audio_rules.check_case(candidate, case)
+
+
 def failed(checks: list[Check]) -> dict[str, str]:
     return {check.name: check.detail for check in checks if not check.passed}
 
@@ -186,6 +191,81 @@ def test_each_planted_fault_is_found(rules: set[str], plant: Callable[[Path], Pa
     found = failed(verify(plant(tmp_path)))
 
     assert rules <= set(found), found
+
+
+def only_nan_is_caught(folder: Path) -> Path:
+    return write(folder, first=(
+        helper.make_node("IsNaN", ["audio"], ["broken"]),
+        helper.make_node("Where", ["broken", "zero", "audio"], ["real"]),
+        helper.make_node("Abs", ["real"], ["sound"])))  # fmt: skip
+
+
+def rows_mixed(folder: Path) -> Path:
+    return write(
+        folder, helper.make_node("ReduceMean", ["sound"], ["mean"], axes=[0], keepdims=1), node("Add", "sound", "mean")
+    )
+
+
+def dry_and_late(folder: Path, milliseconds: float = 30.0) -> Path:
+    late = round(milliseconds * RATE / 1000)
+    return write(
+        folder, helper.make_node("Pad", ["finite", "pads"], ["longer"]),
+        node("Slice", "longer", "start", "end", "axis"),
+        constants={"pads": np.array([0, late, 0, 0]), "start": np.array([0]), "end": np.array([-late]),
+                   "axis": np.array([1])},
+    )  # fmt: skip
+
+
+def contributed(folder: Path) -> Path:
+    path = write(folder, helper.make_node("Gelu", ["sound"], ["output"], domain="com.microsoft"))
+    model = onnx.load(str(path))
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, str(path))
+    return path
+
+
+def with_opset(folder: Path, version: int) -> Path:
+    model = onnx.load(str(write(folder)))
+    model.opset_import[0].version = version
+    onnx.save(model, str(folder / NAME))
+    return folder / NAME
+
+
+def two_outputs(folder: Path) -> Path:
+    model = onnx.load(str(write(folder)))
+    model.graph.output.append(helper.make_tensor_value_info("sound", TensorProto.FLOAT, SHAPE))
+    onnx.save(model, str(folder / NAME))
+    return folder / NAME
+
+
+def fixed_axis(folder: Path) -> Path:
+    model = onnx.load(str(write(folder)))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, str(folder / NAME))
+    return folder / NAME
+
+
+@pytest.mark.parametrize(
+    ("rule", "plant", "reason"),
+    [
+        (infinity_rule, only_nan_is_caught, "not finite"),
+        (audio_rules.check_repetition, rows_mixed, "in a batch it differs by"),
+        (audio_rules.check_conversion, dry_and_late, "correlation with the input at most 1.00"),
+        (file_rules.check_file, contributed, "operator com.microsoft.Gelu is not standard"),
+        (file_rules.check_file, lambda folder: with_opset(folder, 16), "opset 16; allowed: 17 to 20"),
+        (file_rules.check_file, lambda folder: with_opset(folder, 21), "opset 21; allowed: 17 to 20"),
+        (file_rules.check_output, two_outputs, "2 outputs; only the first is ever read"),
+        (file_rules.check_inputs, fixed_axis, "has fixed axes [1, 'time']; both must be free"),
+    ],
+    ids=["infinity", "batch", "late and dry", "contrib operator", "old", "new", "two outputs", "fixed axis"],
+)
+def test_a_rule_by_itself_finds_its_fault(
+    rule: Callable[[Candidate], Check], plant: Callable[[Path], Path], reason: str, tmp_path: Path
+) -> None:
+    check = rule(Candidate(path=plant(tmp_path)))
+
+    assert not check.passed
+    assert reason in check.detail
 
 
 def test_only_the_rule_of_a_late_output_finds_it(tmp_path: Path) -> None:

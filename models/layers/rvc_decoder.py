@@ -51,6 +51,7 @@ class HifiGanDecoder(nn.Module):
         super().__init__()
         self.num_kernels = len(resblock_kernel_sizes)
         hop_length = math.prod(upsample_rates)
+        self.hop_length = hop_length
         self.m_source = SineSource(sample_rate, hop_length) if use_f0 else None
         self.conv_pre = nn.Conv1d(channels, upsample_channels, 7, padding=3)
         self.ups = nn.ModuleList()
@@ -68,7 +69,9 @@ class HifiGanDecoder(nn.Module):
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3, bias=False)
         self.cond = nn.Conv1d(speaker_dim, upsample_channels, 1)
 
-    def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
+    def forward(
+        self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor, length: Tensor | None = None
+    ) -> Tensor:
         """Generate audio.
 
         Args:
@@ -76,10 +79,14 @@ class HifiGanDecoder(nn.Module):
             f0_hz: [B, F], 0 in unvoiced frames; ignored without a source.
             speaker: [B, E, 1].
             noise: [B, F * hop] of unit variance for the source; ignored without one.
+            length: scalar int64, frames to stretch latent and source to, which moves the formants; None means F.
         Returns:
-            [B, F * hop] between -1 and 1.
+            [B, F * hop] between -1 and 1, or [B, length * hop].
         """
         source = self.m_source(f0_hz, noise).unsqueeze(1) if self.m_source is not None else None
+        if length is not None:
+            latent = stretched(latent, length)
+            source = stretched(source, length * self.hop_length) if source is not None else None
         x = self.conv_pre(latent) + self.cond(speaker)
         for index, upsample in enumerate(self.ups):
             x = upsample(functional.leaky_relu(x, LEAK))
@@ -91,6 +98,24 @@ class HifiGanDecoder(nn.Module):
         # fp32: sixteen bits would be heard as noise, and the spectral loss would learn from it
         with torch.autocast(x.device.type, enabled=False):
             return torch.tanh(self.conv_post(functional.leaky_relu(x.float(), LAST_LEAK))).squeeze(1)
+
+
+def counted(length: Tensor) -> Tensor:
+    """Return 0, 1, .. length - 1 for a scalar int64, which stays free in a traced graph."""
+    numbers: Tensor = torch.arange(length, device=length.device)  # type: ignore[call-overload]
+    return numbers
+
+
+def stretched(x: Tensor, length: Tensor) -> Tensor:
+    """Interpolate [B, C, T] linearly to `length` samples (scalar int64) between the centres of samples."""
+    steps = counted(length).double()
+    count = torch.ones_like(x[0, 0]).sum().double()  # the length as a tensor: a traced graph must not fix it
+    place = ((steps + 0.5) * count / length.double() - 0.5).clamp(min=0.0)
+    before = torch.floor(place)
+    share = (place - before).to(x.dtype)
+    first = before.to(torch.int64)
+    second = torch.minimum(first + 1, count.to(torch.int64) - 1)
+    return x[:, :, first] * (1.0 - share) + x[:, :, second] * share
 
 
 class SineSource(nn.Module):

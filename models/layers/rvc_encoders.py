@@ -82,11 +82,13 @@ class PriorEncoder(nn.Module):
         self.encoder = RelativeTransformer(channels, filter_channels, num_heads, num_layers, kernel_size)
         self.proj = nn.Conv1d(channels, 2 * channels, 1)
 
-    def forward(self, content: Tensor, f0_hz: Tensor, mask: Tensor | None = None) -> Gaussian:
-        """Return the prior from content [B, F, D] and f0_hz [B, F]."""
+    def forward(
+        self, content: Tensor, f0_hz: Tensor, mask: Tensor | None = None, coarse: Tensor | None = None
+    ) -> Gaussian:
+        """Return the prior from content [B, F, D] and f0_hz [B, F], or its bins [B, F] where a caller has them."""
         x = self.emb_phone(content)
         if self.emb_pitch is not None:
-            x = x + self.emb_pitch(quantize_f0(f0_hz))
+            x = x + self.emb_pitch(quantize_f0(f0_hz) if coarse is None else coarse)
         x = functional.leaky_relu(x * self.scale, LEAK).transpose(1, 2)
         x = self.encoder(masked(x, mask), mask)
         mean, log_std = masked(self.proj(x), mask).chunk(2, dim=1)

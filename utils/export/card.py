@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from utils.errors import FormatError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, VoiceMetadata
 from utils.export.flavours import ExportedGraph
+from utils.export.retrieval import BakingReport
 from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 
-CARD_SCHEMA_VERSION = 1
+CARD_SCHEMA_VERSION = 2  # 2: precision, baking, further figures of the index
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
 USAGE = """import numpy as np
 import onnxruntime
@@ -33,6 +35,7 @@ def write_cards(
     graphs: Sequence[ExportedGraph],
     index_path: Path | None,
     index_report: IndexReport | None,
+    baking: BakingReport | None = None,
 ) -> dict[str, Any]:
     """Write card.json and card.md into a folder and return the content of card.json.
 
@@ -42,19 +45,47 @@ def write_cards(
         graphs: every graph of the export.
         index_path: the FAISS index, or None.
         index_report: what the index holds, or None.
+        baking: what the codebook in the graph loses against the index, or None.
     """
     card = _card(metadata, graphs, index_path, index_report)
+    card["baking"] = asdict(baking) if baking else None
+    retrieval = [str(item) for item in (index_report, baking) if item]
     atomic_write_json(folder / "card.json", card)
-    atomic_write_text(folder / "card.md", _markdown(card, metadata))
+    atomic_write_text(folder / "card.md", _markdown(card, metadata, retrieval))
+    return card
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """Return the card of an export, or None where there is no readable one.
+
+    Raises:
+        FormatError: if a later version of this program wrote it.
+    """
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(card, dict):
+        return None
+    version = card.get("schema_version")
+    if isinstance(version, int) and version > CARD_SCHEMA_VERSION:
+        raise FormatError(
+            f"{path} has schema_version {version}, this program reads 1 to {CARD_SCHEMA_VERSION}; use the version that "
+            "wrote it, or export under another name="
+        )
     return card
 
 
 def files_of_card(folder: Path) -> set[str]:
-    """Return the names of the files that an earlier export recorded in a folder; none if there is no readable card."""
+    """Return the names of the files that an earlier export recorded in a folder; none if there is no readable card.
+
+    Raises:
+        FormatError: if a later version of this program wrote it.
+    """
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        return {str(entry["name"]) for entry in card["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {str(entry["name"]) for entry in (read_card(folder) or {"files": []})["files"]}
+    except (KeyError, TypeError):
         return set()
 
 
@@ -76,7 +107,7 @@ def _card(
     }
 
 
-def _markdown(card: dict[str, Any], metadata: VoiceMetadata) -> str:
+def _markdown(card: dict[str, Any], metadata: VoiceMetadata, retrieval: Sequence[str]) -> str:
     graph = next(iter(card["verification"]))
     speakers = "\n".join(
         f"| {speaker.id} | {speaker.name} | {speaker.f0_median_hz:.0f} |" for speaker in metadata.speakers
@@ -100,6 +131,7 @@ def _markdown(card: dict[str, Any], metadata: VoiceMetadata) -> str:
         "initializers_as_constants=False only.\n\n"
         f"| name | type | default | range | meaning |\n|---|---|---|---|---|\n{controls}",
         f"## Use\n\n```python\n{USAGE.format(file=graph, rate=metadata.sample_rate)}```",
+        *(["## Retrieval", *(f"- {line}" for line in retrieval)] if retrieval else []),
         _origin(metadata),
         _verification(card),
     ]
@@ -111,7 +143,8 @@ def _origin(metadata: VoiceMetadata) -> str:
     return (
         f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. Content encoder "
         f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')}, "
-        f"generator at {metadata.model_rate} Hz. Dataset fingerprint `{metadata.dataset_fingerprint}`."
+        f"generator at {metadata.model_rate} Hz, weights in {metadata.precision}. "
+        f"Dataset fingerprint `{metadata.dataset_fingerprint}`."
     )
 
 

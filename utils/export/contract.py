@@ -13,7 +13,7 @@ from utils.errors import ConfigError, FormatError
 AUDIO_INPUT = "audio"
 AUDIO_OUTPUT = "output"
 METADATA_KEY = "voclo_trainer"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: precision
 OPSETS = range(17, 21)
 F0_CONVENTION = "zero_unvoiced"
 MAX_NAME_LENGTH = 64
@@ -167,6 +167,7 @@ class VoiceMetadata:
         step: generator updates of the checkpoint.
         metrics: held-out figures of the checkpoint.
         config: resolved configuration of the run as YAML text.
+        precision: in which learned weights are stored, see utils.export.precision.
     """
 
     name: str
@@ -186,6 +187,7 @@ class VoiceMetadata:
     step: int
     metrics: dict[str, float]
     config: str
+    precision: str = "fp32"
     f0_convention: str = F0_CONVENTION
     schema_version: int = SCHEMA_VERSION
     extra: dict[str, Any] = field(default_factory=dict)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import soxr
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from utils.config import require, to_plain
+from utils.config import check_range, require, to_plain
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError
 from utils.export.card import files_of_card, write_cards
@@ -27,8 +28,11 @@ from utils.export.contract import (
 from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
 from utils.export.graph import GraphOptions
 from utils.export.imported import ImportSettings, explain_import, load_imported_voice
+from utils.export.precision import Precision, check_precision
+from utils.export.retrieval import BakingReport, baking_report, held_out, index_of
 from utils.export.staging import move_into_place, staging_folder
-from utils.features.index import FeatureIndex, IndexOptions, IndexReport, build_index, save_index
+from utils.features.index import IndexOptions, IndexReport, save_index
+from utils.features.retrieval import CodebookRetrieval
 from utils.files import sha256_of_file
 from utils.inference.conformance.candidate import Extent
 from utils.training.checkpoints import Voice, load_voice
@@ -36,7 +40,7 @@ from utils.training.checkpoints import Voice, load_voice
 HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0
 NUM_EXCERPTS = 2
-MAX_QUERY_FRAMES = 20_000
+MAX_CODEBOOK = 65536
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +60,8 @@ class ExportJob:
     speaker: str | int | None
     defaults: ControlDefaults
     index: IndexOptions
+    codebook_size: int | None
+    precision: Precision
     tolerance: float
     extent: Extent
     licence: str
@@ -69,6 +75,7 @@ class ExportOutcome:
     Attributes:
         index: None for an imported voice, whose recordings are not here.
         notes: lines that say what was taken from an imported file.
+        baking: what the codebook in the graph loses against the index; None without either or held-out frames.
     """
 
     folder: Path
@@ -76,6 +83,7 @@ class ExportOutcome:
     graphs: list[ExportedGraph]
     index: IndexReport | None
     notes: tuple[str, ...] = ()
+    baking: BakingReport | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -95,6 +103,11 @@ def export_job(config: DictConfig) -> ExportJob:
     imported = _import_settings(plain)
     run = None if imported else Path(str(require(config, "run", HINT))).expanduser()
     settings: dict[str, Any] = plain["export"]
+    size = plain["retrieval"]["codebook_size"]
+    if size is not None:
+        check_range("retrieval.codebook_size", size, 0, MAX_CODEBOOK)
+        if imported:
+            raise ConfigError("retrieval.codebook_size needs a run with its dataset; a voice= has no recordings")
     if plain["checkpoint"] not in ("best", "last"):
         raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
     tolerance = float(settings["parity_tolerance"])
@@ -116,7 +129,9 @@ def export_job(config: DictConfig) -> ExportJob:
         options=GraphOptions(opset=settings["opset"], exporter=settings["exporter"]),
         speaker=settings["speaker"],
         defaults=ControlDefaults(**settings["defaults"]),
-        index=IndexOptions(**settings["index"]),
+        index=_index_options(plain["retrieval"]),
+        codebook_size=plain["retrieval"]["codebook_size"],
+        precision=check_precision(settings["precision"]),
         tolerance=tolerance,
         extent=Extent(minutes=float(settings["verify_minutes"]), num_blocks=int(settings["verify_blocks"])),
         licence=str(plain["licence"]),
@@ -136,26 +151,38 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     store = None if job.imported else open_training_data(job, voice)
     job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, voice.speakers)))
     target = job.root / job.name
+    earlier = files_of_card(target)
     with staging_folder(target) as folder:
-        index_path, report, digest = None, None, None
+        index_path, report, digest, baking = None, None, None, None
+        retrieval = voice.model.retrieval
         if store is not None:
             index_path = folder / f"{job.name}.index"
             index = index_of(store, job.index)
             save_index(index, index_path)
             report, digest = index.report, sha256_of_file(index_path)
+            if job.codebook_size is not None:
+                retrieval = rebuilt_retrieval(store, job.codebook_size, seed=job.index.seed)
+            if isinstance(retrieval, CodebookRetrieval):
+                baking = baking_report(index, retrieval, list(held_out(store)))
         metadata = [
             describe(job, voice, store, geometry, flavour=flavour, index_sha256=digest)
             for geometry in _geometries(job, voice)
             for flavour in job.flavours
         ]
-        graphs = [_make(job, item, store, folder) for item in metadata]
-        outcome = ExportOutcome(target, [], graphs, report, notes)
+        graphs = [_make(job, item, store, retrieval, folder) for item in metadata]
+        outcome = ExportOutcome(target, [], graphs, report, notes, baking)
         if outcome.failures:
             return outcome
-        write_cards(folder, metadata[0], graphs, index_path, report)
-        earlier = files_of_card(target)
+        write_cards(folder, metadata[0], graphs, index_path, report, baking)
         files = move_into_place(folder, target, lambda path: path.name in earlier)
-    return ExportOutcome(target, files, graphs, report, notes)
+    return ExportOutcome(target, files, graphs, report, notes, baking)
+
+
+def rebuilt_retrieval(store: CorpusStore, size: int, *, seed: int) -> CodebookRetrieval | None:
+    """Return the retrieval inside the graph with a codebook of another size than the run's; None for 0."""
+    from utils.training.fit import build_codebooks  # needs Lightning, which no other export waits for
+
+    return CodebookRetrieval(build_codebooks(store, size, seed=seed)) if size else None
 
 
 def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
@@ -183,21 +210,6 @@ def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
             "give the dataset of the run with dataset=<folder>, or train again"
         )
     return store
-
-
-def index_of(store: CorpusStore, options: IndexOptions) -> FeatureIndex:
-    """Index the training split's content per speaker; recall is measured on the held-out split."""
-    by_speaker: dict[str, list[np.ndarray]] = {speaker: [] for speaker in store.speakers}
-    for clip in store.split("train"):
-        by_speaker[clip.speaker].append(store.feature("content", clip))
-    dim = int(store.info["features"]["content"]["dim"])
-    frames = [np.concatenate(parts) if parts else np.zeros((0, dim), np.float16) for parts in by_speaker.values()]
-    queries, count = [], 0
-    for clip in store.split("val"):
-        if count < MAX_QUERY_FRAMES:
-            queries.append(store.feature("content", clip))
-            count += len(queries[-1])
-    return build_index(frames, np.concatenate(queries) if queries else None, options)
 
 
 def describe(
@@ -233,6 +245,7 @@ def describe(
         step=voice.step,
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
         config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
+        precision=job.precision,
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
         extra={"imported": voice.dataset_info["imported"]} if "imported" in voice.dataset_info else {},
     )
@@ -256,9 +269,12 @@ def _load(job: ExportJob, io_rate: int | None = None) -> Voice:
     return load_voice(job.run, job.checkpoint, io_rate)
 
 
-def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, folder: Path) -> ExportedGraph:
+def _make(
+    job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, retrieval: nn.Module | None, folder: Path
+) -> ExportedGraph:
     # Read anew for each graph: the front end is built for one rate.
     voice = _load(job, metadata.sample_rate)
+    voice.model.retrieval = retrieval
     geometry = FileGeometry(
         name=metadata.name, sample_rate=metadata.sample_rate, hop_length=metadata.hop_length, n_fft=metadata.n_fft
     )
@@ -273,6 +289,7 @@ def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, fo
             tolerance=job.tolerance,
             recordings=excerpts(store, metadata.sample_rate),
             extent=job.extent,
+            precision=job.precision,
         )
     )
 
@@ -305,6 +322,10 @@ def _import_settings(plain: dict[str, Any]) -> ImportSettings | None:
         speakers=tuple(speakers) if speakers is not None else None,
         **others,
     )
+
+
+def _index_options(settings: dict[str, Any]) -> IndexOptions:
+    return IndexOptions(**{key: value for key, value in settings.items() if key != "codebook_size"})
 
 
 def _geometries(job: ExportJob, voice: Voice) -> list[FileGeometry]:

@@ -12,6 +12,7 @@ from utils.errors import ConfigError
 from utils.export.checks import Check
 from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry
 from utils.export.graph import GraphOptions, build_graph, save_graph
+from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
 from utils.export.verification import Subject, verify
 from utils.inference.conformance.candidate import Candidate, Extent
 from utils.inference.conformance.suite import check_conformance
@@ -31,6 +32,7 @@ class FlavourJob:
         tolerance: largest allowed relative RMS difference from PyTorch.
         recordings: [T] excerpts of real recordings at the rate of the geometry.
         extent: how long the rules of the graph's hosts are tried.
+        precision: in which learned weights are stored.
     """
 
     model: BaseVoiceConversionModel
@@ -42,6 +44,7 @@ class FlavourJob:
     tolerance: float
     recordings: tuple[np.ndarray, ...]
     extent: Extent
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         options=job.options,
         metadata={METADATA_KEY: job.metadata},
     )
+    reduce_weights(graph, job.precision, fixed_tables(job.model))
+    tolerance = tolerance_of(job.precision, job.tolerance)
     path = job.folder / job.geometry.file_name
     save_graph(graph, path)
     subject = Subject(
@@ -84,14 +89,14 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         defaults=job.defaults,
         num_speakers=job.model.num_speakers,
         has_retrieval=job.model.retrieval is not None,
-        tolerance=job.tolerance,
+        tolerance=tolerance,
         recordings=job.recordings,
     )
     candidate = Candidate(
         path=path,
         extent=job.extent,
         reference=lambda audio: subject.reference(audio, subject.defaults),
-        parity_db=20 * math.log10(job.tolerance),
+        parity_db=20 * math.log10(tolerance),
     )
     return ExportedGraph(path, (*verify(subject), *check_conformance(candidate)))
 

@@ -14,6 +14,8 @@ from utils.config import require, to_plain
 from utils.errors import ConfigError
 from utils.export.contract import check_voice_name
 from utils.export.delivery import HINT, without_places
+from utils.export.dialects import DIALECTS
+from utils.export.generators import export_generator, generator_job
 from utils.export.imported import report_file
 from utils.export.staging import move_into_place, staging_folder
 from utils.rvc.layout import SPEAKER_TABLE, Order, is_rvc, layout_of, legacy_state, shapes_of
@@ -49,7 +51,9 @@ class ForeignJob:
 
 
 def run_foreign(config: DictConfig) -> list[str]:
-    """Do what export=rvc_pth, rvc_checkpoint or rvc_report asks for and return lines that say what was done."""
+    """Do what another export= than onnx asks for and return lines that say what was done."""
+    if config.export.kind in DIALECTS:
+        return export_generator(generator_job(config))
     if config.export.kind == "rvc_report":
         path = require(config, "voice", "python export_onnx.py voice=<file.pth> export=rvc_report")
         return report_file(Path(str(path)).expanduser())
@@ -66,7 +70,10 @@ def foreign_job(config: DictConfig) -> ForeignJob:
     settings: dict[str, Any] = plain["export"]
     kind = settings["kind"]
     if kind not in ("rvc_pth", "rvc_checkpoint"):
-        raise ConfigError(f"export.kind={kind} is unknown; choose export=onnx, rvc_pth, rvc_checkpoint or rvc_report")
+        raise ConfigError(
+            f"export.kind={kind} is unknown; choose export=onnx, rvc_pth, rvc_checkpoint, rvc_report, "
+            f"{' or '.join(DIALECTS)}"
+        )
     if plain["voice"]:
         raise ConfigError(f"export={kind} writes a run of train.py; give run=<folder> instead of voice=")
     run = Path(str(require(config, "run", HINT))).expanduser()

@@ -296,3 +296,46 @@ def _reason(error: BaseException) -> str:
         innermost = innermost.__cause__
     lines = [line.strip() for line in str(innermost).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(innermost).__name__
+
+
+def trace_module(
+    module: nn.Module,
+    values: tuple[Tensor, ...],
+    *,
+    inputs: list[str],
+    output: str,
+    axes: Mapping[str, Mapping[int, str]],
+    opset: int,
+) -> onnx.ModelProto:
+    """Trace and simplify a module with one output, for graphs of other kinds than from audio to audio.
+
+    Args:
+        module: in evaluation mode.
+        values: one tensor for each input.
+        inputs: names of the inputs.
+        output: name of the output.
+        axes: names of the free axes of each input.
+        opset: version of the operators.
+    Raises:
+        ExportError: if it cannot be traced or simplified.
+    """
+    buffer = io.BytesIO()
+    with _quiet() as said, _no_native_output(), torch.no_grad():
+        try:
+            torch.onnx.export(
+                module,
+                values,
+                buffer,  # type: ignore[arg-type]  # the tracing exporter accepts a stream
+                dynamo=False,
+                opset_version=opset,
+                input_names=inputs,
+                output_names=[output],
+                dynamic_axes={name: dict(free) for name, free in axes.items()},
+            )
+        except torch.onnx.OnnxExporterError as error:
+            log.debug("exporter output:\n%s", said.getvalue())
+            raise ExportError(f"the exporter refused the network: {_reason(error)}") from error
+    graph = _simplify(onnx.load_model_from_string(buffer.getvalue()))
+    _remove_traces_of_origin(graph)
+    del graph.graph.value_info[:]
+    return graph

@@ -41,6 +41,51 @@ class ImportSettings:
             )
 
 
+@dataclass(frozen=True)
+class ImportedNetwork:
+    """A foreign generator without front end: its file, model and audio sections, rows of its speaker table."""
+
+    file: ForeignFile
+    config: DictConfig
+    model: BaseVoiceConversionModel
+    rows: tuple[int, ...]
+    summary: str
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names of the kept speakers."""
+        return _names(self.file, self.rows)
+
+
+def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -> ImportedNetwork:
+    """Read the generator of a foreign voice.
+
+    Args:
+        path: a shared .pth.
+        speakers: rows of its speaker table to keep; None keeps all.
+    Raises:
+        FormatError: if the file is not safe, not whole or no voice.
+        ConfigError: if it does not fit the published network of its size.
+    """
+    file = read_foreign(path)
+    config = voice_config(file)
+    rows = speakers if speakers is not None else tuple(range(file.layout.num_speakers))
+    weights = take_speakers(file.weights, rows, "rvc.speakers")
+    model: BaseVoiceConversionModel = instantiate(
+        config.model, "model", content_dim=file.layout.content_dim, num_speakers=len(rows)
+    )
+    ours = network_weights(model)
+    if not file.layout.has_posterior:  # conversion has no use for it
+        weights |= {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
+    match = compare(shapes_of(weights), shapes_of(ours))
+    if not match.is_complete:
+        raise ConfigError(f"voice={path} does not fit {config.model._target_}: {match.summary()}")
+    fill(model, weights)
+    model.requires_grad_(False)
+    model.eval()
+    return ImportedNetwork(file, config, model, rows, match.summary())
+
+
 def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) -> Voice:
     """Read a foreign voice and put it together with a content encoder and a pitch tracker.
 
@@ -51,20 +96,8 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         FormatError: if the file is not safe, not whole or no voice.
         ConfigError: if something that it needs is not given or does not fit.
     """
-    file = read_foreign(settings.file)
-    config = voice_config(file)
-    rows = settings.speakers if settings.speakers is not None else tuple(range(file.layout.num_speakers))
-    weights = take_speakers(file.weights, rows, "rvc.speakers")
-    model: BaseVoiceConversionModel = instantiate(
-        config.model, "model", content_dim=file.layout.content_dim, num_speakers=len(rows)
-    )
-    ours = network_weights(model)
-    if not file.layout.has_posterior:  # conversion has no use for it
-        weights |= {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
-    match = compare(shapes_of(weights), shapes_of(ours))
-    if not match.is_complete:
-        raise ConfigError(f"voice={settings.file} does not fit {config.model._target_}: {match.summary()}")
-    fill(model, weights)
+    network = load_imported_network(settings.file, settings.speakers)
+    file, config, model, rows = network.file, network.config, network.model, network.rows
     embedder = settings.embedder or file.embedder
     encoder = _encoder(settings, file, embedder)
     convention = _convention(settings, file)
@@ -73,7 +106,7 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     model.attach(AnalysisFrontend(encoder, tracker, rate), None, rate)
     model.requires_grad_(False)
     model.eval()
-    names = _names(file, rows)
+    names = network.speakers
     record = {
         "file": settings.file.name,
         "program": file.dialect,
@@ -81,7 +114,7 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         "embedder": embedder or encoder.identity["id"],
         "speaker_rows": list(rows),
         "epoch": file.epoch,
-        "parameters": match.summary(),
+        "parameters": network.summary,
     }
     info = {
         "speakers": [{"name": name, "f0_median_hz": None} for name in names],

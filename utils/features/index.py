@@ -1,8 +1,8 @@
 """FAISS index over content features, for runtimes that retrieve outside the graph."""
 
 import logging
-import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from utils.errors import ConfigError, DataError, FormatError
+from utils.features.index_kinds import IndexKind, faiss_library, find_kind
+from utils.features.reduction import reduce_frames
 
 NEIGHBOURS = 8
-FRAMES_PER_LIST = 39  # below this faiss's k-means is badly trained and says so
-CLUSTER_ITERATIONS = 10
-FRAMES_PER_CENTRE = 64
 MAX_QUERIES = 2000
+SMALLEST_DISTANCE = 1e-6  # squared; a query that is in the index is this far from itself
+# What is stored lies this far from its frame: programs that divide by the distance never divide by zero.
+EXACT_MATCH_OFFSET = 1e-3
 log = logging.getLogger(__name__)
 
 
@@ -25,20 +27,27 @@ class IndexOptions:
     """How an index is made.
 
     Attributes:
-        max_vectors: frames kept in all; every speaker gets the same share, evenly spread over its recordings.
+        kind: name of an IndexKind.
+        max_vectors: more frames than this are reduced to so many by k-means; every speaker gets the same share.
         target_recall: share of the true 8 nearest neighbours that a search must find.
-        seed: seed of the clustering.
+        code_bytes: bytes of a vector in an index of the kind ivf_pq; None means one for four values.
+        seed: seed of every clustering.
     """
 
+    kind: str = "ivf"
     max_vectors: int = 300_000
     target_recall: float = 0.99
+    code_bytes: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        find_kind(self.kind)
         if self.max_vectors < 1:
-            raise ConfigError(f"export.index.max_vectors={self.max_vectors} is out of range; allowed: at least 1")
+            raise ConfigError(f"retrieval.max_vectors={self.max_vectors} is out of range; allowed: at least 1")
         if not 0.5 <= self.target_recall <= 1.0:
-            raise ConfigError(f"export.index.target_recall={self.target_recall:g} is out of range; allowed: 0.5 to 1")
+            raise ConfigError(f"retrieval.target_recall={self.target_recall:g} is out of range; allowed: 0.5 to 1")
+        if self.code_bytes is not None and self.code_bytes < 1:
+            raise ConfigError(f"retrieval.code_bytes={self.code_bytes} is out of range; allowed: at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +61,55 @@ class SpeakerRange:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexReport:
-    """What an index holds and how exactly it searches; `recall` is recall@8 at `num_probes`."""
+    """What an index holds, what it costs and how exactly it searches.
 
+    Attributes:
+        num_lists: lists of an IVF; 0 in the other kinds.
+        effort_name: FAISS's name of the setting that trades time for accuracy; empty where there is none.
+        effort: that setting, as stored in the file.
+        recall: share of the true 8 nearest vectors found with it.
+        target_recall: what was asked for.
+        size_bytes: of the file.
+        build_seconds: clustering and adding.
+        query_microseconds: of one frame, one thread, asked in one batch.
+    """
+
+    kind: str
     num_vectors: int
     num_frames: int
     dim: int
     num_lists: int
-    num_probes: int
+    effort_name: str
+    effort: int
     recall: float
+    target_recall: float
+    size_bytes: int
+    build_seconds: float
+    query_microseconds: float
     speakers: tuple[SpeakerRange, ...]
+
+    @property
+    def is_target_reached(self) -> bool:
+        """Whether the recall is what was asked for."""
+        return self.recall >= self.target_recall
+
+    def __str__(self) -> str:
+        held = f"{self.num_vectors} of {self.num_frames} frames"
+        held = (
+            held if self.num_vectors == self.num_frames else f"{self.num_vectors} centres of {self.num_frames} frames"
+        )
+        effort = f" at {self.effort_name} {self.effort}" * bool(self.effort_name)
+        lists = f" of {self.num_lists}" * (self.effort_name == "nprobe")
+        missed = f", BELOW the {self.target_recall:g} asked for" * (not self.is_target_reached)
+        return (
+            f"{self.kind}, {held}, recall@8 {self.recall:.3f}{effort}{lists}{missed}; {self.size_bytes / 1e6:.1f} MB, "
+            f"built in {self.build_seconds:.1f} s, {self.query_microseconds:.0f} us a frame"
+        )
 
 
 @dataclass(frozen=True)
 class FeatureIndex:
-    """A FAISS IVF-Flat index (Euclidean) with its report."""
+    """A FAISS index under Euclidean distance with its report."""
 
     index: Any
     report: IndexReport
@@ -75,46 +119,69 @@ class FeatureIndex:
         distances, ids = self.index.search(np.ascontiguousarray(content, dtype=np.float32), neighbours)
         return distances, ids
 
+    def retrieve(self, content: np.ndarray) -> np.ndarray:
+        """Return the blend [Q, D] of the 8 nearest vectors of content [Q, D] as RVC's tools make it; always finite."""
+        distances, ids = self.search(content, min(NEIGHBOURS, self.report.num_vectors))
+        vectors = self.index.reconstruct_n(0, self.report.num_vectors)
+        return blend(vectors[ids], np.where(ids >= 0, distances, np.inf))
+
+
+def blend(vectors: np.ndarray, squared_distances: np.ndarray) -> np.ndarray:
+    """Return the mean [Q, D] of vectors [Q, K, D], weighted by the inverse square of their squared distances [Q, K]."""
+    nearest = np.maximum(squared_distances.min(axis=1, keepdims=True), SMALLEST_DISTANCE)
+    weights = np.square(nearest / np.maximum(squared_distances, SMALLEST_DISTANCE))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mean: np.ndarray = np.einsum("qk,qkd->qd", weights, vectors)
+    return mean
+
 
 def build_index(
     frames_by_speaker: Sequence[np.ndarray], queries: np.ndarray | None, options: IndexOptions
 ) -> FeatureIndex:
-    """Cluster content frames and choose how many clusters a search must visit.
+    """Index content frames and choose how much of the index a search must visit.
 
     Args:
         frames_by_speaker: for each speaker_id, [N, D] content; N may be 0.
         queries: [Q, D] content that is not in the index, to measure recall; None takes frames of the index.
-        options: size and accuracy.
+        options: kind, size and accuracy.
     Raises:
         DataError: if there is no frame at all or a value is not finite.
     """
+    started = time.perf_counter()
     share = max(1, options.max_vectors // max(1, len(frames_by_speaker)))
-    kept = [_thin(np.asarray(frames), share) for frames in frames_by_speaker]
-    num_frames = sum(len(frames) for frames in frames_by_speaker)
-    vectors = np.ascontiguousarray(np.concatenate(kept), dtype=np.float32) if kept else np.zeros((0, 1), np.float32)
-    if not len(vectors):
+    if not sum(len(frames) for frames in frames_by_speaker):
         raise DataError("the dataset has no training frame to index; prepare it again with longer recordings")
-    if not np.isfinite(vectors).all():
+    if not all(np.isfinite(frames).all() for frames in frames_by_speaker):
         raise DataError("content features contain NaN or infinity; delete the dataset's cache and prepare it again")
-    num_lists = max(1, min(round(2 * math.sqrt(len(vectors))), len(vectors) // FRAMES_PER_LIST))
-    index = _cluster(vectors, num_lists, options.seed)
+    kept = [reduce_frames(np.asarray(frames), share, options.seed) for frames in frames_by_speaker]
+    vectors = np.ascontiguousarray(np.concatenate(kept), dtype=np.float32)
+    vectors[:, 0] += EXACT_MATCH_OFFSET
+    kind = find_kind(options.kind)
+    index = kind.make(vectors, code_bytes=options.code_bytes, seed=options.seed)
+    seconds = time.perf_counter() - started
     asked = _thin(vectors if queries is None or not len(queries) else np.asarray(queries), MAX_QUERIES)
-    recall = _choose_probes(index, vectors, np.ascontiguousarray(asked, dtype=np.float32), options.target_recall)
+    asked = np.ascontiguousarray(asked, dtype=np.float32)
+    effort, recall = _choose_effort(kind, index, vectors, asked, options.target_recall)
     firsts = np.cumsum([0, *(len(frames) for frames in kept)])
-    speakers = tuple(
-        SpeakerRange(speaker_id=speaker_id, first=int(firsts[speaker_id]), count=len(frames))
-        for speaker_id, frames in enumerate(kept)
-    )
     report = IndexReport(
+        kind=options.kind,
         num_vectors=len(vectors),
-        num_frames=num_frames,
+        num_frames=sum(len(frames) for frames in frames_by_speaker),
         dim=vectors.shape[1],
-        num_lists=num_lists,
-        num_probes=int(index.nprobe),
+        num_lists=int(getattr(index, "nlist", 0)),
+        effort_name=kind.effort_name,
+        effort=effort,
         recall=recall,
-        speakers=speakers,
+        target_recall=options.target_recall,
+        size_bytes=len(faiss_library().serialize_index(index)),
+        build_seconds=seconds,
+        query_microseconds=_query_microseconds(index, asked),
+        speakers=tuple(
+            SpeakerRange(speaker_id=speaker_id, first=int(firsts[speaker_id]), count=len(frames))
+            for speaker_id, frames in enumerate(kept)
+        ),
     )
-    log.info("indexed %d of %d frames in %d lists, %d visited", len(vectors), num_frames, num_lists, index.nprobe)
+    log.info("%s", report)
     return FeatureIndex(index, report)
 
 
@@ -122,7 +189,7 @@ def save_index(index: FeatureIndex, path: Path) -> None:
     """Write the FAISS file; it appears under its name only when it is complete."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         temporary = Path(folder) / path.name
-        _faiss().write_index(index.index, str(temporary))
+        faiss_library().write_index(index.index, str(temporary))
         temporary.replace(path)
 
 
@@ -135,47 +202,44 @@ def load_index(path: Path) -> Any:
     if not path.is_file():
         raise FormatError(f"{path} does not exist; export_onnx.py writes the index beside the voice")
     try:
-        return _faiss().read_index(str(path))
+        return faiss_library().read_index(str(path))
     except RuntimeError as error:
         raise FormatError(f"{path} is no FAISS index ({str(error).splitlines()[0][:120]})") from error
 
 
-def _faiss() -> Any:
-    # it logs which processor extensions it looks for at every start
-    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
-    import faiss
-
-    return faiss
-
-
-def _cluster(vectors: np.ndarray, num_lists: int, seed: int) -> Any:
-    faiss, dim = _faiss(), vectors.shape[1]
-    quantizer = faiss.IndexFlatL2(dim)
-    index = faiss.IndexIVFFlat(quantizer, dim, num_lists, faiss.METRIC_L2)
-    index.cp.seed = seed + 1
-    # enough for a coarse partition: what is asked for is the recall, and the number of visited lists follows from it
-    index.cp.niter, index.cp.max_points_per_centroid = CLUSTER_ITERATIONS, FRAMES_PER_CENTRE
-    index.cp.min_points_per_centroid = 1  # very short recordings are indexed without a warning
-    index.train(vectors)
-    index.add(vectors)
-    return index
-
-
-def _choose_probes(index: Any, vectors: np.ndarray, queries: np.ndarray, target: float) -> float:
-    """Set the smallest doubled nprobe whose recall@8 reaches the target, at most all lists; return the recall."""
+def _choose_effort(
+    kind: IndexKind, index: Any, vectors: np.ndarray, queries: np.ndarray, target: float
+) -> tuple[int, float]:
+    """Set the smallest effort whose recall@8 reaches the target, else that of the highest recall; return both."""
     count = min(NEIGHBOURS, len(vectors))
-    exact = _faiss().IndexFlatL2(vectors.shape[1])
+    exact = faiss_library().IndexFlatL2(vectors.shape[1])
     exact.add(vectors)
     limits = exact.search(queries, count)[0][:, -1:]
-    recall, probes = 0.0, 1
-    while True:
-        index.nprobe = min(probes, index.nlist)
-        distances, ids = index.search(queries, count)
+    best = (0, -1.0)
+    for effort in kind.efforts(index):
+        kind.set_effort(index, effort)
+        ids = index.search(queries, count)[1]
         # By distance, not by id: equal vectors are equally good neighbours.
+        distances = np.square(vectors[np.maximum(ids, 0)] - queries[:, None]).sum(-1)
         recall = float(np.mean((ids >= 0) & (distances <= limits * (1 + 1e-5) + 1e-5)))
-        if recall >= target or index.nprobe == index.nlist:
-            return recall
-        probes *= 2
+        if recall > best[1]:
+            best = (effort, recall)
+        if recall >= target:
+            break
+    kind.set_effort(index, best[0])
+    return best
+
+
+def _query_microseconds(index: Any, queries: np.ndarray) -> float:
+    faiss = faiss_library()
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        started = time.perf_counter()
+        index.search(queries, NEIGHBOURS)
+        return 1e6 * (time.perf_counter() - started) / len(queries)
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def _thin(frames: np.ndarray, limit: int) -> np.ndarray:

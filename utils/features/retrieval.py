@@ -5,35 +5,41 @@ from torch import Tensor, nn
 
 from utils.features.content.base import normalize_content
 
-NEIGHBOURS = 4
+NEIGHBOURS = 8
+SMALLEST_DISTANCE = 1e-5  # of 1 - cosine; nearer than this is the same
 
 
 class CodebookRetrieval(nn.Module):
-    """Soft nearest neighbours in a per-speaker codebook, by cosine similarity.
+    """Blend of the nearest entries of a per-speaker codebook, weighted as RVC's tools weight those of an index.
+
+    Entries and queries have one length, so their squared distance is 2 D (1 - cosine), and the inverse of its square
+    is the weight; see utils.features.index.blend.
 
     Args:
         codebook: [S, K, D] vectors of length sqrt(D) (see build_codebook).
         neighbours: how many entries are blended.
-        temperature: softmax temperature on the cosine similarities; small prefers the nearest.
     """
 
-    def __init__(self, codebook: Tensor, *, neighbours: int = NEIGHBOURS, temperature: float = 0.05) -> None:
+    def __init__(self, codebook: Tensor, *, neighbours: int = NEIGHBOURS) -> None:
         super().__init__()
         self.neighbours = min(neighbours, codebook.shape[1])
-        self.temperature = temperature
         self.register_buffer("codebook", codebook)
         self.codebook: Tensor
 
     def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
-        """Return retrieved content [B, F, D] for content [B, F, D] and speakers [B]."""
+        """Return retrieved content [B, F, D] for content [B, F, D] and speakers [B]; each as long as its query."""
         entries = self.codebook[speaker_id]
-        similarity = torch.matmul(normalize_content(content), entries.transpose(1, 2)) / content.shape[-1]
+        power = content.square().mean(dim=-1, keepdim=True) + 1e-8
+        query = content * torch.rsqrt(power)
+        similarity = torch.matmul(query, entries.transpose(1, 2)) / content.shape[-1]
         values, indices = torch.topk(similarity, self.neighbours, dim=-1)
-        weights = torch.softmax(values / self.temperature, dim=-1)
+        distances = (1.0 - values).clamp(min=SMALLEST_DISTANCE)
+        weights = (distances[..., :1] / distances).square()
+        weights = weights / weights.sum(dim=-1, keepdim=True)
         batch, frames, dim = content.shape
         flat = indices.reshape(batch, -1, 1).expand(-1, -1, dim)
         near = torch.gather(entries, 1, flat).reshape(batch, frames, self.neighbours, dim)
-        return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2))
+        return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2)) * torch.sqrt(power)
 
 
 def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: int = 0) -> Tensor:

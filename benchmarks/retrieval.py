@@ -1,0 +1,207 @@
+"""The kinds of retrieval indexes side by side, and what the codebook inside the graph loses against an index.
+
+    python -m benchmarks.retrieval                          content of ../shared/corpora, else synthetic vectors
+    python -m benchmarks.retrieval --run runs/<run>         content of the run's dataset, and conversions judged
+
+"as RVC writes it" is IVF-Flat that visits one list, which is what RVC-WebUI and Applio store in their files.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.pipeline import ROOT
+from benchmarks.variants import FIGURES, Converter, figure_cells, judge_variants, missing_lines
+from benchmarks.voice_quality import CORPORA, pick_sources
+from utils.audio.io import load_audio
+from utils.config import compose, instantiate
+from utils.console import emit, table
+from utils.corpus.store import CorpusStore
+from utils.errors import ConfigError, WorkbenchError
+from utils.evaluation.judges import load_judges
+from utils.evaluation.report import list_audio
+from utils.export.retrieval import baking_report, held_out, training_frames
+from utils.features.index import FeatureIndex, IndexOptions, build_index
+from utils.features.index_kinds import KINDS
+from utils.features.retrieval import CodebookRetrieval, build_codebook
+from utils.files import atomic_write_json
+from utils.training.checkpoints import load_voice
+
+FEATURE_RATE = 16000
+HELD_OUT_SHARE = 0.1
+SYNTHETIC_FRAMES, SYNTHETIC_DIM = 90_000, 256
+log = logging.getLogger(__name__)
+
+
+class IndexRetrieval(nn.Module):
+    """Retrieval from the whole index, in place of the codebook of a PyTorch voice."""
+
+    def __init__(self, index: FeatureIndex) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
+        """Return retrieved content [B, F, D]."""
+        flat = self.index.retrieve(content.reshape(-1, content.shape[-1]).numpy())
+        return torch.from_numpy(flat).to(content.dtype).reshape(content.shape)
+
+
+def material(options: argparse.Namespace) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return what it is, content to index [N, D] and held-out content [Q, D]."""
+    if options.run is not None:
+        store = open_store(options)
+        queries = [frames for _, frames in held_out(store)]
+        frames = np.concatenate(training_frames(store))
+        return f"content of {options.run}", frames, np.concatenate(queries) if queries else frames[:0]
+    folder = options.target
+    if folder.is_dir():
+        encoder = instantiate(compose("preprocess", []).content, "content")
+        clips = [_content(encoder, path) for path in list_audio(folder)]
+        last = max(1, round(HELD_OUT_SHARE * len(clips)))
+        return f"content of {folder.name}", np.concatenate(clips[:-last]), np.concatenate(clips[-last:])
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((400, SYNTHETIC_DIM))
+    frames = centres[rng.integers(400, size=SYNTHETIC_FRAMES)] + 0.6 * rng.standard_normal(
+        (SYNTHETIC_FRAMES, SYNTHETIC_DIM)
+    )
+    frames *= np.sqrt(SYNTHETIC_DIM) / np.linalg.norm(frames, axis=1, keepdims=True)
+    return "synthetic clusters (../shared/corpora is not here)", frames[:-2000], frames[-2000:]
+
+
+def open_store(options: argparse.Namespace) -> CorpusStore:
+    """Open the dataset of the run."""
+    if options.dataset is None:
+        raise ConfigError("--run needs --dataset=<the run's dataset folder>")
+    return CorpusStore.open(options.dataset)
+
+
+def index_rows(frames: np.ndarray, queries: np.ndarray, max_vectors: int) -> list[list[object]]:
+    """Return a row for each kind and one for the files that RVC's tools write."""
+    rows: list[list[object]] = []
+    for name in KINDS:
+        index = build_index([frames], queries, IndexOptions(kind=name, max_vectors=max_vectors))
+        rows.append(_row(name, index))
+        if name == "ivf":
+            index.index.nprobe = 1
+            exact = build_index([frames], queries, IndexOptions(kind="flat", max_vectors=max_vectors))
+            asked = np.ascontiguousarray(queries[:2000], np.float32)
+            truth, found = exact.search(asked)[1], index.search(asked)[1]
+            recall = np.mean([len(set(one) & set(other)) / len(one) for one, other in zip(truth, found, strict=True)])
+            rows.append(_row("ivf, as RVC writes it", replace_report(index, float(recall))))
+    return rows
+
+
+def replace_report(index: FeatureIndex, recall: float) -> FeatureIndex:
+    """Return an index whose report says what it finds when one list is visited."""
+    return FeatureIndex(index.index, replace(index.report, effort=1, recall=recall, query_microseconds=float("nan")))
+
+
+def codebook_rows(frames: np.ndarray, queries: np.ndarray, sizes: Sequence[int]) -> list[list[object]]:
+    """Return a row for each size of the codebook: bytes, cosine to what the whole index retrieves."""
+    index = build_index([frames], queries, IndexOptions(kind="flat"))
+    rows: list[list[object]] = []
+    for size in sizes:
+        limit = frames[np.random.default_rng(0).permutation(len(frames))[:60_000]]
+        book = build_codebook(torch.from_numpy(np.asarray(limit, np.float32)), size)
+        report = baking_report(index, CodebookRetrieval(book[None]), [(0, np.asarray(queries, np.float32))])
+        assert report is not None
+        rows.append([size, f"{book.numel() * 4 / 1e6:.1f}", f"{report.cosine:.3f}", f"{report.cosine_to_content:.3f}"])
+    return rows
+
+
+def judged_rows(options: argparse.Namespace) -> tuple[list[list[object]], list[str]]:
+    """Convert with no retrieval, the codebook and the whole index, and judge the results."""
+    voice = load_voice(options.run)
+    index = build_index(training_frames(open_store(options)), None, IndexOptions(kind="flat"))
+    baked = voice.model.retrieval
+    controls = [torch.tensor(value) for value in (0.0, 0, options.index_rate, 0.5, 1.0)]
+
+    def through(retrieval: nn.Module | None) -> Converter:
+        def run(audio: np.ndarray) -> np.ndarray:
+            voice.model.retrieval = retrieval
+            with torch.no_grad():
+                output: np.ndarray = voice.model.forward_audio(torch.from_numpy(audio)[None], *controls)[0].numpy()
+            return output
+
+        return run
+
+    judges = load_judges(tuple(name for name in options.judges.split(",") if name))
+    variants = {
+        "no retrieval": through(None),
+        "codebook": through(baked),
+        "whole index": through(IndexRetrieval(index)),
+    }
+    sources = [path for _, path in pick_sources(options.sources, options.source_count)]
+    judged = judge_variants(
+        {name: item for name, item in variants.items() if name != "codebook" or baked is not None},
+        voice.io_rate, sources, list_audio(options.target), judges, options.work / "converted",
+    )  # fmt: skip
+    return [[name, *figure_cells(means)] for name, means in judged.items()], missing_lines(judges)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="retrieval: %(message)s")
+    try:
+        what, frames, queries = material(options)
+        emit(f"{what}: {len(frames)} frames to index, {len(queries)} held out")
+        kinds = index_rows(frames, queries, options.max_vectors)
+        emit(table(kinds, ["kind", "vectors", "MB", "build (s)", "us a frame", "setting", "recall@8"]))
+        books = codebook_rows(frames, queries, options.codebooks)
+        emit(table(books, ["codebook", "MB", "cosine to index", "index to frames"]))
+        judged: list[list[object]] = []
+        if options.run is not None:
+            judged, missing = judged_rows(options)
+            emit(table(judged, [f"index_rate {options.index_rate:g}", *FIGURES.values()]))
+            for line in missing:
+                emit(line)
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    options.work.mkdir(parents=True, exist_ok=True)
+    result = {"material": what, "kinds": kinds, "codebooks": books, "judged": judged}
+    atomic_write_json(options.json or options.work / "retrieval.json", result)
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", type=Path, help="folder that train.py made; its conversions are judged too")
+    parser.add_argument("--dataset", type=Path, help="the dataset of --run")
+    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
+    parser.add_argument("--source-count", type=int, default=10, help="how many of them to convert")
+    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the voice")
+    parser.add_argument("--index-rate", type=float, default=1.0, help="share of retrieved content")
+    parser.add_argument("--max-vectors", type=int, default=300_000, help="more frames are reduced by k-means")
+    parser.add_argument("--codebooks", type=int, nargs="*", default=[512, 2048, 4096], help="sizes of the codebook")
+    parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="empty for none")
+    parser.add_argument("--work", type=Path, default=ROOT / "reports" / "retrieval", help="folder for all that is made")
+    parser.add_argument("--json", type=Path, help="write all figures here (default: retrieval.json in --work)")
+    return parser.parse_args(arguments)
+
+
+def _content(encoder: nn.Module, path: Path) -> np.ndarray:
+    audio = load_audio(path, FEATURE_RATE)
+    features: np.ndarray = encoder.encode(audio[: len(audio) // 160 * 160])  # type: ignore[operator]
+    return features
+
+
+def _row(name: str, index: FeatureIndex) -> list[object]:
+    values = asdict(index.report)
+    setting = f"{values['effort_name']} {values['effort']}" if values["effort_name"] else "-"
+    speed = values["query_microseconds"]
+    return [name, values["num_vectors"], f"{values['size_bytes'] / 1e6:.1f}", f"{values['build_seconds']:.1f}",
+            "-" if np.isnan(speed) else f"{speed:.0f}", setting, f"{values['recall']:.3f}"]  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""A generator of RVC as a graph that RVC-WebUI, w-okada's voice changer or deiteris' fork loads."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from utils.config import require, to_plain
+from utils.console import table
+from utils.errors import ConfigError, ExportError
+from utils.export.contract import check_voice_name
+from utils.export.delivery import HINT, without_places
+from utils.export.dialects import (
+    DIALECTS,
+    Dialect,
+    GeneratorShape,
+    client_embedder,
+    client_metadata,
+    find_dialect,
+    inputs_of,
+)
+from utils.export.generator_graph import GeneratorGraph, build_generator_graph, graph_metadata
+from utils.export.graph import save_graph
+from utils.export.imported import load_imported_network
+from utils.export.precision import PARITY_DB
+from utils.export.staging import move_into_place, staging_folder
+from utils.files import atomic_write_json, sha256_of_file
+from utils.inference.conformance.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
+from utils.rvc.layout import is_rvc
+from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
+
+OWN_KEY = "voclo_trainer_generator"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorJob:
+    """One run of export_onnx.py with export=rvc_webui, wokada or deiteris. Either run or file is None.
+
+    Attributes:
+        speakers: rows of the speaker table of a file to keep, or None for all.
+        embedder: the clients' name of the content encoder, or None for what the voice says.
+    """
+
+    run: Path | None
+    file: Path | None
+    checkpoint: str
+    speakers: tuple[int, ...] | None
+    name: str
+    root: Path
+    dialect: Dialect
+    precision: str
+    embedder: str | None
+    licence: str
+    consent: str
+
+
+@dataclass(frozen=True)
+class GeneratorVoice:
+    """A generator without front end, and what is known of it."""
+
+    model: nn.Module
+    speakers: list[str]
+    encoder: str
+    step: int
+    config: str
+
+    @property
+    def shape(self) -> GeneratorShape:
+        """What the inputs of its graph depend on."""
+        model: Any = self.model
+        return GeneratorShape(
+            content_dim=model.content_dim,
+            channels=model.hidden_channels,
+            has_f0=model.use_f0,
+            sample_rate=model.sample_rate,
+            num_speakers=model.num_speakers,
+        )
+
+
+def generator_job(config: DictConfig) -> GeneratorJob:
+    """Build the typed job.
+
+    Raises:
+        ConfigError: if neither or both of run and voice are given, or a value is unknown.
+    """
+    plain = to_plain(config)
+    settings: dict[str, Any] = plain["export"]
+    dialect = find_dialect(settings["kind"], settings["precision"])
+    if plain["run"] and plain["voice"]:
+        raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
+    file = Path(str(plain["voice"])).expanduser() if plain["voice"] else None
+    run = None if file else Path(str(require(config, "run", HINT))).expanduser()
+    if plain["checkpoint"] not in ("best", "last"):
+        raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
+    rows = plain["rvc"]["speakers"]
+    if rows is not None and not (isinstance(rows, list) and all(type(row) is int for row in rows)):
+        raise ConfigError(f"rvc.speakers={rows} must be a list of row numbers such as [0], or null")
+    if rows is not None and file is None:
+        raise ConfigError("rvc.speakers belongs to voice=<file.pth>; the graph of a run has all of its speakers")
+    default = file.stem if file else run.resolve().name if run else ""
+    return GeneratorJob(
+        run=run,
+        file=file,
+        checkpoint=plain["checkpoint"],
+        speakers=tuple(rows) if rows is not None else None,
+        name=check_voice_name(str(plain["name"] or default)),
+        root=Path(str(settings["root"])).expanduser(),
+        dialect=dialect,
+        precision=settings["precision"],
+        embedder=settings.get("embedder") or plain["rvc"]["embedder"],
+        licence=str(plain["licence"]),
+        consent=str(plain["consent"]),
+    )
+
+
+def load_generator(job: GeneratorJob) -> GeneratorVoice:
+    """Read the generator of a run or of a shared voice; its encoder and pitch tracker are not needed.
+
+    Raises:
+        ConfigError: if it is none of RVC's.
+        FormatError: if the file is damaged.
+    """
+    if job.file is not None:
+        network = load_imported_network(job.file, job.speakers)
+        encoder = network.file.embedder or "an encoder that its file does not name"
+        config = OmegaConf.to_yaml(network.config)
+        return GeneratorVoice(network.model.eval(), network.speakers, encoder, network.file.step, config)
+    assert job.run is not None
+    content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
+    payload = content[PAYLOAD_KEY]
+    config = OmegaConf.create(payload["config"])
+    assert isinstance(config, DictConfig)
+    info, weights = payload["dataset"], voice_state(content["state_dict"])
+    if not is_rvc(weights):
+        raise ConfigError(
+            f"{job.run} has no generator of RVC; export={job.dialect.name} needs a run of experiment=rvc_<..> "
+            "(export=onnx makes a graph of every voice)"
+        )
+    model = build_generator(config, info)
+    model.load_state_dict(weights)
+    names = [str(row["name"]) for row in info["speakers"]]
+    encoder = str(info["features"]["content"]["identity"].get("id"))
+    yaml = OmegaConf.to_yaml(OmegaConf.create(without_places(OmegaConf.to_container(config))))
+    return GeneratorVoice(
+        model.requires_grad_(False).eval(), names, encoder, int(content["state_dict"]["steps_done"]), yaml
+    )
+
+
+def export_generator(job: GeneratorJob) -> list[str]:
+    """Write the graph, verified by a re-enactment of its loader, or nothing; returns lines that say what was done.
+
+    Raises:
+        ConfigError: if the voice is none that the program can feed.
+        ExportError: if a rule does not hold.
+    """
+    voice = load_generator(job)
+    if voice.shape.content_dim not in (256, 768):
+        raise ConfigError(
+            f"the voice listens to content of {voice.shape.content_dim} values; "
+            f"{job.dialect.program} gives 256 (v1) or 768 (v2)"
+        )
+    embedder = client_embedder(voice.encoder, job.embedder)
+    target, stem = job.root / job.name, f"{job.name}_{job.dialect.name}"
+    with staging_folder(target) as folder:
+        path = folder / f"{stem}.onnx"
+        client = client_metadata(voice.shape, embedder)
+        graph = build_generator_graph(
+            voice.model,
+            job.dialect,
+            voice.shape,
+            precision=job.precision,
+            metadata=graph_metadata(job.dialect, client, {OWN_KEY: own_metadata(job, voice)}),
+        )
+        save_graph(graph, path)
+        candidate = GeneratorCandidate(
+            path=path,
+            dialect=job.dialect,
+            shape=voice.shape,
+            precision=job.precision,
+            reference=reference_of(voice, job),
+            parity_db=PARITY_DB[job.precision],
+        )
+        checks = check_generator(candidate)
+        rows = [["PASS" if check.passed else "FAIL", check.name, check.detail] for check in checks]
+        failures = [check.name for check in checks if not check.passed]
+        shown = [path.name, table(rows, ["", "rule", "detail"])]
+        if failures:
+            raise ExportError(
+                f"nothing was exported, {target} is as before; failed: {'; '.join(failures)} "
+                f"({next(check.detail for check in checks if not check.passed)})"
+            )
+        report = {
+            "schema_version": SCHEMA_VERSION,
+            "file": {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)},
+            "program": job.dialect.program,
+            "precision": job.precision,
+            "verification": [asdict(check) for check in checks],
+        }
+        atomic_write_json(folder / f"{stem}.json", report)
+        written = move_into_place(folder, target, lambda item: False)
+    return [*shown, *(f"wrote {item} ({item.stat().st_size / 1e6:.2f} MB)" for item in written), *_notes(job, voice)]
+
+
+def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
+    """Return our JSON about a generator: where it comes from and who may use it."""
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": job.name,
+        "dialect": job.dialect.name,
+        "precision": job.precision,
+        **asdict(voice.shape),
+        "speakers": voice.speakers,
+        "encoder": voice.encoder,
+        "step": voice.step,
+        "licence": job.licence,
+        "consent": job.consent,
+        "created": datetime.now(UTC).date().isoformat(),
+        "config": voice.config,
+    }
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+
+def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Reference:
+    """Return what the PyTorch voice makes of a feed."""
+    module = GeneratorGraph(voice.model, job.dialect, voice.shape.has_f0).eval()
+    names: Sequence[str] = [item.name for item in inputs_of(job.dialect, voice.shape, job.precision)]
+
+    def convert(fed: Feed) -> np.ndarray:
+        with torch.no_grad():
+            output: np.ndarray = module(*(torch.from_numpy(np.asarray(fed[name])) for name in names)).numpy()
+        return output
+
+    return convert
+
+
+def _notes(job: GeneratorJob, voice: GeneratorVoice) -> list[str]:
+    notes = [f"for {job.dialect.program}: {len(voice.speakers)} speaker(s), {voice.shape.sample_rate} Hz"]
+    if job.dialect.name == "rvc_webui" and (voice.shape.content_dim, voice.shape.has_f0) != (768, True):
+        notes.append("note: RVC-WebUI's own runner feeds v2 voices with f0 alone; ports of it take this one")
+    others = ", ".join(name for name in DIALECTS if name != job.dialect.name)
+    return [*notes, f"other programs refuse this file; export={others} write theirs"]

@@ -1,0 +1,94 @@
+"""The retrieval of an export: the index file, the codebook in the graph, and what the smaller one loses."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from utils.corpus.store import CorpusStore
+from utils.features.index import FeatureIndex, IndexOptions, build_index
+from utils.features.retrieval import CodebookRetrieval
+
+MAX_QUERY_FRAMES = 20_000
+MAX_COMPARED_FRAMES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BakingReport:
+    """How near the codebook inside the graph comes to the index beside it, on held-out frames.
+
+    Attributes:
+        codebook_size: entries for each speaker.
+        num_frames: held-out frames compared.
+        cosine: mean cosine of what the two retrieve.
+        cosine_to_content: mean cosine of what the index retrieves and the frame itself, for scale.
+    """
+
+    codebook_size: int
+    num_frames: int
+    cosine: float
+    cosine_to_content: float
+
+    def __str__(self) -> str:
+        return (
+            f"in the graph: {self.codebook_size} entries a speaker; what they retrieve has a mean cosine of "
+            f"{self.cosine:.3f} to what the index retrieves ({self.num_frames} held-out frames; index to the frames "
+            f"themselves {self.cosine_to_content:.3f})"
+        )
+
+
+def index_of(store: CorpusStore, options: IndexOptions) -> FeatureIndex:
+    """Index the training split's content per speaker; recall is measured on the held-out split."""
+    queries = [frames for _, frames in held_out(store)]
+    return build_index(training_frames(store), np.concatenate(queries) if queries else None, options)
+
+
+def training_frames(store: CorpusStore) -> list[np.ndarray]:
+    """Return the content [N, D] of each speaker's training clips; N may be 0."""
+    by_speaker: dict[str, list[np.ndarray]] = {speaker: [] for speaker in store.speakers}
+    for clip in store.split("train"):
+        by_speaker[clip.speaker].append(store.feature("content", clip))
+    dim = int(store.info["features"]["content"]["dim"])
+    return [np.concatenate(parts) if parts else np.zeros((0, dim), np.float16) for parts in by_speaker.values()]
+
+
+def held_out(store: CorpusStore) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (speaker_id, content [F, D]) of held-out clips, up to MAX_QUERY_FRAMES in all."""
+    count = 0
+    for clip in store.split("val"):
+        if count < MAX_QUERY_FRAMES:
+            frames = store.feature("content", clip)
+            count += len(frames)
+            yield store.speakers.index(clip.speaker), frames
+
+
+def baking_report(
+    index: FeatureIndex, retrieval: CodebookRetrieval, queries: list[tuple[int, np.ndarray]]
+) -> BakingReport | None:
+    """Compare what index and codebook retrieve for held-out (speaker_id, content [F, D]); None without frames."""
+    if not queries:
+        return None
+    speakers = np.concatenate([np.full(len(frames), speaker) for speaker, frames in queries])
+    content = np.concatenate([frames for _, frames in queries]).astype(np.float32)
+    chosen = np.linspace(0, len(content) - 1, min(len(content), MAX_COMPARED_FRAMES)).astype(np.int64)
+    speakers, content = speakers[chosen], content[chosen]
+    baked = np.empty_like(content)
+    for speaker in np.unique(speakers):
+        mine = speakers == speaker
+        frames = torch.from_numpy(content[mine])[None]
+        with torch.no_grad():
+            baked[mine] = retrieval(frames, torch.tensor([int(speaker)]))[0].numpy()
+    full = index.retrieve(content)
+    return BakingReport(
+        codebook_size=int(retrieval.codebook.shape[1]),
+        num_frames=len(content),
+        cosine=mean_cosine(baked, full),
+        cosine_to_content=mean_cosine(full, content),
+    )
+
+
+def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean cosine of the rows of two arrays [N, D]."""
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return float(np.mean((one * other).sum(axis=1) / np.maximum(norms, 1e-12)))
