@@ -66,13 +66,21 @@ class LiteVoice(BaseVoiceConversionModel):
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
         loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(1)
         x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
-        speaker = self.speaker(speaker_id)
-        for block, condition in zip(self.blocks, self.speaker_in, strict=True):
-            x = block(x + condition(speaker).unsqueeze(-1))
+        for block, condition in zip(self.blocks, self._conditions(speaker_id), strict=True):
+            x = block(x + condition.unsqueeze(-1))
         log_gain, phase, noise_log_gain = self.head(self.norm(x.transpose(1, 2)))
         # fp32 from here on: exponentials, phases and transforms lose too much in half precision
         with torch.autocast(f0_hz.device.type, enabled=False):
             return self._synthesize(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float())
+
+    def _conditions(self, speaker_id: Tensor) -> tuple[Tensor, ...]:
+        """Return what each block adds for speakers [B], [B, C] each."""
+        if not torch.jit.is_tracing():
+            speaker = self.speaker(speaker_id)
+            return tuple(condition(speaker) for condition in self.speaker_in)
+        # a graph holds the few sums themselves, not the layers that make them
+        known = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=1)
+        return known[speaker_id].chunk(len(self.speaker_in), dim=1)
 
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
         pulse_real, pulse_imaginary = self.stft(self.pulses(f0_hz))

@@ -25,6 +25,8 @@ Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
 PRODUCER = "voclo-trainer"
 TRACE_SECONDS = 1.013  # no multiple of a frame, so that no length is special in the traced graph
+# of the simplifier: five reshapes and shapes around each multiplication, to save an addition
+SLOWER_REWRITES = ("fuse_matmul_add_bias_into_gemm", "fuse_matmul_add_bias_into_gemm_batched")
 log = logging.getLogger(__name__)
 
 
@@ -209,7 +211,7 @@ def _simplify(graph: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     with _quiet() as said:
-        simplified, is_valid = onnxsim.simplify(graph)
+        simplified, is_valid = onnxsim.simplify(graph, skipped_optimizers=list(SLOWER_REWRITES))
     if not is_valid:
         raise ExportError(f"onnxsim could not simplify the graph: {said.getvalue().strip() or 'no reason given'}")
     return simplified
