@@ -83,8 +83,8 @@ class LiteVoice(BaseVoiceConversionModel):
         return known[speaker_id].chunk(len(self.speaker_in), dim=1)
 
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
-        pulse_real, pulse_imaginary = self.stft(self.pulses(f0_hz))
-        noise_real, noise_imaginary = self.stft(self.noise(f0_hz))
+        real, imaginary = self.stft(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
+        pulse_real, pulse_imaginary, noise_real, noise_imaginary = real[:-1], imaginary[:-1], real[-1:], imaginary[-1:]
         gain = torch.exp(log_gain.clamp(max=MAX_LOG_GAIN))
         filter_real, filter_imaginary = gain * torch.cos(phase), gain * torch.sin(phase)
         noise_gain = torch.exp(noise_log_gain.clamp(max=MAX_LOG_GAIN))

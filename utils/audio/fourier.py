@@ -32,13 +32,14 @@ class Framing(nn.Module):
 
 
 class FrameTransform(nn.Module):
-    """Fourier transform of frames under one or several windows, in two steps (Cooley and Tukey 1965).
+    """Fourier transform of frames under one or several windows, and back, in two steps (Cooley and Tukey 1965).
 
     With n = Q p + q and k = r + P s, the first step sums over p and holds window and twiddle factors, the second sums
-    over q. That is about a tenth of the work of one multiplication by the whole transform, and of its constants.
+    over q. That is about a tenth of the work of one multiplication by the whole transform, and of its constants. The
+    axes are in the order in which no step has to move single numbers.
 
     Args:
-        windows: [W, N] float64.
+        windows: [W, N].
         rows: P, a divisor of N; N / P must be even.
     """
 
@@ -47,6 +48,7 @@ class FrameTransform(nn.Module):
         self.num_windows, length = windows.shape
         self.rows, self.columns = rows, length // rows
         self.num_steps = self.columns // 2 + 1  # s from 0 to Q / 2 covers the bins from 0 to N / 2
+        self.num_bins = length // 2 + 1
         if length % rows or self.columns % 2:
             raise ValueError(f"{rows} rows do not cut a window of {length} samples into an even number of columns")
         self.register_buffer("first", _first_step(windows.double(), rows), persistent=False)
@@ -55,39 +57,68 @@ class FrameTransform(nn.Module):
         self.second: Tensor
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return [M, W, P, 2, S] from frames [..., N]: bin r + P s, real and imaginary part; see `places`."""
+        """Return [2, S, M, W, P] from frames [..., N]: real and imaginary parts of bin r + P s."""
         cut = frames.reshape(-1, self.rows, self.columns).permute(2, 0, 1)
-        summed = torch.matmul(cut, self.first).reshape(self.columns, -1, self.num_windows, 2, self.rows)
-        summed = summed.permute(1, 2, 4, 3, 0).reshape(-1, self.num_windows, self.rows, 2 * self.columns)
-        spectrum = torch.matmul(summed, self.second)
-        return spectrum.reshape(-1, self.num_windows, self.rows, 2, self.num_steps)
+        summed = torch.matmul(cut, self.first).reshape(2 * self.columns, -1)
+        return torch.matmul(self.second, summed).reshape(2, self.num_steps, -1, self.num_windows, self.rows)
 
-    @property
-    def places(self) -> Tensor:
-        """The bin at each place of a flattened [P, S]; those above N / 2 are mirror images."""
-        return (torch.arange(self.rows)[:, None] + self.rows * torch.arange(self.num_steps)[None]).flatten()
 
-    @property
-    def num_bins(self) -> int:
-        """Bins from 0 to N / 2."""
-        return self.rows * self.columns // 2 + 1
+class InverseTransform(nn.Module):
+    """From a spectrum to windowed frames, in the steps of FrameTransform backwards.
+
+    Args:
+        window: [N].
+        rows: P of the FrameTransform.
+    """
+
+    def __init__(self, window: Tensor, rows: int) -> None:
+        super().__init__()
+        length = len(window)
+        self.rows, self.columns = rows, length // rows
+        self.num_steps = self.columns // 2 + 1
+        self.length = length
+        # the transposed of a rotation turns back
+        self.register_buffer("first", _second_step(self.columns, self.num_steps).T.contiguous(), persistent=False)
+        self.register_buffer("second", _last_step(window.double(), rows), persistent=False)
+        self.first: Tensor
+        self.second: Tensor
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """Return frames [M, N] from a spectrum [2, S, M, P]; places above N / 2 do not count."""
+        summed = torch.matmul(self.first, spectrum.reshape(2 * self.num_steps, -1))
+        summed = summed.reshape(2, self.columns, -1, self.rows)
+        parts = torch.matmul(summed, self.second)
+        return (parts[0] + parts[1]).permute(1, 2, 0).reshape(-1, self.length)
 
 
 def _first_step(windows: Tensor, rows: int) -> Tensor:
-    """Return [Q, P, W * 2 * P]."""
+    """Return [2, Q, P, W * P]."""
     num_windows, length = windows.shape
     columns = length // rows
+    wave = _twiddled(length, rows).unsqueeze(3)  # [2, Q, P, 1, P]
+    window = windows.reshape(num_windows, rows, columns).permute(2, 1, 0).unsqueeze(-1)  # [Q, P, W, 1]
+    return (window * wave).reshape(2, columns, rows, -1).float()
+
+
+def _last_step(window: Tensor, rows: int) -> Tensor:
+    """Return [2, Q, P, P]: sums over r, real part times cosine and imaginary part times minus sine."""
+    columns = len(window) // rows
+    wave = _twiddled(len(window), rows).transpose(2, 3)  # [2, Q, r, p]
+    return (wave * window.reshape(rows, columns).T.unsqueeze(1) / len(window)).float()
+
+
+def _twiddled(length: int, rows: int) -> Tensor:
+    """Return cosine and minus sine of 2 pi r (Q p + q) / N as [2, Q, p, r]."""
+    columns = length // rows
     p, r, q = torch.arange(rows), torch.arange(rows), torch.arange(columns)
-    turns = (p[None, :, None] * r * columns + q[:, None, None] * r) % length  # [Q, P, P]
+    turns = ((columns * p + q[:, None]).unsqueeze(-1) * r) % length
     angles = 2 * math.pi * turns.double() / length
-    wave = torch.stack([torch.cos(angles), -torch.sin(angles)], dim=2)  # [Q, P, 2, P]
-    window = windows.reshape(num_windows, rows, columns).permute(2, 1, 0)  # [Q, P, W]
-    return (window[..., None, None] * wave[:, :, None]).reshape(columns, rows, -1).float()
+    return torch.stack([torch.cos(angles), -torch.sin(angles)])
 
 
 def _second_step(columns: int, num_steps: int) -> Tensor:
-    """Return [2 * Q, 2 * S]: complex times complex, real and imaginary parts one after the other."""
-    turns = (torch.arange(columns)[:, None] * torch.arange(num_steps)[None]) % columns
+    """Return [2 * S, 2 * Q]: complex times complex, real and imaginary parts one after the other."""
+    turns = (torch.arange(num_steps)[:, None] * torch.arange(columns)) % columns
     angles = 2 * math.pi * turns.double() / columns
     cosine, sine = torch.cos(angles), -torch.sin(angles)
-    return torch.cat([torch.cat([cosine, sine], dim=1), torch.cat([-sine, cosine], dim=1)]).float()
+    return torch.cat([torch.cat([cosine, -sine], dim=1), torch.cat([sine, cosine], dim=1)]).float()

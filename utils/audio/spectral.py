@@ -44,12 +44,9 @@ class Stft(nn.Module):
         """Return real and imaginary part, each [B, n_fft/2+1, F], of audio [B, T]; T is a multiple of hop_length."""
         padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
         if self.is_convolution:
-            cosine, sine = self._analysis_kernels()
-            signal = padded.unsqueeze(1)
-            return (
-                functional.conv1d(signal, cosine, stride=self.hop_length),
-                functional.conv1d(signal, sine, stride=self.hop_length),
-            )
+            spectra = functional.conv1d(padded.unsqueeze(1), self._analysis_kernel(), stride=self.hop_length)
+            real, imaginary = spectra.chunk(2, dim=1)
+            return real, imaginary
         spectrum = torch.stft(
             padded.float(),
             self.n_fft,
@@ -75,9 +72,8 @@ class Stft(nn.Module):
         The sum is divided by the overlapped squared windows, so inverse(forward(x)) == x.
         """
         if self.is_convolution:
-            cosine, sine = self._synthesis_kernels()
-            audio = functional.conv_transpose1d(real, cosine, stride=self.hop_length)
-            audio = (audio + functional.conv_transpose1d(imaginary, sine, stride=self.hop_length)).squeeze(1)
+            both = torch.cat([real, imaginary], dim=1)
+            audio = functional.conv_transpose1d(both, self._synthesis_kernel(), stride=self.hop_length).squeeze(1)
             ones = torch.ones_like(real[:1, :1])
             kernel = self.window.square().view(1, 1, -1)
             weight = functional.conv_transpose1d(ones, kernel, stride=self.hop_length).squeeze(1)
@@ -102,17 +98,15 @@ class Stft(nn.Module):
         turns = torch.remainder(bins[:, None] * index[None, :], self.n_fft) / self.n_fft
         return 2 * math.pi * turns
 
-    def _analysis_kernels(self) -> tuple[Tensor, Tensor]:
-        angles, window = self._angles(), self.window.double()
-        return (torch.cos(angles) * window).float().unsqueeze(1), (-torch.sin(angles) * window).float().unsqueeze(1)
+    def _analysis_kernel(self) -> Tensor:
+        """Return [2 * bins, 1, n_fft]: what makes the real parts, then the imaginary ones."""
+        angles = self._angles()
+        return (torch.cat([torch.cos(angles), -torch.sin(angles)]) * self.window.double()).float().unsqueeze(1)
 
-    def _synthesis_kernels(self) -> tuple[Tensor, Tensor]:
-        angles, window = self._angles(), self.window.double()
-        scale = torch.full((self.num_bins, 1), 2.0 / self.n_fft, dtype=torch.float64, device=angles.device)
+    def _synthesis_kernel(self) -> Tensor:
+        scale = torch.full((self.num_bins, 1), 2.0 / self.n_fft, dtype=torch.float64, device=self.window.device)
         scale[0] = scale[-1] = 1.0 / self.n_fft
-        cosine = torch.cos(angles) * window * scale
-        sine = -torch.sin(angles) * window * scale
-        return cosine.float().unsqueeze(1), sine.float().unsqueeze(1)
+        return (self._analysis_kernel().squeeze(1).double() * torch.cat([scale, scale])).float().unsqueeze(1)
 
 
 def use_convolutions(module: nn.Module, enabled: bool = True) -> None:

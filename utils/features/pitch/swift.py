@@ -79,7 +79,7 @@ class SwiftPitch(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         """Return f0 in Hz [B, F], 0 where unvoiced, from audio [B, F * 160] at 16 kHz."""
         frames = self.framing(functional.pad(audio, (self.framing.before, self.framing.after)))
-        short = self.short(_middle(frames, 512)).permute(0, 1, 3, 4, 2).flatten(3).flatten(1, 2)  # [M, 4, bins]
+        short = self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4).flatten(3).flatten(1, 2)  # [M, 4, bins]
         maps = [
             _magnitude(self.middle(_middle(frames, 1024))),
             _magnitude(self.long(frames)),
@@ -156,11 +156,12 @@ class SwiftPitch(nn.Module):
             # the package's graph lists the voicing branch's first layer (4 -> 4, kernel 5) before the score layer
             self._store(f"weight_{index}", values[node.input[1]])
             self._store(f"bias_{index}", values[node.input[2]])
+        transforms = (self.middle, self.long, self.short)
         scatters = [node for node in graph.node if node.op_type == "ScatterElements"]
         for index, (node, window) in enumerate(zip(scatters, WINDOWS, strict=True)):
             axis = np.zeros((window // 2 + 1) * NUM_FREQUENCIES, np.float32)
             axis[values[node.input[1]]] = values[node.input[2]]
-            self._store(f"axis_{index}", self._placed(axis.reshape(-1, NUM_FREQUENCIES), index))
+            self._store(f"axis_{index}", _widened(axis, transforms[index]))
         gathered = [node.input[0] for node in graph.node if node.op_type == "Gather" and node.input[0] in values]
         table = next(values[name] for name in gathered if values[name].dtype == np.float64)
         # log ratio of each candidate's neighbours to itself, [95, 3]; there is none beyond the ends
@@ -169,13 +170,6 @@ class SwiftPitch(nn.Module):
         self._store("frequencies", np.exp(table).astype(np.float32))
         self.log_ratios: Tensor
         self.frequencies: Tensor
-
-    def _placed(self, axis: np.ndarray, index: int) -> np.ndarray:
-        """Return the rows of [bins, 128] in the order in which the transform of a window gives its bins."""
-        transform = (self.middle, self.long, self.short)[index]
-        bins = torch.arange(transform.rows * transform.num_steps) if index == 2 else transform.places
-        placed: np.ndarray = np.where((bins < transform.num_bins)[:, None], axis[bins.clamp(max=len(axis) - 1)], 0.0)
-        return placed.astype(np.float32)
 
     def _store(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.array(value)), persistent=False)
@@ -192,8 +186,15 @@ def _middle(frames: Tensor, length: int) -> Tensor:
 
 
 def _magnitude(spectrum: Tensor) -> Tensor:
-    """Return [M, P * S] from [M, 1, P, 2, S]."""
-    return torch.sqrt(spectrum.square().sum(dim=3)).flatten(1)
+    """Return [M, S * P] from [2, S, M, 1, P]."""
+    real, imaginary = spectrum.squeeze(3).unbind(0)
+    return torch.sqrt(real * real + imaginary * imaginary).transpose(0, 1).flatten(1)
+
+
+def _widened(axis: np.ndarray, transform: FrameTransform) -> np.ndarray:
+    """Return [S * P, 128] from flat [bins, 128]: the transform's places above the last bin do not count."""
+    missing = transform.rows * transform.num_steps - transform.num_bins
+    return np.pad(axis.reshape(-1, NUM_FREQUENCIES), ((0, missing), (0, 0)))
 
 
 def _model_file() -> Path:
