@@ -83,14 +83,14 @@ class LiteVoice(BaseVoiceConversionModel):
         return known[speaker_id].chunk(len(self.speaker_in), dim=1)
 
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
-        real, imaginary = self.stft(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
+        real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
         pulse_real, pulse_imaginary, noise_real, noise_imaginary = real[:-1], imaginary[:-1], real[-1:], imaginary[-1:]
         gain = torch.exp(log_gain.clamp(max=MAX_LOG_GAIN))
         filter_real, filter_imaginary = gain * torch.cos(phase), gain * torch.sin(phase)
         noise_gain = torch.exp(noise_log_gain.clamp(max=MAX_LOG_GAIN))
         real = pulse_real * filter_real - pulse_imaginary * filter_imaginary + noise_real * noise_gain
         imaginary = pulse_real * filter_imaginary + pulse_imaginary * filter_real + noise_imaginary * noise_gain
-        return self.stft.inverse(real, imaginary)
+        return self.stft.inverse_by_frame(real, imaginary)
 
 
 class PitchEmbedding(nn.Module):
@@ -137,6 +137,6 @@ class FilterHead(nn.Module):
             self.project.bias[2 * num_bins :] = slope - 2.0
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return three tensors [B, num_bins, F] from [B, F, C]."""
-        log_gain, phase, noise_log_gain = self.project(x).transpose(1, 2).split(self.num_bins, dim=1)
+        """Return three tensors [B, F, num_bins] from [B, F, C]."""
+        log_gain, phase, noise_log_gain = self.project(x).split(self.num_bins, dim=-1)
         return log_gain, phase, noise_log_gain

@@ -9,7 +9,7 @@ import pytest
 import soxr
 import torch
 
-from utils.audio.spectral import Stft, use_convolutions
+from utils.audio.spectral import Stft, use_graph_form
 from utils.errors import ConfigError
 from utils.features.pitch.base import PitchTracker, extract_f0
 from utils.features.pitch.refinement import WINDOW, HarmonicRefinement, refinement_windows
@@ -107,7 +107,7 @@ def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
     audio[round(0.9 * RATE) : round(1.2 * RATE)] = 0.0
     expected = tracker.track(audio)
     buffer = io.BytesIO()
-    use_convolutions(tracker)
+    use_graph_form(tracker)
     axes = {"audio": {1: "time"}, "f0_hz": {1: "frames"}}
     names = {"input_names": ["audio"], "output_names": ["f0_hz"], "dynamic_axes": axes}
     torch.onnx.export(tracker, (torch.zeros(1, RATE),), buffer, dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]

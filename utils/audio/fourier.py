@@ -91,6 +91,11 @@ class InverseTransform(nn.Module):
         return (parts[0] + parts[1]).permute(1, 2, 0).reshape(-1, self.length)
 
 
+def even_factor(length: int) -> int:
+    """Return the divisor of an even length nearest below its root whose quotient is even: few multiplications."""
+    return max(rows for rows in range(1, math.isqrt(length) + 1) if length % (2 * rows) == 0)
+
+
 def _first_step(windows: Tensor, rows: int) -> Tensor:
     """Return [2, Q, P, W * P]."""
     num_windows, length = windows.shape

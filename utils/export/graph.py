@@ -17,7 +17,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from utils.audio.spectral import use_convolutions
+from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
 
@@ -122,11 +122,11 @@ def build_graph(
     Raises:
         ExportError: if the network cannot be traced with free batch and time axes or simplified.
     """
-    use_convolutions(voice)  # exact, and known to every operator set; the module itself is proven with its FFTs
+    use_graph_form(voice)  # known to every operator set; the module itself is proven with its FFTs
     try:
         traced = _trace(AudioToAudio(voice).eval(), sample_rate, options)
     finally:
-        use_convolutions(voice, enabled=False)
+        use_graph_form(voice, enabled=False)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
     graph = _simplify(traced)
     _name_axes(graph)
