@@ -25,10 +25,14 @@ class Framing(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return [B, F, N] from audio [B, before + F * hop_length + after]."""
+        return self.rows_of(audio)[:, :, : self.length]
+
+    def rows_of(self, audio: Tensor) -> Tensor:
+        """Return the frames of forward with what follows them in their last row, [B, F, rows * hop_length]."""
         rows = audio.reshape(audio.shape[0], -1, self.hop_length)
         first = torch.arange(rows.shape[1] - (self.rows - 1), device=audio.device)
         taken = rows[:, first[:, None] + torch.arange(self.rows, device=audio.device)]  # [B, F, rows, hop_length]
-        return taken.flatten(2)[:, :, : self.length]
+        return taken.flatten(2)
 
 
 class FrameTransform(nn.Module):
