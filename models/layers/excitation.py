@@ -43,14 +43,14 @@ class PulseTrain(nn.Module):
         phase = 2 * math.pi * self._cycles(f0_hz, filled)
         harmonics = torch.floor(0.49 * self.sample_rate / frequency)
         half = torch.sin(0.5 * phase)
-        is_peak = half.abs() < 1e-4
+        is_peak = half.abs() < 1e-5
         kernel = torch.sin((harmonics + 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
         kernel = torch.where(is_peak, harmonics, kernel)
         level = torch.sqrt((4.0 / self.sample_rate) * frequency) * self.interpolate.by_frame(voiced)
         return (kernel * level).flatten(1)
 
     def _cycles(self, f0_hz: Tensor, filled: Tensor) -> Tensor:
-        """Return the phase in cycles from 0 to 1 of each sample, [B, F, hop]."""
+        """Return the phase of each sample in cycles from -0.5 to 0.5, most exact around the pulses, [B, F, hop]."""
         # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
         around = torch.stack([_previous(filled), filled, _following(filled)], dim=-1).double()
         within = torch.matmul(around, self.turns)
@@ -59,7 +59,7 @@ class PulseTrain(nn.Module):
         before, at = self._origins(f0_hz, begun)
         start, late_start = (begun - before).unsqueeze(-1), (begun - at).unsqueeze(-1)
         cycles = within + torch.where(self.is_late, late_start, start)
-        return (cycles - torch.floor(cycles)).to(f0_hz.dtype)
+        return (cycles - torch.floor(cycles + 0.5)).to(f0_hz.dtype)
 
     @staticmethod
     def _origins(f0_hz: Tensor, begun: Tensor) -> tuple[Tensor, Tensor]:
