@@ -30,8 +30,10 @@ class PulseTrain(nn.Module):
         self.interpolate = FramesToSamples(hop_length)
         before, after = self.interpolate.before.double(), self.interpolate.after.double()
         shares = torch.stack([before, 1 - before - after, after]) / sample_rate
+        self.register_buffer("shares", shares, persistent=False)
         self.register_buffer("turns", torch.cumsum(shares, dim=1), persistent=False)
         self.register_buffer("is_late", torch.arange(hop_length) >= hop_length // 2, persistent=False)
+        self.shares: Tensor
         self.turns: Tensor
         self.is_late: Tensor
 
@@ -39,21 +41,25 @@ class PulseTrain(nn.Module):
         """Return [B, F * hop] from f0_hz [B, F] with 0 in unvoiced frames; depends on f0 alone."""
         voiced = (f0_hz > 0).to(f0_hz.dtype)
         filled = _fill_neighbours(f0_hz)
-        frequency = self.interpolate.by_frame(filled)
-        phase = 2 * math.pi * self._cycles(f0_hz, filled)
-        harmonics = torch.floor(0.49 * self.sample_rate / frequency)
+        # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
+        around = torch.stack([_previous(filled), filled, _following(filled)], dim=-1).double()
+        phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
+        rate = torch.matmul(around, self.shares)  # cycles per sample; two runtimes must count the same harmonics
+        harmonics = torch.floor(0.49 / rate).to(f0_hz.dtype)
         half = torch.sin(0.5 * phase)
         is_peak = half.abs() < 1e-5
         kernel = torch.sin((harmonics + 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
         kernel = torch.where(is_peak, harmonics, kernel)
-        level = torch.sqrt((4.0 / self.sample_rate) * frequency) * self.interpolate.by_frame(voiced)
+        level = torch.sqrt(4.0 * rate.to(f0_hz.dtype)) * self.interpolate.by_frame(voiced)
         return (kernel * level).flatten(1)
 
-    def _cycles(self, f0_hz: Tensor, filled: Tensor) -> Tensor:
-        """Return the phase of each sample in cycles from -0.5 to 0.5, most exact around the pulses, [B, F, hop]."""
-        # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
-        around = torch.stack([_previous(filled), filled, _following(filled)], dim=-1).double()
-        within = torch.matmul(around, self.turns)
+    def _cycles(self, f0_hz: Tensor, within: Tensor) -> Tensor:
+        """Return the phase of each sample in cycles from -0.5 to 0.5, most exact around the pulses.
+
+        Args:
+            f0_hz: [B, F].
+            within: [B, F, hop], cycles since the beginning of the frame.
+        """
         total = within[..., -1]
         begun = torch.cumsum(total, dim=1) - total  # cycles before each frame, since the first
         before, at = self._origins(f0_hz, begun)
