@@ -40,9 +40,7 @@ class LocalAttention(nn.Module):
         frame_angle: rotation of the fastest component from one frame to the next in radians.
     """
 
-    def __init__(
-        self, channels: int, *, num_heads: int, rotary_dim: int, past: int, frame_angle: float = 1.0
-    ) -> None:
+    def __init__(self, channels: int, *, num_heads: int, rotary_dim: int, past: int, frame_angle: float = 1.0) -> None:
         super().__init__()
         if channels % num_heads or rotary_dim % 2 or rotary_dim > channels // num_heads or past > CHUNK:
             raise ValueError(f"{channels=} {num_heads=} {rotary_dim=} {past=} do not fit together")
