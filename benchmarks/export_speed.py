@@ -5,7 +5,7 @@ python -m benchmarks.export_speed [--voice <voice>.onnx] [--public <folder of RV
 Rows: the given voice (without one a lite voice with random weights, which costs the same), its streaming graph when a
 `*_stream.onnx` lies beside it, the generator of rvc_v2_48k with random weights behind the same front end, and, with
 --public, RVC's own generator in PyTorch, without any front end. The graphs take turns, so that a busy machine hits all
-alike. Printed are the bars of the project beside them; JSON goes to --json. The exit code is 1 if the voice misses a bar.
+alike. The bars of the project are printed too; JSON goes to --json. The exit code is 1 if the voice misses a bar.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -51,8 +50,8 @@ LIMITS = {
 STREAM_LIMITS = {"real_time_factor": 0.10, "block_p99_ms": 6.0}
 # SynthesizerTrnMs768NSFsid of RVC v2 at 48 kHz, as published
 PUBLIC_ARGUMENTS = (
-    1025, 32, 192, 192, 768, 2, 6, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, [12, 10, 2, 2], 512, [24, 20, 4, 4], 109, 256,
-    48000,
+    1025, 32, 192, 192, 768, 2, 6, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, [12, 10, 2, 2], 512, [24, 20, 4, 4], 109,
+    256, 48000,
 )  # fmt: skip
 
 
@@ -228,11 +227,13 @@ def public_row(folder: Path) -> Row:
 def measure(voice: Path | None, public: Path | None, rounds: int) -> list[Row]:
     """Return a row for each way to convert."""
     with tempfile.TemporaryDirectory() as scratch:
-        name: Callable[[str], Path] = lambda text: Path(scratch) / f"{text}_sr48000_hop480_nfft1920.onnx"  # noqa: E731
-        sizes = [export(random_voice("lite", "24k", count), name(f"lite{count}")).stat().st_size for count in (1, MANY)]
-        given = voice if voice is not None else name("lite1")
+        places = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("lite1", f"lite{MANY}", "rvc")}
+        sizes = [
+            export(random_voice("lite", "24k", count), places[f"lite{count}"]).stat().st_size for count in (1, MANY)
+        ]
+        given = voice if voice is not None else places["lite1"]
         label = given.stem if voice is not None else "lite voice, random weights"
-        rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), name("rvc"))
+        rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), places["rvc"])
         graphs = [Timed(label, given), Timed("rvc_v2_48k, random weights, built-in front end", rvc)]
         take_turns(graphs, rounds)
     rows = [graph.row() for graph in graphs]
