@@ -221,7 +221,8 @@ def public_row(folder: Path) -> Row:
     seconds_of(BLOCK_SECONDS)
     blocks = np.percentile([seconds_of(BLOCK_SECONDS) for _ in range(20)], (50, 99)) * 1000
     whole = float(np.median([seconds_of(WHOLE_SECONDS) for _ in range(3)]))
-    return Row("RVC's code, v2 48k, generator alone", whole / WHOLE_SECONDS, BLOCK_SECONDS, *(float(x) for x in blocks))
+    median, slow = (float(value) for value in blocks)
+    return Row("RVC's code, v2 48k, generator alone", whole / WHOLE_SECONDS, BLOCK_SECONDS, median, slow)
 
 
 def measure(voice: Path | None, public: Path | None, rounds: int) -> list[Row]:

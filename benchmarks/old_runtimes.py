@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # a script in a folder does not see the project beside it
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -76,15 +77,16 @@ def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tu
     """
     with tempfile.TemporaryDirectory() as scratch:
         given, made = Path(scratch) / "in.npz", Path(scratch) / "out.npz"
-        np.savez(given, **inputs)
+        arrays: Any = inputs  # numpy's signature takes names for its own switches
+        np.savez(given, **arrays)
         command = [sys.executable, "-S", "-c", PROGRAM, str(graph), str(given), str(made), AUDIO_OUTPUT, AUDIO_INPUT]
         environment = {**os.environ, "PYTHONPATH": str(packages)}
         finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if finished.returncode:
             reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
             raise WorkbenchError(f"{packages.name} fails with {graph.name}: {reason}")
-        with np.load(made) as arrays:
-            return finished.stdout.strip(), {name: arrays[name] for name in arrays.files}
+        with np.load(made) as found:
+            return finished.stdout.strip(), {name: found[name] for name in found.files}
 
 
 def compare(graph: Path, versions: list[str], folder: Path) -> list[dict[str, object]]:
