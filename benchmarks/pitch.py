@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.pitch_material import VIBRATO_CENTS, Sound, add_noise, choose_recordings, describe_voice, sing, speak
 from utils.audio.frames import FEATURE_RATE
-from utils.audio.spectral import use_convolutions
+from utils.audio.spectral import use_graph_form
 from utils.config import compose, instantiate
 from utils.console import emit, table
 from utils.errors import ConfigError, DataError, WorkbenchError
@@ -160,7 +160,7 @@ def exported(tracker: SwiftPitch) -> Track:
     """Return the tracker as an ONNX graph in onnxruntime on one thread."""
     import onnxruntime
 
-    use_convolutions(tracker)
+    use_graph_form(tracker)
     buffer = io.BytesIO()
     axes = {"audio": {0: "batch", 1: "time"}, "f0_hz": {0: "batch", 1: "frames"}}
     with warnings.catch_warnings(), torch.no_grad():
@@ -175,7 +175,7 @@ def exported(tracker: SwiftPitch) -> Track:
             output_names=["f0_hz"],
             dynamic_axes=axes,
         )
-    use_convolutions(tracker, enabled=False)
+    use_graph_form(tracker, enabled=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])

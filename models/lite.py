@@ -66,23 +66,31 @@ class LiteVoice(BaseVoiceConversionModel):
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
         loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(1)
         x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
-        speaker = self.speaker(speaker_id)
-        for block, condition in zip(self.blocks, self.speaker_in, strict=True):
-            x = block(x + condition(speaker).unsqueeze(-1))
+        for block, condition in zip(self.blocks, self._conditions(speaker_id), strict=True):
+            x = block(x + condition.unsqueeze(-1))
         log_gain, phase, noise_log_gain = self.head(self.norm(x.transpose(1, 2)))
         # fp32 from here on: exponentials, phases and transforms lose too much in half precision
         with torch.autocast(f0_hz.device.type, enabled=False):
             return self._synthesize(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float())
 
+    def _conditions(self, speaker_id: Tensor) -> tuple[Tensor, ...]:
+        """Return what each block adds for speakers [B], [B, C] each."""
+        if not torch.jit.is_tracing():
+            speaker = self.speaker(speaker_id)
+            return tuple(condition(speaker) for condition in self.speaker_in)
+        # a graph holds the few sums themselves, not the layers that make them
+        known = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=1)
+        return known[speaker_id].chunk(len(self.speaker_in), dim=1)
+
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
-        pulse_real, pulse_imaginary = self.stft(self.pulses(f0_hz))
-        noise_real, noise_imaginary = self.stft(self.noise(f0_hz))
+        real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
+        pulse_real, pulse_imaginary, noise_real, noise_imaginary = real[:-1], imaginary[:-1], real[-1:], imaginary[-1:]
         gain = torch.exp(log_gain.clamp(max=MAX_LOG_GAIN))
         filter_real, filter_imaginary = gain * torch.cos(phase), gain * torch.sin(phase)
         noise_gain = torch.exp(noise_log_gain.clamp(max=MAX_LOG_GAIN))
         real = pulse_real * filter_real - pulse_imaginary * filter_imaginary + noise_real * noise_gain
         imaginary = pulse_real * filter_imaginary + pulse_imaginary * filter_real + noise_imaginary * noise_gain
-        return self.stft.inverse(real, imaginary)
+        return self.stft.inverse_by_frame(real, imaginary)
 
 
 class PitchEmbedding(nn.Module):
@@ -129,6 +137,6 @@ class FilterHead(nn.Module):
             self.project.bias[2 * num_bins :] = slope - 2.0
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return three tensors [B, num_bins, F] from [B, F, C]."""
-        log_gain, phase, noise_log_gain = self.project(x).transpose(1, 2).split(self.num_bins, dim=1)
+        """Return three tensors [B, F, num_bins] from [B, F, C]."""
+        log_gain, phase, noise_log_gain = self.project(x).split(self.num_bins, dim=-1)
         return log_gain, phase, noise_log_gain

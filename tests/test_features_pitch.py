@@ -9,10 +9,10 @@ import pytest
 import soxr
 import torch
 
-from utils.audio.spectral import Stft, use_convolutions
+from utils.audio.spectral import Stft, use_graph_form
 from utils.errors import ConfigError
 from utils.features.pitch.base import PitchTracker, extract_f0
-from utils.features.pitch.refinement import WINDOW, HarmonicRefinement
+from utils.features.pitch.refinement import WINDOW, HarmonicRefinement, refinement_windows
 from utils.features.pitch.swift import SwiftPitch
 from utils.features.pitch.world import WorldPitch
 
@@ -107,7 +107,7 @@ def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
     audio[round(0.9 * RATE) : round(1.2 * RATE)] = 0.0
     expected = tracker.track(audio)
     buffer = io.BytesIO()
-    use_convolutions(tracker)
+    use_graph_form(tracker)
     axes = {"audio": {1: "time"}, "f0_hz": {1: "frames"}}
     names = {"input_names": ["audio"], "output_names": ["f0_hz"], "dynamic_axes": axes}
     torch.onnx.export(tracker, (torch.zeros(1, RATE),), buffer, dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
@@ -120,9 +120,15 @@ def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
 
 
 def refined(audio: np.ndarray, coarse_hz: float) -> np.ndarray:
-    sound = torch.from_numpy(audio)[None]
-    real, imaginary = Stft(WINDOW, 160)(sound)
-    return HarmonicRefinement()(torch.full((1, real.shape[-1]), coarse_hz), real, imaginary, sound)[0].numpy()
+    sound = torch.from_numpy(audio)[None].double()
+    windows = refinement_windows()
+    parts = []
+    for window in windows:
+        analysis = Stft(WINDOW, 160)
+        analysis.window.copy_(window)
+        parts += [part[0].T for part in analysis(sound)]
+    spectrum = torch.stack(parts, dim=1)
+    return HarmonicRefinement()(torch.full((len(spectrum),), coarse_hz), spectrum).numpy()
 
 
 @pytest.mark.parametrize("f0_hz", [110.0, 220.0, 440.0, 900.0])

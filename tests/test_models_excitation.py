@@ -80,7 +80,7 @@ def test_no_frequency_passes_the_nyquist() -> None:
 def test_phase_is_exact_after_ten_minutes() -> None:
     rate, minutes_10 = 8000, 60_000
     f0_hz = torch.tensor([200.0008, 171.3737, 97.00051])
-    cycles = (f0_hz / rate).double()  # a sample's share of a cycle, as exact as float32 holds it
+    cycles = f0_hz.double() / rate
 
     audio = PulseTrain(rate, 80)(f0_hz[:, None].expand(-1, minutes_10 + 100)).double().reshape(3, -1, 80)
 
@@ -92,6 +92,29 @@ def test_phase_is_exact_after_ten_minutes() -> None:
     drift = torch.remainder(found - cycles * minutes_10 * 80 + 0.5, 1.0) - 0.5
     # a float32 sum of 10^5 cycles is off by up to 0.008
     assert_close(drift, torch.zeros(3, dtype=torch.float64), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("gap", [2, 5])
+def test_each_voiced_stretch_sounds_as_if_it_were_the_first(gap: int) -> None:
+    pulses, stretch = PulseTrain(16000, 160), torch.tensor([[123.4, 130.0, 141.0, 139.0]])
+    padding = torch.zeros(1, gap)
+
+    twice = pulses(torch.cat([torch.tensor([[177.7, 190.3]]), padding, stretch, padding], dim=1))
+    alone = pulses(torch.cat([padding, stretch, padding], dim=1))
+
+    # from the middle of the frame before it, where it begins to be heard
+    heard = 160 * (gap - 1) + 80
+    assert_close(twice[:, 2 * 160 + heard :], alone[:, heard:], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_a_stretch_ends_without_a_step_where_another_follows(gap: int) -> None:
+    pulses, stretch, other = PulseTrain(16000, 160), torch.full((1, 3), 123.4), torch.full((1, 3), 201.0)
+
+    followed = pulses(torch.cat([stretch, torch.zeros(1, gap), other], dim=1))
+    alone = pulses(torch.cat([stretch, torch.zeros(1, gap + 3)], dim=1))
+
+    assert_close(followed[:, : 3 * 160 + 80], alone[:, : 3 * 160 + 80], atol=1e-6, rtol=0)
 
 
 def test_pulses_depend_on_the_item_alone() -> None:

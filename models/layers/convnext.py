@@ -27,6 +27,17 @@ class ConvNeXtBlock(RecomputableBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
-        hidden = self.norm(self.depthwise(x).transpose(1, 2))
-        hidden = self.project(functional.gelu(self.expand(hidden), approximate="tanh"))
-        return x + (hidden * self.scale).transpose(1, 2)
+        hidden = self.norm(self._convolve(x).transpose(1, 2))
+        hidden = functional.gelu(self.expand(hidden), approximate="tanh")
+        # the scale inside the weights: constants of an exported graph
+        weight, bias = self.project.weight * self.scale[:, None], self.project.bias * self.scale
+        return x + functional.linear(hidden, weight, bias).transpose(1, 2)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if not torch.jit.is_tracing():
+            return self.depthwise(x)
+        # onnxruntime has a fast depthwise convolution for images only
+        weight = self.depthwise.weight.unsqueeze(-1)
+        pad = (self.depthwise.kernel_size[0] // 2, 0)
+        image = functional.conv2d(x.unsqueeze(-1), weight, self.depthwise.bias, padding=pad, groups=len(weight))
+        return image.squeeze(-1)

@@ -16,35 +16,71 @@ class PulseTrain(nn.Module):
     """Sum of all harmonics of f0 below the Nyquist frequency, with unit power while voiced and silence elsewhere.
 
     The closed form of the Dirichlet kernel replaces the sum: sum_k cos(k p) = sin((K + 1/2) p) / (2 sin(p / 2)) - 1/2.
+    The phase is zero where the first frame of each voiced stretch begins, so that an error of f0 is not carried on from
+    one stretch to the next.
 
     Args:
         sample_rate: samples per second.
-        hop_length: samples per frame.
+        hop_length: samples per frame; even.
     """
 
     def __init__(self, sample_rate: int, hop_length: int) -> None:
         super().__init__()
-        self.sample_rate = sample_rate
+        self.sample_rate, self.hop_length = sample_rate, hop_length
         self.interpolate = FramesToSamples(hop_length)
+        before, after = self.interpolate.before.double(), self.interpolate.after.double()
+        shares = torch.stack([before, 1 - before - after, after]) / sample_rate
+        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("turns", torch.cumsum(shares, dim=1), persistent=False)
+        self.register_buffer("is_late", torch.arange(hop_length) >= hop_length // 2, persistent=False)
+        self.shares: Tensor
+        self.turns: Tensor
+        self.is_late: Tensor
 
     def forward(self, f0_hz: Tensor) -> Tensor:
         """Return [B, F * hop] from f0_hz [B, F] with 0 in unvoiced frames; depends on f0 alone."""
         voiced = (f0_hz > 0).to(f0_hz.dtype)
-        frequency = self.interpolate.by_frame(_fill_neighbours(f0_hz))
-        cycles = frequency / self.sample_rate
+        filled = _fill_neighbours(f0_hz)
         # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
-        within = torch.cumsum(cycles.double(), dim=-1)
-        total = torch.cumsum(within[..., -1], dim=-1)
-        start = functional.pad((total - torch.floor(total))[:, :-1], (1, 0)).unsqueeze(-1)
-        turns = within + start
-        phase = 2 * math.pi * (turns - torch.floor(turns)).to(cycles.dtype)
-        harmonics = torch.floor(0.49 * self.sample_rate / frequency)
+        around = torch.stack([_previous(filled), filled, _following(filled)], dim=-1).double()
+        phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
+        rate = torch.matmul(around, self.shares)  # cycles per sample; two runtimes must count the same harmonics
+        harmonics = torch.floor(0.49 / rate).to(f0_hz.dtype)
         half = torch.sin(0.5 * phase)
-        safe = torch.where(half.abs() < 1e-4, torch.ones_like(half), half)
-        kernel = torch.sin((harmonics + 0.5) * phase) / (2 * safe) - 0.5
-        kernel = torch.where(half.abs() < 1e-4, harmonics, kernel)
-        pulses = kernel * torch.sqrt(4.0 * cycles) * self.interpolate.by_frame(voiced)
-        return pulses.reshape(f0_hz.shape[0], -1)
+        is_peak = half.abs() < 1e-5
+        kernel = torch.sin((harmonics + 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
+        kernel = torch.where(is_peak, harmonics, kernel)
+        level = torch.sqrt(4.0 * rate.to(f0_hz.dtype)) * self.interpolate.by_frame(voiced)
+        return (kernel * level).flatten(1)
+
+    def _cycles(self, f0_hz: Tensor, within: Tensor) -> Tensor:
+        """Return the phase of each sample in cycles from -0.5 to 0.5, most exact around the pulses.
+
+        Args:
+            f0_hz: [B, F].
+            within: [B, F, hop], cycles since the beginning of the frame.
+        """
+        total = within[..., -1]
+        begun = torch.cumsum(total, dim=1) - total  # cycles before each frame, since the first
+        before, at = self._origins(f0_hz, begun)
+        start, late_start = (begun - before).unsqueeze(-1), (begun - at).unsqueeze(-1)
+        cycles = within + torch.where(self.is_late, late_start, start)
+        return (cycles - torch.floor(cycles + 0.5)).to(f0_hz.dtype)
+
+    @staticmethod
+    def _origins(f0_hz: Tensor, begun: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the stretches begin to which the first and the second half of each frame belong, [B, F] each.
+
+        Before a stretch comes half a frame in which it fades in; its phase counts down to the stretch's beginning.
+        """
+        is_voiced = f0_hz > 0
+        is_onset = is_voiced & (_previous(f0_hz, edge=False) <= 0)
+        number = torch.cumsum(is_onset.to(torch.int64), dim=1)
+        # the beginning of stretch n in slot n; all other frames write to slot 0, which only unheard frames read
+        slots = torch.zeros_like(functional.pad(begun, (1, 0)))
+        slots = slots.scatter(1, torch.where(is_onset, number, torch.zeros_like(number)), begun)
+        origin = torch.gather(slots, 1, number)
+        return origin, torch.where(is_voiced, origin, _following(origin))
 
 
 class FixedNoise(nn.Module):
@@ -68,10 +104,20 @@ class FixedNoise(nn.Module):
         return frames.reshape(1, -1).expand(like.shape[0], -1)
 
 
+def _previous(values: Tensor, *, edge: bool = True) -> Tensor:
+    """Return what each frame of [B, F] has before it; before the first stands itself or, without `edge`, 0."""
+    first = values[:, :1] if edge else torch.zeros_like(values[:, :1])
+    return torch.cat([first, values[:, :-1]], dim=1)
+
+
+def _following(values: Tensor) -> Tensor:
+    """Return what each frame of [B, F] has behind it, the last one itself."""
+    return torch.cat([values[:, 1:], values[:, -1:]], dim=1)
+
+
 def _fill_neighbours(f0_hz: Tensor) -> Tensor:
     """Give unvoiced frames beside voiced ones their neighbour's pitch, so that no sweep to zero is heard."""
-    previous = torch.cat([f0_hz[:, :1], f0_hz[:, :-1]], dim=1)
-    following = torch.cat([f0_hz[:, 1:], f0_hz[:, -1:]], dim=1)
-    beside = torch.where(previous > 0, previous, following)
+    previous = _previous(f0_hz)
+    beside = torch.where(previous > 0, previous, _following(f0_hz))
     filled = torch.where(f0_hz > 0, f0_hz, beside)
     return torch.where(filled > 0, filled, torch.full_like(filled, FALLBACK_F0_HZ))

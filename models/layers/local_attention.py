@@ -1,13 +1,32 @@
 """Self-attention over a bounded neighbourhood, computed in chunks so that memory grows linearly with time."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-CHUNK = 64  # frames that are computed together; also the furthest reach on either side
+CHUNK = 64  # most frames that are computed together; also the furthest reach on either side
 MASKED = -1e4
+
+
+class AttentionPlan(NamedTuple):
+    """What every layer over the same F frames needs to know: N chunks of C frames, each of which sees W frames.
+
+    Attributes:
+        queries: [N, C] int64, frame at each place; places behind the last frame hold the first.
+        keys: [N, W] int64, frames that a chunk can see; places outside the signal hold some frame.
+        mask: [N, C, W], 0 where a frame may look, a large negative number elsewhere.
+        cosine: [F, 1, head_dim], rotation of each frame.
+        sine: like cosine; 0 in components that do not turn.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    mask: Tensor
+    cosine: Tensor
+    sine: Tensor
 
 
 class LocalAttention(nn.Module):
@@ -33,58 +52,63 @@ class LocalAttention(nn.Module):
         rates = frame_angle * 10000.0 ** (-torch.arange(0, rotary_dim, 2) / rotary_dim)
         self.register_buffer("rates", rates, persistent=False)
         self.rates: Tensor
+        self.register_buffer("quarter_turn", _quarter_turn(rotary_dim, self.head_dim), persistent=False)
+        self.quarter_turn: Tensor
 
-    def forward(self, x: Tensor, future: int) -> Tensor:
+    def forward(self, x: Tensor, future: int, plan: AttentionPlan | None = None) -> Tensor:
         """Return [B, F, C] from [B, F, C].
 
         Args:
             x: frames, F >= 1.
             future: frames after the current one that are seen, 0 to 64.
+            plan: of `plan(x, future)`, when several layers share it.
         """
         batch, frames = x.shape[:2]
-        cosine, sine = self._rotation(x)
-        query = self._chunks(self._rotate(self._heads(self.query(x)), cosine, sine))
-        key = self._windows(self._rotate(self._heads(self.key(x)), cosine, sine), future)
-        value = self._windows(self._heads(self.value(x)), future)
-        is_real = self._windows(torch.ones_like(x[:1, :, :1]).unsqueeze(1), future).transpose(-1, -2)  # [1,1,N,1,W]
-        scores = torch.matmul(query, key.transpose(-1, -2)).float() / math.sqrt(self.head_dim)
-        scores = scores + (1 - is_real * self._band(future, x.device)) * MASKED
-        mixed = torch.matmul(torch.softmax(scores, dim=-1).to(value.dtype), value)  # [B, heads, N, 64, head_dim]
-        mixed = mixed.reshape(batch, self.num_heads, -1, self.head_dim)[:, :, :frames]
-        return self.output(mixed.transpose(1, 2).reshape(batch, frames, -1))
+        plan = plan if plan is not None else self.plan(x, future)
+        turned = functional.linear(x, torch.cat([self.query.weight, self.key.weight]))
+        turned = turned.reshape(batch, frames, 2 * self.num_heads, self.head_dim)
+        crossed = torch.matmul(turned, self.quarter_turn.to(turned.dtype))
+        turned = turned * plan.cosine.to(turned.dtype) + crossed * plan.sine.to(turned.dtype)
+        query, key = turned.transpose(1, 2).split(self.num_heads, dim=1)
+        value = self.value(x).reshape(batch, frames, self.num_heads, self.head_dim).transpose(1, 2)
+        query, key, value = query[:, :, plan.queries], key[:, :, plan.keys], value[:, :, plan.keys]
+        scores = torch.matmul(query, key.transpose(-1, -2)).float() / math.sqrt(self.head_dim) + plan.mask
+        mixed = torch.matmul(torch.softmax(scores, dim=-1).to(value.dtype), value)  # [B, heads, N, C, head_dim]
+        mixed = mixed.permute(0, 2, 3, 1, 4).reshape(batch, -1, self.num_heads * self.head_dim)
+        return self.output(mixed[:, :frames])
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
+    def plan(self, x: Tensor, future: int) -> AttentionPlan:
+        """Return how the frames of [B, F, C] are cut into chunks; see forward."""
+        frames, device = x.shape[1], x.device
+        num_chunks = (frames + CHUNK - 1) // CHUNK
+        size = (frames + num_chunks - 1) // num_chunks  # a short signal is one short chunk
+        past = _at_most(frames, self.past)
+        starts = (torch.arange(num_chunks, device=device) * size)[:, None]
+        here = torch.arange(size, device=device)
+        reach = torch.arange(past + size + _at_most(frames, future), device=device) - past
+        keys, queries = starts + reach, starts + here
+        offset = reach[None, :] - here[:, None]
+        in_band = (offset >= -self.past) & (offset <= future)
+        is_real = (keys >= 0) & (keys < frames)
+        mask = (~(in_band[None] & is_real[:, None])).to(torch.float32) * MASKED
+        angles = torch.arange(frames, device=device)[:, None] * self.rates
+        still = torch.zeros_like(angles[:, :1]).expand(-1, self.head_dim - self.rotary_dim)
+        angles = torch.cat([angles, angles, still], dim=1).unsqueeze(1)
+        is_queried = queries < frames
+        return AttentionPlan(
+            queries * is_queried, keys * is_real, mask, torch.cos(angles).to(x.dtype), torch.sin(angles).to(x.dtype)
+        )
 
-    def _rotation(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine of every frame's angles, each [F, rotary_dim], the halves alike."""
-        angles = torch.arange(x.shape[1], device=x.device)[:, None] * self.rates
-        angles = torch.cat([angles, angles], dim=1)
-        return torch.cos(angles).to(x.dtype), torch.sin(angles).to(x.dtype)
 
-    def _rotate(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """Turn the pairs (n, n + rotary_dim / 2) of [B, heads, F, head_dim] by their angles."""
-        half = self.rotary_dim // 2
-        turned, crossed = x[..., : 2 * half], torch.cat([-x[..., half : 2 * half], x[..., :half]], dim=-1)
-        return torch.cat([turned * cosine + crossed * sine, x[..., 2 * half :]], dim=-1)
+def _quarter_turn(rotary_dim: int, head_dim: int) -> Tensor:
+    """Return the matrix [head_dim, head_dim] that turns each pair (n, n + rotary_dim / 2) by a right angle."""
+    half = rotary_dim // 2
+    first = torch.arange(half)
+    matrix = torch.zeros(head_dim, head_dim)
+    matrix[first + half, first], matrix[first, first + half] = -1.0, 1.0
+    return matrix
 
-    @staticmethod
-    def _chunks(x: Tensor) -> Tensor:
-        """Cut [B, heads, F, D] into [B, heads, N, 64, D]; zeros fill the last chunk."""
-        missing = (CHUNK - x.shape[2] % CHUNK) % CHUNK
-        padded = functional.pad(x, (0, 0, 0, missing))
-        return padded.reshape(x.shape[0], x.shape[1], -1, CHUNK, x.shape[3])
 
-    def _windows(self, x: Tensor, future: int) -> Tensor:
-        """Return what each chunk can see, [B, heads, N, 64 + 64 + future, D]; zeros outside."""
-        chunks = self._chunks(x)
-        silence = torch.zeros_like(chunks[:, :, :1])
-        before = torch.cat([silence, chunks[:, :, :-1]], dim=2)
-        after = torch.cat([chunks[:, :, 1:], silence], dim=2)
-        return torch.cat([before, chunks, after[:, :, :, :future]], dim=3)
-
-    def _band(self, future: int, device: torch.device) -> Tensor:
-        """Return 1 where a frame of a chunk may look, [64, 64 + 64 + future]."""
-        here = torch.arange(CHUNK, device=device)[:, None]
-        offset = torch.arange(2 * CHUNK + future, device=device)[None] - CHUNK - here
-        return ((offset >= -self.past) & (offset <= future)).float()
+def _at_most(length: int, limit: int) -> int:
+    """Return the smaller one; under tracing the length is a tensor, and what min() chose would be frozen."""
+    return length.clamp(max=limit) if isinstance(length, Tensor) else min(length, limit)

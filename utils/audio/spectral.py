@@ -1,6 +1,5 @@
 """Short-time spectra: one definition shared by features, losses, generators, discriminators and the exported graph."""
 
-import math
 from typing import Literal
 
 import librosa
@@ -8,6 +7,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from utils.audio.fourier import FrameTransform, Framing, InverseTransform, even_factor
 from utils.config import AudioConfig
 
 LOG_FLOOR = 1e-5
@@ -17,8 +17,9 @@ PUBLISHED_OFFSET = 1e-6  # added to the power in the spectrograms of HiFi-GAN, V
 class Stft(nn.Module):
     """Short-time Fourier transform whose frame i is centred on the samples [i * hop, (i + 1) * hop).
 
-    T samples (a multiple of hop) give exactly T / hop frames. Two equal forms exist: FFT, fast for training, and
-    (transposed) convolution with fixed kernels, for the exported graph (see use_convolutions).
+    T samples (a multiple of hop) give exactly T / hop frames. Two equal forms exist: FFT, fast for training, and small
+    matrix multiplications with fixed factors, which every version of ONNX knows, for the exported graph (see
+    use_graph_form).
 
     Args:
         n_fft: window and transform length in samples.
@@ -36,20 +37,20 @@ class Stft(nn.Module):
         self.num_bins = n_fft // 2 + 1
         self.pad = (n_fft - hop_length) // 2
         self.pad_mode = "constant" if padding == "zeros" else "reflect"
-        self.is_convolution = False
+        self.has_graph_form = False
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.window: Tensor
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [B, n_fft/2+1, F], of audio [B, T]; T is a multiple of hop_length."""
+        real, imaginary = self.by_frame(audio)
+        return real.transpose(1, 2), imaginary.transpose(1, 2)
+
+    def by_frame(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real and imaginary part, each [B, F, n_fft/2+1], of audio [B, T]; T is a multiple of hop_length."""
+        if self.has_graph_form:
+            return self._analyse(audio)
         padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
-        if self.is_convolution:
-            cosine, sine = self._analysis_kernels()
-            signal = padded.unsqueeze(1)
-            return (
-                functional.conv1d(signal, cosine, stride=self.hop_length),
-                functional.conv1d(signal, sine, stride=self.hop_length),
-            )
         spectrum = torch.stft(
             padded.float(),
             self.n_fft,
@@ -57,7 +58,7 @@ class Stft(nn.Module):
             window=self.window,
             center=False,
             return_complex=True,
-        )
+        ).transpose(1, 2)
         return spectrum.real, spectrum.imag
 
     def power(self, audio: Tensor) -> Tensor:
@@ -74,21 +75,17 @@ class Stft(nn.Module):
 
         The sum is divided by the overlapped squared windows, so inverse(forward(x)) == x.
         """
-        if self.is_convolution:
-            cosine, sine = self._synthesis_kernels()
-            audio = functional.conv_transpose1d(real, cosine, stride=self.hop_length)
-            audio = (audio + functional.conv_transpose1d(imaginary, sine, stride=self.hop_length)).squeeze(1)
-            ones = torch.ones_like(real[:1, :1])
-            kernel = self.window.square().view(1, 1, -1)
-            weight = functional.conv_transpose1d(ones, kernel, stride=self.hop_length).squeeze(1)
-        else:
-            frames = torch.fft.irfft(torch.complex(real.float(), imaginary.float()), n=self.n_fft, dim=1)
-            frames = frames * self.window.view(1, -1, 1)
-            audio = self._overlap_add(frames)
-            squared = self.window.square().view(1, -1, 1).expand(1, -1, real.shape[-1])
-            weight = self._overlap_add(squared)
-        length = self.n_fft + (real.shape[-1] - 1) * self.hop_length
-        inside = slice(self.pad, length - self.pad)
+        return self.inverse_by_frame(real.transpose(1, 2), imaginary.transpose(1, 2))
+
+    def inverse_by_frame(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return audio [B, F * hop_length] from a spectrum [B, F, n_fft/2+1]; see inverse."""
+        if self.has_graph_form:
+            return self._resynthesize(real, imaginary)
+        frames = torch.fft.irfft(torch.complex(real.float(), imaginary.float()), n=self.n_fft, dim=2)
+        audio = self._overlap_add((frames * self.window).transpose(1, 2))
+        squared = self.window.square().view(1, -1, 1).expand(1, -1, real.shape[1])
+        weight = self._overlap_add(squared)
+        inside = slice(self.pad, audio.shape[1] - self.pad)
         return audio[:, inside] / weight[:, inside].clamp(min=1e-8)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
@@ -96,30 +93,47 @@ class Stft(nn.Module):
         kernel, stride = (1, self.n_fft), (1, self.hop_length)
         return functional.fold(frames, (1, length), kernel_size=kernel, stride=stride)[:, 0, 0]
 
-    def _angles(self) -> Tensor:
-        index = torch.arange(self.n_fft, dtype=torch.float64, device=self.window.device)
-        bins = torch.arange(self.num_bins, dtype=torch.float64, device=self.window.device)
-        turns = torch.remainder(bins[:, None] * index[None, :], self.n_fft) / self.n_fft
-        return 2 * math.pi * turns
+    def _analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        framing = Framing(self.n_fft, self.hop_length)
+        padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
+        frames = framing(functional.pad(padded, (0, framing.after - self.pad)))
+        transform = FrameTransform(self.window.unsqueeze(0), even_factor(self.n_fft)).to(audio.device)
+        spectrum = transform(frames).squeeze(3).transpose(1, 2).flatten(2)[:, :, : self.num_bins]  # [2, M, bins]
+        real, imaginary = spectrum.reshape(2, audio.shape[0], -1, self.num_bins).unbind(0)
+        return real, imaginary
 
-    def _analysis_kernels(self) -> tuple[Tensor, Tensor]:
-        angles, window = self._angles(), self.window.double()
-        return (torch.cos(angles) * window).float().unsqueeze(1), (-torch.sin(angles) * window).float().unsqueeze(1)
+    def _resynthesize(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        transform = InverseTransform(self.window, even_factor(self.n_fft)).to(real.device)
+        missing = transform.rows * transform.num_steps - self.num_bins
+        weighted = torch.stack([real, imaginary]) * self._mirrored()
+        spectrum = functional.pad(weighted, (0, missing)).reshape(2, -1, transform.num_steps, transform.rows)
+        frames = transform(spectrum.transpose(1, 2))
+        rows = -(-self.n_fft // self.hop_length)
+        spare = rows * self.hop_length - self.n_fft
+        pieces = functional.pad(frames, (0, spare)).reshape(real.shape[0], -1, rows, self.hop_length)
+        shifted = [functional.pad(pieces[:, :, row], (0, 0, row, rows - 1 - row)) for row in range(rows)]
+        audio = sum(shifted[1:], shifted[0])
+        # which frames reach into each hop: fewer at the ends
+        hops = torch.arange(pieces.shape[1] + rows - 1, device=real.device)[:, None] - torch.arange(
+            rows, device=real.device
+        )
+        is_inside = ((hops >= 0) & (hops < pieces.shape[1])).to(real.dtype)
+        squared = functional.pad(self.window.square(), (0, spare)).reshape(rows, self.hop_length)
+        weight = torch.matmul(is_inside, squared).clamp(min=1e-8)
+        return (audio / weight).flatten(1)[:, self.pad : -(self.pad + spare) or None]
 
-    def _synthesis_kernels(self) -> tuple[Tensor, Tensor]:
-        angles, window = self._angles(), self.window.double()
-        scale = torch.full((self.num_bins, 1), 2.0 / self.n_fft, dtype=torch.float64, device=angles.device)
-        scale[0] = scale[-1] = 1.0 / self.n_fft
-        cosine = torch.cos(angles) * window * scale
-        sine = -torch.sin(angles) * window * scale
-        return cosine.float().unsqueeze(1), sine.float().unsqueeze(1)
+    def _mirrored(self) -> Tensor:
+        """Return [bins]: of how many bins of the whole spectrum each one tells."""
+        counts = torch.full((self.num_bins,), 2.0, device=self.window.device)
+        counts[0] = counts[-1] = 1.0
+        return counts
 
 
-def use_convolutions(module: nn.Module, enabled: bool = True) -> None:
-    """Switch every Stft inside a module to its convolution form (for tracing) or back to FFT."""
+def use_graph_form(module: nn.Module, enabled: bool = True) -> None:
+    """Switch every Stft inside a module to its form for exported graphs or back to FFT."""
     for part in module.modules():
         if isinstance(part, Stft):
-            part.is_convolution = enabled
+            part.has_graph_form = enabled
 
 
 class LogMelSpectrogram(nn.Module):

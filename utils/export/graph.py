@@ -17,7 +17,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from utils.audio.spectral import use_convolutions
+from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
 
@@ -25,6 +25,8 @@ Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
 PRODUCER = "voclo-trainer"
 TRACE_SECONDS = 1.013  # no multiple of a frame, so that no length is special in the traced graph
+# of the simplifier: five reshapes and shapes around each multiplication, to save an addition
+SLOWER_REWRITES = ("fuse_matmul_add_bias_into_gemm", "fuse_matmul_add_bias_into_gemm_batched")
 log = logging.getLogger(__name__)
 
 
@@ -120,11 +122,11 @@ def build_graph(
     Raises:
         ExportError: if the network cannot be traced with free batch and time axes or simplified.
     """
-    use_convolutions(voice)  # exact, and known to every operator set; the module itself is proven with its FFTs
+    use_graph_form(voice)  # known to every operator set; the module itself is proven with its FFTs
     try:
         traced = _trace(AudioToAudio(voice).eval(), sample_rate, options)
     finally:
-        use_convolutions(voice, enabled=False)
+        use_graph_form(voice, enabled=False)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
     graph = _simplify(traced)
     _name_axes(graph)
@@ -209,7 +211,7 @@ def _simplify(graph: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     with _quiet() as said:
-        simplified, is_valid = onnxsim.simplify(graph)
+        simplified, is_valid = onnxsim.simplify(graph, skipped_optimizers=list(SLOWER_REWRITES))
     if not is_valid:
         raise ExportError(f"onnxsim could not simplify the graph: {said.getvalue().strip() or 'no reason given'}")
     return simplified

@@ -1,10 +1,12 @@
 """The network of the built-in content encoder: convolutions to 50 frames a second, then transformer layers."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.local_attention import LocalAttention
+from models.layers.local_attention import AttentionPlan, LocalAttention
 
 FRAME_SAMPLES = 320  # at 16 kHz: 50 frames a second
 # kernels and strides of the stem; frame k is centred on the middle of its 320 samples
@@ -46,8 +48,10 @@ class ContentNetwork(nn.Module):
         x = functional.pad(audio, (PAD_LEFT, PAD_RIGHT)).unsqueeze(1)
         x = torch.tanh(self.filters(x))
         x = functional.gelu(self.narrow(functional.gelu(self.widen(x)))).transpose(1, 2)
+        seen = self.future if future is None else future
+        plan = cast(Layer, self.layers[0]).attention.plan(x, seen)
         for layer in self.layers:
-            x = layer(x, self.future if future is None else future)
+            x = layer(x, seen, plan)
         return self.norm(x)
 
     def forward(self, audio: Tensor, *, future: int | None = None) -> Tensor:
@@ -73,7 +77,7 @@ class Layer(nn.Module):
         self.expand = nn.Linear(channels, 4 * channels)
         self.project = nn.Linear(4 * channels, channels)
 
-    def forward(self, x: Tensor, future: int) -> Tensor:
+    def forward(self, x: Tensor, future: int, plan: AttentionPlan) -> Tensor:
         """Return [B, F, C] from [B, F, C]."""
-        x = x + self.attention(self.attention_norm(x), future)
+        x = x + self.attention(self.attention_norm(x), future, plan)
         return x + self.project(functional.gelu(self.expand(self.norm(x))))

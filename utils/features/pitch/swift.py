@@ -17,15 +17,17 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from utils.audio.fourier import FrameTransform, Framing
 from utils.audio.frames import FEATURE_HOP
-from utils.audio.spectral import Stft
 from utils.errors import ConfigError
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
-from utils.features.pitch.refinement import HarmonicRefinement
+from utils.features.pitch.refinement import HarmonicRefinement, refinement_windows
 from utils.files import sha256_of_file
 
 WINDOWS = (1024, 2048, 512)
 NUM_CANDIDATES = 96
+NUM_FREQUENCIES = 128
+FRAME = max(WINDOWS)
 EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
 SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoiced
 # of each residual layer, along frequency
@@ -48,7 +50,10 @@ class SwiftPitch(nn.Module):
         if not 0.0 < voicing_threshold < 1.0:
             raise ConfigError(f"pitch.voicing_threshold={voicing_threshold} is out of range; allowed: between 0 and 1")
         self.voicing_threshold = voicing_threshold
-        self.stfts = nn.ModuleList(Stft(window, FEATURE_HOP) for window in WINDOWS)
+        self.framing = Framing(FRAME, FEATURE_HOP)
+        self.long = FrameTransform(_hann(2048), rows=32)
+        self.middle = FrameTransform(_hann(1024), rows=32)
+        self.short = FrameTransform(refinement_windows(), rows=16)
         self.refinement = HarmonicRefinement()
         path = _model_file()
         digest = sha256_of_file(path)
@@ -73,18 +78,19 @@ class SwiftPitch(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return f0 in Hz [B, F], 0 where unvoiced, from audio [B, F * 160] at 16 kHz."""
-        maps = []
-        for index, stft in enumerate(self.stfts):
-            real, imaginary = stft(audio)
-            magnitude = torch.sqrt(real.square() + imaginary.square())
-            axis = torch.matmul(self.get_buffer(f"axis_{index}"), magnitude)
-            maps.append(torch.log(axis + 1e-8))
-        scores, voicing = self._network(torch.stack(maps, dim=1))
-        # real and imaginary are of the last, shortest window
-        f0_hz = self.refinement(self._decode(scores), real, imaginary, audio)
-        pad = (512 - FEATURE_HOP) // 2
-        # the peak of a frame's 32 ms; a max pool of the magnitude, as digital silence confuses the network
-        peak = functional.max_pool1d(functional.pad(audio.abs().unsqueeze(1), (pad, pad)), 512, FEATURE_HOP).squeeze(1)
+        frames = self.framing(functional.pad(audio, (self.framing.before, self.framing.after)))
+        short = self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4).flatten(3).flatten(1, 2)  # [M, 4, bins]
+        maps = [
+            _magnitude(self.middle(_middle(frames, 1024))),
+            _magnitude(self.long(frames)),
+            torch.sqrt(short[:, :2].square().sum(1)),
+        ]
+        axes = [torch.matmul(spectrum, self.get_buffer(f"axis_{index}")) for index, spectrum in enumerate(maps)]
+        spectra = torch.log(torch.stack(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
+        scores, voicing = self._network(spectra.permute(0, 2, 3, 1))
+        f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(audio.shape[0], -1)
+        # the peak of a frame's 32 ms, as digital silence confuses the network
+        peak = _middle(frames, 512).abs().amax(dim=-1)
         voiced = (voicing >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
         voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
         return torch.where(voiced, f0_hz, torch.zeros_like(f0_hz))
@@ -107,8 +113,9 @@ class SwiftPitch(nn.Module):
             x = self._convolve(residual, first).relu_()
             x = x[:, :, : NUM_CANDIDATES + LAST_REACH] if is_last else x
             x = self._convolve(x, first + 1)
-            x = x.add_(residual[:, :, : x.shape[2]]).relu_()
-        x = x[:, :, :NUM_CANDIDATES]
+            kept = residual[:, :, :NUM_CANDIDATES] if is_last else residual
+            x = x[:, :, :NUM_CANDIDATES] if is_last else x
+            x = x.add_(kept).relu_()
         x = functional.pad(x, (1, 1, 1, 0))
         x = functional.relu(functional.conv2d(x, *self._layer(13)))
         hint = functional.conv2d(x, *self._layer(14), padding=(2, 0)).amax(dim=2)
@@ -131,14 +138,12 @@ class SwiftPitch(nn.Module):
 
     def _decode(self, scores: Tensor) -> Tensor:
         """Return Hz [B, F]: the mean of log frequency over the best candidate and its two neighbours."""
-        count = scores.shape[-1]
-        best = scores.argmax(dim=-1, keepdim=True)
-        around = best + torch.tensor([-1, 0, 1], device=scores.device)
-        inside = (around >= 0) & (around < count)
-        around = around.clamp(0, count - 1)
-        near = torch.where(inside, torch.gather(scores, -1, around), torch.full_like(scores[..., :3], -1e9))
-        weights = torch.softmax(near, dim=-1)
-        return torch.exp((weights * self.log_frequencies[around]).sum(-1))
+        best = scores.argmax(dim=-1)
+        around = best.unsqueeze(-1) + torch.arange(3, device=scores.device)
+        near = torch.gather(functional.pad(scores, (1, 1), value=-1e9), -1, around)
+        # relative to the best: a mean of large logarithms would lose the last digits of the frequency
+        offset = (torch.softmax(near, dim=-1) * self.log_ratios[best]).sum(-1)
+        return self.frequencies[best] * torch.exp(offset)
 
     def _load(self, path: Path) -> None:
         import onnx
@@ -151,18 +156,45 @@ class SwiftPitch(nn.Module):
             # the package's graph lists the voicing branch's first layer (4 -> 4, kernel 5) before the score layer
             self._store(f"weight_{index}", values[node.input[1]])
             self._store(f"bias_{index}", values[node.input[2]])
+        transforms = (self.middle, self.long, self.short)
         scatters = [node for node in graph.node if node.op_type == "ScatterElements"]
         for index, (node, window) in enumerate(zip(scatters, WINDOWS, strict=True)):
-            axis = np.zeros((window // 2 + 1) * 128, np.float32)
+            axis = np.zeros((window // 2 + 1) * NUM_FREQUENCIES, np.float32)
             axis[values[node.input[1]]] = values[node.input[2]]
-            self._store(f"axis_{index}", np.ascontiguousarray(axis.reshape(-1, 128).T))
+            self._store(f"axis_{index}", _widened(axis, transforms[index]))
         gathered = [node.input[0] for node in graph.node if node.op_type == "Gather" and node.input[0] in values]
         table = next(values[name] for name in gathered if values[name].dtype == np.float64)
-        self._store("log_frequencies", table.astype(np.float32))
-        self.log_frequencies: Tensor
+        # log ratio of each candidate's neighbours to itself, [95, 3]; there is none beyond the ends
+        ratios = np.pad(table, 1, mode="edge")[np.arange(len(table))[:, None] + np.arange(3)] - table[:, None]
+        self._store("log_ratios", ratios.astype(np.float32))
+        self._store("frequencies", np.exp(table).astype(np.float32))
+        self.log_ratios: Tensor
+        self.frequencies: Tensor
 
     def _store(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.array(value)), persistent=False)
+
+
+def _hann(length: int) -> Tensor:
+    return torch.hann_window(length, dtype=torch.float64).unsqueeze(0)
+
+
+def _middle(frames: Tensor, length: int) -> Tensor:
+    """Return the middle samples of frames [B, F, 2048]."""
+    start = (FRAME - length) // 2
+    return frames[:, :, start : start + length]
+
+
+def _magnitude(spectrum: Tensor) -> Tensor:
+    """Return [M, S * P] from [2, S, M, 1, P]."""
+    real, imaginary = spectrum.squeeze(3).unbind(0)
+    return torch.sqrt(real * real + imaginary * imaginary).transpose(0, 1).flatten(1)
+
+
+def _widened(axis: np.ndarray, transform: FrameTransform) -> np.ndarray:
+    """Return [S * P, 128] from flat [bins, 128]: the transform's places above the last bin do not count."""
+    missing = transform.rows * transform.num_steps - transform.num_bins
+    return np.pad(axis.reshape(-1, NUM_FREQUENCIES), ((0, missing), (0, 0)))
 
 
 def _model_file() -> Path:

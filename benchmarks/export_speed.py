@@ -1,0 +1,273 @@
+"""How fast and how large exported voices are, on one thread.
+
+python -m benchmarks.export_speed [--voice <voice>.onnx] [--public <folder of RVC-WebUI's code>] [--rounds 200]
+
+Rows: the given voice (without one a lite voice with random weights, which costs the same), its streaming graph when a
+`*_stream.onnx` lies beside it, the generator of rvc_v2_48k with random weights behind the same front end, and, with
+--public, RVC's own generator in PyTorch, without any front end. The graphs take turns, so that a busy machine hits all
+alike. The bars of the project are printed too; JSON goes to --json. The exit code is 1 if the voice misses a bar.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+if __name__ == "__main__":  # a script in a folder does not see the project beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import onnxruntime
+import torch
+
+from models.base import BaseVoiceConversionModel
+from utils.config import compose, instantiate
+from utils.console import emit, table
+from utils.errors import ConfigError, WorkbenchError
+from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, ControlDefaults
+from utils.export.graph import GraphOptions, build_graph, save_graph
+from utils.export.runtime import open_session
+from utils.export.signals import speech_like
+from utils.features.content.builtin import BuiltinContent
+from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.swift import SwiftPitch
+from utils.features.retrieval import CodebookRetrieval
+
+WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02
+WARM_UP = 5
+MANY = 3  # speakers of the larger of two voices, whose difference is the size of a further one
+LIMITS = {
+    "real_time_factor": 0.03,
+    "block_median_ms": 5.0,
+    "block_p99_ms": 10.0,
+    "size_mb": 30.0,
+    "further_speaker_kb": 250.0,
+}
+STREAM_LIMITS = {"real_time_factor": 0.10, "block_p99_ms": 6.0}
+# SynthesizerTrnMs768NSFsid of RVC v2 at 48 kHz, as published
+PUBLIC_ARGUMENTS = (
+    1025, 32, 192, 192, 768, 2, 6, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, [12, 10, 2, 2], 512, [24, 20, 4, 4], 109,
+    256, 48000,
+)  # fmt: skip
+
+
+@dataclass
+class Row:
+    """Figures of one way to convert; those that were not or cannot be measured are None.
+
+    Attributes:
+        block_seconds: length of the blocks.
+        further_speaker_kb: by how much the file grows with each speaker after the first.
+    """
+
+    name: str
+    real_time_factor: float
+    block_seconds: float | None = None
+    block_median_ms: float | None = None
+    block_p99_ms: float | None = None
+    load_seconds: float | None = None
+    size_mb: float | None = None
+    further_speaker_kb: float | None = None
+    missed: list[str] = field(default_factory=list)
+
+    def judge(self, limits: dict[str, float]) -> None:
+        """Note which figures are above their limit."""
+        values = asdict(self)
+        self.missed = [key for key, limit in limits.items() if values[key] is not None and values[key] > limit]
+
+
+def random_voice(model: str, audio: str, num_speakers: int, io_rate: int = 48000) -> BaseVoiceConversionModel:
+    """Return a voice of the default sizes with random weights behind the built-in front end, ready to be exported."""
+    torch.manual_seed(0)
+    config = compose("train", [f"model={model}", f"audio={audio}"])
+    encoder = BuiltinContent()
+    voice: BaseVoiceConversionModel = instantiate(
+        config.model, "model", content_dim=encoder.dim, num_speakers=num_speakers
+    )
+    codebook = torch.randn(num_speakers, int(config.retrieval.codebook_size), encoder.dim)
+    voice.attach(AnalysisFrontend(encoder, SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
+    return voice.eval()
+
+
+def export(voice: BaseVoiceConversionModel, path: Path) -> Path:
+    """Write the graph of a voice."""
+    graph = build_graph(
+        voice, sample_rate=voice.io_rate, defaults=ControlDefaults(index_rate=0.0), options=GraphOptions(), metadata={}
+    )
+    save_graph(graph, path)
+    return path
+
+
+def rate_of(path: Path) -> int:
+    """Return the sample rate in a file's name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    tokens = [token[2:] for token in path.stem.split("_") if token.startswith("sr") and token[2:].isdigit()]
+    if not tokens:
+        raise ConfigError(f"{path.name} has no sample rate in its name, such as voice_sr48000_hop480_nfft1920.onnx")
+    return int(tokens[-1])
+
+
+class Timed:
+    """A graph, opened, with the times of its runs."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path, self.sample_rate = name, path, rate_of(path)
+        started = time.perf_counter()
+        self.session = open_session(path.read_bytes())
+        self.load_seconds = time.perf_counter() - started
+        self.whole: list[float] = []
+        self.blocks: list[float] = []
+
+    def convert(self, seconds: float, seed: int) -> float:
+        """Return the seconds that some audio takes."""
+        audio = speech_like(self.sample_rate, round(seconds * self.sample_rate), seed)[None]
+        started = time.perf_counter()
+        self.session.run([AUDIO_OUTPUT], {AUDIO_INPUT: audio})
+        return time.perf_counter() - started
+
+    def row(self) -> Row:
+        """Return the figures."""
+        median, slow = np.percentile(self.blocks, (50, 99)) * 1000
+        return Row(
+            name=self.name,
+            real_time_factor=float(np.median(self.whole)) / WHOLE_SECONDS,
+            block_seconds=BLOCK_SECONDS,
+            block_median_ms=float(median),
+            block_p99_ms=float(slow),
+            load_seconds=self.load_seconds,
+            size_mb=self.path.stat().st_size / 1e6,
+        )
+
+
+def take_turns(graphs: list[Timed], rounds: int) -> None:
+    """Time every graph on blocks and on whole files, one after the other."""
+    for index in range(rounds + WARM_UP):
+        for graph in graphs:
+            seconds = graph.convert(BLOCK_SECONDS, index)
+            if index >= WARM_UP:
+                graph.blocks.append(seconds)
+    for index in range(3):
+        for graph in graphs:
+            graph.whole.append(graph.convert(WHOLE_SECONDS, index))
+
+
+def stream_row(path: Path, rounds: int) -> Row:
+    """Time a graph with explicit state: every further input is fed with the output of the same place."""
+    session, rate = open_session(path.read_bytes()), rate_of(path)
+    audio_input, *states = session.get_inputs()
+    state = {
+        item.name: np.zeros(
+            [axis if isinstance(axis, int) else 1 for axis in item.shape],
+            np.int64 if "int64" in item.type else np.float64 if "double" in item.type else np.float32,
+        )
+        for item in states
+    }
+    block = round(STREAM_SECONDS * rate)
+    source = speech_like(rate, (rounds + WARM_UP) * block, 1)
+    times = []
+    for start in range(0, len(source), block):
+        started = time.perf_counter()
+        answers = session.run(None, {audio_input.name: source[None, start : start + block], **state})
+        times.append(time.perf_counter() - started)
+        state = dict(zip(state, answers[1:], strict=True))
+    median, slow = np.percentile(times[WARM_UP:], (50, 99)) * 1000
+    size = path.stat().st_size / 1e6
+    factor = float(np.mean(times[WARM_UP:])) / STREAM_SECONDS
+    row = Row(path.stem, factor, STREAM_SECONDS, float(median), float(slow), size_mb=size)
+    row.judge(STREAM_LIMITS)
+    return row
+
+
+def public_row(folder: Path) -> Row:
+    """Time RVC's own generator, random weights, in PyTorch on one thread.
+
+    Raises:
+        ConfigError: if the folder does not hold RVC-WebUI's code.
+    """
+    sys.path.insert(0, str(folder))
+    try:
+        module = importlib.import_module("infer.lib.infer_pack.models")
+    except ImportError as error:
+        raise ConfigError(
+            f"--public {folder}: no infer/lib/infer_pack/models.py that can be imported ({error})"
+        ) from error
+    finally:
+        sys.path.remove(str(folder))
+    torch.set_num_threads(1)
+    generator = module.SynthesizerTrnMs768NSFsid(*PUBLIC_ARGUMENTS, is_half=False).eval()
+
+    def seconds_of(length: float) -> float:
+        frames = round(100 * length)
+        f0_hz = torch.full((1, frames), 150.0)
+        inputs = (
+            torch.randn(1, frames, 768),
+            torch.tensor([frames]),
+            torch.full((1, frames), 90),
+            f0_hz,
+            torch.tensor([0]),
+        )
+        started = time.perf_counter()
+        with torch.no_grad():
+            generator.infer(*inputs)
+        return time.perf_counter() - started
+
+    seconds_of(BLOCK_SECONDS)
+    blocks = np.percentile([seconds_of(BLOCK_SECONDS) for _ in range(20)], (50, 99)) * 1000
+    whole = float(np.median([seconds_of(WHOLE_SECONDS) for _ in range(3)]))
+    median, slow = (float(value) for value in blocks)
+    return Row("RVC's code, v2 48k, generator alone", whole / WHOLE_SECONDS, BLOCK_SECONDS, median, slow)
+
+
+def measure(voice: Path | None, public: Path | None, rounds: int) -> list[Row]:
+    """Return a row for each way to convert."""
+    with tempfile.TemporaryDirectory() as scratch:
+        places = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("lite1", f"lite{MANY}", "rvc")}
+        sizes = [
+            export(random_voice("lite", "24k", count), places[f"lite{count}"]).stat().st_size for count in (1, MANY)
+        ]
+        given = voice if voice is not None else places["lite1"]
+        label = given.stem if voice is not None else "lite voice, random weights"
+        rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), places["rvc"])
+        graphs = [Timed(label, given), Timed("rvc_v2_48k, random weights, built-in front end", rvc)]
+        take_turns(graphs, rounds)
+    rows = [graph.row() for graph in graphs]
+    rows[0].further_speaker_kb = (sizes[1] - sizes[0]) / (MANY - 1) / 1000
+    rows[0].judge(LIMITS)
+    streams = sorted(voice.parent.glob("*_stream.onnx")) if voice is not None else []
+    rows += [stream_row(path, rounds) for path in streams]
+    return [*rows, *([public_row(public)] if public is not None else [])]
+
+
+def main() -> int:
+    """Run as the module's docstring says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--voice", type=Path)
+    parser.add_argument("--public", type=Path)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    try:
+        rows = measure(options.voice, options.public, options.rounds)
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    headers = ("graph", "RTF 10 s", "block s", "median ms", "p99 ms", "load s", "MB", "KB a speaker", "missed")
+    cells = [["-" if value is None else value for value in asdict(row).values()] for row in rows]
+    emit(table([[*line[:-1], ", ".join(line[-1]) or "-"] for line in cells], headers))
+    emit(
+        f"bars: {', '.join(f'{key} {limit:g}' for key, limit in LIMITS.items())}; onnxruntime {onnxruntime.__version__}"
+    )
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    return int(any(row.missed for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Run an exported voice in another version of onnxruntime and compare.
+
+python -m benchmarks.old_runtimes <voice>.onnx 1.19.2 [1.20.1 ...] [--folder <folder for the packages>]
+
+Each version is installed by pip into a folder of its own (kept for the next time) and loads the file from memory as a
+host would. Printed is, for each version, the largest difference from the version installed here over several inputs,
+in dB relative to the signal; the exit code is 1 if one exceeds -80 dB or a version does not load the file.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # a script in a folder does not see the project beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from utils.console import emit, table
+from utils.errors import ConfigError, WorkbenchError
+from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT
+from utils.export.runtime import open_session
+from utils.export.signals import hostile, speech_like
+from utils.inference.conformance.candidate import relative_db
+
+ALLOWED_DB = -80.0
+# stands alone: what it runs in has neither this project nor its packages
+PROGRAM = """
+import sys
+import numpy, onnxruntime
+graph, inputs, outputs, output, audio = sys.argv[1:]
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+with open(graph, "rb") as stream:
+    session = onnxruntime.InferenceSession(stream.read(), options, providers=["CPUExecutionProvider"])
+with numpy.load(inputs) as arrays:
+    answers = {name: session.run([output], {audio: arrays[name]})[0] for name in arrays.files}
+numpy.savez(outputs, **answers)
+print(onnxruntime.__version__)
+"""
+
+
+def trial_inputs(sample_rate: int) -> dict[str, np.ndarray]:
+    """Return named [B, T] inputs: one sample, a block, seconds, a batch and hostile ones."""
+    lengths = (1, sample_rate // 10, 7919, 3 * sample_rate)
+    inputs = {f"{length} samples": speech_like(sample_rate, length, 1)[None] for length in lengths}
+    inputs["batch of 2"] = np.stack([speech_like(sample_rate, sample_rate, seed) for seed in (2, 3)])
+    return {**inputs, **hostile(sample_rate)}
+
+
+def installed(version: str, folder: Path) -> Path:
+    """Return a folder with onnxruntime of a version, installed there now if it is not yet.
+
+    Raises:
+        ConfigError: if pip cannot install it.
+    """
+    place = folder / f"onnxruntime-{version}"
+    if not (place / "onnxruntime").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), f"onnxruntime=={version}"]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode:
+            reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
+            raise ConfigError(f"pip cannot install onnxruntime=={version} for this Python: {reason}")
+    return place
+
+
+def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """Return what a version says about itself, and its outputs.
+
+    Raises:
+        WorkbenchError: if it cannot load or run the file.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        given, made = Path(scratch) / "in.npz", Path(scratch) / "out.npz"
+        arrays: Any = inputs  # numpy's signature takes names for its own switches
+        np.savez(given, **arrays)
+        command = [sys.executable, "-S", "-c", PROGRAM, str(graph), str(given), str(made), AUDIO_OUTPUT, AUDIO_INPUT]
+        environment = {**os.environ, "PYTHONPATH": str(packages)}
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if finished.returncode:
+            reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
+            raise WorkbenchError(f"{packages.name} fails with {graph.name}: {reason}")
+        with np.load(made) as found:
+            return finished.stdout.strip(), {name: found[name] for name in found.files}
+
+
+def compare(graph: Path, versions: list[str], folder: Path) -> list[dict[str, object]]:
+    """Return a row for each version: what it is, and its largest difference from the version installed here."""
+    session = open_session(graph)
+    sample_rate = int(graph.stem.split("_sr")[1].split("_")[0])
+    inputs = trial_inputs(sample_rate)
+    expected = {name: session.run([AUDIO_OUTPUT], {AUDIO_INPUT: audio})[0] for name, audio in inputs.items()}
+    rows: list[dict[str, object]] = []
+    for version in versions:
+        said, found = answers_of(graph, inputs, installed(version, folder))
+        differences = {name: relative_db(found[name], expected[name]) for name in inputs}
+        worst = max(differences, key=lambda name: differences[name])
+        rows.append({"version": said, "difference_db": differences[worst], "worst_input": worst})
+    return rows
+
+
+def main() -> int:
+    """Run as the module's docstring says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("graph", type=Path, help="an exported voice")
+    parser.add_argument("versions", nargs="+")
+    parser.add_argument("--folder", type=Path, default=Path("runtimes"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    try:
+        rows = compare(options.graph, options.versions, options.folder)
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2 if isinstance(error, ConfigError) else 1
+    cells = [[str(row["version"]), f"{row['difference_db']:.1f} dB", str(row["worst_input"])] for row in rows]
+    emit(table(cells, ("onnxruntime", "largest difference", "at")))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return int(any(float(str(row["difference_db"])) > ALLOWED_DB for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
