@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
+from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d, as_line, prefers_channels_last
 
 LEAK = 0.1
 LAST_LEAK = 0.01
@@ -80,16 +80,20 @@ class HifiGanDecoder(nn.Module):
         """
         source = self.m_source(f0_hz, noise).unsqueeze(1) if self.m_source is not None else None
         x = self.conv_pre(latent) + self.cond(speaker)
+        is_line = prefers_channels_last(x)
+        x = as_line(x) if is_line else x
         for index, upsample in enumerate(self.ups):
             x = upsample(functional.leaky_relu(x, LEAK))
             if source is not None:
-                x = x + self.noise_convs[index](source)
+                added = self.noise_convs[index](source)
+                x = x + (as_line(added) if is_line else added)
             first = index * self.num_kernels
             blocks = [self.resblocks[number](x) for number in range(first, first + self.num_kernels)]
             x = sum(blocks[1:], blocks[0]) / self.num_kernels
         # fp32: sixteen bits would be heard as noise, and the spectral loss would learn from it
         with torch.autocast(x.device.type, enabled=False):
-            return torch.tanh(self.conv_post(functional.leaky_relu(x.float(), LAST_LEAK))).squeeze(1)
+            x = x.squeeze(2).float().contiguous() if is_line else x.float()
+            return torch.tanh(self.conv_post(functional.leaky_relu(x, LAST_LEAK))).squeeze(1)
 
 
 class SineSource(nn.Module):
@@ -139,9 +143,10 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [B, C, T] from [B, C, T]."""
+        """Return [B, C, T] from [B, C, T], or [B, C, 1, T] from [B, C, 1, T]."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(functional.leaky_relu(dilated(functional.leaky_relu(x, LEAK)), LEAK))
+            inner = dilated(functional.leaky_relu(x, LEAK))
+            x = x + plain(functional.leaky_relu(inner, LEAK, inplace=True))
         return x
 
 
