@@ -1,7 +1,7 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
-Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and
-the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step. So
+Order of a step: both networks are judged at the same weights, and the discriminator listens once. Its own gradient comes
+from real audio and the detached fake; that of the fake goes on to the generator; then both optimizers step. So
 accumulating over micro-batches equals one larger batch, but for balanced feature matching, which is relative to the
 level of each micro-batch, and for what a network draws at random.
 """
@@ -20,6 +20,8 @@ from models.discriminators import DiscriminatorOutput
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
 
+# 16-bit gradients between the discriminator and the audio are carried times this: most would be too small for a half
+AUDIO_GRADIENT_SCALE = 1024.0
 TERMS = ("spectral", "adversarial", "feature_matching")
 Objective = Literal["balanced", "hifigan"]
 
@@ -126,11 +128,10 @@ class AdversarialTraining(lightning.LightningModule):
         made = self.generator.training_pass(batch, self._draws())
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
         start, stop = self._judged_part(made.audio.shape[1])
-        real_output = None
+        pull = None
         if is_adversarial:
-            real, judged = made.target[:, start:stop], made.audio[:, start:stop].detach()
-            real_output = self._discriminator_backward(real, judged, metrics)
-        self._generator_backward(made, (start, stop), real_output, metrics)
+            pull = self._judge(made.target[:, start:stop], made.audio[:, start:stop], metrics)
+        self._generator_backward(made, pull, metrics)
         self.micro_batches += 1
         if self.micro_batches == self.accumulate:
             self._update(is_adversarial)
@@ -166,46 +167,44 @@ class AdversarialTraining(lightning.LightningModule):
         first = int(torch.randint(frames - self.adversarial_frames + 1, (1,), generator=generator))
         return first * hop, (first + self.adversarial_frames) * hop
 
-    def _discriminator_backward(self, real: Tensor, fake: Tensor, metrics: dict[str, Tensor]) -> DiscriminatorOutput:
+    def _judge(self, real: Tensor, fake: Tensor, metrics: dict[str, Tensor]) -> Tensor:
+        """Do the discriminator's backward; return a scalar whose gradient is that of the terms that it gives the fake."""
         assert self.discriminator is not None
-        output: DiscriminatorOutput = self.discriminator(torch.cat([real, fake]))
+        heard = fake.detach().requires_grad_()
+        output: DiscriminatorOutput = self.discriminator(torch.cat([real, heard]))
+        terms = self._adversarial_terms(output)
+        metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
+        total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
+        # of the audio alone: the generator's loss must leave no gradient in the discriminator
+        (scaled,) = torch.autograd.grad(AUDIO_GRADIENT_SCALE * total, heard, retain_graph=True)
+        self._discriminator_backward(output, metrics)
+        gradient = scaled.float() / AUDIO_GRADIENT_SCALE
+        return total.detach() + (gradient * (fake.float() - heard.detach().float())).sum()
+
+    def _discriminator_backward(self, output: DiscriminatorOutput, metrics: dict[str, Tensor]) -> None:
+        assert self.discriminator is not None
         halves = [score.float().chunk(2) for score in output.scores]
         # least squares, Mao et al. 2017
         losses = [(1 - real_score).square().mean() + fake_score.square().mean() for real_score, fake_score in halves]
         total = self.combine(torch.stack(losses))
-        self.manual_backward(total / self.accumulate)
+        self.manual_backward(total / self.accumulate, inputs=list(self.discriminator.parameters()))
         metrics["discriminator/total"] = total.detach()
-        count = len(real)
-        features = [[layer[:count].detach() for layer in layers] for layers in output.features]
-        return DiscriminatorOutput([real_score.detach() for real_score, _ in halves], features)
 
-    def _generator_backward(
-        self,
-        made: TrainingPass,
-        part: tuple[int, int],
-        real_output: DiscriminatorOutput | None,
-        metrics: dict[str, Tensor],
-    ) -> None:
+    def _generator_backward(self, made: TrainingPass, pull: Tensor | None, metrics: dict[str, Tensor]) -> None:
         terms = {"spectral": self.spectral_loss(made.audio, made.target), **made.terms}
-        if real_output is not None:
-            terms |= self._adversarial_terms(made.audio[:, part[0] : part[1]], real_output)
         total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
+        total = total + pull if pull is not None else total
         self.manual_backward(total / self.accumulate)
         metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
         metrics["generator/total"] = total.detach()
 
-    def _adversarial_terms(self, fake: Tensor, real_output: DiscriminatorOutput) -> dict[str, Tensor]:
-        assert self.discriminator is not None
-        # frozen: otherwise the generator's loss would leave gradients in the discriminator
-        self.discriminator.requires_grad_(False)
-        output: DiscriminatorOutput = self.discriminator(fake)
-        self.discriminator.requires_grad_(True)
-        scores = self.combine(torch.stack([(1 - score.float()).square().mean() for score in output.scores]))
-        distances = [
-            self._feature_distance(fake_layer.float(), real_layer.float())
-            for fake_part, real_part in zip(output.features, real_output.features, strict=True)
-            for fake_layer, real_layer in zip(fake_part, real_part, strict=True)
-        ]
+    def _adversarial_terms(self, output: DiscriminatorOutput) -> dict[str, Tensor]:
+        fakes = [score.float().chunk(2)[1] for score in output.scores]
+        scores = self.combine(torch.stack([(1 - fake).square().mean() for fake in fakes]))
+        distances = []
+        for layer in (layer for layers in output.features for layer in layers):
+            real, fake = layer.chunk(2)
+            distances.append(self._feature_distance(fake.float(), real.detach().float()))
         return {"adversarial": scores, "feature_matching": self.combine(torch.stack(distances))}
 
     def _feature_distance(self, fake: Tensor, real: Tensor) -> Tensor:

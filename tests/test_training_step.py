@@ -295,7 +295,7 @@ def test_adversary_sees_only_its_frames() -> None:
 
     module.training_step(batch_of(2), 0)
 
-    assert seen == [5 * HOP, 5 * HOP]
+    assert seen == [5 * HOP]  # once for both networks
 
 
 def test_validation_ignores_what_is_padding() -> None:
