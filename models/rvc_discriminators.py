@@ -6,12 +6,11 @@ Module names are those of the published checkpoints.
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.discriminators import DiscriminatorOutput
-from models.layers.weight_norm import WeightNormConv1d, WeightNormConv2d, prefers_channels_last
+from models.layers.weight_norm import WeightNormConv1d, WeightNormConv2d
 
 LEAK = 0.1
 
@@ -84,8 +83,6 @@ class PeriodDiscriminator(nn.Module):
         features = []
         for layer in [*self.convs, self.conv_post]:
             x = layer(x, is_transposed=is_transposed)
-            if layer is self.convs[0] and prefers_channels_last(x):
-                x = x.contiguous(memory_format=torch.channels_last)
             if layer is not self.conv_post:
                 x = functional.leaky_relu(x, LEAK, inplace=True)
             features.append(x)
