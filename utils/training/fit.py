@@ -37,6 +37,7 @@ from utils.training.checkpoints import (
     require_same_networks,
     save_codebook,
 )
+from utils.training.fused import fuse_on_processor
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
 
 log = logging.getLogger(__name__)
@@ -216,7 +217,7 @@ def build_optimizer(config: DictConfig) -> OptimizerFactory:
         factory([torch.nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim.optimizer: {error}") from error
-    return factory
+    return lambda parameters: fuse_on_processor(factory(parameters))
 
 
 def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
