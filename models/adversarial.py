@@ -1,7 +1,7 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
-Order of a step: both networks are judged at the same weights, and the discriminator listens once. Its own gradient comes
-from real audio and the detached fake; that of the fake goes on to the generator; then both optimizers step. So
+Order of a step: both networks are judged at the same weights, and the discriminator listens once. Its own gradient
+comes from real audio and the detached fake; that of the fake goes on to the generator; then both optimizers step. So
 accumulating over micro-batches equals one larger batch, but for balanced feature matching, which is relative to the
 level of each micro-batch, and for what a network draws at random.
 """
@@ -168,7 +168,7 @@ class AdversarialTraining(lightning.LightningModule):
         return first * hop, (first + self.adversarial_frames) * hop
 
     def _judge(self, real: Tensor, fake: Tensor, metrics: dict[str, Tensor]) -> Tensor:
-        """Do the discriminator's backward; return a scalar whose gradient is that of the terms that it gives the fake."""
+        """Do the discriminator's backward; return a scalar with the gradient of the terms that it gives the fake."""
         assert self.discriminator is not None
         heard = fake.detach().requires_grad_()
         output: DiscriminatorOutput = self.discriminator(torch.cat([real, heard]))

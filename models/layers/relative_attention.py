@@ -47,8 +47,8 @@ def attend(
 def score(part: Tensor, key: Tensor, near_key: Tensor, start: int) -> Tensor:
     """Return [B, H, R, F], how much frames start, ..., start + R - 1 want of each frame."""
     rows, frames, window = part.size(2), key.size(2), near_key.size(1) // 2
-    # by distance [.., R, 2W+1] -> by frame [.., R, R+2W]: with R zeros appended to each row, reading the same numbers in
-    # rows that are one shorter moves row i by i
+    # by distance [.., R, 2W+1] -> by frame [.., R, R+2W]: with R zeros appended to each row, reading the same numbers
+    # in rows that are one shorter moves row i by i
     near = functional.pad(torch.matmul(part, near_key.transpose(1, 2)), [0, rows])
     near = near.reshape(near.size(0), near.size(1), -1)[:, :, : rows * (rows + 2 * window)]
     near = near.reshape(near.size(0), near.size(1), rows, rows + 2 * window)
