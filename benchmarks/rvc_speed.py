@@ -3,7 +3,8 @@
     python benchmarks/rvc_speed.py --public <folder of RVC-Project/Retrieval-based-Voice-Conversion-WebUI>
 
 Each side runs in a process of its own; in every round each does one step, in turn, and medians of the rounds are
-compared. Without the folder (or RVC_PUBLIC=<folder>) ours is timed alone. About ten minutes at full size on two cores.
+compared; processor seconds beside them say what a busy machine hides. Without the folder (or RVC_PUBLIC=<folder>) ours
+is timed alone. About ten minutes at full size on two idle cores.
 """
 
 import argparse
@@ -142,13 +143,14 @@ class Sides:
         return {name: worker.ask(call, **values) for name, worker in self.workers.items()}
 
     def rounds(self, call: str, count: int) -> dict[str, Result]:
-        """Do one round to warm up and `count` that are timed; return the last answers with the median of seconds."""
+        """Do one round to warm up and `count` that are timed; return the last answers with medians of seconds."""
         self.ask(call)
         answers = [self.ask(call) for _ in range(count)]
         last = answers[-1]
         for name, answer in last.items():
             answer["all_seconds"] = [each[name]["seconds"] for each in answers]
-            answer["seconds"] = statistics.median(answer["all_seconds"])
+            for key in ("seconds", "cpu_seconds"):
+                answer[key] = statistics.median(each[name][key] for each in answers)
         return last
 
     def __enter__(self) -> "Sides":
@@ -239,14 +241,15 @@ def gpu(options: argparse.Namespace, public: Path | None) -> Result:
 
 def show(found: dict[str, Result], wanted: dict[str, float]) -> None:
     """Print a table of seconds, speed relative to the public code, and peak memory."""
-    base = found["public"]["seconds"] if "public" in found else None
+    base = found.get("public")
     rows = []
     for name, answer in found.items():
         low, high = min(answer["all_seconds"]), max(answer["all_seconds"])
-        ratio = f"{base / answer['seconds']:.2f}" if base is not None else "not measured"
-        bar = f"{wanted[name]:g}" if name in wanted else ""
-        rows.append([name, answer["seconds"], f"{low:.2f} to {high:.2f}", ratio, bar, round(answer["peak_mib"])])
-    emit(table(rows, ["", "median s", "range", "times public", "wanted", "peak MiB"]))
+        row = [name, answer["seconds"], f"{low:.2f} to {high:.2f}", answer["cpu_seconds"]]
+        row += [f"{base[key] / answer[key]:.2f}" if base else "not measured" for key in ("seconds", "cpu_seconds")]
+        rows.append([*row, f"{wanted[name]:g}" if name in wanted else "", round(answer["peak_mib"])])
+    headers = ["", "median s", "range", "processor s", "times public", "by processor s", "wanted", "peak MiB"]
+    emit(table(rows, headers))
 
 
 if __name__ == "__main__":

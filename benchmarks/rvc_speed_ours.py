@@ -100,9 +100,9 @@ class Ours:
         assert self.training is not None and self.batch is not None
         training, batch = self.training, self.batch
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            seconds, _ = timed(lambda: training.training_step(batch, 0), self.device)
+            timing, _ = timed(lambda: training.training_step(batch, 0), self.device)
         metrics = {name.removeprefix("train/"): float(value) for name, value in training.metrics.items()}
-        return {"seconds": seconds, "mel": metrics["generator/spectral"], "metrics": metrics, "peak_mib": peak_mib()}
+        return {**timing._asdict(), "mel": metrics["generator/spectral"], "metrics": metrics, "peak_mib": peak_mib()}
 
     def gradient_agreement(self) -> Reply:
         """Return how far the gradients of one step with and without cuDNN are apart, relative to their norm."""
@@ -151,8 +151,8 @@ class Ours:
 
     def convert(self) -> Reply:
         """Convert the material once."""
-        seconds, found = timed(lambda: self.session.run(None, {"audio": self.audio})[0], "cpu")
-        return {"seconds": seconds, "samples": int(found.shape[1]), "peak_mib": peak_mib()}
+        timing, found = timed(lambda: self.session.run(None, {"audio": self.audio})[0], "cpu")
+        return {**timing._asdict(), "samples": int(found.shape[1]), "peak_mib": peak_mib()}
 
     @torch.no_grad()
     def prior(self, frames: int) -> Reply:
@@ -162,8 +162,8 @@ class Ours:
         content, f0_hz = torch.randn(1, frames, CONTENT_DIM), torch.full((1, frames), 150.0)
         network(content[:, :100], f0_hz[:, :100])
         before = peak_mib()
-        seconds, _ = timed(lambda: network(content, f0_hz), "cpu")
-        return {"seconds": seconds, "peak_mib": peak_mib(), "more_mib": peak_mib() - before}
+        timing, _ = timed(lambda: network(content, f0_hz), "cpu")
+        return {**timing._asdict(), "peak_mib": peak_mib(), "more_mib": peak_mib() - before}
 
 
 def build_step(config: DictConfig, seed: int) -> PlainTraining:

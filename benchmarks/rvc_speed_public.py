@@ -55,8 +55,8 @@ class Public:
 
     def step(self) -> Reply:
         """Do one training step."""
-        seconds, mel = timed(self._step, self.device)
-        return {"seconds": seconds, "mel": mel, "peak_mib": peak_mib()}
+        timing, mel = timed(self._step, self.device)
+        return {**timing._asdict(), "mel": mel, "peak_mib": peak_mib()}
 
     def _step(self) -> float:
         made, first, _, mask, latents = self.generator(
@@ -105,8 +105,8 @@ class Public:
         content, f0_hz, _ = self.material
         lengths, speaker = torch.tensor([content.shape[1]]), torch.zeros(1, dtype=torch.int64)
         coarse = coarse_pitch(f0_hz)
-        seconds, found = timed(lambda: self.voice.infer(content, lengths, coarse, f0_hz, speaker)[0], "cpu")
-        return {"seconds": seconds, "samples": int(found.shape[2]), "peak_mib": peak_mib()}
+        timing, found = timed(lambda: self.voice.infer(content, lengths, coarse, f0_hz, speaker)[0], "cpu")
+        return {**timing._asdict(), "samples": int(found.shape[2]), "peak_mib": peak_mib()}
 
     def _generator(self) -> Any:
         model = self.settings["model"]

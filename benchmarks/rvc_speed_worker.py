@@ -43,15 +43,22 @@ def make_material(batch: int, frames: int, seed: int, device: str) -> Material:
     return Material(content.contiguous().to(device), f0_hz.to(device), torch.stack(sounds).to(device))
 
 
-def timed(work: Callable[[], Any], device: str) -> tuple[float, Any]:
-    """Return the seconds that work takes, and its result."""
+class Timing(NamedTuple):
+    """What some work took: seconds by the clock, and of processors, which other programs hardly change."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(work: Callable[[], Any], device: str) -> tuple[Timing, Any]:
+    """Return what work takes, and its result."""
     if device != "cpu":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     result = work()
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - start, result
+    return Timing(time.perf_counter() - start, time.process_time() - cpu_start), result
 
 
 def peak_mib() -> float:

@@ -53,7 +53,7 @@ def test_decoder_in_lines_gives_what_it_gives_in_rows(monkeypatch: pytest.Monkey
     given = noise(2, 4, 30), torch.full((2, 30), 90.0), noise(2, 2, 1), noise(2, 240)
 
     row = decoder(*given)
-    monkeypatch.setattr("models.layers.rvc_decoder.prefers_channels_last", lambda x: True)
+    monkeypatch.setattr("models.layers.rvc_decoder.prefers_lines", lambda x: True)
     line = decoder(*given)
 
     assert_close(line, row, atol=1e-6, rtol=1e-5)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d, as_line, prefers_channels_last
+from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d, as_line, prefers_lines
 
 LEAK = 0.1
 LAST_LEAK = 0.01
@@ -80,7 +80,7 @@ class HifiGanDecoder(nn.Module):
         """
         source = self.m_source(f0_hz, noise).unsqueeze(1) if self.m_source is not None else None
         x = self.conv_pre(latent) + self.cond(speaker)
-        is_line = prefers_channels_last(x)
+        is_line = prefers_lines(x)
         x = as_line(x) if is_line else x
         for index, upsample in enumerate(self.ups):
             x = upsample(functional.leaky_relu(x, LEAK))
