@@ -1,7 +1,7 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
-Order of a step: both networks are judged at the same weights. The discriminator's gradient comes from real audio and
-the detached fake, the generator's from the same fake through the frozen discriminator; then both optimizers step, the
+Order of a step: both networks are judged at the same weights, and the discriminator listens once. Its own gradient
+comes from real audio and the detached fake; that of the fake goes on to the generator; then both optimizers step, the
 generator's first. Every loss is a mean over clips, and what is drawn at random is drawn clip by clip: so a step is the
 same, up to the order of sums, however its clips are spread over micro-batches and devices.
 """
@@ -23,6 +23,8 @@ from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, red
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
 
+# 16-bit gradients between the discriminator and the audio are carried times this: most would be too small for a half
+AUDIO_GRADIENT_SCALE = 1024.0
 TERMS = ("spectral", "adversarial", "feature_matching")
 STATE_KEY = "adversarial_training"  # of our own state in a checkpoint
 Objective = Literal["balanced", "hifigan"]
@@ -210,18 +212,13 @@ class AdversarialTraining(lightning.LightningModule):
         with self._autocast(batch):
             made = self.generator.training_pass(batch, ClipDraws(self.seed, batch.draw.tolist()))
         part = slice(*self._judged_part(made.audio.shape[1]))
-        real_output = None
+        pull = None
         if is_adversarial:
-            real, judged = made.target[:, part], made.audio[:, part].detach()
-            with self._autocast(batch):
-                total, real_output = self._discriminator_loss(real, judged)
-            self._scaled("discriminator", share * total).backward()
-            metrics["discriminator/total"] = total.detach()
+            pull = self._judge(made.target[:, part], made.audio[:, part], share, batch, metrics)
         with self._autocast(batch):
             terms = {"spectral": self.spectral_loss(made.audio, made.target), **made.terms}
-            if real_output is not None:
-                terms |= self._adversarial_terms(made.audio[:, part], real_output)
-            total = torch.stack([self.loss_weights[name] * value.float() for name, value in terms.items()]).sum()
+        total = torch.stack([self.loss_weights[name] * value.float() for name, value in terms.items()]).sum()
+        total = total + pull if pull is not None else total
         self._scaled("generator", share * total).backward()
         metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
         return metrics | {"generator/total": total.detach()}
@@ -267,29 +264,36 @@ class AdversarialTraining(lightning.LightningModule):
         first = int(torch.randint(frames - self.adversarial_frames + 1, (1,), generator=generator))
         return first * hop, (first + self.adversarial_frames) * hop
 
-    def _discriminator_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, DiscriminatorOutput]:
-        """Return the discriminator's loss and what it says of the real audio."""
+    def _judge(self, real: Tensor, fake: Tensor, share: float, batch: VoiceBatch, metrics: dict[str, Tensor]) -> Tensor:
+        """Do the discriminator's backward; return a scalar with the gradient of the terms that it gives the fake."""
         assert self.discriminator is not None
-        output: DiscriminatorOutput = self.discriminator(torch.cat([real, fake]))
+        heard = fake.detach().requires_grad_()
+        with self._autocast(batch):
+            output: DiscriminatorOutput = self.discriminator(torch.cat([real, heard]))
+            terms = self._adversarial_terms(output)
+            own = self._discriminator_loss(output)
+        total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
+        # of the audio alone: the generator's loss must leave no gradient in the discriminator
+        (scaled,) = torch.autograd.grad(AUDIO_GRADIENT_SCALE * total, heard, retain_graph=True)
+        self._scaled("discriminator", share * own).backward(inputs=list(self.discriminator.parameters()))
+        metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
+        metrics["discriminator/total"] = own.detach()
+        gradient = scaled.float() / AUDIO_GRADIENT_SCALE
+        return total.detach() + (gradient * (fake.float() - heard.detach().float())).sum()
+
+    def _discriminator_loss(self, output: DiscriminatorOutput) -> Tensor:
         halves = [score.float().chunk(2) for score in output.scores]
         # least squares, Mao et al. 2017
         losses = [(1 - real_score).square().mean() + fake_score.square().mean() for real_score, fake_score in halves]
-        count = len(real)
-        features = [[layer[:count].detach() for layer in layers] for layers in output.features]
-        return self.combine(torch.stack(losses)), DiscriminatorOutput([score.detach() for score, _ in halves], features)
+        return self.combine(torch.stack(losses))
 
-    def _adversarial_terms(self, fake: Tensor, real_output: DiscriminatorOutput) -> dict[str, Tensor]:
-        assert self.discriminator is not None
-        # frozen: otherwise the generator's loss would leave gradients in the discriminator
-        self.discriminator.requires_grad_(False)
-        output: DiscriminatorOutput = self.discriminator(fake)
-        self.discriminator.requires_grad_(True)
-        scores = self.combine(torch.stack([(1 - score.float()).square().mean() for score in output.scores]))
-        distances = [
-            self._feature_distance(fake_layer.float(), real_layer.float())
-            for fake_part, real_part in zip(output.features, real_output.features, strict=True)
-            for fake_layer, real_layer in zip(fake_part, real_part, strict=True)
-        ]
+    def _adversarial_terms(self, output: DiscriminatorOutput) -> dict[str, Tensor]:
+        fakes = [score.float().chunk(2)[1] for score in output.scores]
+        scores = self.combine(torch.stack([(1 - fake).square().mean() for fake in fakes]))
+        distances = []
+        for layer in (layer for layers in output.features for layer in layers):
+            real, fake = layer.chunk(2)
+            distances.append(self._feature_distance(fake.float(), real.detach().float()))
         return {"adversarial": scores, "feature_matching": self.combine(torch.stack(distances))}
 
     def _feature_distance(self, fake: Tensor, real: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class WaveformDiscriminator(nn.Module):
         features = []
         x = audio
         for layer in self.convs:
-            x = functional.leaky_relu(layer(x), LEAK)
+            x = functional.leaky_relu(layer(x), LEAK, inplace=True)
             features.append(x)
         return [*features, self.conv_post(x)]
 
@@ -64,6 +64,7 @@ class PeriodDiscriminator(nn.Module):
     def __init__(self, period: int, channels: int) -> None:
         super().__init__()
         self.period = period
+        self.shrinkage = 81  # rows of the audio for one of the deepest layers
         widths = [1, channels // 32, channels // 8, channels // 2, channels, channels]
         strides = [3, 3, 3, 3, 1]
         self.convs = nn.ModuleList(
@@ -76,8 +77,13 @@ class PeriodDiscriminator(nn.Module):
         """Return the feature maps [B, C, N, period] of audio [B, 1, T]; the last one is the score."""
         x = functional.pad(audio, (0, -audio.shape[2] % self.period), mode="reflect")
         x = x.reshape(x.shape[0], 1, -1, self.period)
+        # convolutions are fastest along the longer of the two axes, where a processor finds them
+        is_transposed = x.shape[2] > self.shrinkage * self.period
+        x = x.transpose(2, 3) if is_transposed else x
         features = []
-        for layer in self.convs:
-            x = functional.leaky_relu(layer(x), LEAK)
+        for layer in [*self.convs, self.conv_post]:
+            x = layer(x, is_transposed=is_transposed)
+            if layer is not self.conv_post:
+                x = functional.leaky_relu(x, LEAK, inplace=True)
             features.append(x)
-        return [*features, self.conv_post(x)]
+        return [layer.transpose(2, 3) for layer in features] if is_transposed else features

@@ -404,7 +404,7 @@ def test_exported_graph_equals_the_network_at_any_length_and_batch(use_f0: str) 
     graph = build_graph(voice, sample_rate=100 * HOP, defaults=defaults, options=GraphOptions(), metadata={})
 
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    for batch, length in ((1, 1), (3, 2 * HOP + 1), (1, 90 * HOP), (2, 150 * HOP + 7)):
+    for batch, length in ((1, 1), (3, 2 * HOP + 1), (1, 90 * HOP), (2, 150 * HOP + 7), (1, 520 * HOP)):
         audio = 0.1 * torch.randn(batch, length, generator=torch.Generator().manual_seed(length))
         with torch.no_grad():
             expected = voice.forward_audio(audio, *control_tensors(defaults))

@@ -405,7 +405,7 @@ def test_adversary_sees_only_its_frames() -> None:
 
     module.backward_all(batch_of(2), is_adversarial=True)
 
-    assert seen == [5 * HOP, 5 * HOP]
+    assert seen == [5 * HOP]  # once for both networks
 
 
 def test_validation_ignores_what_is_padding() -> None:

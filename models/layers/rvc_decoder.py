@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.recompute import RecomputableBlock
-from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
+from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d, as_line, prefers_lines
 
 LEAK = 0.1
 LAST_LEAK = 0.01
@@ -88,16 +88,20 @@ class HifiGanDecoder(nn.Module):
             latent = stretched(latent, length)
             source = stretched(source, length * self.hop_length) if source is not None else None
         x = self.conv_pre(latent) + self.cond(speaker)
+        is_line = prefers_lines(x)
+        x = as_line(x) if is_line else x
         for index, upsample in enumerate(self.ups):
             x = upsample(functional.leaky_relu(x, LEAK))
             if source is not None:
-                x = x + self.noise_convs[index](source)
+                added = self.noise_convs[index](source)
+                x = x + (as_line(added) if is_line else added)
             first = index * self.num_kernels
             blocks = [self.resblocks[number](x) for number in range(first, first + self.num_kernels)]
             x = sum(blocks[1:], blocks[0]) / self.num_kernels
         # fp32: sixteen bits would be heard as noise, and the spectral loss would learn from it
         with torch.autocast(x.device.type, enabled=False):
-            return torch.tanh(self.conv_post(functional.leaky_relu(x.float(), LAST_LEAK))).squeeze(1)
+            x = x.squeeze(2).float().contiguous() if is_line else x.float()
+            return torch.tanh(self.conv_post(functional.leaky_relu(x, LAST_LEAK))).squeeze(1)
 
 
 def counted(length: Tensor) -> Tensor:
@@ -165,9 +169,10 @@ class ResidualBlock(RecomputableBlock):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [B, C, T] from [B, C, T]."""
+        """Return [B, C, T] from [B, C, T], or [B, C, 1, T] from [B, C, 1, T]."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(functional.leaky_relu(dilated(functional.leaky_relu(x, LEAK)), LEAK))
+            inner = dilated(functional.leaky_relu(x, LEAK))
+            x = x + plain(functional.leaky_relu(inner, LEAK, inplace=True))
         return x
 
 

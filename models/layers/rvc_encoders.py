@@ -12,6 +12,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.recompute import RecomputableBlock
+from models.layers.relative_attention import attend
 from models.layers.weight_norm import WeightNormConv1d
 
 LEAK = 0.1
@@ -138,34 +139,11 @@ class RelativeAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
         query, key, value = (self._split_heads(layer(x)) for layer in (self.conv_q, self.conv_k, self.conv_v))
-        query = query / math.sqrt(self.size)
-        scores = torch.matmul(query, key.transpose(2, 3))
-        scores = scores + self._to_frames(torch.matmul(query, self.emb_rel_k.transpose(1, 2)), scores)
-        if mask is not None:
-            scores = scores.masked_fill((mask.unsqueeze(2) * mask.unsqueeze(3)) == 0, -1e4)
-        share = torch.softmax(scores, dim=-1)
-        result = torch.matmul(share, value) + torch.matmul(self._to_distances(share), self.emb_rel_v.to(share.dtype))
+        result = attend(query, key, value, self.emb_rel_k, self.emb_rel_v, mask)
         return self.conv_o(result.transpose(2, 3).reshape(x.shape))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], self.num_heads, self.size, -1).transpose(2, 3)
-
-    def _to_frames(self, by_distance: Tensor, like: Tensor) -> Tensor:
-        """Turn [B, H, F, 2W+1] by distance into [B, H, F, F] by frame; 0 further away.
-
-        With F zeros appended to each row, reading the same numbers in rows that are one shorter moves row i by i.
-        """
-        frames, batch = like.shape[3], like.shape[0]
-        flat = torch.cat([by_distance, torch.zeros_like(like)], dim=3).reshape(batch, self.num_heads, -1)
-        rows = flat[:, :, :-frames].reshape(batch, self.num_heads, frames, -1)
-        return rows[:, :, :, self.window : self.window + frames]
-
-    def _to_distances(self, by_frame: Tensor) -> Tensor:
-        """Turn [B, H, F, F] by frame into [B, H, F, 2W+1] by distance: the reverse of _to_frames."""
-        frames, batch = by_frame.shape[3], by_frame.shape[0]
-        flat = functional.pad(by_frame, (self.window, self.window)).reshape(batch, self.num_heads, -1)
-        flat = torch.cat([flat, torch.zeros_like(by_frame[:, :, 0])], dim=2)
-        return flat.reshape(batch, self.num_heads, frames, -1)[:, :, :, : 2 * self.window + 1]
 
 
 class FeedForward(nn.Module):
@@ -273,14 +251,19 @@ class Flow(nn.Module):
 
     def forward(self, latent: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map a posterior latent [B, C, F] to a prior one; speaker is [B, E, 1]."""
-        for step in self.flows:
-            latent = step(latent, speaker, mask, 1.0)
-        return latent
+        return self._run(list(self.flows), latent, speaker, mask, 1.0)
 
     def reverse(self, latent: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map a prior latent [B, C, F] to a posterior one; speaker is [B, E, 1]."""
-        for step in reversed(self.flows):
-            latent = step(latent, speaker, mask, -1.0)
+        return self._run(list(reversed(self.flows)), latent, speaker, mask, -1.0)
+
+    @staticmethod
+    def _run(steps: list[nn.Module], latent: Tensor, speaker: Tensor, mask: Tensor | None, sign: float) -> Tensor:
+        # fp32: what the couplings add up is compared with the prior's mean to a hundredth of its deviation
+        with torch.autocast(latent.device.type, enabled=False):
+            latent, speaker = latent.float(), speaker.float()
+            for step in steps:
+                latent = step(latent, speaker, mask, sign)
         return latent
 
 

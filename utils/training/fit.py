@@ -41,6 +41,7 @@ from utils.training.checkpoints import (
     save_codebook,
 )
 from utils.training.devices import choose_precision, choose_strategy, first_device, is_first_process, num_processes
+from utils.training.fused import fuse_on_processor
 from utils.training.keeping import AtomicCheckpointIO, RunKeeper
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
 from utils.training.nonfinite import NonFiniteGuard
@@ -232,7 +233,7 @@ def build_optimizer(config: DictConfig) -> OptimizerFactory:
         factory([torch.nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim.optimizer: {error}") from error
-    return factory
+    return lambda parameters: fuse_on_processor(factory(parameters))
 
 
 def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:

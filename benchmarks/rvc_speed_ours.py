@@ -1,0 +1,216 @@
+"""Our side of benchmarks/rvc_speed.py: RVC v2 48k as experiment=rvc_v2_48k trains it and export_onnx.py exports it."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from benchmarks.rvc_speed_worker import (
+    CONTENT_DIM,
+    HOP,
+    NUM_SPEAKERS,
+    SAMPLE_RATE,
+    Material,
+    Reply,
+    make_material,
+    peak_mib,
+    serve,
+    timed,
+)
+from models.adversarial import AdversarialTraining
+from utils.audio.batch import VoiceBatch
+from utils.config import audio_config, compose, instantiate
+from utils.export.contract import ControlDefaults
+from utils.export.graph import GraphOptions, build_graph
+from utils.training.fit import build_optimizer, build_spectral_loss
+from utils.training.losses import MelDistance
+
+
+class PlainTraining(AdversarialTraining):
+    """The training step without Lightning's loop around it."""
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Do what Lightning does without a scaler."""
+        loss.backward(*args, **kwargs)
+
+    def prepare(self) -> None:
+        """Make the optimizers that the loop would make."""
+        self.own_optimizers, self.own_schedules = self.configure_optimizers()
+
+    def optimizers(self, use_pl_optimizer: bool = True) -> Any:
+        """Return generator's and discriminator's."""
+        return self.own_optimizers
+
+    def lr_schedulers(self) -> Any:
+        """Return generator's and discriminator's."""
+        return self.own_schedules
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Keep nothing."""
+
+    def log_dict(self, dictionary: Any, *args: Any, **kwargs: Any) -> None:
+        """Keep the metrics of the last step."""
+        self.metrics = dict(dictionary)
+
+
+class GivenFeatures(nn.Module):
+    """In place of content encoder and pitch tracker: one linear layer, so that the generator is what is timed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(HOP, CONTENT_DIM)
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return content, f0_hz and loudness_db for audio [B, F * HOP]."""
+        content = 10 * self.project(audio.reshape(audio.shape[0], -1, HOP))
+        f0_hz = 150 + 10 * content[:, :, 0]
+        return content, f0_hz, torch.full_like(f0_hz, -20.0)
+
+
+class Ours:
+    """Answers of our side.
+
+    Args:
+        precision: "fp32" or "bf16".
+        device: "cpu" or "cuda".
+        threads: for the exported graph.
+        seed: of weights, material and draws.
+    """
+
+    def __init__(self, precision: str, device: str, threads: int, seed: int) -> None:
+        self.precision, self.device, self.threads, self.seed = precision, device, threads, seed
+        self.training: PlainTraining | None = None
+        self.batch: VoiceBatch | None = None
+
+    def prepare(self, batch: int, frames: int) -> Reply:
+        """Build networks and material for training."""
+        torch.manual_seed(self.seed)
+        config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
+        self.training = build_step(config, self.seed).to(self.device)
+        self.training.prepare()
+        self.batch = as_batch(make_material(batch, frames, self.seed, self.device))
+        return {}
+
+    def step(self) -> Reply:
+        """Do one training step."""
+        assert self.training is not None and self.batch is not None
+        training, batch = self.training, self.batch
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            timing, _ = timed(lambda: training.training_step(batch, 0), self.device)
+        metrics = {name.removeprefix("train/"): float(value) for name, value in training.metrics.items()}
+        return {**timing._asdict(), "mel": metrics["generator/spectral"], "metrics": metrics, "peak_mib": peak_mib()}
+
+    def gradient_agreement(self) -> Reply:
+        """Return how far the gradients of one step with and without cuDNN are apart, relative to their norm."""
+        assert self.training is not None and self.batch is not None
+        training, batch = self.training, self.batch
+        training.accumulate = 2  # the first micro-batch does not step, so its gradients can be read
+        found = []
+        for enabled in (True, False):
+            training.zero_grad()
+            training.micro_batches = 0
+            with (
+                torch.backends.cudnn.flags(enabled=enabled),
+                torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
+            ):
+                training.training_step(batch, 0)
+            found.append(
+                {name: value.grad.clone() for name, value in training.named_parameters() if value.grad is not None}
+            )
+        training.zero_grad()
+        training.accumulate, training.micro_batches = 1, 0
+        apart = {
+            name: float((value - found[1][name]).norm() / (found[1][name].norm() + 1e-12))
+            for name, value in found[0].items()
+        }
+        worst = max(apart, key=lambda name: apart[name])
+        return {"worst": apart[worst], "parameter": worst, "median": float(np.median(list(apart.values())))}
+
+    def prepare_conversion(self, frames: int) -> Reply:
+        """Export the voice; return how far the graph is from the network."""
+        self.training = None
+        torch.manual_seed(self.seed)
+        config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
+        network = instantiate(config.model, "model", content_dim=CONTENT_DIM, num_speakers=1)
+        network.attach(GivenFeatures(), None, SAMPLE_RATE)
+        network.requires_grad_(False).eval()
+        graph = build_graph(
+            network, sample_rate=SAMPLE_RATE, defaults=ControlDefaults(), options=GraphOptions(), metadata={}
+        )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
+        self.audio = make_material(1, frames, self.seed, "cpu").audio.numpy()
+        return {}
+
+    def convert(self) -> Reply:
+        """Convert the material once."""
+        timing, found = timed(lambda: self.session.run(None, {"audio": self.audio})[0], "cpu")
+        return {**timing._asdict(), "samples": int(found.shape[1]), "peak_mib": peak_mib()}
+
+    @torch.no_grad()
+    def prior(self, frames: int) -> Reply:
+        """Run the prior alone over many frames."""
+        config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
+        network = instantiate(config.model, "model", content_dim=CONTENT_DIM, num_speakers=1).enc_p.eval()
+        content, f0_hz = torch.randn(1, frames, CONTENT_DIM), torch.full((1, frames), 150.0)
+        network(content[:, :100], f0_hz[:, :100])
+        before = peak_mib()
+        timing, _ = timed(lambda: network(content, f0_hz), "cpu")
+        return {**timing._asdict(), "peak_mib": peak_mib(), "more_mib": peak_mib() - before}
+
+
+def build_step(config: DictConfig, seed: int) -> PlainTraining:
+    """Put together what `train` would, without a dataset."""
+    audio = audio_config(config.audio)
+    return PlainTraining(
+        generator=instantiate(config.model, "model", content_dim=CONTENT_DIM, num_speakers=NUM_SPEAKERS),
+        discriminator=instantiate(config.discriminator, "discriminator"),
+        spectral_loss=build_spectral_loss(str(config.loss.objective), audio),
+        validation_loss=MelDistance(audio),
+        optimizer=build_optimizer(config),
+        schedule=lambda step: 1.0,
+        loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
+        objective=config.loss.objective,
+        clip_norm=float(config.optim.clip_norm),
+        ema_decay=float(config.optim.ema_decay),
+        seed=seed,
+    )
+
+
+def as_batch(material: Material) -> VoiceBatch:
+    """Return the batch that the corpus would give."""
+    count, frames = material.f0_hz.shape
+    device = material.f0_hz.device
+    return VoiceBatch(
+        audio=material.audio,
+        content=material.content,
+        f0_hz=material.f0_hz,
+        loudness_db=torch.full((count, frames), -20.0, device=device),
+        speaker_id=torch.zeros(count, dtype=torch.int64, device=device),
+        num_frames=torch.full((count,), frames, device=device),
+    )
+
+
+def main() -> None:
+    """Serve the requests of benchmarks/rvc_speed.py."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    ours = Ours(options.precision, options.device, options.threads, options.seed)
+    calls = (ours.prepare, ours.step, ours.gradient_agreement, ours.prepare_conversion, ours.convert, ours.prior)
+    serve({call.__name__: call for call in calls})
+
+
+if __name__ == "__main__":
+    main()
