@@ -76,7 +76,8 @@ class HubertContent(ContentEncoder):
             raise ConfigError(f"content.layer={layer} is out of range; allowed: 1 to {sizes.num_hidden_layers}")
         if is_projected and weights.projection_dim is None:
             raise ConfigError(
-                f"content.is_projected=true needs final_proj, which {weights.place} lacks; RVC v1 needs ContentVec with it"
+                f"content.is_projected=true needs final_proj, which {weights.place} lacks; RVC v1 needs a ContentVec "
+                "that has it"
             )
         if sizes.hop_length != HUBERT_HOP:
             raise ConfigError(f"{weights.place} has frames of {sizes.hop_length} samples; {HUBERT_HOP} are needed")

@@ -21,7 +21,7 @@ CONTEXT_FRAMES = 250  # 5 s seen to either side of a part of a longer recording
 
 @dataclass(frozen=True, kw_only=True)
 class HubertSizes:
-    """Sizes and kinds of a HuBERT network; the names are those of transformers' config.json, the defaults the base's."""
+    """Sizes and kinds of a HuBERT; the names are those of transformers' config.json, the defaults those of the base."""
 
     conv_dim: tuple[int, ...] = (512,) * 7
     conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
