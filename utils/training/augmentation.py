@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from utils.audio.batch import VoiceBatch
+from utils.features.content.base import normalize_content
 from utils.features.retrieval import CodebookRetrieval
 
 
@@ -51,5 +52,5 @@ class BatchAugmentation:
             retrieval = self.retrieval.to(content.device)
             retrieved = retrieval(content, batch.speaker_id)
             blended = content + rate.to(content.device).view(-1, 1, 1) * (retrieved - content)
-            content = blended * torch.rsqrt(blended.square().mean(dim=-1, keepdim=True) + 1e-8)
+            content = normalize_content(blended) * content.square().mean(dim=-1, keepdim=True).sqrt()
         return replace(batch, audio=audio, loudness_db=loudness_db, content=content)
