@@ -88,7 +88,7 @@ def test_chosen_rows_of_the_speaker_table_are_kept(tmp_path: Path) -> None:
     table = loaded.model.state_dict()["emb_g.weight"]
     torch.testing.assert_close(table, network.state_dict()["emb_g.weight"][2:].half().float(), rtol=0, atol=0)
     assert loaded.speakers == ["bob"]
-    said = imported.explain_import(loaded, settings)
+    said = imported.explain_import(loaded)
     assert any("3 rows in the file, of which it says 1 were trained; in the voice rows [2]" in line for line in said)
     assert "the file's speaker table has the rows 0 to 2" in refusal(path, *CONTENT, "rvc.speakers=[3]")
 
@@ -109,7 +109,7 @@ def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "give that encoder with content=contentvec content.path=<folder or hub id>"),
+        ((), "give that encoder with content=contentvec content.path=<folder, hub id or file>"),
         (CONTENT, "was trained on content features of contentvec, content gives random"),
         (("content=toy", EMBEDDER), "needs 768 values of layer 12, the encoder random gives 16"),
         ((*CONTENT, EMBEDDER, "rvc.f0_convention=interpolated", "pitch=dio"), "cannot stand inside a graph"),

@@ -13,6 +13,7 @@ from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 
 CARD_SCHEMA_VERSION = 1
+F0_WORDS = {"zero_unvoiced": "0", "interpolated": "a line between the voiced ones"}
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
 USAGE = """import numpy as np
 import onnxruntime
@@ -110,7 +111,8 @@ def _origin(metadata: VoiceMetadata) -> str:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(metadata.metrics.items())) or "none recorded"
     return (
         f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. Content encoder "
-        f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')}, "
+        f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')} "
+        f"(f0 in unvoiced frames: {F0_WORDS.get(metadata.f0_convention, metadata.f0_convention)}), "
         f"generator at {metadata.model_rate} Hz. Dataset fingerprint `{metadata.dataset_fingerprint}`."
     )
 

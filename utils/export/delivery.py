@@ -132,7 +132,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
         ExportError: if the network cannot be traced.
     """
     voice = _load(job)
-    notes = tuple(explain_import(voice, job.imported)) if job.imported else ()
+    notes = tuple(explain_import(voice)) if job.imported else ()
     store = None if job.imported else open_training_data(job, voice)
     job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, voice.speakers)))
     target = job.root / job.name
