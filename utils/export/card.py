@@ -72,7 +72,9 @@ def _card(
         "voice": described,
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
         "index": asdict(index_report) if index_report else None,
-        "verification": {graph.path.name: [asdict(check) for check in graph.checks] for graph in graphs},
+        "verification": {
+            graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
+        },
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
 
@@ -121,7 +123,7 @@ def _verification(card: dict[str, Any]) -> str:
     sections = []
     for name, checks in card["verification"].items():
         rows = "\n".join(
-            f"| {check['name']} | {'pass' if check['passed'] else 'FAIL'} | {check['detail'].replace('|', '/')} |"
+            f"| {check['name']} | {check['outcome'].replace('PASS', 'pass')} | {check['detail'].replace('|', '/')} |"
             for check in checks
         )
         sections.append(f"### {name}\n\n| rule | outcome | detail |\n|---|---|---|\n{rows}")

@@ -234,7 +234,8 @@ def describe(
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
         config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
-        extra={"imported": voice.dataset_info["imported"]} if "imported" in voice.dataset_info else {},
+        extra={"needs_context": voice.model.needs_context}
+        | {key: voice.dataset_info[key] for key in ("imported",) if key in voice.dataset_info},
     )
 
 

@@ -86,6 +86,7 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         has_retrieval=job.model.retrieval is not None,
         tolerance=job.tolerance,
         recordings=job.recordings,
+        has_pitch=job.model.use_f0,
     )
     candidate = Candidate(
         path=path,

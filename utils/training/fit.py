@@ -66,6 +66,7 @@ def train(config: DictConfig) -> Path:
         content = read_checkpoint(resume_from)
         require_same_networks(content, resume_from, module.state_dict(), store.info)
         data.start_step = int(content["state_dict"]["steps_done"]) * int(config.optim.accumulate)
+        del content  # the trainer reads the file again, and RVC's has 1.5 GB
     atomic_write_text(run / "config.yaml", config_yaml)
     if trainer.is_global_zero:
         announce(config, store, module, run, resume_from)
