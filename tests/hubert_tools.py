@@ -23,8 +23,13 @@ def tiny_config(**changes: Any) -> dict[str, Any]:
     return {**TINY, **changes}
 
 
-def tiny_weights(config: dict[str, Any], *, projection_dim: int | None = 4, seed: int = 0) -> dict[str, Tensor]:
-    """Return a whole network under transformers' names, the weight of its positions normalised as in files."""
+def tiny_weights(
+    config: dict[str, Any], *, projection_dim: int | None = 4, seed: int = 0, is_calm: bool = False
+) -> dict[str, Tensor]:
+    """Return a whole network under transformers' names, the weight of its positions normalised as in files.
+
+    Large random biases make many layers deaf to their input; `is_calm` gives weights with which they are not.
+    """
     sizes = HubertSizes.from_config(config)
     network = HubertNetwork(sizes, layer=sizes.num_hidden_layers, projection_dim=projection_dim)
     generator = torch.Generator().manual_seed(seed)
@@ -32,6 +37,10 @@ def tiny_weights(config: dict[str, Any], *, projection_dim: int | None = 4, seed
     for name, value in network.state_dict().items():
         scale = 1.0 if value.dim() < 2 else 1.5 * value[0].numel() ** -0.5
         tensors[name] = scale * torch.randn(value.shape, generator=generator)
+        if is_calm and value.dim() == 1:
+            tensors[name] = 0.1 * tensors[name] + float("norm" in name and name.endswith("weight"))
+        elif is_calm and name.startswith("encoder.layers"):
+            tensors[name] *= 0.3
     direction = tensors.pop(POSITIONS + "weight")
     tensors[POSITIONS + "parametrizations.weight.original1"] = direction
     tensors[POSITIONS + "parametrizations.weight.original0"] = 0.5 + torch.rand(
@@ -40,12 +49,14 @@ def tiny_weights(config: dict[str, Any], *, projection_dim: int | None = 4, seed
     return tensors
 
 
-def write_hubert(folder: Path, *, projection_dim: int | None = 4, seed: int = 0, **changes: Any) -> Path:
+def write_hubert(
+    folder: Path, *, projection_dim: int | None = 4, seed: int = 0, is_calm: bool = False, **changes: Any
+) -> Path:
     """Write a transformers folder."""
     folder.mkdir(parents=True, exist_ok=True)
     config = tiny_config(**changes)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    weights = tiny_weights(config, projection_dim=projection_dim, seed=seed)
+    weights = tiny_weights(config, projection_dim=projection_dim, seed=seed, is_calm=is_calm)
     save_file(weights, str(folder / "model.safetensors"), {"format": "pt"})
     return folder
 
