@@ -136,7 +136,7 @@ def test_synthetic_recordings_become_a_v1_voice_with_interpolated_pitch(
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpora is not here")
 def test_a_real_recording_becomes_a_v2_voice_that_keeps_every_rule(tmp_path: Path) -> None:
     sounds = {
-        path.stem + ".wav": soundfile.read(path, dtype="float32")[0] for path in sorted(CORPUS.glob("*.flac"))[:3]
+        path.stem + ".wav": soundfile.read(path, dtype="float32")[0] for path in sorted(CORPUS.glob("*.flac"))[:4]
     }
     way = prepared_way(tmp_path, "v2", "48k", sounds)
 

@@ -61,7 +61,8 @@ def check_odd_sizes(candidate: Candidate) -> Check:
 def check_seams(candidate: Candidate) -> Check:
     """Blocks of 100 ms, converted without knowing of each other, join without loud clicks.
 
-    A voice whose architecture needs context (RVC) is warned about: no export of it could do better.
+    A voice whose architecture needs context (RVC) is warned about: no export of it could do better. Untrained ones miss
+    the limit by 5 to 15 dB; a hundred updates bring the steps of a small one to 12 dB below the level.
     """
     block = round(BLOCK_SECONDS * candidate.sample_rate)
     count = round(SEAM_SECONDS / BLOCK_SECONDS)
@@ -77,7 +78,10 @@ def check_seams(candidate: Candidate) -> Check:
     figures = {"seam_jump_db": seams.jump_db, "seam_step_db": seams.step_db, "seam_spectral_db": spectral}
     is_smooth = seams.step_db <= SEAM_STEP_DB
     if not is_smooth and candidate.needs_context:
-        detail += "; this architecture wants sound around each block, expect clicks in hosts that give none"
+        detail += (
+            "; this architecture wants sound around each block and learns its edges: "
+            "expect clicks in hosts that give none, fewer with more training"
+        )
     return Check("voclo, seams", is_smooth or candidate.needs_context, detail, figures, is_warning=not is_smooth)
 
 
