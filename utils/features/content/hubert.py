@@ -48,8 +48,9 @@ def open_content(
 class HubertContent(ContentEncoder):
     """One hidden layer of a HuBERT, on 100 frames a second as RVC has it: each frame twice, in the network's own scale.
 
-    The network sees the recording without padding, so its frames are those of RVC's feature files; the last 10 or
-    20 ms, for which it has none, repeat its last frame. Recordings of less than 25 ms are filled up with silence.
+    The recording is mirrored by 2.5 ms at both ends, as for the reference features that ultimate-rvc ships; so a frame
+    of the network is centred on the two of ours for which it stands. An odd last frame repeats the one before it.
+    Recordings of 10 ms are filled up with silence.
 
     Args:
         weights: of the whole network.
@@ -111,13 +112,21 @@ def identity(encoder: Any, weights_sha256: str) -> dict[str, Any]:
 
 
 def prepared(audio: Tensor, shortest: int, *, is_normalized: bool) -> Tensor:
-    """Return [B, max(T, shortest)] of audio [B, T]: silence behind what is too short, normalised where asked for."""
+    """Return audio [B, T] as the network wants it: normalised where asked for, mirrored so that its frames are centred.
+
+    Args:
+        audio: at least 10 ms.
+        shortest: samples that one frame sees; silence stands behind what is shorter.
+        is_normalized: whether to bring it to zero mean and unit variance.
+    """
     if is_normalized:
         centred = audio - audio.mean(dim=1, keepdim=True)
         # 1e-7 as transformers' feature extractor adds to the variance
         audio = centred * torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + 1e-7)
-    length = torch.ones_like(audio[0], dtype=torch.int64).sum().clamp(min=shortest)
-    return functional.pad(audio, (0, shortest))[:, :length]
+    margin = (shortest - HUBERT_HOP) // 2
+    mirrored = functional.pad(audio, (margin, margin), mode="reflect")
+    length = torch.ones_like(mirrored[0], dtype=torch.int64).sum().clamp(min=shortest)
+    return functional.pad(mirrored, (0, shortest))[:, :length]
 
 
 def on_our_frames(hidden: Tensor, audio: Tensor) -> Tensor:
