@@ -3,7 +3,7 @@
 python benchmarks/content_reference.py <reference.wav> <feats.npy> content=contentvec content.path=<folder, id or file>
 
 The recording is at 16 kHz, the features are [F, D] at 50 frames a second, such as reference.wav and
-contentvec/feats.npy of the package ultimate-rvc (rvc/train/models/reference). Printed are shapes and the relative error;
+contentvec/feats.npy of the package ultimate-rvc (rvc/train/models/reference). Printed are shapes and relative error;
 the exit code is 1 if it exceeds 1e-3 or the shapes differ.
 """
 
