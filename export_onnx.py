@@ -22,7 +22,7 @@ def main(config: DictConfig) -> None:
         emit(note)
     for graph in outcome.graphs:
         emit(graph.path.name)
-        rows = [["PASS" if check.passed else "FAIL", check.name, check.detail] for check in graph.checks]
+        rows = [[check.outcome, check.name, check.detail] for check in graph.checks]
         emit(table(rows, ["", "rule", "detail"]))
         emit()
     if outcome.failures:

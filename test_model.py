@@ -27,10 +27,7 @@ def verify(config: DictConfig) -> None:
     job = verify_job(config)
     report = run_verification(job)
     failed = [check["name"] for check in report["checks"] if not check["passed"]]
-    rows = []
-    for check in report["checks"]:
-        outcome = "SKIP" if check["is_skipped"] else "PASS" if check["passed"] else "FAIL"
-        rows.append([outcome, check["name"], check["detail"]])
+    rows = [[check["outcome"], check["name"], check["detail"]] for check in report["checks"]]
     emit(table(rows, ["", "rule", "detail"]))
     for note in report["notes"]:
         emit(note)

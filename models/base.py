@@ -42,6 +42,9 @@ class BaseVoiceConversionModel(nn.Module):
 
     Attributes:
         training_terms: names of the losses of its own that training_pass returns.
+        use_f0: whether the pitch, and so pitch_shift, reaches the output.
+        needs_context: whether the architecture is meant to be given sound before and after what is wanted, so that
+            blocks converted by themselves may meet with a click.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
@@ -50,6 +53,8 @@ class BaseVoiceConversionModel(nn.Module):
     """
 
     training_terms: ClassVar[tuple[str, ...]] = ()
+    needs_context: ClassVar[bool] = False
+    use_f0: bool = True
 
     def __init__(self, *, sample_rate: int, content_dim: int, num_speakers: int) -> None:
         super().__init__()

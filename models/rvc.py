@@ -66,6 +66,7 @@ class RvcVoice(BaseVoiceConversionModel):
     """
 
     training_terms = ("kl",)
+    needs_context = True  # the published runtimes give 0.5 to 2.5 s and crossfade what is left
 
     def __init__(
         self,

@@ -43,6 +43,17 @@ def test_retimed_features_lie_where_the_sound_was(speed: float) -> None:
     assert_allclose(np.square(back).mean(axis=1), 1, atol=1e-5)
 
 
+def test_retimed_features_keep_lengths_that_are_not_one() -> None:
+    angle = 0.5 * np.arange(60)
+    lengths = np.linspace(2.0, 14.0, 60)
+    features = lengths[:, None] * unit(np.stack([np.cos(angle), np.sin(angle)], axis=1))
+
+    back = retime(features, 50, 50 / 60)
+
+    position = np.clip((np.arange(50) + 0.5) * 60 / 50 - 0.5, 0, 59)
+    assert_allclose(np.sqrt(np.square(back).mean(axis=1)), np.interp(position, np.arange(60), lengths), rtol=1e-5)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 20, 99])
 @pytest.mark.parametrize("rate", [16000, 24000, 44100, 48000])
 def test_feature_rate_has_160_samples_for_each_frame(frames: int, rate: int) -> None:

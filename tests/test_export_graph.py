@@ -118,6 +118,15 @@ def test_each_defect_is_found_by_its_rule(rule: str, voice: nn.Module, tmp_path:
     assert rule in [check.name for check in verify(subject) if not check.passed]
 
 
+def test_a_voice_without_pitch_may_ignore_the_shift_and_no_other_control(tmp_path: Path) -> None:
+    subject = replace(export_standin(tmp_path, KeepsPitch()), has_pitch=False)
+
+    check = verification.check_controls(subject)
+
+    assert check.passed and "nothing to act on: pitch_shift" in check.detail
+    assert not verification.check_controls(replace(subject, has_pitch=True)).passed
+
+
 def test_a_graph_of_another_module_fails_parity(subject: Subject) -> None:
     other = StandInVoice()
     with torch.no_grad():

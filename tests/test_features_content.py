@@ -13,7 +13,6 @@ from tests.synthetic_speech import voice
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
 from utils.features.content.builtin import BuiltinContent, RandomContent
-from utils.features.content.hubert import HubertContent
 from utils.features.content.network import ContentNetwork
 
 SIZES = {"channels": 12, "num_layers": 1, "num_heads": 2, "rotary_dim": 4, "past": 4, "future": 2, "dim": 8}
@@ -159,11 +158,6 @@ def test_doubled_frames_lie_a_quarter_frame_from_the_old_ones() -> None:
     features = torch.tensor([0.0, 4.0, 8.0])[None, :, None]
 
     assert double_frame_rate(features)[0, :, 0].tolist() == [0.0, 1.0, 3.0, 5.0, 7.0, 8.0]
-
-
-def test_hubert_without_its_folder_says_what_to_type() -> None:
-    with pytest.raises(ConfigError, match=r"content\.path is not set.*content\.path=<folder>"):
-        HubertContent(path=None, layer=12, name="contentvec")
 
 
 def test_short_look_ahead_hears_nothing_later() -> None:

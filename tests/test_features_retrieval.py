@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from models.toy import ToyVoice
 from utils.features.content.base import normalize_content
 from utils.features.index import IndexOptions, build_index
 from utils.features.retrieval import CodebookRetrieval, build_codebook
@@ -54,12 +55,27 @@ def test_blend_equals_a_loop_over_the_entries() -> None:
             assert_close(found[item, frame], expected, atol=1e-4, rtol=0)
 
 
-def test_what_is_retrieved_is_as_long_as_the_query() -> None:
+def test_what_is_found_is_as_long_as_what_was_asked_for() -> None:
     retrieval, content = CodebookRetrieval(vectors(1, 30, 8)), vectors(1, 5, 8, seed=1)
+    lengths = torch.tensor([0.1, 1.0, 3.0, 20.0, 0.5]).view(1, 5, 1)
 
-    assert_close(
-        retrieval(3 * content, torch.tensor([0])), 3 * retrieval(content, torch.tensor([0])), atol=1e-3, rtol=0
-    )
+    found = retrieval(lengths * content, torch.tensor([0]))
+
+    assert_close(found, lengths * retrieval(content, torch.tensor([0])), rtol=1e-4, atol=1e-5)
+    assert_close(found.norm(dim=-1, keepdim=True), math.sqrt(8) * lengths, rtol=1e-3, atol=0)
+
+
+def test_a_share_of_retrieval_means_the_same_at_any_length() -> None:
+    voice = ToyVoice(sample_rate=16000, content_dim=8, num_speakers=1, n_fft=640)
+    content = vectors(1, 5, 8, seed=1)
+    voice.retrieval = CodebookRetrieval(build_codebook(7 * vectors(30, 8), 64)[None])
+    half, voiced = torch.tensor(0.5), torch.ones(1, 5)
+
+    plain = voice._retrieve(content, voiced, torch.tensor([0]), half, half)
+    long = voice._retrieve(7 * content, voiced, torch.tensor([0]), half, half)
+
+    assert not torch.allclose(plain, content, atol=0.1)
+    assert_close(long, 7 * plain, rtol=1e-4, atol=1e-4)
 
 
 def test_codebook_and_index_of_the_same_vectors_give_the_same_blend() -> None:

@@ -11,10 +11,11 @@ import onnx
 import pytest
 from onnx import NodeProto, TensorProto, helper
 
-from tests.standin_voice import export_standin
+from tests.standin_voice import export_standin, metadata_of
 from tests.test_inference_script import run
 from utils.errors import ConfigError
 from utils.export.checks import Check
+from utils.export.contract import METADATA_KEY
 from utils.inference.conformance import audio_rules, file_rules, host_rules
 from utils.inference.conformance.alignment import copy_likeness, level_delay, seam_scores, spectral_difference_db
 from utils.inference.conformance.candidate import Candidate, Extent
@@ -266,6 +267,36 @@ def test_a_rule_by_itself_finds_its_fault(
 
     assert not check.passed
     assert reason in check.detail
+
+
+@pytest.mark.parametrize(("needs_context", "outcome"), [(False, "FAIL"), (True, "WARN")])
+def test_clicks_of_an_architecture_that_needs_context_are_a_warning(
+    tmp_path: Path, needs_context: bool, outcome: str
+) -> None:
+    path = with_position(
+        tmp_path, helper.make_node("Less", ["position", "two"], ["start"]),
+        helper.make_node("Where", ["start", "click", "zero"], ["clicks"]), node("Add", "sound", "clicks"),
+        two=np.float32(1.5), click=np.float32(2.9),
+    )  # fmt: skip
+    model = onnx.load(str(path))
+    described = replace(metadata_of("tiny"), extra={"needs_context": needs_context})
+    helper.set_model_props(model, {METADATA_KEY: described.to_json()})
+    path.write_bytes(model.SerializeToString())
+
+    check = host_rules.check_seams(Candidate(path=path))
+
+    assert check.outcome == outcome
+    assert check.figures["seam_step_db"] > host_rules.SEAM_STEP_DB
+    assert ("wants sound around each block" in check.detail) == needs_context
+
+
+def test_smooth_blocks_of_such_an_architecture_pass_without_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    model = onnx.load(str(path))
+    helper.set_model_props(model, {METADATA_KEY: replace(metadata_of("tiny"), extra={"needs_context": True}).to_json()})
+    path.write_bytes(model.SerializeToString())
+
+    assert host_rules.check_seams(Candidate(path=path)).outcome == "PASS"
 
 
 def test_only_the_rule_of_a_late_output_finds_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils.console": set(),
     "utils.files": {"utils.errors"},
     "utils.audio": BASE,
-    "utils.features": BASE | {"utils.audio", "models.layers"},
+    "utils.features": BASE | {"utils.audio", "utils.rvc", "models.layers"},
     "utils.corpus": LOWER,
     "utils.rvc": BASE,
     "utils.training": LOWER | MODELS | {"utils.corpus", "utils.rvc"},

@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tests.corpus_tools import make_job, write_sounds
+from tests.hubert_tools import write_hubert
 from tests.rvc_tools import SMALL, applio_voice, saved, small_generator, training_file, webui_voice
 from tests.synthetic_speech import voice
 from utils.config import compose
@@ -88,7 +89,7 @@ def test_chosen_rows_of_the_speaker_table_are_kept(tmp_path: Path) -> None:
     table = loaded.model.state_dict()["emb_g.weight"]
     torch.testing.assert_close(table, network.state_dict()["emb_g.weight"][2:].half().float(), rtol=0, atol=0)
     assert loaded.speakers == ["bob"]
-    said = imported.explain_import(loaded, settings)
+    said = imported.explain_import(loaded)
     assert any("3 rows in the file, of which it says 1 were trained; in the voice rows [2]" in line for line in said)
     assert "the file's speaker table has the rows 0 to 2" in refusal(path, *CONTENT, "rvc.speakers=[3]")
 
@@ -107,9 +108,90 @@ def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
+    ("version", "rate", "dim", "group", "layer"),
+    [("v1", "40k", 256, "contentvec_v1", 9), ("v2", "40k", 768, "contentvec", 12)],
+)
+def test_each_version_gets_its_layer_and_size_of_contentvec(
+    tmp_path: Path, version: str, rate: str, dim: int, group: str, layer: int
+) -> None:
+    network = small_generator(f"rvc_{version}_{rate}", content_dim=dim)
+    config = [1025, 32, 8, 8, 16, 2, 1, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, [10, 10, 2, 2], 32, [16, 16, 4, 4]]
+    content = webui_voice(network, config=[*config, 1, 4, 40000], sr=rate, version=version)
+    path = saved(tmp_path / "bob.pth", content)
+    encoder = write_hubert(tmp_path / "contentvec", num_hidden_layers=12, projection_dim=dim)
+    given = (f"content={group}", f"content.path={encoder}", "content.is_projected=true")
+    zeros = "rvc.f0_convention=zero_unvoiced"
+
+    assert f"give that encoder with content={group} content.path=" in refusal(path, zeros)
+    loaded = load_imported_voice(settings_of(path, *given, zeros))
+    other = refusal(path, *given, zeros, f"content.layer={21 - layer}")
+
+    assert loaded.dataset_info["features"]["content"]["identity"]["layer"] == layer
+    assert "content encoder contentvec, f0 zero_unvoiced" in imported.explain_import(loaded)
+    assert f"({version}) needs {dim} values of layer {layer}, the encoder contentvec gives {dim} of layer" in other
+
+
+@pytest.mark.usefixtures("small")
+def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> None:
+    sound = torch.from_numpy(voice(0.6, 48000))[None].repeat(1, 2)
+    sound[:, 20000:34000] = 0.05 * torch.randn(14000, generator=torch.Generator().manual_seed(0))
+    heard = {}
+    for convention in ("zero_unvoiced", "interpolated"):
+        content = {
+            **webui_voice(small_generator()),
+            "voclo_trainer": {"f0_convention": convention, "embedder": "random"},
+        }
+        path = saved(tmp_path / f"{convention}.pth", content)
+        model = load_imported_voice(settings_of(path, *CONTENT)).model
+        assert model.frontend is not None
+        heard[convention] = model.frontend(sound[:, :57600])[1][0]
+
+    unvoiced = heard["zero_unvoiced"] == 0
+    assert 5 < int(unvoiced.sum()) < 115
+    assert bool((heard["interpolated"][unvoiced] > 0).all())
+    torch.testing.assert_close(heard["interpolated"][~unvoiced], heard["zero_unvoiced"][~unvoiced], rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("small")
+def test_other_weights_of_the_recorded_encoder_are_said(tmp_path: Path) -> None:
+    own = {"f0_convention": "zero_unvoiced", "embedder": "contentvec"}
+    first, second = (
+        write_hubert(tmp_path / str(seed), num_hidden_layers=12, projection_dim=768, seed=seed) for seed in (0, 1)
+    )
+    given = [
+        ("content=contentvec", f"content.path={folder}", "content.is_projected=true") for folder in (first, second)
+    ]
+    path = saved(tmp_path / "bob.pth", {**webui_voice(small_generator()), "voclo_trainer": own})
+    identity = load_imported_voice(settings_of(path, *given[0])).dataset_info["features"]["content"]["identity"]
+    saved(path, {**webui_voice(small_generator()), "voclo_trainer": {**own, "encoder": identity}})
+
+    same, other = (imported.explain_import(load_imported_voice(settings_of(path, *item)))[-1] for item in given)
+
+    assert same == "content encoder contentvec, f0 zero_unvoiced"
+    assert "with other weights or another precision than the file records" in other
+
+
+@pytest.mark.usefixtures("small")
+def test_the_file_is_read_once_for_voice_and_explanation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "bob.pth", applio_voice(small_generator(), embedder_model="random"))
+    reads: list[Path] = []
+
+    def counted(file: Path) -> Any:
+        reads.append(file)
+        return read_foreign(file)
+
+    monkeypatch.setattr(imported, "read_foreign", counted)
+    said = imported.explain_import(load_imported_voice(settings_of(path, *CONTENT)))
+
+    assert said[0].startswith("bob.pth: shared voice of Applio, generator v2 48k with f0 at 48000 Hz")
+    assert reads == [path]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "give that encoder with content=contentvec content.path=<folder or hub id>"),
+        ((), "give that encoder with content=contentvec content.path=<folder, hub id or file>"),
         (CONTENT, "was trained on content features of contentvec, content gives random"),
         (("content=toy", EMBEDDER), "needs 768 values of layer 12, the encoder random gives 16"),
         ((*CONTENT, EMBEDDER, "rvc.f0_convention=interpolated", "pitch=dio"), "cannot stand inside a graph"),

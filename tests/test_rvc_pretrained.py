@@ -187,3 +187,47 @@ def test_settings_for_a_pth_are_refused_with_another_file() -> None:
             small_generator(), "models/weights/lite_base_generator.safetensors", "pretrained.generator", info(),
             speakers="mean",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "dataset", "said"),
+    [
+        (
+            "interpolated",
+            {"id": "swift"},
+            "its f0 in unvoiced frames was interpolated, that of the dataset is zero_unvoiced",
+        ),
+        ("interpolated", {"unvoiced": "interpolated"}, ""),
+        ("zero_unvoiced", {"unvoiced": "interpolated"}, "prepare it with pitch=builtin"),
+        (None, {"unvoiced": "interpolated"}, ""),
+    ],
+)
+def test_another_f0_convention_than_the_dataset_is_said(
+    tmp_path: Path, file: str | None, dataset: dict[str, str], said: str
+) -> None:
+    network = small_generator()
+    path = training_file(tmp_path / "G.pth", network, voclo_trainer={"f0_convention": file} if file else {})
+    described = info()
+    described["features"]["f0_hz"] = {"identity": dataset}
+
+    line = load_pretrained(network, str(path), "pretrained.generator", described)
+
+    assert said in line
+    assert ("unvoiced" in line) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("layer", "recorded", "refused"), [(12, None, False), (9, None, True), (9, 9, False), (12, 9, True)]
+)
+def test_content_of_another_layer_is_refused(tmp_path: Path, layer: int, recorded: int | None, refused: bool) -> None:
+    network = small_generator()
+    own = {"voclo_trainer": {"encoder": {"layer": recorded}}} if recorded else {}
+    path = training_file(tmp_path / "G.pth", network, **own)
+    described = info()
+    described["features"]["content"]["identity"]["layer"] = layer
+
+    if not refused:
+        assert "0 missing" in load_pretrained(network, str(path), "pretrained.generator", described)
+        return
+    with pytest.raises(WorkbenchError, match=rf"listens to layer {recorded or 12} .* the dataset has layer {layer}"):
+        load_pretrained(network, str(path), "pretrained.generator", described)

@@ -141,6 +141,17 @@ def test_share_of_the_clips_is_blended_and_keeps_its_length() -> None:
     assert_close(changed.content.norm(dim=-1), torch.full((400, 5), math.sqrt(8)), atol=1e-3, rtol=0)
 
 
+def test_content_of_other_lengths_is_blended_alike_and_keeps_them() -> None:
+    batch, long = batch_of(), batch_of()
+    lengths = torch.linspace(0.1, 9.0, 6).view(6, 1, 1)
+    long.content.mul_(lengths)
+
+    plain, scaled = (make(retrieval_share=1.0)(item, 1).content for item in (batch, long))
+
+    assert (plain - batch.content).abs().max().item() > 0.1
+    assert_close(scaled, lengths * plain, rtol=1e-4, atol=1e-5)
+
+
 def test_silence_stays_at_the_loudness_floor() -> None:
     batch = batch_of(50)
     batch.loudness_db.fill_(-80.0)

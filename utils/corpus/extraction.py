@@ -101,11 +101,11 @@ def retime(features: np.ndarray, frames: int, speed: float) -> np.ndarray:
     """Linearly interpolate features of audio played at a speed to the frames of the original.
 
     Args:
-        features: [F', D], vectors of length sqrt(D).
+        features: [F', D].
         frames: F.
         speed: F / F' but for rounding.
     Returns:
-        [F, D] float32, vectors of length sqrt(D) again.
+        [F, D] float32, vectors whose lengths are interpolated too: a mean of two vectors is shorter than they are.
     """
     # frame i of the original is centred at (i + 0.5) / 100 s, which the faster copy plays at that time / speed
     position = np.clip((np.arange(frames) + 0.5) / speed - 0.5, 0, len(features) - 1)
@@ -113,7 +113,9 @@ def retime(features: np.ndarray, frames: int, speed: float) -> np.ndarray:
     after = np.minimum(before + 1, len(features) - 1)
     share = (position - before).astype(np.float32)[:, None]
     mixed = (1 - share) * features[before] + share * features[after]
-    return mixed / np.sqrt(np.square(mixed).mean(axis=1, keepdims=True) + 1e-8)
+    levels = np.sqrt(np.square(features).mean(axis=1, keepdims=True) + 1e-8)
+    level = (1 - share) * levels[before] + share * levels[after]
+    return mixed * level / np.sqrt(np.square(mixed).mean(axis=1, keepdims=True) + 1e-8)
 
 
 def to_feature_rate(audio: np.ndarray, sample_rate: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 
 CARD_SCHEMA_VERSION = 2  # 2: precision, baking, further figures of the index
+F0_WORDS = {"zero_unvoiced": "0", "interpolated": "a line between the voiced ones"}
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
 USAGE = """import numpy as np
 import onnxruntime
@@ -102,7 +103,9 @@ def _card(
         "voice": described,
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
         "index": asdict(index_report) if index_report else None,
-        "verification": {graph.path.name: [asdict(check) for check in graph.checks] for graph in graphs},
+        "verification": {
+            graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
+        },
         "tools": {name: importlib.metadata.version(name) for name in TOOLS},
     }
 
@@ -142,7 +145,8 @@ def _origin(metadata: VoiceMetadata) -> str:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(metadata.metrics.items())) or "none recorded"
     return (
         f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. Content encoder "
-        f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')}, "
+        f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')} "
+        f"(f0 in unvoiced frames: {F0_WORDS.get(metadata.f0_convention, metadata.f0_convention)}), "
         f"generator at {metadata.model_rate} Hz, weights in {metadata.precision}. "
         f"Dataset fingerprint `{metadata.dataset_fingerprint}`."
     )
@@ -152,7 +156,7 @@ def _verification(card: dict[str, Any]) -> str:
     sections = []
     for name, checks in card["verification"].items():
         rows = "\n".join(
-            f"| {check['name']} | {'pass' if check['passed'] else 'FAIL'} | {check['detail'].replace('|', '/')} |"
+            f"| {check['name']} | {check['outcome'].replace('PASS', 'pass')} | {check['detail'].replace('|', '/')} |"
             for check in checks
         )
         sections.append(f"### {name}\n\n| rule | outcome | detail |\n|---|---|---|\n{rows}")

@@ -13,6 +13,7 @@ class Check:
         detail: figures, or the reasons of a failure.
         figures: numbers for the card; finite.
         is_skipped: whether it could not be tried; `detail` says why.
+        is_warning: whether it passed only because nothing better can be asked of this voice; `detail` says why.
     """
 
     name: str
@@ -20,3 +21,11 @@ class Check:
     detail: str
     figures: dict[str, float] = field(default_factory=dict)
     is_skipped: bool = False
+    is_warning: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """PASS, WARN, SKIP or FAIL."""
+        if not self.passed:
+            return "FAIL"
+        return "SKIP" if self.is_skipped else "WARN" if self.is_warning else "PASS"

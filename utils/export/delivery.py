@@ -147,7 +147,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
         ExportError: if the network cannot be traced.
     """
     voice = _load(job)
-    notes = tuple(explain_import(voice, job.imported)) if job.imported else ()
+    notes = tuple(explain_import(voice)) if job.imported else ()
     store = None if job.imported else open_training_data(job, voice)
     job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, voice.speakers)))
     target = job.root / job.name
@@ -247,7 +247,8 @@ def describe(
         config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
         precision=job.precision,
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
-        extra={"imported": voice.dataset_info["imported"]} if "imported" in voice.dataset_info else {},
+        extra={"needs_context": voice.model.needs_context}
+        | {key: voice.dataset_info[key] for key in ("imported",) if key in voice.dataset_info},
     )
 
 

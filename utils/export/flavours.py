@@ -91,6 +91,7 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         has_retrieval=job.model.retrieval is not None,
         tolerance=tolerance,
         recordings=job.recordings,
+        has_pitch=job.model.use_f0,
     )
     candidate = Candidate(
         path=path,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
+from utils.export.inlining import inline_content_files
 
 Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
@@ -128,7 +129,7 @@ def build_graph(
     finally:
         use_graph_form(voice, enabled=False)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
-    graph = _simplify(traced)
+    graph = _simplify(inline_content_files(traced))
     _name_axes(graph)
     _remove_traces_of_origin(graph)
     _attach_defaults(graph, defaults)

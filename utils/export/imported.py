@@ -15,12 +15,10 @@ from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
 from utils.features.pitch.swift import SwiftPitch
-from utils.rvc.layout import POSTERIOR, shapes_of
+from utils.rvc.layout import POSTERIOR, VERSIONS, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0_CONVENTIONS, F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import Voice
-
-LAYERS = {"v1": 9, "v2": 12}  # of the content encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +107,14 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     names = network.speakers
     record = {
         "file": settings.file.name,
+        "what": str(file),
         "program": file.dialect,
         "f0_convention": convention,
         "embedder": embedder or encoder.identity["id"],
+        "has_recorded_encoder": _recorded_weights(file) in (None, encoder.identity.get("weights_sha256")),
         "speaker_rows": list(rows),
+        "speaker_rows_in_file": file.layout.num_speakers,
+        "speakers_trained": file.trained_speakers,
         "epoch": file.epoch,
         "parameters": network.summary,
     }
@@ -124,18 +126,18 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     return Voice(model, config, names, info, file.step, {}, rate)
 
 
-def explain_import(voice: Voice, settings: ImportSettings) -> list[str]:
-    """Return lines that say what was taken from the file and what was not."""
+def explain_import(voice: Voice) -> list[str]:
+    """Return lines that say what was taken from the file of an imported voice and what was not."""
     record = voice.dataset_info["imported"]
-    file = read_foreign(settings.file)
-    kept, rows = len(voice.speakers), file.layout.num_speakers
-    trained = f", of which it says {file.trained_speakers} were trained" * bool(file.trained_speakers)
+    kept, rows, trained = len(voice.speakers), record["speaker_rows_in_file"], record["speakers_trained"]
     how = "all of them" if kept == rows else f"rows {record['speaker_rows']}"
+    said = f", of which it says {trained} were trained" * bool(trained)
+    other = "" if record["has_recorded_encoder"] else " (with other weights or another precision than the file records)"
     return [
-        str(file),
+        record["what"],
         record["parameters"],
-        f"speaker table: {rows} rows in the file{trained}; in the voice {how} (rvc.speakers=[0] keeps the first alone)",
-        f"content encoder {record['embedder']}, f0 {record['f0_convention']}",
+        f"speaker table: {rows} rows in the file{said}; in the voice {how} (rvc.speakers=[0] keeps the first alone)",
+        f"content encoder {record['embedder']}{other}, f0 {record['f0_convention']}",
     ]
 
 
@@ -194,10 +196,10 @@ def voice_config(file: ForeignFile) -> DictConfig:
 def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) -> ContentEncoder:
     dim, name = file.layout.content_dim, embedder or "an encoder that its file does not name"
     if not settings.content:
-        which = embedder if embedder in ("contentvec", "hubert") else "hubert content.name=<name>"
+        which = _group(embedder, dim)
         raise ConfigError(
             f"voice={settings.file} listens to content features of {name} ({dim} values); give that encoder with "
-            f"content={which} content.path=<folder or hub id>"
+            f"content={which} content.path=<folder, hub id or file>"
         )
     encoder: ContentEncoder = instantiate(OmegaConf.create(settings.content), "content")
     identity = encoder.identity
@@ -206,7 +208,7 @@ def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) 
             f"voice={settings.file} was trained on content features of {embedder}, content gives {identity['id']}; "
             f"choose its encoder, or type rvc.embedder={identity['id']} if the file is wrong"
         )
-    layer = LAYERS.get(file.layout.version or "")
+    layer = file.content_layer
     if encoder.dim != dim or identity.get("layer", layer) != layer:
         raise ConfigError(
             f"voice={settings.file} ({file.layout.version}) needs {dim} values of layer {layer}, the encoder "
@@ -215,6 +217,19 @@ def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) 
     if not encoder.is_exportable:
         raise ConfigError(f"the content encoder {identity['id']} cannot stand inside an exported graph; choose another")
     return encoder
+
+
+def _recorded_weights(file: ForeignFile) -> str | None:
+    """Return the hash of the encoder's weights where a file of ours has it."""
+    encoder = file.own.get("encoder")
+    found = encoder.get("weights_sha256") if isinstance(encoder, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _group(embedder: str | None, dim: int) -> str:
+    """Return the configuration that opens an encoder as a voice of this size listens to it."""
+    group = "contentvec_v1" if VERSIONS.get(dim) == "v1" else "contentvec"
+    return group if embedder in (None, "contentvec") else f"{group} content.name={embedder}"
 
 
 def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:

@@ -50,6 +50,7 @@ class Subject:
         defaults: values the controls must have by themselves.
         num_speakers: voices inside the graph.
         has_retrieval: whether index_rate and protect can have an effect.
+        has_pitch: whether pitch_shift can have one.
         tolerance: largest allowed relative RMS difference between graph and module.
         recordings: [T] excerpts of real recordings at the sample rate, tried beside the synthetic ones.
     """
@@ -62,6 +63,7 @@ class Subject:
     has_retrieval: bool
     tolerance: float
     recordings: tuple[np.ndarray, ...] = ()
+    has_pitch: bool = True
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
@@ -280,6 +282,8 @@ def check_controls(subject: Subject) -> Check:
         if control.name == "speaker_id" and subject.num_speakers < 2:
             continue
         if control.name in ("index_rate", "protect") and not subject.has_retrieval:
+            continue
+        if control.name == "pitch_shift" and not subject.has_pitch:
             continue
         others = {"index_rate": 1.0} if control.name == "protect" else {}
         low, high = (subject.run(audio, **others, **{control.name: value}) for value in control.trial)

@@ -27,11 +27,15 @@ class CodebookRetrieval(nn.Module):
         self.codebook: Tensor
 
     def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
-        """Return retrieved content [B, F, D] for content [B, F, D] and speakers [B]; each as long as its query."""
+        """Return retrieved content [B, F, D], each vector as long as the one asked for, for content [B, F, D].
+
+        Args:
+            content: vectors of any length; encoders of others have lengths of their own, which a voice has learnt.
+            speaker_id: [B].
+        """
         entries = self.codebook[speaker_id]
-        power = content.square().mean(dim=-1, keepdim=True) + 1e-8
-        query = content * torch.rsqrt(power)
-        similarity = torch.matmul(query, entries.transpose(1, 2)) / content.shape[-1]
+        level = torch.sqrt(content.square().mean(dim=-1, keepdim=True) + 1e-8)
+        similarity = torch.matmul(content / level, entries.transpose(1, 2)) / content.shape[-1]
         values, indices = torch.topk(similarity, self.neighbours, dim=-1)
         distances = (1.0 - values).clamp(min=SMALLEST_DISTANCE)
         weights = (distances[..., :1] / distances).square()
@@ -39,7 +43,7 @@ class CodebookRetrieval(nn.Module):
         batch, frames, dim = content.shape
         flat = indices.reshape(batch, -1, 1).expand(-1, -1, dim)
         near = torch.gather(entries, 1, flat).reshape(batch, frames, self.neighbours, dim)
-        return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2)) * torch.sqrt(power)
+        return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2)) * level
 
 
 def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: int = 0) -> Tensor:

@@ -57,7 +57,7 @@ def run_verification(job: VerifyJob) -> dict[str, Any]:
         "sha256": sha256_of_file(job.onnx),
         "onnxruntime": onnxruntime.__version__,
         "passed": all(check.passed for check in checks),
-        "checks": [asdict(check) for check in checks],
+        "checks": [{**asdict(check), "outcome": check.outcome} for check in checks],
         "notes": [NO_PARITY],
     }
     atomic_write_json(job.report, report)

@@ -3,7 +3,7 @@
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,19 @@ ALLOWED_NAMES = frozenset(
 )
 
 
-def read_archive(path: Path) -> dict[str, Any]:
+class Inert:
+    """Stands for an object of a class that is not here and not wanted: it keeps nothing and does nothing."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Forget what the file says about the object."""
+
+
+def read_archive(path: Path, *, inert: Collection[str] = ()) -> dict[str, Any]:
     """Read a file made by torch.save as plain data and tensors on the CPU.
 
+    Args:
+        path: of the file.
+        inert: names such as "fairseq.data.dictionary Dictionary" whose objects are read as Inert, their content lost.
     Returns:
         The dictionary inside; every tensor lies within its own storage.
     Raises:
@@ -31,9 +41,10 @@ def read_archive(path: Path) -> dict[str, Any]:
             wants to run code, or holds no dictionary.
     """
     _check_head(path)
-    _check_members(path)
+    _check_members(path, ALLOWED_NAMES | set(inert))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(Inert, name.replace(" ", ".")) for name in inert]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError, MemoryError, ValueError, KeyError) as error:
         raise FormatError(f"{path} is damaged or not safe to read ({_first_line(error)}); get it again") from error
     except (TypeError, AttributeError, IndexError, AssertionError) as error:  # a pickle made to confuse the reader
@@ -61,7 +72,7 @@ def _check_head(path: Path) -> None:
         return
     if head.startswith(b"\x80"):
         with path.open("rb") as stream:
-            _check_names(stream.read(MAX_PICKLE_BYTES), path)
+            _check_names(stream.read(MAX_PICKLE_BYTES), path, ALLOWED_NAMES)
         raise FormatError(
             f"{path} is a bare pickle, as torch wrote before version 1.6; it was not loaded, "
             "save it again with a newer torch.save"
@@ -72,7 +83,7 @@ def _check_head(path: Path) -> None:
     raise FormatError(f"{path} is not a file of torch.save (it begins {head[:4].hex()}); get it again")
 
 
-def _check_members(path: Path) -> None:
+def _check_members(path: Path, allowed: Collection[str]) -> None:
     """Refuse archives that are incomplete, unpack to more than they are, or name code."""
     size = path.stat().st_size
     try:
@@ -94,12 +105,12 @@ def _check_members(path: Path) -> None:
                 raise FormatError(f"{path} is damaged: the checksum of {damaged} is wrong; get it again")
             if pickles[0].file_size > MAX_PICKLE_BYTES:
                 raise FormatError(f"{path} has a structure of {pickles[0].file_size / 1e6:.0f} MB; it was not loaded")
-            _check_names(archive.read(pickles[0]), path)
+            _check_names(archive.read(pickles[0]), path, allowed)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
 
 
-def _check_names(data: bytes, path: Path) -> None:
+def _check_names(data: bytes, path: Path, allowed: Collection[str]) -> None:
     """Refuse a pickle that names anything but tensors and plain containers."""
     texts: list[str] = []
     try:
@@ -111,7 +122,7 @@ def _check_names(data: bytes, path: Path) -> None:
                 name = " ".join(texts[-2:])
             elif isinstance(argument, str):
                 texts.append(argument)
-            if name is not None and name not in ALLOWED_NAMES:
+            if name is not None and name not in allowed:
                 raise FormatError(
                     f"{path} wants to use {name.replace(' ', '.')} while it is read, as a malicious pickle does; "
                     "it was not loaded and nothing was run"

@@ -22,6 +22,7 @@ SPEAKER_TABLE = "emb_g.weight"
 POSTERIOR = "enc_q."
 PARTS = ("enc_p", "dec", "enc_q", "flow", "emb_g")
 VERSIONS = {256: "v1", 768: "v2"}  # by the size of a content vector
+CONTENT_LAYERS = {"v1": 9, "v2": 12}  # of the content encoder; v1 through its final projection
 PERIOD_COUNTS = {7: "v1", 9: "v2"}  # sub-discriminators, the one on the waveform included
 PUBLISHED_SPEAKERS = 109
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from utils.errors import FormatError
 from utils.rvc.archive import read_archive
-from utils.rvc.layout import SPEAKER_TABLE, Layout, layout_of, legacy_name, shapes_of
+from utils.rvc.layout import CONTENT_LAYERS, SPEAKER_TABLE, Layout, layout_of, legacy_name, shapes_of
 from utils.rvc.matching import require_finite
 
 F0Convention = Literal["zero_unvoiced", "interpolated"]
@@ -52,6 +52,13 @@ class ForeignFile:
     step: int = 0
     speakers: tuple[str, ...] = ()
     own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def content_layer(self) -> int | None:
+        """Layer of the content encoder: as this workbench recorded it, else that of the version; None if unknown."""
+        encoder = self.own.get("encoder")
+        recorded = encoder.get("layer") if isinstance(encoder, dict) else None
+        return recorded if isinstance(recorded, int) else CONTENT_LAYERS.get(self.layout.version or "")
 
     def __str__(self) -> str:
         rate = f" at {self.sample_rate} Hz" if self.sample_rate else ""

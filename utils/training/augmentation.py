@@ -7,6 +7,7 @@ import torch
 
 from utils.audio.batch import VoiceBatch
 from utils.audio.loudness import FLOOR_DB
+from utils.features.content.base import normalize_content
 from utils.features.retrieval import CodebookRetrieval
 
 TAG = 0xA46
@@ -56,5 +57,5 @@ class BatchAugmentation:
             retrieval = self.retrieval.to(content.device)
             retrieved = retrieval(content, batch.speaker_id)
             blended = content + rate.to(content.device).view(-1, 1, 1) * (retrieved - content)
-            content = blended * torch.rsqrt(blended.square().mean(dim=-1, keepdim=True) + 1e-8)
+            content = normalize_content(blended) * content.square().mean(dim=-1, keepdim=True).sqrt()
         return replace(batch, audio=audio, loudness_db=loudness_db, content=content)

@@ -82,6 +82,7 @@ def train(config: DictConfig) -> Path:
         if note and is_first_process():
             log.warning("%s", note)
         data.start_step = int(content["state_dict"]["steps_done"])
+        del content  # the trainer reads the file again, and RVC's has 1.5 GB
     if config.trainer.probe:
         return probe_only(config, module, data, run)
     if is_first_process():

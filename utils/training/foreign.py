@@ -59,8 +59,13 @@ def load_rvc_weights(
     if not match.is_complete:
         raise ConfigError(f"{what} does not fit this model: {match.summary()}; choose the model it was made for")
     fill(network, theirs)
-    if file.f0_convention == "interpolated":
-        notes.append("it was trained with f0 interpolated in unvoiced frames, where this dataset has 0")
+    unvoiced = dataset_info["features"].get("f0_hz", {}).get("identity", {}).get("unvoiced", "zero_unvoiced")
+    if file.f0_convention not in (None, unvoiced):
+        group = "interpolated" if file.f0_convention == "interpolated" else "builtin"
+        notes.append(
+            f"its f0 in unvoiced frames was {file.f0_convention}, that of the dataset is {unvoiced}; the voice learns "
+            f"the dataset's, or prepare it with pitch={group}"
+        )
     return f"{name}: {match.summary()}; from {file}" + "".join(f"; {note}" for note in notes)
 
 
@@ -73,12 +78,18 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
 
 
 def _require_same_features(file: ForeignFile, dataset_info: dict[str, Any], what: str) -> None:
-    """Check the encoder where the file names one; the published networks do not."""
-    have = str(dataset_info["features"]["content"]["identity"].get("id"))
+    """Check the encoder where the file names one, which the published networks do not, and its layer."""
+    identity = dataset_info["features"]["content"]["identity"]
+    have, layer = str(identity.get("id")), file.content_layer
     if file.kind == "voice" and file.embedder is not None and file.embedder != have:
         raise ConfigError(
             f"{what} was trained on content features of {file.embedder}, the dataset has those of {have}; prepare the "
             f"dataset with content={file.embedder}"
+        )
+    if file.layout.role == "generator" and identity.get("layer", layer) != layer:
+        raise ConfigError(
+            f"{what} is RVC {file.layout.version}, which listens to layer {layer} of its encoder, the dataset has "
+            f"layer {identity['layer']}; prepare it with content={'contentvec_v1' if layer == 9 else 'contentvec'}"
         )
 
 

@@ -11,7 +11,8 @@ class ContentEncoder(nn.Module):
     """Base of the encoders: frozen networks from 16 kHz audio to what was said, without who said it.
 
     Attributes:
-        dim: D, size of one feature vector; vectors have the length sqrt(D), so cosine and Euclidean neighbours agree.
+        dim: D, size of one feature vector; ours have the length sqrt(D), so cosine and Euclidean neighbours agree,
+            those of others have the lengths that voices of theirs have learnt.
         is_exportable: whether the encoder can stand inside an exported graph.
     """
 

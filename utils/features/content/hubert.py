@@ -4,61 +4,138 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
-from utils.errors import ConfigError
+from utils.audio.frames import FEATURE_HOP
+from utils.errors import ConfigError, WorkbenchError
 from utils.features.content.base import ContentEncoder
+from utils.features.content.hubert_files import HubertWeights, digest, explain, fetch_from_hub, read_hubert
+
+REPEATS = 2  # 50 frames a second become 100
+HUBERT_HOP = REPEATS * FEATURE_HOP
+VERSION = "2"
+
+
+def open_content(
+    *, path: str | None, layer: int, name: str, is_projected: bool = False, is_normalized: bool = False
+) -> ContentEncoder:
+    """Open an encoder from wherever its weights are.
+
+    Args:
+        path: transformers folder, file of weights, hub id, fairseq .pt or ONNX file.
+        layer: hidden layer, counted from 1.
+        name: what datasets and exports record as the encoder's id.
+        is_projected: whether the layer goes through the network's final projection, as in RVC v1.
+        is_normalized: whether audio is brought to zero mean and unit variance first.
+    Raises:
+        ConfigError: one line that says what is wrong, and what to put where.
+    """
+    if not path:
+        raise explain(ConfigError("content.path is not set"), name)
+    if Path(path).suffix.lower() == ".onnx":
+        from utils.features.content.onnx_file import OnnxContent
+
+        return OnnxContent(path=path, layer=layer, name=name, is_projected=is_projected, is_normalized=is_normalized)
+    try:
+        place = Path(path).expanduser()
+        weights = read_hubert(place if place.exists() or not _is_hub_id(path) else fetch_from_hub(path))
+    except WorkbenchError as error:
+        raise explain(error, name) from error
+    return HubertContent(weights, layer=layer, name=name, is_projected=is_projected, is_normalized=is_normalized)
 
 
 class HubertContent(ContentEncoder):
-    """One hidden layer of a HuBERT model loaded by the library transformers.
+    """One hidden layer of a HuBERT, on 100 frames a second as RVC has it: each frame twice, in the network's own scale.
 
-    Features keep their own scale (the RVC convention); they are repeated from 50 to 100 frames a second.
+    The recording is mirrored by 2.5 ms at both ends, as for the reference features that ultimate-rvc ships; so a frame
+    of the network is centred on the two of ours for which it stands. An odd last frame repeats the one before it.
+    Recordings of 10 ms are filled up with silence.
 
     Args:
-        path: folder or hub id that transformers.HubertModel.from_pretrained accepts.
+        weights: of the whole network.
         layer: hidden layer, counted from 1.
         name: what datasets and exports record as the encoder's id.
+        is_projected: whether the layer goes through the network's final projection, as in RVC v1.
+        is_normalized: whether audio is brought to zero mean and unit variance first.
+    Raises:
+        ConfigError: if the network has no such layer or projection, or other frames than 20 ms.
     """
 
-    is_exportable = False
-
-    def __init__(self, *, path: str | None, layer: int, name: str) -> None:
+    def __init__(
+        self,
+        weights: HubertWeights,
+        *,
+        layer: int,
+        name: str,
+        is_projected: bool = False,
+        is_normalized: bool = False,
+    ) -> None:
         super().__init__()
-        if not path:
-            hint = f"put {name} (a transformers folder) somewhere and type content.path=<folder>"
-            raise ConfigError(f"content.path is not set; {hint}")
-        try:
-            from transformers import HubertModel
-        except ImportError as error:
-            raise ConfigError(f"content={name} needs transformers; type: pip install transformers") from error
-        try:
-            self.model = HubertModel.from_pretrained(path).eval().requires_grad_(False)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"content.path={path!r} holds no HuBERT model ({reason})") from error
-        if not 1 <= layer <= self.model.config.num_hidden_layers:
-            most = self.model.config.num_hidden_layers
-            raise ConfigError(f"content.layer={layer} is out of range; allowed: 1 to {most}")
-        self.layer, self.name, self.source = layer, name, path
-        self.dim = int(self.model.config.hidden_size)
+        sizes = weights.sizes
+        if not 1 <= layer <= sizes.num_hidden_layers:
+            raise ConfigError(f"content.layer={layer} is out of range; allowed: 1 to {sizes.num_hidden_layers}")
+        if is_projected and weights.projection_dim is None:
+            raise ConfigError(
+                f"content.is_projected=true needs final_proj, which {weights.place} lacks; RVC v1 needs a ContentVec "
+                "that has it"
+            )
+        if sizes.hop_length != HUBERT_HOP:
+            raise ConfigError(f"{weights.place} has frames of {sizes.hop_length} samples; {HUBERT_HOP} are needed")
+        self.network = weights.build(layer=layer, is_projected=is_projected)
+        self.layer, self.name = layer, name
+        self.is_projected, self.is_normalized = is_projected, is_normalized
+        self.dim = (weights.projection_dim or 0) if is_projected else sizes.hidden_size
+        self.shortest = sizes.window_length
+        self.weights_sha256 = digest(self.network.state_dict())
+        self.requires_grad_(False)
+        self.eval()
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Plain data that names the encoder, a digest of its weights and D."""
-        total = float(sum(value.double().abs().sum() for value in self.model.state_dict().values()))
-        return {
-            "id": self.name,
-            "version": "1",
-            "layer": self.layer,
-            "weights_sum": round(total, 3),
-            "source": Path(self.source).name,
-            "dim": self.dim,
-        }
+        """Plain data that names the encoder, its weights' hash and D."""
+        return identity(self, self.weights_sha256)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
-        frames = audio.shape[-1] // 160
-        padded = torch.nn.functional.pad(audio, (80, 560))  # HuBERT's frames end 400 samples after they begin
-        hidden = self.model(padded, output_hidden_states=True).hidden_states[self.layer]
-        return hidden.repeat_interleave(2, dim=1)[:, :frames]
+        return on_our_frames(self.network(prepared(audio, self.shortest, is_normalized=self.is_normalized)), audio)
+
+
+def identity(encoder: Any, weights_sha256: str) -> dict[str, Any]:
+    """Return what names an encoder of this kind."""
+    plain = {
+        "id": encoder.name, "version": VERSION, "layer": encoder.layer, "weights_sha256": weights_sha256,
+        "dim": encoder.dim,
+    }  # fmt: skip
+    flags = {"is_projected": encoder.is_projected, "is_normalized": encoder.is_normalized}
+    return plain | {key: True for key, value in flags.items() if value}
+
+
+def prepared(audio: Tensor, shortest: int, *, is_normalized: bool) -> Tensor:
+    """Return audio [B, T] as the network wants it: normalised where asked for, mirrored so that its frames are centred.
+
+    Args:
+        audio: at least 10 ms.
+        shortest: samples that one frame sees; silence stands behind what is shorter.
+        is_normalized: whether to bring it to zero mean and unit variance.
+    """
+    if is_normalized:
+        centred = audio - audio.mean(dim=1, keepdim=True)
+        # 1e-7 as transformers' feature extractor adds to the variance
+        audio = centred * torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + 1e-7)
+    margin = (shortest - HUBERT_HOP) // 2
+    mirrored = functional.pad(audio, (margin, margin), mode="reflect")
+    length = torch.ones_like(mirrored[0], dtype=torch.int64).sum().clamp(min=shortest)
+    return functional.pad(mirrored, (0, shortest))[:, :length]
+
+
+def on_our_frames(hidden: Tensor, audio: Tensor) -> Tensor:
+    """Return [B, F, D] at 100 frames a second of [B, F', D] at 50, for audio [B, F * 160]."""
+    last = hidden[:, -1:]
+    doubled = torch.cat([hidden, last], dim=1).repeat_interleave(REPEATS, dim=1)
+    return doubled[:, : audio.shape[-1] // FEATURE_HOP]
+
+
+def _is_hub_id(path: str) -> bool:
+    parts = path.split("/")
+    return len(parts) == 2 and all(parts) and not path.startswith((".", "~"))

@@ -12,7 +12,7 @@ import onnxruntime
 
 from utils.config import check_range
 from utils.errors import FormatError
-from utils.export.contract import METADATA_KEY, metadata_from_json
+from utils.export.contract import METADATA_KEY, VoiceMetadata, metadata_from_json
 from utils.export.runtime import open_session
 from utils.export.signals import speech_like
 from utils.inference.conformance.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
@@ -79,12 +79,24 @@ class Candidate:
         return {value.name for value in self.session.get_overridable_initializers()}
 
     @cached_property
-    def sample_rate(self) -> int:
-        """Rate of input and output: from the metadata, else as the live host reads it from the file name."""
+    def metadata(self) -> VoiceMetadata | None:
+        """What this workbench wrote into the graph; None for graphs of others."""
         stored = self.session.get_modelmeta().custom_metadata_map
         if METADATA_KEY in stored:
             with contextlib.suppress(FormatError):  # the rule about the name reports it
-                return metadata_from_json(stored[METADATA_KEY], self.path.name).sample_rate
+                return metadata_from_json(stored[METADATA_KEY], self.path.name)
+        return None
+
+    @property
+    def needs_context(self) -> bool:
+        """Whether the voice's architecture is meant to be given sound around what is wanted."""
+        return self.metadata is not None and self.metadata.extra.get("needs_context") is True
+
+    @cached_property
+    def sample_rate(self) -> int:
+        """Rate of input and output: from the metadata, else as the live host reads it from the file name."""
+        if self.metadata is not None:
+            return self.metadata.sample_rate
         rate = numbers_in_name(self.path)["sr"]
         return round(rate if RATES[0] <= rate <= RATES[1] else NAME_DEFAULTS["sr"])
 

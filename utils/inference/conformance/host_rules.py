@@ -59,7 +59,11 @@ def check_odd_sizes(candidate: Candidate) -> Check:
 
 
 def check_seams(candidate: Candidate) -> Check:
-    """Blocks of 100 ms, converted without knowing of each other, join without loud clicks."""
+    """Blocks of 100 ms, converted without knowing of each other, join without loud clicks.
+
+    A voice whose architecture needs context (RVC) is warned about: no export of it could do better. Untrained ones miss
+    the limit by 5 to 15 dB; a hundred updates bring the steps of a small one to 12 dB below the level.
+    """
     block = round(BLOCK_SECONDS * candidate.sample_rate)
     count = round(SEAM_SECONDS / BLOCK_SECONDS)
     source = speech_like(candidate.sample_rate, count * block, 4)
@@ -72,7 +76,13 @@ def check_seams(candidate: Candidate) -> Check:
         f"{seams.jump_db:+.1f} dB against the steps of one piece; spectrum {spectral:.1f} dB from it"
     )
     figures = {"seam_jump_db": seams.jump_db, "seam_step_db": seams.step_db, "seam_spectral_db": spectral}
-    return Check("voclo, seams", seams.step_db <= SEAM_STEP_DB, detail, figures)
+    is_smooth = seams.step_db <= SEAM_STEP_DB
+    if not is_smooth and candidate.needs_context:
+        detail += (
+            "; this architecture wants sound around each block and learns its edges: "
+            "expect clicks in hosts that give none, fewer with more training"
+        )
+    return Check("voclo, seams", is_smooth or candidate.needs_context, detail, figures, is_warning=not is_smooth)
 
 
 def check_memory(candidate: Candidate) -> Check:

@@ -1,0 +1,77 @@
+"""Compare a content encoder with features that another program recorded with the same weights.
+
+python benchmarks/content_reference.py <reference.wav> <feats.npy> content=contentvec content.path=<folder, id or file>
+
+The recording is at 16 kHz, the features are [F, D] at 50 frames a second, such as reference.wav and
+contentvec/feats.npy of the package ultimate-rvc (rvc/train/models/reference). Printed are shapes and relative error;
+the exit code is 1 if it exceeds 1e-3 or the shapes differ.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # a script in a folder does not see the project beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import soundfile
+
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
+from utils.config import compose, instantiate
+from utils.console import emit
+from utils.errors import DataError, WorkbenchError
+
+TOLERANCE = 1e-3  # half precision of either side would be within it
+
+
+def main(arguments: list[str]) -> int:
+    """Run the comparison and return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("recording", type=Path)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("overrides", nargs="+", help="content=contentvec content.path=<folder, id or file>")
+    given = parser.parse_args(arguments)
+    try:
+        encoder = instantiate(compose("preprocess", given.overrides).content, "content")
+        found, expected = encoder.encode(read(given.recording))[::2], read_features(given.features)
+    except WorkbenchError as error:
+        emit(f"error: {error}")
+        return 2
+    error = relative_error(found, expected)
+    emit(
+        f"{list(found.shape)} here, {list(expected.shape)} recorded; relative error {error:.1e} (allowed {TOLERANCE:g})"
+    )
+    return 0 if error <= TOLERANCE else 1
+
+
+def read(path: Path) -> np.ndarray:
+    """Read a recording at 16 kHz, cut to whole frames of 20 ms."""
+    try:
+        audio, rate = soundfile.read(path, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path} cannot be read ({error})") from error
+    if rate != FEATURE_RATE or audio.ndim != 1:
+        raise DataError(f"{path} has {rate} Hz and {audio.ndim} axes; a mono recording at {FEATURE_RATE} Hz is needed")
+    samples: np.ndarray = audio[: len(audio) // (2 * FEATURE_HOP) * 2 * FEATURE_HOP]
+    return samples
+
+
+def read_features(path: Path) -> np.ndarray:
+    """Read [F, D] of a .npy file; one that holds objects is refused."""
+    try:
+        features: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no .npy file of numbers ({error})") from error
+    return features.astype(np.float32)
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return |found - expected| / |expected|; infinite if the shapes differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
