@@ -38,6 +38,7 @@ from utils.training.checkpoints import (
     save_codebook,
 )
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
+from utils.training.overtraining import build_watch
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
@@ -53,13 +54,14 @@ def train(config: DictConfig) -> Path:
     """
     store = open_dataset(config)
     check_training_values(config)
+    watch = build_watch(config)
     run = run_folder(config)
     resume_from = find_resume(config, run)
     quieten_lightning()
     lightning.seed_everything(int(config.seed), workers=True, verbose=False)
     config_yaml = OmegaConf.to_yaml(config, resolve=True)
     history = HistoryRecorder()
-    trainer = build_trainer(config, run, [history, RunPayload(config_yaml, store.info)])
+    trainer = build_trainer(config, run, [history, *watch, RunPayload(config_yaml, store.info)])
     module = build_training(config, store, run, fresh=resume_from is None)
     data = build_data(config, store)
     if resume_from is not None:
