@@ -7,6 +7,7 @@ level of each micro-batch, and for what a network draws at random.
 """
 
 import copy
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Protocol
 
@@ -98,6 +99,7 @@ class AdversarialTraining(lightning.LightningModule):
         self.seed = seed
         # not Lightning's batch index: a run that was stopped within an accumulation is resumed at its beginning
         self.micro_batches = 0
+        self._augmentation_seconds = 0.0
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
         self.steps_done: Tensor
 
@@ -111,6 +113,11 @@ class AdversarialTraining(lightning.LightningModule):
         """The generator to listen to, validate and export."""
         return self.averaged if self.averaged is not None else self.generator
 
+    def take_augmentation_seconds(self) -> float:
+        """Return the time spent on augmentation since this was last asked."""
+        seconds, self._augmentation_seconds = self._augmentation_seconds, 0.0
+        return seconds
+
     def configure_optimizers(self) -> Any:
         """Make one optimizer and schedule per network."""
         networks = [self.generator] + ([self.discriminator] if self.discriminator is not None else [])
@@ -121,7 +128,9 @@ class AdversarialTraining(lightning.LightningModule):
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one micro-batch: backward for both networks, and step both at the end of an accumulation."""
         if self.augmentation is not None:
+            started = time.perf_counter()
             batch = self.augmentation(batch, self.steps * self.accumulate + self.micro_batches)
+            self._augmentation_seconds += time.perf_counter() - started
         metrics: dict[str, Tensor] = {}
         made = self.generator.training_pass(batch, self._draws())
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
@@ -138,7 +147,6 @@ class AdversarialTraining(lightning.LightningModule):
         shown = {f"train/{name}": value for name, value in metrics.items()}
         # "step" is the logger's axis: generator updates, where Lightning would count micro-batches
         self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))
-        self.log("mel", metrics["generator/spectral"], prog_bar=True, logger=False, batch_size=len(batch.audio))
 
     def validation_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Log val/mel, the mean log-mel distance of held-out clips rebuilt by the averaged generator."""
@@ -149,7 +157,7 @@ class AdversarialTraining(lightning.LightningModule):
         # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
         share = batch.num_frames / batch.f0_hz.shape[1]
         distance = self.validation_loss(fake * inside, batch.audio * inside) / share
-        self.log("val/mel", distance.mean(), prog_bar=True, batch_size=len(batch.audio), sync_dist=True)
+        self.log("val/mel", distance.mean(), batch_size=len(batch.audio), sync_dist=True)
         self.log("step", float(self.steps), batch_size=len(batch.audio), sync_dist=True)
 
     def _draws(self) -> torch.Generator:

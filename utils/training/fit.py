@@ -14,7 +14,6 @@ import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from models.adversarial import AdversarialTraining, OptimizerFactory
@@ -24,10 +23,11 @@ from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
+from utils.features.pitch.swift import SwiftPitch
 from utils.features.retrieval import build_codebook
 from utils.files import atomic_write_json, atomic_write_text
 from utils.training.augmentation import BatchAugmentation
-from utils.training.callbacks import HistoryRecorder, MediaLogger, RunPayload, StepProgressBar, StopAfterSteps
+from utils.training.callbacks import HistoryRecorder, RunPayload, StopAfterSteps
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     build_generator,
@@ -37,8 +37,12 @@ from utils.training.checkpoints import (
     require_same_networks,
     save_codebook,
 )
+from utils.training.loggers import build_loggers
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
+from utils.training.media import MediaLogger
+from utils.training.monitoring import RunMonitor, StepClock
 from utils.training.overtraining import build_watch
+from utils.training.progress import ProgressLine
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
@@ -104,6 +108,7 @@ def check_training_values(config: DictConfig) -> None:
     """Refuse values out of range, naming the key and what is allowed."""
     check_range("trainer.steps", config.trainer.steps, 1)
     check_range("trainer.validate_every", config.trainer.validate_every, 1)
+    check_range("trainer.log_every", config.trainer.log_every, 1)
     check_range("data.batch_size", config.data.batch_size, 1)
     check_range("data.segment_frames", config.data.segment_frames, 20)
     check_range("data.val_segment_frames", config.data.val_segment_frames, 20)
@@ -302,10 +307,11 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
-    extra: list[Callback] = [StopAfterSteps(int(settings.steps))]
-    extra += [MediaLogger(audio_config(config.audio))] if settings.media else []
-    if settings.progress_bar:
-        extra.append(StepProgressBar(total_steps=int(settings.steps)))
+    clock = StepClock()
+    extra: list[Callback] = [StopAfterSteps(int(settings.steps)), RunMonitor(config, run, clock)]
+    extra += [MediaLogger(audio_config(config.audio), SwiftPitch())] if settings.media else []
+    extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
+    loggers = build_loggers(config, run)
     try:
         return lightning.Trainer(
             accelerator=settings.accelerator,
@@ -319,11 +325,12 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback]) -> l
             val_check_interval=int(settings.validate_every) * int(config.optim.accumulate),
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            logger=TensorBoardLogger(save_dir=str(run), name="tensorboard", version=""),
-            log_every_n_steps=20,
+            logger=loggers,
+            log_every_n_steps=int(settings.log_every) * int(config.optim.accumulate),
+            profiler=clock,
             callbacks=[*callbacks, *extra, keeper],
             enable_model_summary=False,
-            enable_progress_bar=bool(settings.progress_bar),
+            enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,
         )
     except (ValueError, MisconfigurationException) as error:

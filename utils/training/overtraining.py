@@ -29,6 +29,7 @@ from models.adversarial import AdversarialTraining
 from utils.config import check_range
 from utils.console import emit
 from utils.errors import ConfigError
+from utils.training.progress import clear_progress
 
 MODES = ("stop", "warn", "off")
 CRITERION = "val/mel"
@@ -238,4 +239,5 @@ def build_watch(config: DictConfig) -> list[Callback]:
 
 def _say(trainer: lightning.Trainer, text: str) -> None:
     if trainer.is_global_zero:
+        clear_progress(trainer)
         emit(text)
