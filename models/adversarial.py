@@ -8,7 +8,7 @@ level of each micro-batch, and for what a network draws at random.
 
 import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import pytorch_lightning as lightning
@@ -31,7 +31,7 @@ class Augmentation(Protocol):
     def __call__(self, batch: VoiceBatch, step: int) -> VoiceBatch: ...
 
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+OptimizerFactory = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 class AdversarialTraining(lightning.LightningModule):
@@ -42,7 +42,7 @@ class AdversarialTraining(lightning.LightningModule):
         discriminator: judge of audio [B, T], or None.
         spectral_loss: module from (fake, real) [B, T] to a scalar.
         validation_loss: module from (fake, real) [B, T] to [B], the criterion that picks the checkpoint.
-        optimizer: makes an optimizer for a list of parameters.
+        optimizer: makes the optimizer of a network.
         schedule: factor of the learning rate at a step.
         loss_weights: weight of each of TERMS and of the generator's own training_terms.
         objective: "balanced" takes means over the judges' parts and feature distances relative to their level, so that
@@ -121,7 +121,7 @@ class AdversarialTraining(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Make one optimizer and schedule per network."""
         networks = [self.generator] + ([self.discriminator] if self.discriminator is not None else [])
-        optimizers = [self.make_optimizer(network.parameters()) for network in networks]
+        optimizers = [self.make_optimizer(network) for network in networks]
         schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule) for optimizer in optimizers]
         return optimizers, schedules
 

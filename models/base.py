@@ -81,6 +81,10 @@ class BaseVoiceConversionModel(nn.Module):
         """Generate what the losses compare; every random number comes from `draws`, a generator on the CPU."""
         return TrainingPass(self(batch), batch.audio, {})
 
+    def parts_to_compile(self) -> list[nn.Module]:
+        """Return the modules that training calls and that torch.compile may take over; by default this one's forward."""
+        return [self]
+
     def describe(self) -> dict[str, Any]:
         """Return plain data about the network for cards and logs."""
         return {

@@ -41,8 +41,8 @@ def halves(batch: VoiceBatch) -> list[VoiceBatch]:
     return [VoiceBatch(**{key: value[part] for key, value in vars(batch).items()}) for part in parts]
 
 
-def sgd(parameters: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=0.01)
+def sgd(network: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=0.01)
 
 
 def constant(step: int) -> float:

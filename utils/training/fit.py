@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from models.adversarial import AdversarialTraining, OptimizerFactory
+from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig, audio_config, check_range, instantiate, require
 from utils.console import emit, table
@@ -41,8 +41,10 @@ from utils.training.loggers import build_loggers
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
 from utils.training.media import MediaLogger
 from utils.training.monitoring import RunMonitor, StepClock
+from utils.training.optimizers import build_optimizer, prepare_networks, require_same_optimizers
 from utils.training.overtraining import build_watch
 from utils.training.progress import ProgressLine
+from utils.training.schedules import with_warmup
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
@@ -71,6 +73,8 @@ def train(config: DictConfig) -> Path:
     if resume_from is not None:
         content = read_checkpoint(resume_from)
         require_same_networks(content, resume_from, module.state_dict(), store.info)
+        networks = [network for network in (module.generator, module.discriminator) if network is not None]
+        require_same_optimizers(content, resume_from, module.make_optimizer, networks)
         data.start_step = int(content["state_dict"]["steps_done"]) * int(config.optim.accumulate)
     atomic_write_text(run / "config.yaml", config_yaml)
     if trainer.is_global_zero:
@@ -120,9 +124,7 @@ def check_training_values(config: DictConfig) -> None:
     check_range("optim.ema_decay", config.optim.ema_decay, 0, 0.99999)
     check_range("optim.clip_norm", config.optim.clip_norm, 1e-6)
     check_range("optim.warmup_steps", config.optim.warmup_steps, 0)
-    if config.optim.half_life_steps is not None:
-        check_range("optim.half_life_steps", config.optim.half_life_steps, 1)
-    check_range("optim.decay_per_epoch", config.optim.decay_per_epoch, 0.1, 1)
+    learning_rate_factor(config)
     check_range("loss.adversarial_start", config.loss.adversarial_start, 0)
     check_range("loss.adversarial_frames", config.loss.adversarial_frames, 0)
     check_range("seed", config.seed, 0, 2**32 - 1)
@@ -169,7 +171,7 @@ def find_resume(config: DictConfig, run: Path) -> Path | None:
 def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
     audio = audio_config(config.audio)
-    optimizer = build_optimizer(config)
+    optimizer = build_optimizer(config, choose_precision(str(config.trainer.precision)))
     generator = build_generator(config, store.info)
     discriminator = instantiate(config.discriminator, "discriminator") if config.discriminator.get("_target_") else None
     if fresh:
@@ -185,6 +187,7 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
                         fresh_posterior=bool(config.pretrained.fresh_posterior),
                     )
                 )
+    prepare_networks(config, generator, discriminator)
     prepare_codebook(config, store, run, fresh=fresh)
     augmentation = BatchAugmentation(
         read_codebook(run),
@@ -212,35 +215,15 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     )
 
 
-def build_optimizer(config: DictConfig) -> OptimizerFactory:
-    """Return what makes an optimizer for a list of parameters.
-
-    Raises:
-        ConfigError: if the class refuses a setting, which it would otherwise do only when the training begins.
-    """
-    factory: OptimizerFactory = instantiate(config.optim.optimizer, "optim.optimizer")
-    try:
-        factory([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optim.optimizer: {error}") from error
-    return factory
-
-
 def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
     """Return the spectral loss that belongs to an objective."""
     return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
 
 
 def learning_rate_factor(config: DictConfig, epoch_steps: int = 1) -> Callable[[int], float]:
-    """Return linear warm-up followed by exponential decay, by the step and by the epoch, as a function of the step."""
-    warmup, decay = int(config.optim.warmup_steps), float(config.optim.decay_per_epoch)
-    half_life = float(config.optim.half_life_steps or math.inf)
-
-    def factor(step: int) -> float:
-        fall = math.pow(0.5, step / half_life) * math.pow(decay, step // epoch_steps)
-        return min(1.0, (step + 1) / max(1, warmup)) * fall
-
-    return factor
+    """Return the factor of the learning rate as a function of the step: the rise, then the group optim/schedule."""
+    schedule = instantiate(config.optim.schedule, "optim.schedule")
+    return with_warmup(schedule, warmup_steps=int(config.optim.warmup_steps), epoch_steps=epoch_steps)
 
 
 def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
@@ -398,6 +381,7 @@ def quieten_lightning() -> None:
     for name in ("pytorch_lightning", "lightning.pytorch", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -118,11 +118,11 @@ class MediaLogger(Callback):
         writer.add_audio(f"clip{number}/converted", rebuilt.clamp(-1, 1), step, rate)
         writer.add_audio(f"clip{number}/{label}", shifted.clamp(-1, 1), step, rate)
         sounds = {"recorded": real, "rebuilt by the voice": rebuilt, f"{TRANSPOSED_SEMITONES:g} semitones up": shifted}
-        mels = [(f"{title}, step {step}", self._mel_of(sound)) for title, sound in sounds.items()]
+        mels = [(title, self._mel_of(sound)) for title, sound in sounds.items()]
         writer.add_image(f"clip{number}/mel", mel_picture(mels), step, dataformats="HWC")
         panels = [
             self._pitch_panel(title, asked_hz[0], sound)
-            for title, asked_hz, sound in (("rebuilt", f0_hz, rebuilt), (label, transposed_hz, shifted))
+            for title, asked_hz, sound in (("rebuilt", f0_hz, rebuilt), ("transposed", transposed_hz, shifted))
         ]
         writer.add_image(f"clip{number}/f0", pitch_picture(panels), step, dataformats="HWC")
 
@@ -135,8 +135,8 @@ class MediaLogger(Callback):
         fit = compare_pitch(asked, heard)
         self._fits.append(fit)
         error = f"{np.median(fit.cents):.0f} cents" if len(fit.cents) else "not voiced"
-        words = f"{title}: pale = asked for, dark = heard; median error {error}"
-        return PitchPanel(f"{words}, voicing differs in {100 * fit.voicing_error:.0f} % of frames", asked, heard)
+        words = f"{title}: pale asked for, dark heard; median error {error}, voicing error"
+        return PitchPanel(f"{words} {100 * fit.voicing_error:.0f} %", asked, heard)
 
 
 def compare_pitch(asked_hz: np.ndarray, heard_hz: np.ndarray) -> PitchFit:

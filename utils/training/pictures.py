@@ -17,6 +17,7 @@ GRID_HZ = (50, 100, 200, 400, 800)
 PANEL_HEIGHT = 180
 PIXELS_PER_FRAME = 2
 LEFT_MARGIN = 46
+LEAST_WIDTH = 440  # room for a title
 
 
 class PitchPanel(NamedTuple):
@@ -33,7 +34,7 @@ def mel_picture(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     Returns:
         [height, width, 3] uint8; two pixels a frame and a band.
     """
-    width = max(mel.shape[1] for _, mel in panels) * PIXELS_PER_FRAME
+    width = max(LEAST_WIDTH, max(mel.shape[1] for _, mel in panels) * PIXELS_PER_FRAME)
     heights = [mel.shape[0] * PIXELS_PER_FRAME for _, mel in panels]
     image = Image.new("RGB", (width, sum(heights) + LABEL_HEIGHT * len(panels)), BACKGROUND)
     draw, top = ImageDraw.Draw(image), 0
@@ -52,7 +53,7 @@ def pitch_picture(panels: Sequence[PitchPanel]) -> np.ndarray:
         [height, width, 3] uint8; the axis of frequency is logarithmic from 50 to 1100 Hz.
     """
     width = LEFT_MARGIN + max(len(panel.requested_hz) for panel in panels) * PIXELS_PER_FRAME + 4
-    image = Image.new("RGB", (max(width, 420), (PANEL_HEIGHT + LABEL_HEIGHT) * len(panels)), BACKGROUND)
+    image = Image.new("RGB", (max(LEAST_WIDTH, width), (PANEL_HEIGHT + LABEL_HEIGHT) * len(panels)), BACKGROUND)
     draw = ImageDraw.Draw(image)
     for index, panel in enumerate(panels):
         top = index * (PANEL_HEIGHT + LABEL_HEIGHT) + LABEL_HEIGHT
