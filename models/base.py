@@ -82,7 +82,7 @@ class BaseVoiceConversionModel(nn.Module):
         return TrainingPass(self(batch), batch.audio, {})
 
     def parts_to_compile(self) -> list[nn.Module]:
-        """Return the modules that training calls and that torch.compile may take over; by default this one's forward."""
+        """Return the modules that training calls and torch.compile may take; here this one."""
         return [self]
 
     def describe(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run writes down about itself: metrics.csv, TensorBoard's curves, sounds and pictures, the line on the console."""
+"""What a run writes down about itself: its table, curves, sounds and pictures, the line on the console."""
 
 import csv
 import io

@@ -105,9 +105,7 @@ def test_fused_kernel_is_left_where_it_cannot_be() -> None:
     with pytest.raises(ConfigError, match=r"optim\.fused=true cannot be used here: .*16-mixed"):
         build_optimizer(compose("train", ["optim.fused=true"]), "16-mixed")
     with pytest.raises(ConfigError, match="NAdam has no fused kernel"):
-        build_optimizer(
-            compose("train", ["optim.fused=true", "optim.optimizer._target_=torch.optim.NAdam"]), "32-true"
-        )
+        build_optimizer(compose("train", ["optim.fused=true", "optim.optimizer._target_=torch.optim.NAdam"]), "32-true")
 
 
 def factors(steps: list[int], *overrides: str, epoch_steps: int = 1) -> list[float]:

@@ -97,7 +97,7 @@ def test_false_alarms_and_delay_over_seeds() -> None:
     delays = [(verdict.step - 40 * EVERY) / EVERY for verdict in risen if verdict is not None]
     assert sum(verdict is not None for verdict in flat) == 0
     assert len(delays) == 30
-    assert 6 <= min(delays) and np.median(delays) <= 18  # six of them are the patience
+    assert min(delays) >= 6 and np.median(delays) <= 18  # six of them are the patience
 
 
 def test_noise_is_that_of_single_values_and_ignores_trend_and_jumps() -> None:
@@ -178,7 +178,9 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
-def test_resumed_run_that_had_ended_for_this_reason_ends_at_once_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_resumed_run_that_had_ended_for_this_reason_ends_at_once_and_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     rule = OvertrainingRule(patience=500)
     state = {"steps": [(index + 1) * EVERY for index in range(18)], "values": [1.0] * 10 + [1.1] * 8}
     trainers = [SimpleNamespace(is_global_zero=True, should_stop=False, callbacks=[]) for _ in range(3)]

@@ -59,7 +59,14 @@ def test_run_leaves_its_files(run: Path) -> None:
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
 
     events = {name for name in found if name.startswith("tensorboard/events")}
-    expected = {"config.yaml", "metrics.csv", "metrics.json", "codebook.safetensors", "checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    expected = {
+        "config.yaml",
+        "metrics.csv",
+        "metrics.json",
+        "codebook.safetensors",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    }
     assert found - events - {"tensorboard/hparams.yaml"} == expected
     assert events
 

@@ -10,7 +10,6 @@ from models.adversarial import AdversarialTraining
 from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION
 
 
-
 class StopAfterSteps(Callback):
     """End the run after a number of generator updates.
 

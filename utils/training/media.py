@@ -1,4 +1,4 @@
-"""Sounds and pictures of held-out clips at each validation, each under one tag, so that TensorBoard shows a timeline."""
+"""Sounds and pictures of held-out clips at each validation, each under one tag: TensorBoard shows a timeline."""
 
 from typing import Any, NamedTuple
 

@@ -20,7 +20,17 @@ from utils.training.loggers import remember_tracking
 FETCH = "[_TrainingEpochLoop].train_dataloader_next"
 BATCH = "run_training_batch"
 CRITERION = "val/mel"
-HYPER_PARAMETERS = ("audio", "model", "discriminator", "pretrained", "optim", "data", "retrieval", "loss", "overtraining")
+HYPER_PARAMETERS = (
+    "audio",
+    "model",
+    "discriminator",
+    "pretrained",
+    "optim",
+    "data",
+    "retrieval",
+    "loss",
+    "overtraining",
+)
 MEGABYTE = 2**20
 
 
@@ -100,7 +110,9 @@ class RunMonitor(Callback):
             return
         step = pl_module.steps
         if step % self.log_every == 0 and step > self._marked_step:
-            values = self._rates(pl_module, step) | memory_figures(pl_module.device) | weighted_losses(trainer, pl_module)
+            values = (
+                self._rates(pl_module, step) | memory_figures(pl_module.device) | weighted_losses(trainer, pl_module)
+            )
             for name, optimizer in zip(("generator", "discriminator"), trainer.optimizers, strict=False):
                 values[f"learning_rate/{name}"] = float(optimizer.param_groups[0]["lr"])
             log_everywhere(trainer, values, step)

@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard, drawn into arrays: log-mel spectrograms above one another, pitch curves over one another."""
+"""Pictures for TensorBoard, drawn into arrays: log-mel spectrograms and pitch curves."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
