@@ -93,6 +93,7 @@ def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) ->
     import torch
 
     from utils.config import compose, instantiate
+    from utils.training.optimizers import lay_out_channels_last
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     audio = 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(0)).to(device)
@@ -102,7 +103,7 @@ def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) ->
         for layout in LAYOUTS:
             judge = instantiate(compose("train", [f"discriminator={name}"]).discriminator, "discriminator").to(device)
             if "channels last" in layout:
-                judge.to(memory_format=torch.channels_last)
+                lay_out_channels_last(judge)
             if "compile" in layout:
                 judge.compile(dynamic=False)
 

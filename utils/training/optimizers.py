@@ -38,7 +38,8 @@ def build_optimizer(config: DictConfig, precision: Any) -> Callable[[nn.Module],
         raise ConfigError(f"optim.optimizer: {error}") from error
 
     def make(network: nn.Module) -> torch.optim.Optimizer:
-        parameters = network.parameters() if decay_all else decay_groups(network)
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        parameters = trained if decay_all else decay_groups(network)
         optimizer: torch.optim.Optimizer = factory(parameters, **extra)
         return optimizer
 
@@ -118,7 +119,7 @@ def prepare_networks(config: DictConfig, generator: BaseVoiceConversionModel, di
         ConfigError: if compiling is asked for where no compiler is.
     """
     if config.trainer.channels_last and discriminator is not None:
-        discriminator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lay_out_channels_last(discriminator)
     if not config.trainer.compile:
         return
     if not torch.cuda.is_available() and not shutil.which(os.environ.get("CXX", "g++")):
@@ -128,3 +129,17 @@ def prepare_networks(config: DictConfig, generator: BaseVoiceConversionModel, di
         )
     for part in [*generator.parts_to_compile(), *([discriminator] if discriminator is not None else [])]:
         part.compile(dynamic=False)
+
+
+def lay_out_channels_last(network: nn.Module) -> None:
+    """Make the 2-d convolutions of a network work on feature maps whose channels lie side by side in memory.
+
+    The maps are laid out, not the weights: those are put together anew in each pass where they are normalised.
+    """
+
+    def lay_out(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:])
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(lay_out)
