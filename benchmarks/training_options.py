@@ -115,9 +115,9 @@ def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) ->
             passes[layout] = once
         times: dict[str, list[float]] = {layout: [] for layout in LAYOUTS}
         for index in range(rounds + 1):
-            for layout, once in passes.items():
+            for layout, one_pass in passes.items():
                 started = time.perf_counter()
-                once()
+                one_pass()
                 if index:  # the first pass compiles and warms up
                     times[layout].append(1000 * (time.perf_counter() - started))
         found[name] = {layout: statistics.median(values) for layout, values in times.items()}

@@ -257,13 +257,15 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
+def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, is_first: bool = True) -> str:
     """Return what a run of four validations, two seconds a step, writes."""
     now = [100.0]
     monkeypatch.setattr("utils.training.progress.time.perf_counter", lambda: now[0])
     monkeypatch.setattr("utils.training.progress._steps", lambda module: module.steps)
     values = {"train/generator/spectral": 0.5, "val/mel": 0.25}
-    trainer: Any = SimpleNamespace(callback_metrics=values, callbacks=[], sanity_checking=False)
+    trainer: Any = SimpleNamespace(
+        callback_metrics=values, callbacks=[], sanity_checking=False, is_global_zero=is_first
+    )
     line, module = ProgressLine(total_steps=40, stream=stream), SimpleNamespace(steps=0)
     line.on_train_start(trainer, module)  # type: ignore[arg-type]
     for step in range(1, 41):
@@ -295,6 +297,11 @@ def test_terminal_gets_one_line_drawn_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(drawn) == 45
     assert drawn[20].startswith("step 20/40  [############............]  mel 0.5000")
     assert max(map(len, drawn)) < 80
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_of_several_processes_one_speaks(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(stream, monkeypatch, is_first=False) == ""
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,15 @@ class ProgressLine(Callback):
         self.total_steps = total_steps
         self.stream = stream or sys.stderr
         self.is_terminal = self.stream.isatty()
+        self._is_silent = False
         self._shown = 0.0
         self._width = 0
         self._marks: list[tuple[float, int]] = []
         self._pause: float | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin to measure."""
+        """Begin to measure; of several processes one speaks."""
+        self._is_silent = not trainer.is_global_zero
         self._marks = [(time.perf_counter(), _steps(pl_module))]
         self._shown = time.perf_counter()
 
@@ -63,7 +65,7 @@ class ProgressLine(Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the last state and leave it standing."""
-        if self.is_terminal:
+        if self.is_terminal and not self._is_silent:
             self._write(self.describe(trainer, pl_module))
             self.stream.write("\n")
             self.stream.flush()
@@ -106,6 +108,8 @@ class ProgressLine(Callback):
         return clock_time(min([seconds, *[max(0.0, limit) for limit in limits if limit is not None]]))
 
     def _write(self, text: str) -> None:
+        if self._is_silent:
+            return
         if self.is_terminal:
             text = text[: shutil.get_terminal_size().columns - 1]
             self.stream.write("\r" + text.ljust(self._width))
