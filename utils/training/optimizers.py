@@ -1,8 +1,10 @@
 """Optimizers as configured: which parameters decay, the fused kernel where it exists; networks compiled or laid out."""
 
 import inspect
+import logging
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,9 @@ def prepare_networks(config: DictConfig, generator: BaseVoiceConversionModel, di
             "trainer.compile=true needs a C++ compiler on this machine (g++, or the one that CXX names): install it or "
             "leave trainer.compile=false"
         )
+    # its advice on complex numbers and on the CUDA toolkit does not apply
+    warnings.filterwarnings("ignore", message=".*code generation for complex operators.*")
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     for part in [*generator.parts_to_compile(), *([discriminator] if discriminator is not None else [])]:
         part.compile(dynamic=False)
 
