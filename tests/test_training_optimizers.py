@@ -30,7 +30,7 @@ class Mixed(nn.Module):
         super().__init__()
         self.linear = nn.Linear(3, 4)
         self.table = nn.Embedding(1, 4)
-        self.norm = nn.LayerNorm((2, 4))
+        self.norm = nn.LayerNorm([2, 4])
         self.scale = nn.Parameter(torch.ones(4))
         self.ours = WeightNormConv1d(2, 3, 5)
         self.theirs = weight_norm(nn.Conv1d(2, 3, 5))

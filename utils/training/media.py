@@ -153,6 +153,7 @@ def chosen_clips(count: int, wanted: int) -> list[int]:
 
 def _num_held_out(trainer: lightning.Trainer) -> int:
     loader = trainer.val_dataloaders
+    assert loader is not None
     return len(loader.dataset)
 
 

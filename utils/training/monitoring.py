@@ -200,12 +200,13 @@ def resident_bytes() -> int:
 
 def hyper_parameters(config: DictConfig) -> dict[str, float | str | bool]:
     """Return the settings that shape a voice as dotted keys with plain values."""
-    chosen = {name: config[name] for name in HYPER_PARAMETERS}
-    chosen |= {"dataset": {"name": config.dataset.name}, "seed": config.seed}
-    chosen["trainer"] = {name: config.trainer[name] for name in ("steps", "precision")}
-    plain = OmegaConf.to_container(OmegaConf.create({**config, **chosen}), resolve=True)
+    plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return dict(_flatten({str(name): plain[name] for name in chosen}))
+    chosen: dict[str, Any] = {name: plain[name] for name in HYPER_PARAMETERS}
+    chosen["dataset"] = {"name": plain["dataset"]["name"]}
+    chosen["trainer"] = {name: plain["trainer"][name] for name in ("steps", "precision")}
+    chosen["seed"] = plain["seed"]
+    return dict(_flatten(chosen))
 
 
 def _flatten(node: dict[str, Any], prefix: str = "") -> list[tuple[str, float | str | bool]]:
