@@ -9,7 +9,8 @@ same, up to the order of sums, however its clips are spread over micro-batches a
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol
 
 import pytorch_lightning as lightning
@@ -37,7 +38,7 @@ class Augmentation(Protocol):
     def __call__(self, batch: VoiceBatch) -> VoiceBatch: ...
 
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+OptimizerFactory = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 class AdversarialTraining(lightning.LightningModule):
@@ -48,7 +49,7 @@ class AdversarialTraining(lightning.LightningModule):
         discriminator: judge of audio [B, T], or None.
         spectral_loss: module from (fake, real) [B, T] to a scalar.
         validation_loss: module from (fake, real) [B, T] to [B], the criterion that picks the checkpoint.
-        optimizer: makes an optimizer for a list of parameters.
+        optimizer: makes the optimizer of a network.
         schedule: factor of the learning rate at a step.
         loss_weights: weight of each of TERMS and of the generator's own training_terms.
         objective: "balanced" takes means over the judges' parts and feature distances relative to their level, so that
@@ -113,6 +114,7 @@ class AdversarialTraining(lightning.LightningModule):
         self.updates: dict[str, NetworkUpdate] = {}
         self.restored: dict[str, Any] = {}
         self.validated = (0.0, 0)  # sum of the criterion and number of clips
+        self._augmentation_seconds = 0.0
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.int64))
         self.steps_done: Tensor
 
@@ -126,10 +128,15 @@ class AdversarialTraining(lightning.LightningModule):
         """The generator to listen to, validate and export."""
         return self.averaged if self.averaged is not None else self.generator
 
+    def take_augmentation_seconds(self) -> float:
+        """Return the time spent on augmentation since this was last asked."""
+        seconds, self._augmentation_seconds = self._augmentation_seconds, 0.0
+        return seconds
+
     def configure_optimizers(self) -> Any:
         """Make one optimizer and schedule per network."""
         networks = [self.generator] + ([self.discriminator] if self.discriminator is not None else [])
-        optimizers = [self.make_optimizer(network.parameters()) for network in networks]
+        optimizers = [self.make_optimizer(network) for network in networks]
         schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule) for optimizer in optimizers]
         return optimizers, schedules
 
@@ -166,14 +173,15 @@ class AdversarialTraining(lightning.LightningModule):
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one step with this device's share of its clips."""
         if self.augmentation is not None:
+            started = time.perf_counter()
             batch = self.augmentation(batch)
+            self._augmentation_seconds += time.perf_counter() - started
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
         metrics = self.backward_within_memory(batch, is_adversarial)
         metrics |= self._update(is_adversarial)
         shown = {f"train/{name}": value for name, value in metrics.items()}
         # "step" is the logger's axis: generator updates, where Lightning would count batches
         self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))
-        self.log("mel", metrics["generator/spectral"], prog_bar=True, logger=False, batch_size=len(batch.audio))
 
     def backward_within_memory(self, batch: VoiceBatch, is_adversarial: bool) -> dict[str, Tensor]:
         """Leave the step's gradients in the networks; with fit_memory in as many micro-batches as memory asks for."""

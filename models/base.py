@@ -95,6 +95,10 @@ class BaseVoiceConversionModel(nn.Module):
             block.recompute = True
         return len(blocks)
 
+    def parts_to_compile(self) -> list[nn.Module]:
+        """Return the modules that training calls and torch.compile may take; here this one."""
+        return [self]
+
     def describe(self) -> dict[str, Any]:
         """Return plain data about the network for cards and logs."""
         return {

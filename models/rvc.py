@@ -213,6 +213,10 @@ class RvcVoice(BaseVoiceConversionModel):
         with torch.autocast(audio.device.type, enabled=False):
             return self.stft.magnitude(audio.float(), PUBLISHED_OFFSET)
 
+    def parts_to_compile(self) -> list[nn.Module]:
+        """Return the four networks that training_pass calls."""
+        return [self.enc_p, self.enc_q, self.flow, self.dec]
+
     def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
         """Decode a random part of each clip from its posterior; the term "kl" ties the prior to it."""
         mask = _mask_of(batch)

@@ -160,7 +160,7 @@ def test_silence_stays_at_the_loudness_floor() -> None:
 
 
 def test_learning_rate_rises_then_halves() -> None:
-    config = compose("train", ["optim.warmup_steps=4", "optim.half_life_steps=100"])
+    config = compose("train", ["optim.warmup_steps=4", "optim.schedule.half_life_steps=100"])
     factor = learning_rate_factor(config)
 
     warm = [factor(step) for step in range(4)]

@@ -67,7 +67,7 @@ class Distance(nn.Module):
 def make(**changed: Any) -> AdversarialTraining:
     values: dict[str, Any] = {
         "generator": Part(), "discriminator": TwoJudges(), "spectral_loss": Distance(), "validation_loss": Distance(),
-        "optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1), "schedule": lambda step: 1.0,
+        "optimizer": lambda network: torch.optim.SGD(network.parameters(), lr=0.1), "schedule": lambda step: 1.0,
         "loss_weights": RECIPE, "objective": "hifigan", "ema_decay": 0.0,
     }  # fmt: skip
     return AdversarialTraining(**(values | changed))

@@ -37,8 +37,8 @@ def batch_of(size: int, *, seed: int = 0) -> VoiceBatch:
     )
 
 
-def sgd(parameters: Any) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=0.01)
+def sgd(network: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=0.01)
 
 
 def constant(step: int) -> float:

@@ -14,10 +14,9 @@ import pytorch_lightning as lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from models.adversarial import AdversarialTraining, OptimizerFactory
+from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig, audio_config, check_range, instantiate, require
 from utils.console import emit, table
@@ -26,11 +25,12 @@ from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.drawing import draws_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
+from utils.features.pitch.swift import SwiftPitch
 from utils.features.retrieval import CodebookRetrieval, build_codebook
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
 from utils.overrides import run_suffix
 from utils.training.augmentation import BatchAugmentation
-from utils.training.callbacks import HistoryRecorder, MediaLogger, StepProgressBar
+from utils.training.callbacks import HistoryRecorder
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     build_generator,
@@ -41,12 +41,18 @@ from utils.training.checkpoints import (
     save_codebook,
 )
 from utils.training.devices import choose_precision, choose_strategy, first_device, is_first_process, num_processes
-from utils.training.fused import fuse_on_processor
 from utils.training.keeping import AtomicCheckpointIO, RunKeeper
+from utils.training.loggers import build_loggers
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
+from utils.training.media import MediaLogger
+from utils.training.monitoring import RunMonitor, StepClock
 from utils.training.nonfinite import NonFiniteGuard
+from utils.training.optimizers import build_optimizer, prepare_networks, require_same_optimizers
+from utils.training.overtraining import build_watch
 from utils.training.probe import probe, report_probe
+from utils.training.progress import ProgressLine
 from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
+from utils.training.schedules import with_warmup
 from utils.training.stopping import StopAfterSteps, StopOnSignal
 
 log = logging.getLogger(__name__)
@@ -65,6 +71,7 @@ def train(config: DictConfig) -> Path:
     store = open_dataset(config)
     check_training_values(config)
     build_data(config, store).train_examples()  # refuses what does not fit the dataset before anything is written
+    watch = build_watch(config)
     run = run_folder(config)
     resume_from = find_resume(config, run)
     quieten_lightning()
@@ -73,11 +80,13 @@ def train(config: DictConfig) -> Path:
     data = build_data(config, store)
     guard = NonFiniteGuard(run, max_skipped=int(config.trainer.max_skipped), name_clips=data.name_draws)
     keeper = RunKeeper(run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from)
-    trainer = build_trainer(config, run, [history, RunPayload(config, store.info), guard], keeper)
+    trainer = build_trainer(config, run, [history, *watch, RunPayload(config, store.info), guard], keeper)
     module = build_training(config, store, run, fresh=resume_from is None)
     if resume_from is not None:
         content = read_resumed(resume_from)
         require_same_networks(content, resume_from, module.state_dict(), store.info)
+        networks = [network for network in (module.generator, module.discriminator) if network is not None]
+        require_same_optimizers(content, resume_from, module.make_optimizer, networks)
         note = require_same_run(content, resume_from, config, store.info)
         if note and is_first_process():
             log.warning("%s", note)
@@ -124,6 +133,7 @@ def check_training_values(config: DictConfig) -> None:
     """Refuse values out of range, naming the key and what is allowed."""
     check_range("trainer.steps", config.trainer.steps, 1)
     check_range("trainer.validate_every", config.trainer.validate_every, 1)
+    check_range("trainer.log_every", config.trainer.log_every, 1)
     check_range("data.batch_size", config.data.batch_size, 1)
     if config.data.segment_frames is not None:
         check_range("data.segment_frames", config.data.segment_frames, 20)
@@ -136,9 +146,7 @@ def check_training_values(config: DictConfig) -> None:
     check_range("optim.ema_decay", config.optim.ema_decay, 0, 0.99999)
     check_range("optim.clip_norm", config.optim.clip_norm, 1e-6)
     check_range("optim.warmup_steps", config.optim.warmup_steps, 0)
-    if config.optim.half_life_steps is not None:
-        check_range("optim.half_life_steps", config.optim.half_life_steps, 1)
-    check_range("optim.decay_per_epoch", config.optim.decay_per_epoch, 0.1, 1)
+    learning_rate_factor(config)
     check_range("loss.adversarial_start", config.loss.adversarial_start, 0)
     check_range("loss.adversarial_frames", config.loss.adversarial_frames, 0)
     check_range("seed", config.seed, 0, 2**32 - 1)
@@ -176,7 +184,7 @@ def best_held_out(run: Path) -> float | None:
 def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
     audio = audio_config(config.audio)
-    optimizer = build_optimizer(config)
+    optimizer = build_optimizer(config, choose_precision(str(config.trainer.precision)))
     generator = build_generator(config, store.info)
     discriminator = instantiate(config.discriminator, "discriminator") if config.discriminator.get("_target_") else None
     if fresh:
@@ -194,6 +202,7 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
                     emit(note)
     if config.trainer.recompute and not generator.recompute_blocks():
         raise ConfigError(f"trainer.recompute=true: {config.model._target_} has no blocks that can be computed again")
+    prepare_networks(config, generator, discriminator)
     changes = instantiate(config.augmentation, "augmentation")
     augmentation = BatchAugmentation(
         prepare_codebook(config, store, run, fresh=fresh),
@@ -223,35 +232,15 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
     )
 
 
-def build_optimizer(config: DictConfig) -> OptimizerFactory:
-    """Return what makes an optimizer for a list of parameters.
-
-    Raises:
-        ConfigError: if the class refuses a setting, which it would otherwise do only when the training begins.
-    """
-    factory: OptimizerFactory = instantiate(config.optim.optimizer, "optim.optimizer")
-    try:
-        factory([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optim.optimizer: {error}") from error
-    return lambda parameters: fuse_on_processor(factory(parameters))
-
-
 def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
     """Return the spectral loss that belongs to an objective."""
     return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
 
 
 def learning_rate_factor(config: DictConfig, epoch_steps: int = 1) -> Callable[[int], float]:
-    """Return linear warm-up followed by exponential decay, by the step and by the epoch, as a function of the step."""
-    warmup, decay = int(config.optim.warmup_steps), float(config.optim.decay_per_epoch)
-    half_life = float(config.optim.half_life_steps or math.inf)
-
-    def factor(step: int) -> float:
-        fall = math.pow(0.5, step / half_life) * math.pow(decay, step // epoch_steps)
-        return min(1.0, (step + 1) / max(1, warmup)) * fall
-
-    return factor
+    """Return the factor of the learning rate as a function of the step: the rise, then the group optim/schedule."""
+    schedule = instantiate(config.optim.schedule, "optim.schedule")
+    return with_warmup(schedule, warmup_steps=int(config.optim.warmup_steps), epoch_steps=epoch_steps)
 
 
 def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
@@ -315,10 +304,11 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
     settings = config.trainer
-    extra: list[Callback] = [StopAfterSteps(int(settings.steps)), StopOnSignal(keeper)]
-    extra += [MediaLogger(audio_config(config.audio))] if settings.media else []
-    if settings.progress_bar:
-        extra.append(StepProgressBar(total_steps=int(settings.steps)))
+    clock = StepClock()
+    extra: list[Callback] = [StopAfterSteps(int(settings.steps)), StopOnSignal(keeper), RunMonitor(config, run, clock)]
+    extra += [MediaLogger(audio_config(config.audio), SwiftPitch())] if settings.media else []
+    extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
+    loggers = build_loggers(config, run)
     try:
         return lightning.Trainer(
             accelerator=settings.accelerator,
@@ -332,11 +322,12 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
             val_check_interval=int(settings.validate_every),
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            logger=TensorBoardLogger(save_dir=str(run), name="tensorboard", version=""),
-            log_every_n_steps=20,
+            logger=loggers,
+            log_every_n_steps=int(settings.log_every),
+            profiler=clock,
             callbacks=[*callbacks, *extra, keeper],
             enable_model_summary=False,
-            enable_progress_bar=bool(settings.progress_bar),
+            enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,
         )
     except (ValueError, MisconfigurationException) as error:

@@ -1,0 +1,81 @@
+"""Where the figures of a run go: TensorBoard and metrics.csv always, a service as well where the configuration says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from utils.config import instantiate
+from utils.errors import ConfigError
+from utils.files import atomic_write_text
+from utils.training.csv_logger import CsvLogger
+
+TRACKING_FILE = "tracking.txt"  # the identity of this run at a service, so that a resumed run goes on there
+
+
+@dataclass(frozen=True)
+class Service:
+    """How Lightning's logger of a service is told which run this is.
+
+    Attributes:
+        package: to install.
+        name: argument that takes the run's name.
+        identity: argument that takes the identity of a run to be continued, and attribute that has it.
+    """
+
+    package: str
+    name: str
+    identity: str
+
+
+SERVICES = {
+    "WandbLogger": Service("wandb", "name", "id"),
+    "MLFlowLogger": Service("mlflow", "run_name", "run_id"),
+}
+
+
+def build_loggers(config: DictConfig, run: Path) -> list[Logger]:
+    """Return the loggers of a run, TensorBoard's first.
+
+    Raises:
+        ConfigError: if a service's package is not installed.
+    """
+    loggers: list[Logger] = [
+        TensorBoardLogger(save_dir=str(run), name="tensorboard", version="", default_hp_metric=False),
+        CsvLogger(run / "metrics.csv"),
+    ]
+    if config.logger.get("_target_"):
+        loggers.append(_service_logger(config, run))
+    return loggers
+
+
+def remember_tracking(loggers: list[Logger], run: Path) -> None:
+    """Write down the identity of this run at its service, if it has one."""
+    for logger in loggers:
+        service = SERVICES.get(type(logger).__name__)
+        identity = service and (getattr(logger, service.identity, None) or logger.version)
+        if identity:
+            atomic_write_text(run / TRACKING_FILE, f"{identity}\n")
+
+
+def _service_logger(config: DictConfig, run: Path) -> Logger:
+    name = str(config.logger._target_).rpartition(".")[2]
+    if name not in SERVICES:
+        raise ConfigError(f"logger._target_={config.logger._target_} is unknown; allowed: {', '.join(SERVICES)}")
+    service, known = SERVICES[name], run / TRACKING_FILE
+    values = {service.name: run.name, "save_dir": str(run / service.package)}
+    if config.resume is not None and known.is_file():
+        values[service.identity] = known.read_text(encoding="utf-8").strip()
+        values |= {"resume": "allow"} if name == "WandbLogger" else {}
+    try:
+        logger: Logger = instantiate(config.logger, "logger", **values)
+    except ConfigError as error:
+        cause = error.__cause__.__cause__ if error.__cause__ else None
+        if not isinstance(cause, ModuleNotFoundError):
+            raise
+        raise ConfigError(
+            f"logger={service.package} needs the package {service.package}; type: pip install {service.package} "
+            "(TensorBoard and metrics.csv are written without it)"
+        ) from error
+    return logger
