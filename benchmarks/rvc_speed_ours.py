@@ -26,20 +26,18 @@ from utils.audio.batch import VoiceBatch
 from utils.config import audio_config, compose, instantiate
 from utils.export.contract import ControlDefaults
 from utils.export.graph import GraphOptions, build_graph
-from utils.training.fit import build_optimizer, build_spectral_loss
+from utils.training.fit import build_spectral_loss
 from utils.training.losses import MelDistance
+from utils.training.optimizers import build_optimizer
 
 
 class PlainTraining(AdversarialTraining):
     """The training step without Lightning's loop around it."""
 
-    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Do what Lightning does without a scaler."""
-        loss.backward(*args, **kwargs)
-
     def prepare(self) -> None:
         """Make the optimizers that the loop would make."""
         self.own_optimizers, self.own_schedules = self.configure_optimizers()
+        self.on_fit_start()
 
     def optimizers(self, use_pl_optimizer: bool = True) -> Any:
         """Return generator's and discriminator's."""
@@ -90,7 +88,8 @@ class Ours:
         """Build networks and material for training."""
         torch.manual_seed(self.seed)
         config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
-        self.training = build_step(config, self.seed).to(self.device)
+        precision = "bf16-mixed" if self.precision == "bf16" else "32-true"
+        self.training = build_step(config, self.seed, precision).to(self.device)
         self.training.prepare()
         self.batch = as_batch(make_material(batch, frames, self.seed, self.device))
         return {}
@@ -99,8 +98,7 @@ class Ours:
         """Do one training step."""
         assert self.training is not None and self.batch is not None
         training, batch = self.training, self.batch
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            timing, _ = timed(lambda: training.training_step(batch, 0), self.device)
+        timing, _ = timed(lambda: training.training_step(batch, 0), self.device)
         metrics = {name.removeprefix("train/"): float(value) for name, value in training.metrics.items()}
         return {**timing._asdict(), "mel": metrics["generator/spectral"], "metrics": metrics, "peak_mib": peak_mib()}
 
@@ -108,21 +106,15 @@ class Ours:
         """Return how far the gradients of one step with and without cuDNN are apart, relative to their norm."""
         assert self.training is not None and self.batch is not None
         training, batch = self.training, self.batch
-        training.accumulate = 2  # the first micro-batch does not step, so its gradients can be read
         found = []
         for enabled in (True, False):
             training.zero_grad()
-            training.micro_batches = 0
-            with (
-                torch.backends.cudnn.flags(enabled=enabled),
-                torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16"),
-            ):
-                training.training_step(batch, 0)
+            with torch.backends.cudnn.flags(enabled=enabled):
+                training.backward_all(batch, is_adversarial=True)
             found.append(
                 {name: value.grad.clone() for name, value in training.named_parameters() if value.grad is not None}
             )
         training.zero_grad()
-        training.accumulate, training.micro_batches = 1, 0
         apart = {
             name: float((value - found[1][name]).norm() / (found[1][name].norm() + 1e-12))
             for name, value in found[0].items()
@@ -166,7 +158,7 @@ class Ours:
         return {**timing._asdict(), "peak_mib": peak_mib(), "more_mib": peak_mib() - before}
 
 
-def build_step(config: DictConfig, seed: int) -> PlainTraining:
+def build_step(config: DictConfig, seed: int, precision: str) -> PlainTraining:
     """Put together what `train` would, without a dataset."""
     audio = audio_config(config.audio)
     return PlainTraining(
@@ -174,7 +166,8 @@ def build_step(config: DictConfig, seed: int) -> PlainTraining:
         discriminator=instantiate(config.discriminator, "discriminator"),
         spectral_loss=build_spectral_loss(str(config.loss.objective), audio),
         validation_loss=MelDistance(audio),
-        optimizer=build_optimizer(config),
+        optimizer=build_optimizer(config, precision),
+        precision=precision,
         schedule=lambda step: 1.0,
         loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
         objective=config.loss.objective,
@@ -195,6 +188,7 @@ def as_batch(material: Material) -> VoiceBatch:
         loudness_db=torch.full((count, frames), -20.0, device=device),
         speaker_id=torch.zeros(count, dtype=torch.int64, device=device),
         num_frames=torch.full((count,), frames, device=device),
+        draw=torch.arange(count, device=device),
     )
 
 

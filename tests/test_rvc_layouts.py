@@ -18,7 +18,6 @@ from models.layers.weight_norm import WeightNormConvTranspose1d, as_line
 from models.rvc_discriminators import PeriodDiscriminator, RvcDiscriminator
 from tests.test_training_rvc import batch_of_ones, make
 from utils.errors import ConfigError
-from utils.training.fused import fuse_on_processor
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -120,48 +119,27 @@ def test_one_hearing_gives_both_networks_the_gradients_of_two() -> None:
     torch.manual_seed(0)
     judge = RvcDiscriminator(periods=(2, 5), channels=64)
     weights = {"spectral": 0.0, "adversarial": 1.0, "feature_matching": 2.0, "kl": 0.0}
-    module = make(discriminator=judge, loss_weights=weights, accumulate=2)
+    module = make(discriminator=judge, loss_weights=weights)
     plain, batch = copy.deepcopy(judge), batch_of_ones()
     batch.audio.copy_(noise(1, 640))
     level = torch.tensor(0.5, requires_grad=True)
     target = batch.audio[:, :320]
 
-    module.training_step(batch, 0)
+    metrics = module.backward_all(batch, is_adversarial=True)
 
     real, fake = plain(target), plain(level * target)
     losses = [(1 - a).square().mean() + b.square().mean() for a, b in zip(real.scores, fake.scores, strict=True)]
-    expected = torch.autograd.grad(torch.stack(losses).sum() / 2, list(plain.parameters()), retain_graph=True)
+    expected = torch.autograd.grad(torch.stack(losses).sum(), list(plain.parameters()), retain_graph=True)
     assert_close([value.grad for value in judge.parameters()], list(expected), atol=1e-6, rtol=1e-4)
-    (pull,) = torch.autograd.grad(generator_loss(real, fake) / 2, level)
-    assert_close(module.generator.level.grad, pull, atol=1e-5, rtol=1e-4)
-    assert module.seen["train/generator/total"] == pytest.approx(generator_loss(real, fake).item(), rel=1e-5)
+    (pull,) = torch.autograd.grad(generator_loss(real, fake), level)
+    assert_close(dict(module.generator.named_parameters())["level"].grad, pull, atol=1e-5, rtol=1e-4)
+    assert metrics["generator/total"].item() == pytest.approx(generator_loss(real, fake).item(), rel=1e-5)
 
 
 def generator_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
     score = torch.stack([(1 - score).square().mean() for score in fake.scores]).sum()
     pairs = [(a, b) for x, y in zip(real.features, fake.features, strict=True) for a, b in zip(x, y, strict=True)]
     return score + 2 * torch.stack([(a.detach() - b).abs().mean() for a, b in pairs]).sum()
-
-
-def test_the_fused_update_is_the_plain_one() -> None:
-    values = [nn.Parameter(noise(40, 3)) for _ in range(2)]
-    optimizers = [torch.optim.AdamW([value], lr=0.1, betas=(0.8, 0.99), eps=1e-9) for value in values]
-    fuse_on_processor(optimizers[0])
-
-    for step in range(3):
-        for value, optimizer in zip(values, optimizers, strict=True):
-            value.grad = noise(40, 3, seed=step)
-            optimizer.step()
-
-    assert [optimizer.param_groups[0]["fused"] for optimizer in optimizers] == [True, None]
-    assert_close(values[0], values[1], atol=1e-6, rtol=1e-5)
-
-
-def test_an_optimizer_without_a_fused_update_is_left_alone() -> None:
-    optimizer = torch.optim.Adagrad([nn.Parameter(torch.zeros(1))], foreach=True)
-
-    assert not fuse_on_processor(optimizer).param_groups[0]["fused"]
-    assert "fused" not in fuse_on_processor(torch.optim.Rprop([nn.Parameter(torch.zeros(1))])).param_groups[0]
 
 
 def test_speed_benchmark_names_what_a_wrong_folder_lacks(

@@ -146,7 +146,7 @@ def test_content_of_other_lengths_is_blended_alike_and_keeps_them() -> None:
     lengths = torch.linspace(0.1, 9.0, 6).view(6, 1, 1)
     long.content.mul_(lengths)
 
-    plain, scaled = (make(retrieval_share=1.0)(item, 1).content for item in (batch, long))
+    plain, scaled = (make(retrieval_share=1.0)(item).content for item in (batch, long))
 
     assert (plain - batch.content).abs().max().item() > 0.1
     assert_close(scaled, lengths * plain, rtol=1e-4, atol=1e-5)
