@@ -38,11 +38,10 @@ def main(arguments: list[str]) -> int:
     except WorkbenchError as error:
         emit(f"error: {error}")
         return 2
-    error = relative_error(found, expected)
-    emit(
-        f"{list(found.shape)} here, {list(expected.shape)} recorded; relative error {error:.1e} (allowed {TOLERANCE:g})"
-    )
-    return 0 if error <= TOLERANCE else 1
+    difference = relative_error(found, expected)
+    shapes = f"{list(found.shape)} here, {list(expected.shape)} recorded"
+    emit(f"{shapes}; relative error {difference:.1e} (allowed {TOLERANCE:g})")
+    return 0 if difference <= TOLERANCE else 1
 
 
 def read(path: Path) -> np.ndarray:
