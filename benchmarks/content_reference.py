@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> int:
     except WorkbenchError as error:
         emit(f"error: {error}")
         return 2
-    distance = relative_error(found, expected)
+    difference = relative_error(found, expected)
     shapes = f"{list(found.shape)} here, {list(expected.shape)} recorded"
-    emit(f"{shapes}; relative error {distance:.1e} (allowed {TOLERANCE:g})")
-    return 0 if distance <= TOLERANCE else 1
+    emit(f"{shapes}; relative error {difference:.1e} (allowed {TOLERANCE:g})")
+    return 0 if difference <= TOLERANCE else 1
 
 
 def read(path: Path) -> np.ndarray:
