@@ -118,7 +118,7 @@ class Timed:
     """A graph, opened, with the times of its runs."""
 
     def __init__(self, name: str, path: Path) -> None:
-        self.name, self.path, self.sample_rate = name, path, rate_of(path)
+        self.name, self.sample_rate, self.size_mb = name, rate_of(path), path.stat().st_size / 1e6
         started = time.perf_counter()
         self.session = open_session(path.read_bytes())
         self.load_seconds = time.perf_counter() - started
@@ -142,7 +142,7 @@ class Timed:
             block_median_ms=float(median),
             block_p99_ms=float(slow),
             load_seconds=self.load_seconds,
-            size_mb=self.path.stat().st_size / 1e6,
+            size_mb=self.size_mb,
         )
 
 
