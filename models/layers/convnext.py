@@ -25,6 +25,9 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
-        hidden = self.norm(self.depthwise(x).transpose(1, 2))
-        hidden = self.project(functional.gelu(self.expand(hidden), approximate="tanh"))
-        return x + (hidden * self.scale).transpose(1, 2)
+        return x + self.branch(self.depthwise(x).transpose(1, 2)).transpose(1, 2)
+
+    def branch(self, mixed: Tensor) -> Tensor:
+        """Return what is added to the input, [B, F, C], of what the depthwise convolution made of it, [B, F, C]."""
+        hidden = self.project(functional.gelu(self.expand(self.norm(mixed)), approximate="tanh"))
+        return hidden * self.scale

@@ -12,6 +12,8 @@ from utils.errors import ConfigError, FormatError
 
 AUDIO_INPUT = "audio"
 AUDIO_OUTPUT = "output"
+STATE_INPUT = "state"  # of a stream, see FileGeometry.is_stream
+NEXT_STATE_OUTPUT = "next_state"
 METADATA_KEY = "voclo_trainer"
 SCHEMA_VERSION = 1
 OPSETS = range(17, 21)

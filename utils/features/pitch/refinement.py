@@ -41,7 +41,12 @@ class HarmonicRefinement(nn.Module):
             imaginary: like real.
             audio: [B, F * 160] that they came from.
         """
-        slope_real, slope_imaginary = self.derivative(audio)
+        return self.correct(f0_hz, real, imaginary, *self.derivative(audio))
+
+    def correct(
+        self, f0_hz: Tensor, real: Tensor, imaginary: Tensor, slope_real: Tensor, slope_imaginary: Tensor
+    ) -> Tensor:
+        """Return f0 in Hz [B, F], as forward does, from spectra [B, 257, F] under the window and its derivative."""
         power = real.square() + imaginary.square()
         turning = slope_imaginary * real - slope_real * imaginary  # of the phase, times power
         expected = self.numbers * f0_hz.unsqueeze(1)
