@@ -90,9 +90,12 @@ class LiteVoice(BaseVoiceConversionModel):
             self.loudness_in, loudness, memory, "loudness_in"
         )
         x = x + convolve(self.pitch_embedding.project, self.pitch_embedding.waves(f0_hz), memory, "pitch_in")
-        for index, (block, condition) in enumerate(zip(self.blocks, self.speaker_in, strict=True)):
+        # one table for all blocks: a constant of the exported graph
+        table = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=-1)
+        conditions = table[speaker_id].unsqueeze(1).split(x.shape[-1], dim=-1)
+        for index, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
             assert isinstance(block, ConvNeXtBlock)
-            x = x + condition(self.speaker.weight)[speaker_id].unsqueeze(1)
+            x = x + condition
             x = x + block.branch(convolve_depthwise(block.depthwise, x, memory, f"block{index}"))
         log_gain, phase, noise_log_gain = self.head.project(self.norm(x)).split(self.stft.num_bins, dim=-1)
         # fp32 from here on, as in inference
@@ -104,8 +107,9 @@ class LiteVoice(BaseVoiceConversionModel):
     ) -> Tensor:
         transform = self.stream_transform
         assert transform is not None
-        pulses = transform(self.stream_pulses(f0_hz, memory), memory, "pulses.audio")
-        noise = transform(self.stream_noise(f0_hz, memory), memory, "noise.audio")
+        sources = torch.stack([self.stream_pulses(f0_hz, memory), self.stream_noise(f0_hz, memory)], dim=1)
+        real, imaginary = transform(sources, memory, "sources")
+        pulses, noise = zip(real.unbind(1), imaginary.unbind(1), strict=True)
         return transform.pieces(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
 
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:

@@ -1,8 +1,15 @@
 """One-dimensional ConvNeXt block (Liu et al. 2022; in 1-D as in Vocos, Siuzdak 2023)."""
 
+import math
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+
+
+# of the tanh form of GELU, written with the logistic function: x * sigmoid(x * (linear + cubic * x^2))
+GELU_LINEAR = 2 * math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715 * GELU_LINEAR
 
 
 class ConvNeXtBlock(nn.Module):
@@ -29,5 +36,9 @@ class ConvNeXtBlock(nn.Module):
 
     def branch(self, mixed: Tensor) -> Tensor:
         """Return what is added to the input, [B, F, C], of what the depthwise convolution made of it, [B, F, C]."""
-        hidden = self.project(functional.gelu(self.expand(self.norm(mixed)), approximate="tanh"))
-        return hidden * self.scale
+        hidden = self.expand(self.norm(mixed))
+        if torch.jit.is_tracing():  # the same in fewer operators
+            hidden = hidden * torch.sigmoid(hidden * (GELU_LINEAR + GELU_CUBIC * hidden.square()))
+            weight, bias = self.project.weight * self.scale.unsqueeze(1), self.project.bias * self.scale
+            return functional.linear(hidden, weight, bias)
+        return self.project(functional.gelu(hidden, approximate="tanh")) * self.scale

@@ -28,43 +28,37 @@ class RealFourier(nn.Module):
         self.half = self.columns // 2 + 1
         rows, columns = torch.arange(self.rows), torch.arange(self.columns)
         cosine, sine = _waves(rows, rows, self.rows)
-        self._store("first", torch.cat([cosine, sine]))  # [2P, P]
+        self._store("first", torch.cat([cosine, sine, sine, -cosine]))  # real, -imaginary; the same, turned by 90 degrees
         cosine, sine = _waves(rows, columns, size)
         self._store("turn_cosine", cosine.repeat(2, 1))  # [2P, Q]
-        self._store("turn_sine", torch.cat([sine, -sine]))
+        self._store("turn_sine", sine.repeat(2, 1))
         cosine, sine = _waves(columns, columns[: self.half], self.columns)
-        self._store("second", torch.cat([torch.cat([cosine, -sine], 1), torch.cat([sine, cosine], 1)]))  # [2Q, 2H]
+        second = torch.stack([torch.cat([cosine, -sine], 1), torch.cat([-sine, -cosine], 1)])
+        self._store("second", second)  # [2, Q, 2H]
         weight = torch.full((self.num_bins,), 2.0 / size, dtype=torch.float64)
         weight[0] = weight[-1] = 1.0 / size
         self._store("weight", weight)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [..., N/2 + 1], of [..., N]."""
-        rows, size = self.rows, self.size
-        grid = frames.reshape(*map(int, frames.shape[:-1]), rows, self.columns)
-        halves = torch.matmul(self.get_buffer("first"), grid)  # [..., 2P, Q]: cosines above sines, i.e. real above -imaginary
-        swapped = torch.cat([halves[..., rows:, :], halves[..., :rows, :]], dim=-2)
-        turned = halves * self.get_buffer("turn_cosine") - swapped * self.get_buffer("turn_sine")
-        pairs = torch.cat([turned[..., :rows, :], -turned[..., rows:, :]], dim=-1)  # [..., P, 2Q]
-        both = torch.matmul(pairs, self.get_buffer("second"))
-        flat = [part.transpose(-1, -2).flatten(-2)[..., : size // 2 + 1] for part in both.chunk(2, dim=-1)]
-        return flat[0], flat[1]
+        lead, rows = list(map(int, frames.shape[:-1])), self.rows
+        grid = torch.matmul(self.get_buffer("first"), frames.reshape(*lead, rows, self.columns))
+        plain, quarter = grid.split(2 * rows, dim=-2)
+        turned = plain * self.get_buffer("turn_cosine") - quarter * self.get_buffer("turn_sine")
+        parts = torch.matmul(turned.reshape(*lead, 2, rows, self.columns), self.get_buffer("second")).sum(dim=-3)
+        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.half * rows)
+        real, imaginary = flat[..., : self.num_bins].unbind(-2)
+        return real, imaginary
 
     def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Return [..., N] from real and imaginary part, each [..., N/2 + 1]."""
-        rows, weight = self.rows, self.get_buffer("weight")
-        missing = rows * self.half - self.num_bins
-        grids = [
-            functional.pad(part * weight, (0, missing)).reshape(*map(int, real.shape[:-1]), self.half, rows).transpose(-1, -2)
-            for part in (real, imaginary)
-        ]
-        pairs = torch.matmul(torch.cat(grids, dim=-1), self.get_buffer("second").T)  # [..., P, 2Q]
-        columns = self.columns
-        halves = torch.cat([pairs[..., :columns], -pairs[..., columns:]], dim=-2)  # [..., 2P, Q]
-        swapped = torch.cat([halves[..., rows:, :], halves[..., :rows, :]], dim=-2)
-        turned = halves * self.get_buffer("turn_cosine") + swapped * self.get_buffer("turn_sine")
-        grid = torch.matmul(self.get_buffer("first").T, turned)
-        return grid.flatten(-2)
+        lead, rows = list(map(int, real.shape[:-1])), self.rows
+        weighted = torch.stack([real, imaginary], dim=-2) * self.get_buffer("weight")
+        padded = functional.pad(weighted, (0, rows * self.half - self.num_bins))
+        parts = padded.reshape(*lead, 2 * self.half, rows).transpose(-1, -2).unsqueeze(-3)
+        turned = torch.matmul(parts, self.get_buffer("second").transpose(1, 2)).reshape(*lead, 2 * rows, self.columns)
+        spread = torch.cat([turned * self.get_buffer("turn_cosine"), -turned * self.get_buffer("turn_sine")], dim=-2)
+        return torch.matmul(self.get_buffer("first").T, spread).reshape(*lead, self.size)
 
     def _store(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float(), persistent=False)

@@ -45,11 +45,10 @@ class LowDelayTransform(nn.Module):
         self.synthesis: Tensor
 
     def forward(self, audio: Tensor, memory: Memory, name: str) -> tuple[Tensor, Tensor]:
-        """Return real and imaginary part, each [B, F, n_fft / 2 + 1], of the next F * hop_length samples [B, T]."""
-        longer = memory.extend(name, audio, self.n_fft - self.hop_length)
-        spectrum: tuple[Tensor, Tensor] = self.fourier(
-            overlapping_frames(longer, self.n_fft, self.hop_length) * self.analysis
-        )
+        """Return real and imaginary part, [..., F, n_fft / 2 + 1], of the next F * hop_length samples [..., T]."""
+        longer = memory.extend(name, audio, self.n_fft - self.hop_length, axis=audio.dim() - 1)
+        frames = overlapping_frames(longer, self.n_fft, self.hop_length)
+        spectrum: tuple[Tensor, Tensor] = self.fourier(frames * self.analysis)
         return spectrum
 
     def pieces(self, real: Tensor, imaginary: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class StreamPulses(nn.Module):
         origin = torch.where(before > 0, before, target)
         frequency = origin.unsqueeze(-1) + (target - origin).unsqueeze(-1) * self.share
         cycles = frequency / self.sample_rate
-        turns = self._turns(cycles, memory)
+        turns = self._turns(cycles, before > 0, memory)
         phase = 2 * math.pi * turns
         harmonics = torch.floor(0.49 * self.sample_rate / frequency)
         half = torch.sin(0.5 * phase)
@@ -46,17 +46,24 @@ class StreamPulses(nn.Module):
         return (kernel * torch.sqrt(4.0 * cycles) * (was + (now - was) * self.share)).flatten(1)
 
     @staticmethod
-    def _turns(cycles: Tensor, memory: Memory) -> Tensor:
-        """Return the phase in turns, 0 to 1, at each sample [B, F, hop]; two numbers carry it in double precision."""
-        carried = memory.recall("pulses.phase", (2,), cycles).double().sum(dim=1).view(-1, 1, 1)
+    def _turns(cycles: Tensor, goes_on: Tensor, memory: Memory) -> Tensor:
+        """Return the phase in turns, 0 to 1, at each sample [B, F, hop].
+
+        It begins anew with a voice (where `goes_on` [B, F] is false), so that rounding does not add up for ever, and
+        passes from block to block as two numbers, in double precision.
+        """
+        phase = memory.recall("pulses.phase", (2,), cycles).double().sum(dim=1, keepdim=True)
         within = torch.cumsum(cycles.double(), dim=-1)
-        ends = torch.cumsum(within[..., -1:], dim=1)
-        turns = carried + within + (ends - within[..., -1:])
-        turns = turns - torch.floor(turns)
-        last = turns[:, -1, -1:]
-        coarse = last.float()
-        memory.keep(torch.cat([coarse, (last - coarse.double()).float()], dim=1).to(cycles.dtype))
-        return turns.to(cycles.dtype)
+        starts = []
+        for frame in range(int(cycles.shape[1])):
+            phase = phase * goes_on[:, frame : frame + 1].to(phase.dtype)
+            starts.append(phase)
+            phase = phase + within[:, frame, -1:]
+            phase = phase - torch.floor(phase)
+        coarse = phase.float()
+        memory.keep(torch.cat([coarse, (phase - coarse.double()).float()], dim=1).to(cycles.dtype))
+        turns = within + torch.stack(starts, dim=1)
+        return (turns - torch.floor(turns)).to(cycles.dtype)
 
 
 class StreamNoise(nn.Module):

@@ -1,9 +1,12 @@
 """What a network must remember to go on with the next block of a stream."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+Layout = Sequence[tuple[str, tuple[int, ...]]]
 
 
 class Memory:
@@ -14,11 +17,13 @@ class Memory:
 
     Args:
         packed: [B, N] what `packed` returned after the previous block; None: a fresh start.
+        layout: name and shape of all that is in it, from a memory that has gone through a block.
     """
 
-    def __init__(self, packed: Tensor | None = None) -> None:
-        self._packed = packed
-        self._place = 0
+    def __init__(self, packed: Tensor | None = None, layout: Layout = ()) -> None:
+        self._parts: list[Tensor] | None = None
+        if packed is not None:
+            self._parts = list(torch.split(packed, [math.prod(shape) for _, shape in layout], dim=1))
         self._kept: list[Tensor] = []
         self.layout: list[tuple[str, tuple[int, ...]]] = []
 
@@ -31,16 +36,14 @@ class Memory:
             like: any tensor [B, ...] of the block; gives batch, type and device of the zeros.
         """
         self.layout.append((name, shape))
-        count = math.prod(shape)
-        if self._packed is None:
+        if self._parts is None:
             return torch.zeros((like.shape[0], *shape), dtype=like.dtype, device=like.device)
-        part = self._packed[:, self._place : self._place + count]
-        self._place += count
-        return part.reshape(-1, *shape)
+        part = self._parts[len(self.layout) - 1]
+        return part if len(shape) == 1 else part.reshape(-1, *shape)
 
     def keep(self, value: Tensor) -> None:
         """Keep [B, ...] for the next block."""
-        self._kept.append(value.flatten(1))
+        self._kept.append(value if value.dim() == 2 else value.flatten(1))
 
     def extend(self, name: str, x: Tensor, count: int, *, axis: int = 1) -> Tensor:
         """Return the `count` values before a block and the block; remembers the end of the two for the next block.
@@ -68,7 +71,7 @@ class Memory:
 
 
 def overlapping_frames(x: Tensor, size: int, hop: int) -> Tensor:
-    """Return [B, F, size], the frames of [B, T] that begin every `hop` samples and are whole."""
-    count = (int(x.shape[1]) - size) // hop + 1
+    """Return [..., F, size], the frames of [..., T] that begin every `hop` samples and are whole."""
+    count = (int(x.shape[-1]) - size) // hop + 1
     places = hop * torch.arange(count, device=x.device)[:, None] + torch.arange(size, device=x.device)
-    return x[:, places]
+    return x[..., places]

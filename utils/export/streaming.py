@@ -80,7 +80,7 @@ class StreamingVoice(nn.Module):
         Returns:
             [1, T], finite, `look_ahead` samples behind the input; and the state for the next call.
         """
-        memory = Memory(torch.where(state == state, state, torch.zeros_like(state)))
+        memory = Memory(state, self.layout)
         output = self._convert(audio, memory, pitch_shift, speaker_id, index_rate, protect, loudness_mix)
         return output, memory.packed()
 

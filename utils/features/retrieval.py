@@ -26,10 +26,13 @@ class CodebookRetrieval(nn.Module):
 
     def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
         """Return retrieved content [B, F, D] for content [B, F, D] and speakers [B]."""
-        entries = self.codebook[speaker_id]
+        is_alone = self.codebook.shape[0] == 1
+        entries = self.codebook if is_alone else self.codebook[speaker_id]  # the table itself is not copied
         similarity = torch.matmul(normalize_content(content), entries.transpose(1, 2)) / content.shape[-1]
         values, indices = torch.topk(similarity, self.neighbours, dim=-1)
         weights = torch.softmax(values / self.temperature, dim=-1)
+        if is_alone:
+            return normalize_content((self.codebook[0][indices] * weights.unsqueeze(-1)).sum(dim=2))
         batch, frames, dim = content.shape
         flat = indices.reshape(batch, -1, 1).expand(-1, -1, dim)
         near = torch.gather(entries, 1, flat).reshape(batch, frames, self.neighbours, dim)

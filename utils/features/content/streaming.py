@@ -1,6 +1,7 @@
 """The built-in content encoder for streams: the features of look_ahead=short, block by block."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as functional
@@ -30,47 +31,90 @@ class StreamContent(nn.Module):
         x = torch.tanh(network.filters(x.unsqueeze(1))).transpose(1, 2)
         x = functional.gelu(_convolve(network.widen, x, 1))
         x = functional.gelu(_convolve(network.narrow, x, 2))
-        seen = memory.extend("content.seen", torch.ones_like(x[..., 0]), _past(network))
+        attention = _first(network).attention
+        bias = _attention_bias(x, attention.past, memory)
+        turn = _turn(x, attention, memory)
         for index, layer in enumerate(network.layers):
             assert isinstance(layer, Layer)
-            x = x + attend(layer.attention, layer.attention_norm(x), seen, memory, f"content.layer{index}")
+            x = x + attend(layer.attention, layer.attention_norm(x), turn, bias, memory, f"content.layer{index}")
             x = x + layer.project(functional.gelu(layer.expand(layer.norm(x))))
         features: Tensor = network.head(network.norm(x))
         return normalize_content(features)
 
 
-def attend(attention: LocalAttention, x: Tensor, seen: Tensor, memory: Memory, name: str) -> Tensor:
+class Turn(NamedTuple):
+    """Rotary positions of the next frames as y = x * cosine + x[..., partner] * sine.
+
+    Attributes:
+        cosine: [B, F, 2 C], of queries and keys side by side; 1 where a component carries no position.
+        sine: [B, F, 2 C], with the sign.
+        partner: [2 C] int64, the component that one is turned with.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    partner: Tensor
+
+
+def attend(attention: LocalAttention, x: Tensor, turn: Turn, bias: Tensor, memory: Memory, name: str) -> Tensor:
     """Return what LocalAttention returns without a look at the future, [B, F, C] of the next frames [B, F, C].
+
+    Heads are not taken apart: a query of one head is zero elsewhere, which for few frames is faster.
 
     Args:
         attention: the layer.
         x: the next frames.
-        seen: [B, past + F], 1 where there was a frame, 0 before the start of the stream.
+        turn: their positions.
+        bias: [B, F, 1, past + F], added to the scores.
         memory: of the stream.
         name: of the layer.
     """
-    past, (batch, frames, channels) = attention.past, map(int, x.shape)
-    # positions count from the oldest frame that is kept: the angle between two frames is all that matters
-    cosine, sine = attention._rotation(seen.unsqueeze(-1))
-    heads = (batch, -1, attention.num_heads, attention.head_dim)
-    query = attention.query(x).reshape(heads).transpose(1, 2)
-    query = attention._rotate(query, cosine[past:], sine[past:])
-    key = memory.extend(f"{name}.key", attention.key(x), past).reshape(heads).transpose(1, 2)
-    key = attention._rotate(key, cosine, sine)
-    value = memory.extend(f"{name}.value", attention.value(x), past).reshape(heads).transpose(1, 2)
+    past, channels, heads = attention.past, attention.num_heads * attention.head_dim, attention.num_heads
+    weight = torch.cat([attention.query.weight / math.sqrt(attention.head_dim), attention.key.weight])
+    placed = functional.linear(x, weight)
+    query, key = (placed * turn.cosine + placed[..., turn.partner] * turn.sine).split(channels, dim=-1)
+    key = memory.extend(f"{name}.key", key, past)
+    value = memory.extend(f"{name}.value", attention.value(x), past)
+    own = torch.arange(channels, device=x.device) // attention.head_dim == torch.arange(heads, device=x.device)[:, None]
+    mask = own.to(x.dtype)  # [heads, C]
+    scores = torch.matmul(query.unsqueeze(2) * mask, key.transpose(1, 2).unsqueeze(1)) + bias  # [B, F, heads, past + F]
+    mixed = torch.matmul(torch.softmax(scores, dim=-1), value.unsqueeze(1)) * mask
+    output: Tensor = attention.output(mixed.sum(dim=2))
+    return output
+
+
+def _attention_bias(x: Tensor, past: int, memory: Memory) -> Tensor:
+    """Return [B, F, 1, past + F]: 0 where a frame of [B, F, C] may look, else very low."""
+    seen = memory.extend("content.seen", torch.ones_like(x[..., 0]), past)  # 0 before the start of the stream
+    frames = int(x.shape[1])
     offset = torch.arange(past + frames, device=x.device) - past - torch.arange(frames, device=x.device)[:, None]
     band = ((offset >= -past) & (offset <= 0)).to(x.dtype)
-    scores = torch.matmul(query, key.transpose(-1, -2)) / math.sqrt(attention.head_dim)
-    scores = scores + (1 - seen[:, None, None] * band) * MASKED
-    mixed = torch.matmul(torch.softmax(scores, dim=-1), value)
-    mixed_output: Tensor = attention.output(mixed.transpose(1, 2).reshape(batch, frames, channels))
-    return mixed_output
+    return ((1 - seen.unsqueeze(1) * band) * MASKED).unsqueeze(2)
 
 
-def _past(network: ContentNetwork) -> int:
+def _turn(x: Tensor, attention: LocalAttention, memory: Memory) -> Turn:
+    """Return the positions of [B, F, C]; only the angle between two frames matters, so the angle of now is kept."""
+    rates, half, heads = attention.rates.double(), attention.rotary_dim // 2, 2 * attention.num_heads
+    steps = torch.arange(1, int(x.shape[1]) + 1, device=x.device)[:, None] * rates
+    angles = memory.recall("content.angle", (half,), x).double().unsqueeze(1) + steps
+    angles = (angles - 2 * math.pi * torch.floor(angles / (2 * math.pi))).to(x.dtype)
+    memory.keep(angles[:, -1])
+    still = torch.zeros_like(angles[..., :1]).repeat(1, 1, attention.head_dim - 2 * half)
+    cosine, sine = torch.cos(angles), torch.sin(angles)
+    order = torch.arange(heads * attention.head_dim, device=x.device)
+    place = order % attention.head_dim
+    partner = order + half * ((place < half).to(order.dtype) - ((place >= half) & (place < 2 * half)).to(order.dtype))
+    return Turn(
+        torch.cat([cosine, cosine, 1 + still], dim=-1).repeat(1, 1, heads),
+        torch.cat([-sine, sine, still], dim=-1).repeat(1, 1, heads),
+        partner,
+    )
+
+
+def _first(network: ContentNetwork) -> Layer:
     first = network.layers[0]
     assert isinstance(first, Layer)
-    return first.attention.past
+    return first
 
 
 def _convolve(convolution: nn.Conv1d, x: Tensor, stage: int) -> Tensor:
