@@ -21,6 +21,7 @@ from utils.export.contract import (
     Speaker,
     VoiceMetadata,
     check_rate,
+    check_stream_block,
     check_voice_name,
     geometry_at,
 )
@@ -58,6 +59,7 @@ class ExportJob:
     index: IndexOptions
     tolerance: float
     extent: Extent
+    stream_block_ms: int
     licence: str
     consent: str
 
@@ -119,6 +121,7 @@ def export_job(config: DictConfig) -> ExportJob:
         index=IndexOptions(**settings["index"]),
         tolerance=tolerance,
         extent=Extent(minutes=float(settings["verify_minutes"]), num_blocks=int(settings["verify_blocks"])),
+        stream_block_ms=check_stream_block(settings["stream_block_ms"]),
         licence=str(plain["licence"]),
         consent=str(plain["consent"]),
     )
@@ -273,6 +276,7 @@ def _make(job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, fo
             tolerance=job.tolerance,
             recordings=excerpts(store, metadata.sample_rate),
             extent=job.extent,
+            stream_block_ms=job.stream_block_ms,
         )
     )
 

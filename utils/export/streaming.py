@@ -20,9 +20,9 @@ class StreamingVoice(nn.Module):
 
     Args:
         voice: a model that can convert a stream, with front end and retrieval attached at the rate of the stream.
-        block_ms: length of a block, a multiple of 20.
+        block_ms: length of a block, see check_stream_block.
     Raises:
-        ExportError: if the model cannot convert a stream or the block is no multiple of 20 ms.
+        ExportError: if the model cannot convert a stream.
         ConfigError: if its encoder or pitch tracker has no form for streams.
     """
 
@@ -32,8 +32,6 @@ class StreamingVoice(nn.Module):
             raise ExportError(
                 f"{type(voice).__name__} cannot convert a stream: export without the flavour stream, or train model=lite"
             )
-        if block_ms % 20 or not 20 <= block_ms <= 1000:
-            raise ExportError(f"export.stream_block_ms={block_ms} is not possible; allowed: 20, 40, 60, ... 1000")
         assert isinstance(voice.frontend, AnalysisFrontend)
         assert voice.output_resampler is not None
         self.voice = voice
