@@ -29,6 +29,8 @@ def small_voice(io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice) -> Li
         voice = kind(
             sample_rate=RATE, n_fft=640, content_dim=DIM, num_speakers=2, channels=16, num_blocks=2, speaker_dim=4
         )
+        with torch.no_grad():  # as loud as speech
+            voice.head.project.bias.view(3, -1)[[0, 2]] += 2.5
         codebook = torch.randn(2, 8, DIM)
     voice.attach(AnalysisFrontend(RandomContent(dim=DIM), SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
     return voice.requires_grad_(False).eval()

@@ -55,7 +55,7 @@ class StreamFrontend(nn.Module):
         if not isinstance(tracker, SwiftPitch):
             raise ConfigError("this pitch tracker has no form for streams; prepare and train with pitch=builtin")
         self.content = StreamContent(network)
-        self.pitch = StreamPitch(tracker)
+        self.pitch = StreamPitch(tracker).requires_grad_(False)
         self.resampler = StreamResampler(frontend.resampler)
         window = torch.hann_window(LOUDNESS_WINDOW)
         self.register_buffer("loudness_window", window / window.sum(), persistent=False)

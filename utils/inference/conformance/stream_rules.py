@@ -132,7 +132,7 @@ def check_latency(candidate: Candidate) -> Check:
     stated = stream.facts.look_ahead / rate
     detail = f"stated {1000 * stated:.2f} ms behind the input, measured {1000 * measured.seconds:.2f} ms"
     follows = measured.correlation >= LEAST_LIKENESS
-    passed = follows and abs(measured.seconds - stated) <= LATENCY_TOLERANCE_SECONDS
+    passed = bool(follows and abs(measured.seconds - stated) <= LATENCY_TOLERANCE_SECONDS)
     detail += "" if follows else f"; the level does not follow the input's (correlation {measured.correlation:.2f})"
     return Check("stream, latency", passed, detail, {"latency_seconds": measured.seconds})
 
