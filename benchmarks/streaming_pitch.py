@@ -28,7 +28,6 @@ from utils.errors import WorkbenchError
 from utils.evaluation.report import list_audio
 from utils.features.pitch.streaming import HISTORY, LOOK_AHEAD, WEIGHTS, StreamPitch
 from utils.features.pitch.swift import SwiftPitch
-from utils.files import atomic_write_json
 
 SECONDS, BATCH = 2.0, 8
 WARM_UP_FRAMES = 20  # not judged: windows and memories fill

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
+from models.layers.causal import convolve, convolve_depthwise
 from models.layers.convnext import ConvNeXtBlock
 from models.layers.excitation import FixedNoise, PulseTrain
-from models.layers.causal import convolve, convolve_depthwise
 from models.layers.overlap import LowDelayTransform
 from models.layers.stream_source import StreamNoise, StreamPulses
 from models.layers.streaming import Memory

@@ -40,7 +40,11 @@ def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
     """Export the small voice as a stream into a folder."""
     geometry = FileGeometry(name="small", sample_rate=io_rate, hop_length=io_rate // 100, n_fft=4 * io_rate // 100)
     metadata = replace(
-        metadata_of("small"), sample_rate=io_rate, hop_length=geometry.hop_length, n_fft=geometry.n_fft, flavour="stream"
+        metadata_of("small"),
+        sample_rate=io_rate,
+        hop_length=geometry.hop_length,
+        n_fft=geometry.n_fft,
+        flavour="stream",
     )
     return make_stream(
         FlavourJob(

@@ -17,10 +17,8 @@ from tests.streaming_tools import METADATA_KEY, RATE, export_small_stream, small
 from utils.config import compose
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.card import write_cards
-from utils.export.checks import Check
 from utils.export.contract import (
     FileGeometry,
-    StreamFacts,
     check_stream_block,
     is_stream_file,
     metadata_from_json,
@@ -63,7 +61,9 @@ def test_verify_tries_the_rules_of_streams_on_the_file_alone(exported: ExportedG
 class Tampered:
     """A session whose metadata, state or output is changed on the way."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, change: Callable[..., Any], facts: dict[str, Any]) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, change: Callable[..., Any], facts: dict[str, Any]
+    ) -> None:
         self._session, self._change = session, change
         stored = dict(session.get_modelmeta().custom_metadata_map)
         metadata = metadata_from_json(stored[METADATA_KEY], "test")
@@ -206,7 +206,7 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     assert frontend is not None
     frontend.content_encoder = ForeignContent()
     with pytest.raises(ConfigError, match="content encoder foreign has no form for streams"):
-        StreamFrontend(frontend)  # type: ignore[arg-type]  # attach's type is wider
+        StreamFrontend(frontend)
     for wrong in (0, 10, 30, 1020):
         with pytest.raises(ConfigError, match=f"stream_block_ms={wrong} is not possible"):
             check_stream_block(wrong)

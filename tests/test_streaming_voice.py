@@ -10,7 +10,7 @@ from models.layers.causal import convolve, convolve_depthwise
 from models.layers.fourier import RealFourier
 from models.layers.overlap import LowDelayTransform
 from models.layers.stream_source import StreamPulses
-from models.layers.streaming import Memory
+from models.layers.streaming import Layout, Memory
 from models.lite import LiteStreamVoice
 from tests.streaming_tools import DEFAULTS, DIM, RATE, small_voice
 from tests.synthetic_speech import voice as speech
@@ -74,7 +74,7 @@ def test_causal_convolutions_say_what_centred_ones_say_when_the_sound_stands_sti
 def test_pulses_keep_their_period_over_blocks_and_begin_anew_with_a_voice() -> None:
     pulses, state, made = StreamPulses(RATE, 160), None, []
     f0_hz = torch.tensor([0.0] * 3 + [100.0] * 9 + [0.0] * 4 + [100.0] * 8)
-    layout = []
+    layout: Layout = ()
 
     for block in f0_hz.split(2):
         memory = Memory(state, layout)
@@ -105,7 +105,7 @@ def test_streaming_pitch_follows_a_glide_within_half_a_semitone() -> None:
     time = np.arange(2 * RATE) / RATE
     f0_hz = 160 * 2 ** (0.4 * np.sin(2 * np.pi * 0.8 * time))
     phase = 2 * np.pi * np.cumsum(f0_hz) / RATE
-    audio = sum(np.sin(number * phase) / number for number in range(1, 12)) * 0.1
+    audio = 0.1 * np.sum([np.sin(number * phase) / number for number in range(1, 12)], axis=0)
     early = -LOOK_AHEAD % 160
 
     padded = functional.pad(torch.from_numpy(audio.astype(np.float32))[None], (early, LOOK_AHEAD))
@@ -160,7 +160,7 @@ def test_training_voice_is_aligned_and_hears_nothing_of_later_frames() -> None:
     changed[0][:, 25:], changed[1][:, 25:], changed[2][:, 25:] = 0.0, 300.0, -60.0
 
     one = voice.inference(content, f0_hz, loudness, speaker)
-    other = voice.inference(*changed, speaker)
+    other = voice.inference(changed[0], changed[1], changed[2], speaker)
 
     assert one.shape == (1, 40 * 160)
     fade = voice.stream_transform.overlap // 2 if voice.stream_transform else 0

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-
 # of the tanh form of GELU, written with the logistic function: x * sigmoid(x * (linear + cubic * x^2))
 GELU_LINEAR = 2 * math.sqrt(2 / math.pi)
 GELU_CUBIC = 0.044715 * GELU_LINEAR

@@ -25,14 +25,16 @@ class RealFourier(nn.Module):
         self.size, self.num_bins = size, size // 2 + 1
         self.rows = max(number for number in range(1, math.isqrt(size) + 1) if size % number == 0)
         self.columns = size // self.rows
-        self.half = self.columns // 2 + 1
+        self.kept = self.columns // 2 + 1
         rows, columns = torch.arange(self.rows), torch.arange(self.columns)
         cosine, sine = _waves(rows, rows, self.rows)
-        self._store("first", torch.cat([cosine, sine, sine, -cosine]))  # real, -imaginary; the same, turned by 90 degrees
+        self._store(
+            "first", torch.cat([cosine, sine, sine, -cosine])
+        )  # real, -imaginary; the same, turned by 90 degrees
         cosine, sine = _waves(rows, columns, size)
         self._store("turn_cosine", cosine.repeat(2, 1))  # [2P, Q]
         self._store("turn_sine", sine.repeat(2, 1))
-        cosine, sine = _waves(columns, columns[: self.half], self.columns)
+        cosine, sine = _waves(columns, columns[: self.kept], self.columns)
         second = torch.stack([torch.cat([cosine, -sine], 1), torch.cat([-sine, -cosine], 1)])
         self._store("second", second)  # [2, Q, 2H]
         weight = torch.full((self.num_bins,), 2.0 / size, dtype=torch.float64)
@@ -46,7 +48,7 @@ class RealFourier(nn.Module):
         plain, quarter = grid.split(2 * rows, dim=-2)
         turned = plain * self.get_buffer("turn_cosine") - quarter * self.get_buffer("turn_sine")
         parts = torch.matmul(turned.reshape(*lead, 2, rows, self.columns), self.get_buffer("second")).sum(dim=-3)
-        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.half * rows)
+        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.kept * rows)
         real, imaginary = flat[..., : self.num_bins].unbind(-2)
         return real, imaginary
 
@@ -54,8 +56,8 @@ class RealFourier(nn.Module):
         """Return [..., N] from real and imaginary part, each [..., N/2 + 1]."""
         lead, rows = list(map(int, real.shape[:-1])), self.rows
         weighted = torch.stack([real, imaginary], dim=-2) * self.get_buffer("weight")
-        padded = functional.pad(weighted, (0, rows * self.half - self.num_bins))
-        parts = padded.reshape(*lead, 2 * self.half, rows).transpose(-1, -2).unsqueeze(-3)
+        padded = functional.pad(weighted, (0, rows * self.kept - self.num_bins))
+        parts = padded.reshape(*lead, 2 * self.kept, rows).transpose(-1, -2).unsqueeze(-3)
         turned = torch.matmul(parts, self.get_buffer("second").transpose(1, 2)).reshape(*lead, 2 * rows, self.columns)
         spread = torch.cat([turned * self.get_buffer("turn_cosine"), -turned * self.get_buffer("turn_sine")], dim=-2)
         return torch.matmul(self.get_buffer("first").T, spread).reshape(*lead, self.size)

@@ -18,8 +18,8 @@ OVERLAP = 0.8  # of a hop
 class LowDelayTransform(nn.Module):
     """Short-time Fourier transform of a stream and its inverse, exact where nothing is changed in between.
 
-    A frame's pieces of output are hop_length + overlap samples; they fade in over `overlap`, out over `overlap`, and add
-    up to 1. The analysis window ends with the piece and reaches n_fft samples back.
+    A frame's pieces of output are hop_length + overlap samples; they fade in and out over `overlap` and add up
+    to 1. The analysis window ends with the piece and reaches n_fft samples back.
 
     Args:
         n_fft: samples of an analysis window, at least 2 * hop_length.

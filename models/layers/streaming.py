@@ -12,7 +12,7 @@ Layout = Sequence[tuple[str, tuple[int, ...]]]
 class Memory:
     """Tensors that pass from one block to the next, packed into one row of numbers.
 
-    A part of a stream calls `recall` for what it kept after the previous block and `keep` for what the next block needs,
+    A part of a stream calls `recall` for what it kept after the previous block and `keep` for what the next one needs,
     once each and in the same order in every block. Zeros are a fresh start.
 
     Args:

@@ -123,9 +123,9 @@ def _streams(card: dict[str, Any]) -> list[str]:
     )
     head = (
         f"## Streams\n\nBlock by block: `{AUDIO_INPUT}` [1, block] and `{STATE_INPUT}` [1, size] in, `{AUDIO_OUTPUT}` "
-        f"[1, block] and `{NEXT_STATE_OUTPUT}` [1, size] out, float32. Zeros for the state begin a new stream; give each "
-        "call what the one before returned. The output is behind the input by the look-ahead; latency counts the block, "
-        "too. A host that keeps no state must use the other graph.\n\n"
+        f"[1, block] and `{NEXT_STATE_OUTPUT}` [1, size] out, float32. Zeros for the state begin a new stream; each "
+        "call takes what the one before returned. The output is behind the input by the look-ahead; latency counts the "
+        "block, too. A host that keeps no state must use the other graph.\n\n"
         "| file | block (samples) | look-ahead (samples) | latency (ms) | state (numbers) |\n|---|---|---|---|---|\n"
     )
     return [head + rows] if rows else []

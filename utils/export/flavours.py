@@ -114,9 +114,7 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
     )
     stored = metadata_from_json(job.metadata, job.geometry.file_name)
     metadata = replace(stored, extra={**stored.extra, "stream": asdict(facts)}).to_json()
-    graph = build_stream_graph(
-        voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata}
-    )
+    graph = build_stream_graph(voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata})
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
 

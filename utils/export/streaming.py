@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from models.base import GATE_RANGE_DB, INPUT_LIMIT, PROTECT_OFF, SILENCE_DB, BaseVoiceConversionModel
 from models.layers.streaming import Memory
 from utils.audio.frames import FEATURE_RATE
+from utils.audio.resample import RationalResampler
 from utils.errors import ExportError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.streaming import LOOK_AHEAD
@@ -30,17 +31,19 @@ class StreamingVoice(nn.Module):
         super().__init__()
         if voice.stream_transform is None:
             raise ExportError(
-                f"{type(voice).__name__} cannot convert a stream: export without the flavour stream, or train model=lite"
+                f"{type(voice).__name__} cannot convert a stream: leave out the flavour stream, or train model=lite"
             )
         assert isinstance(voice.frontend, AnalysisFrontend)
-        assert voice.output_resampler is not None
+        assert isinstance(voice.output_resampler, RationalResampler)
         self.voice = voice
         self.frontend = StreamFrontend(voice.frontend)
         self.output_resampler = StreamResampler(voice.output_resampler)
         self.block = smallest_block(voice.io_rate) * (block_ms // 20)
         with torch.no_grad():
             memory = Memory()
-            self._convert(torch.zeros(1, self.block), memory, *(torch.tensor(value) for value in (0.0, 0, 0.0, 0.5, 1.0)))
+            self._convert(
+                torch.zeros(1, self.block), memory, *(torch.tensor(value) for value in (0.0, 0, 0.0, 0.5, 1.0))
+            )
         self.layout = memory.layout
         self.state_size = memory.size
 

@@ -36,7 +36,9 @@ class StreamSession:
 
     def __init__(self, session: onnxruntime.InferenceSession, metadata: VoiceMetadata, source: str) -> None:
         if "stream" not in metadata.extra:
-            raise FormatError(f"{source} is no streaming graph; export one with export.flavours=[audio_to_audio,stream]")
+            raise FormatError(
+                f"{source} is no streaming graph; export one with export.flavours=[audio_to_audio,stream]"
+            )
         self.facts = StreamFacts(**metadata.extra["stream"])
         self.sample_rate, self.metadata = metadata.sample_rate, metadata
         self._session = session
@@ -46,7 +48,9 @@ class StreamSession:
         expected_out = [(AUDIO_OUTPUT, FLOAT, block), (NEXT_STATE_OUTPUT, FLOAT, size)]
         found_out = [(value.name, value.type, value.shape) for value in session.get_outputs()]
         if found != expected or found_out != expected_out:
-            raise FormatError(f"{source} takes {found} and gives {found_out}; its metadata says {expected}; export it again")
+            raise FormatError(
+                f"{source} takes {found} and gives {found_out}; its metadata says {expected}; export it again"
+            )
         self.reset()
 
     @classmethod

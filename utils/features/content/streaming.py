@@ -125,4 +125,3 @@ def _convolve(convolution: nn.Conv1d, x: Tensor, stage: int) -> Tensor:
     weight = convolution.weight.permute(2, 1, 0).flatten(0, 1)
     assert convolution.bias is not None
     return torch.matmul(x[:, places].flatten(2), weight) + convolution.bias
-

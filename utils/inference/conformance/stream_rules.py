@@ -107,7 +107,7 @@ def check_repetition(candidate: Candidate) -> Check:
 
 
 def check_hostile(candidate: Candidate) -> Check:
-    """Blocks of NaN, infinity, huge numbers and a full square give finite samples, and the stream recovers from them."""
+    """NaN, infinity, huge numbers and a full square give finite samples, and the stream recovers from them."""
     stream = StreamSession.of(candidate.session, candidate.path.name)
     square = np.where(np.arange(3 * stream.facts.block) % 100 < 50, 1.0, -1.0).astype(np.float32)
     hostile = np.concatenate([square * value for value in (math.nan, math.inf, np.float32(1e30), 1.0)])
@@ -119,7 +119,9 @@ def check_hostile(candidate: Candidate) -> Check:
     quiet = _blocks(stream, np.concatenate([np.zeros_like(hostile), pause, speech]))
     difference = _level_difference(disturbed[-len(speech) :], quiet[-len(speech) :], stream.facts.block)
     passed = is_finite and difference <= RECOVERY_DB
-    detail = f"levels {difference:.0f} dB from an undisturbed stream {RECOVERY_SECONDS:g} s later (allowed {RECOVERY_DB:g})"
+    detail = (
+        f"levels {difference:.0f} dB from an undisturbed stream {RECOVERY_SECONDS:g} s later (allowed {RECOVERY_DB:g})"
+    )
     return Check("stream, hostile blocks", passed, detail if is_finite else "samples or state are not finite")
 
 
@@ -193,6 +195,8 @@ def _blocks(stream: StreamSession, audio: np.ndarray, controls: dict[str, float]
 
 def _level_difference(got: np.ndarray, expected: np.ndarray, block: int) -> float:
     """Return by how many dB below `expected` [T] the difference of the levels of its blocks is."""
-    levels_of = [np.sqrt(np.mean(np.square(part.reshape(-1, block), dtype=np.float64), axis=1)) for part in (got, expected)]
+    levels_of = [
+        np.sqrt(np.mean(np.square(part.reshape(-1, block), dtype=np.float64), axis=1)) for part in (got, expected)
+    ]
     size = float(np.sqrt(np.mean(np.square(levels_of[1]))))
     return decibels(float(np.sqrt(np.mean(np.square(levels_of[0] - levels_of[1])))) / max(size, 1e-6))
