@@ -21,7 +21,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.pitch import CORPORA, Result, Track, build_conditions, measure, show
-from models.layers.streaming import Memory
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
 from utils.errors import WorkbenchError
@@ -94,7 +93,7 @@ def disagreement(student: StreamPitch, teacher: SwiftPitch, audio: Tensor) -> Te
         scores, voicing = teacher._network(_spectra(teacher, audio))
         # the newest sample is 224 behind the end of a frame
         spectra = student.spectra(functional.pad(audio, (HISTORY - LOOK_AHEAD, LOOK_AHEAD)))
-    heard, voiced = student.network(spectra, Memory())
+    heard, voiced = student.network(spectra)
     target = torch.softmax(scores, dim=-1)[:, WARM_UP_FRAMES:]
     heard, voiced, sure = heard[:, WARM_UP_FRAMES:], voiced[:, WARM_UP_FRAMES:], voicing[:, WARM_UP_FRAMES:]
     entropy = -(target * torch.log_softmax(heard, dim=-1)).sum(-1)
@@ -121,7 +120,7 @@ def tracked(student: StreamPitch) -> Track:
     @torch.no_grad()
     def track(audio: np.ndarray) -> np.ndarray:
         padded = functional.pad(torch.from_numpy(audio)[None], (early, LOOK_AHEAD))
-        return student(padded, Memory())[0, late:].numpy()
+        return student(padded)[0, late:].numpy()
 
     return track
 

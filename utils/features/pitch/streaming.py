@@ -57,8 +57,14 @@ class StreamPitch(nn.Module):
         stored = folded_weights(tracker) if weights is None else read_weights(weights)[1]
         self.weights = nn.ParameterDict({name: nn.Parameter(value.float()) for name, value in stored.items()})
 
-    def forward(self, audio: Tensor, memory: Memory) -> Tensor:
-        """Return f0 in Hz [B, F], 0 where unvoiced, of the next F * 160 samples at 16 kHz, [B, F * 160]."""
+    def forward(self, audio: Tensor, memory: Memory | None = None) -> Tensor:
+        """Return f0 in Hz [B, F], 0 where unvoiced, of the next F * 160 samples at 16 kHz, [B, F * 160].
+
+        Args:
+            audio: the next samples.
+            memory: of the stream; None: all of a recording.
+        """
+        memory = memory or Memory()
         longer = memory.extend("pitch.audio", audio, HISTORY)
         scores, voicing = self.network(self.spectra(longer), memory)
         short = _frames(longer, SHORT_WINDOW)
@@ -80,8 +86,9 @@ class StreamPitch(nn.Module):
             maps.append(torch.log(torch.matmul(magnitude, self.get_buffer(f"axis_{index}")) + 1e-8))
         return torch.stack(maps, dim=1).transpose(2, 3)
 
-    def network(self, spectra: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def network(self, spectra: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
         """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, 128, F]."""
+        memory = memory or Memory()
         x = functional.relu(self._convolve(spectra, 0, memory))
         for first in range(1, len(DILATIONS), 2):
             is_last = first == LAST_BLOCK

@@ -62,7 +62,7 @@ def check_parity(candidate: Candidate) -> Check:
     if candidate.reference is None:
         return Check(name, True, "a file alone has no PyTorch side", is_skipped=True)
     stream = StreamSession.of(candidate.session, candidate.path.name)
-    audio = _whole_blocks(candidate.speech(3.0, 12), stream)
+    audio = _whole_blocks(candidate.speech(2.0, 12), stream)
     parity = relative_db(_blocks(stream, audio)[None], candidate.reference(audio[None]))
     detail = f"{parity:.1f} dB (allowed {PARITY_DB:g}) over {len(audio) / candidate.sample_rate:.1f} s"
     return Check(name, parity <= PARITY_DB, detail, {"stream_parity_db": parity})
@@ -81,7 +81,7 @@ def check_silence(candidate: Candidate) -> Check:
 def check_reset(candidate: Candidate) -> Check:
     """A state of zeros forgets all that was heard; a state that is kept does not."""
     stream = StreamSession.of(candidate.session, candidate.path.name)
-    audio = _whole_blocks(candidate.speech(0.6, 4), stream)
+    audio = _whole_blocks(candidate.speech(0.4, 4), stream)
     fresh = _blocks(stream, audio)
     going_on = _blocks(stream, audio)
     stream.reset()
@@ -95,7 +95,7 @@ def check_reset(candidate: Candidate) -> Check:
 def check_repetition(candidate: Candidate) -> Check:
     """Two streams in turns through one session give what each gives alone, bit for bit."""
     one, other = (StreamSession.of(candidate.session, candidate.path.name) for _ in range(2))
-    sounds = [_whole_blocks(candidate.speech(0.6, seed), one) for seed in (5, 6)]
+    sounds = [_whole_blocks(candidate.speech(0.4, seed), one) for seed in (5, 6)]
     alone = [_blocks(one, sounds[0]), _blocks(other, sounds[1])]
     one.reset()
     other.reset()
@@ -128,7 +128,7 @@ def check_hostile(candidate: Candidate) -> Check:
 def check_latency(candidate: Candidate) -> Check:
     """The output is behind the input by what the file says, measured on the level that it imposes."""
     stream, rate = StreamSession.of(candidate.session, candidate.path.name), candidate.sample_rate
-    source = _whole_blocks(bursts(rate, 3 * rate, 6), stream)
+    source = _whole_blocks(bursts(rate, 2 * rate, 6), stream)
     controls = {"loudness_mix": 0.0} if "loudness_mix" in candidate.controls else {}
     measured = level_delay(source, _blocks(stream, source, controls), rate)
     stated = stream.facts.look_ahead / rate
@@ -173,7 +173,7 @@ def check_endurance(candidate: Candidate) -> Check:
 def check_conversion(candidate: Candidate) -> Check:
     """The output is not the input again, at any gain or small delay."""
     stream = StreamSession.of(candidate.session, candidate.path.name)
-    source = _whole_blocks(candidate.speech(2.0, 7), stream)
+    source = _whole_blocks(candidate.speech(1.5, 7), stream)
     made = _blocks(stream, source)
     likeness = copy_likeness(source, made, candidate.sample_rate)
     sounds = float(np.abs(made).max()) > SILENCE_PEAK
