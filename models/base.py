@@ -42,6 +42,7 @@ class BaseVoiceConversionModel(nn.Module):
 
     Attributes:
         training_terms: names of the losses of its own that training_pass returns.
+        is_for_streams: whether it can be exported as a streaming graph alone.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
@@ -50,6 +51,7 @@ class BaseVoiceConversionModel(nn.Module):
     """
 
     training_terms: ClassVar[tuple[str, ...]] = ()
+    is_for_streams: ClassVar[bool] = False
 
     def __init__(self, *, sample_rate: int, content_dim: int, num_speakers: int) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ NSF.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,8 @@ class LiteVoice(BaseVoiceConversionModel):
         self.stft = Stft(n_fft, self.hop_length)
         self.pulses = PulseTrain(sample_rate, self.hop_length)
         self.noise = FixedNoise(self.hop_length)
-        self.stream_transform = LowDelayTransform(n_fft, self.hop_length)
+        if n_fft >= 2 * self.hop_length and n_fft % 2 == 0:
+            self.stream_transform = LowDelayTransform(n_fft, self.hop_length)
         self.stream_pulses = StreamPulses(sample_rate, self.hop_length)
         self.stream_noise = StreamNoise(self.noise)
         self.speaker = nn.Embedding(num_speakers, speaker_dim)
@@ -122,6 +124,8 @@ class LiteStreamVoice(LiteVoice):
 
     It has the tensors of LiteVoice, so that one starts from the other; the arguments are those of LiteVoice.
     """
+
+    is_for_streams: ClassVar[bool] = True
 
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""

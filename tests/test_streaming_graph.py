@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from models.lite import LiteStreamVoice
 from models.toy import ToyVoice
 from tests.streaming_tools import METADATA_KEY, RATE, export_small_stream, small_voice
 from utils.config import compose
@@ -24,7 +25,7 @@ from utils.export.contract import (
     metadata_from_json,
     parse_file_name,
 )
-from utils.export.flavours import ExportedGraph
+from utils.export.flavours import ExportedGraph, make_audio_to_audio
 from utils.export.runtime import open_session
 from utils.export.signals import speech_like
 from utils.export.streaming import StreamingVoice
@@ -207,6 +208,8 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     toy = ToyVoice(sample_rate=RATE, n_fft=640, content_dim=16, num_speakers=1)
     with pytest.raises(ExportError, match="ToyVoice cannot convert a stream"):
         StreamingVoice(toy)
+    with pytest.raises(ExportError, match=r"no graph for recordings; type export\.flavours=\[stream\]"):
+        make_audio_to_audio(SimpleNamespace(model=small_voice(kind=LiteStreamVoice)))  # type: ignore[arg-type]
     frontend = small_voice().frontend
     assert frontend is not None
     frontend.content_encoder = ForeignContent()

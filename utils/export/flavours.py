@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.base import BaseVoiceConversionModel
-from utils.errors import ConfigError
+from utils.errors import ConfigError, ExportError
 from utils.export.checks import Check
 from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts, metadata_from_json
 from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
@@ -73,7 +73,16 @@ class Flavour:
 
 
 def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
-    """Write and verify the graph that takes audio and returns audio."""
+    """Write and verify the graph that takes audio and returns audio.
+
+    Raises:
+        ExportError: if the voice was made for streams alone.
+    """
+    if job.model.is_for_streams:
+        raise ExportError(
+            f"{type(job.model).__name__} is a voice for streams and has no graph for recordings; "
+            "type export.flavours=[stream], or train model=lite"
+        )
     graph = build_graph(
         job.model,
         sample_rate=job.geometry.sample_rate,
