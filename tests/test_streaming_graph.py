@@ -30,6 +30,7 @@ from utils.export.runtime import open_session
 from utils.export.signals import speech_like
 from utils.export.streaming import StreamingVoice
 from utils.features.content.base import ContentEncoder
+from utils.features.frontend import AnalysisFrontend
 from utils.features.streaming import StreamFrontend
 from utils.inference.conformance import suite
 from utils.inference.conformance.candidate import Candidate, Extent
@@ -211,7 +212,7 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     with pytest.raises(ExportError, match=r"no graph for recordings; type export\.flavours=\[stream\]"):
         make_audio_to_audio(SimpleNamespace(model=small_voice(kind=LiteStreamVoice)))  # type: ignore[arg-type]
     frontend = small_voice().frontend
-    assert frontend is not None
+    assert isinstance(frontend, AnalysisFrontend)
     frontend.content_encoder = ForeignContent()
     with pytest.raises(ConfigError, match="content encoder foreign has no form for streams"):
         StreamFrontend(frontend)
@@ -222,7 +223,9 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
 
 
 class ForeignContent(ContentEncoder):
-    identity = {"id": "foreign"}  # type: ignore[assignment]  # noqa: RUF012
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"id": "foreign"}
 
 
 def test_host_loop_of_the_documentation_runs(
