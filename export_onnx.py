@@ -11,6 +11,7 @@ def main(config: DictConfig) -> None:
     """Export the run or file that the configuration names and print what was verified."""
     from utils.console import emit, table
     from utils.errors import ExportError
+    from utils.export.contract import is_stream_file
     from utils.export.delivery import export_job, export_voice
     from utils.export.foreign import run_foreign
 
@@ -33,7 +34,10 @@ def main(config: DictConfig) -> None:
         emit(str(outcome.baking))
     for path in outcome.files:
         emit(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
-    first = next(path for path in outcome.files if path.suffix == ".onnx")
+    first = next((path for path in outcome.files if path.suffix == ".onnx" and not is_stream_file(path)), None)
+    if first is None:
+        emit("next: docs/streaming.md has the loop of a host")
+        return
     emit(f"next: python test_model.py onnx={shlex.quote(str(first))} audio=<recording or folder>")
 
 

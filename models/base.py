@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from models.draws import ClipDraws
 from models.layers.frames import FramesToSamples
+from models.layers.overlap import LowDelayTransform
 from models.layers.recompute import RecomputableBlock
+from models.layers.streaming import Memory
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
 from utils.audio.loudness import FLOOR_DB
@@ -45,6 +47,7 @@ class BaseVoiceConversionModel(nn.Module):
         use_f0: whether the pitch, and so pitch_shift, reaches the output.
         needs_context: whether the architecture is meant to be given sound before and after what is wanted, so that
             blocks converted by themselves may meet with a click.
+        is_for_streams: whether it can be exported as a streaming graph alone.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
@@ -54,6 +57,7 @@ class BaseVoiceConversionModel(nn.Module):
 
     training_terms: ClassVar[tuple[str, ...]] = ()
     needs_context: ClassVar[bool] = False
+    is_for_streams: ClassVar[bool] = False
     use_f0: bool = True
 
     def __init__(self, *, sample_rate: int, content_dim: int, num_speakers: int) -> None:
@@ -62,6 +66,7 @@ class BaseVoiceConversionModel(nn.Module):
         self.hop_length = sample_rate // FRAME_RATE
         self.content_dim = content_dim
         self.num_speakers = num_speakers
+        self.stream_transform: LowDelayTransform | None = None
         self.frontend: nn.Module | None = None
         self.retrieval: nn.Module | None = None
         self.output_resampler: nn.Module | None = None
@@ -79,6 +84,24 @@ class BaseVoiceConversionModel(nn.Module):
         Returns:
             [B, F * hop_length], about -1 to 1.
         """
+
+    def stream_pieces(
+        self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory
+    ) -> Tensor:
+        """Generate the next windowed pieces of audio, which `stream_transform.add` puts together.
+
+        A model that can convert a stream has `stream_transform` and overrides this.
+
+        Args:
+            content: [B, F, D], one frame older than loudness_db.
+            f0_hz: [B, F], one frame older than loudness_db; 0 in unvoiced frames.
+            loudness_db: [B, F], dB relative to full scale.
+            speaker_id: [B] int64.
+            memory: of the stream.
+        Returns:
+            [B, F, hop_length + overlap].
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot convert a stream")
 
     def forward(self, batch: VoiceBatch) -> Tensor:
         """Reconstruct the audio [B, T] of a batch from its features, as a conversion would."""

@@ -7,13 +7,18 @@ NSF.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
+from models.layers.causal import convolve, convolve_depthwise
 from models.layers.convnext import ConvNeXtBlock
 from models.layers.excitation import FixedNoise, PulseTrain
+from models.layers.overlap import LowDelayTransform
+from models.layers.stream_source import StreamNoise, StreamPulses
+from models.layers.streaming import Memory
 from utils.audio.spectral import Stft
 
 F0_REFERENCE_HZ = 220.0
@@ -52,6 +57,10 @@ class LiteVoice(BaseVoiceConversionModel):
         self.stft = Stft(n_fft, self.hop_length)
         self.pulses = PulseTrain(sample_rate, self.hop_length)
         self.noise = FixedNoise(self.hop_length)
+        if n_fft >= 2 * self.hop_length and n_fft % 2 == 0:
+            self.stream_transform = LowDelayTransform(n_fft, self.hop_length)
+        self.stream_pulses = StreamPulses(sample_rate, self.hop_length)
+        self.stream_noise = StreamNoise(self.noise)
         self.speaker = nn.Embedding(num_speakers, speaker_dim)
         nn.init.normal_(self.speaker.weight, std=0.3)
         self.pitch_embedding = PitchEmbedding(channels)
@@ -82,15 +91,73 @@ class LiteVoice(BaseVoiceConversionModel):
         known = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=1)
         return known[speaker_id].chunk(len(self.speaker_in), dim=1)
 
+    def stream_pieces(
+        self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory
+    ) -> Tensor:
+        """Generate from the past alone, see the base class; every convolution's look-ahead is folded, see causal.py."""
+        loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(-1)
+        x = convolve(self.content_in, content, memory, "content_in") + convolve(
+            self.loudness_in, loudness, memory, "loudness_in"
+        )
+        x = x + convolve(self.pitch_embedding.project, self.pitch_embedding.waves(f0_hz), memory, "pitch_in")
+        # one table for all blocks: a constant of the exported graph
+        table = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=-1)
+        conditions = table[speaker_id].unsqueeze(1).split(x.shape[-1], dim=-1)
+        for index, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
+            assert isinstance(block, ConvNeXtBlock)
+            x = x + condition
+            x = x + block.branch(convolve_depthwise(block.depthwise, x, memory, f"block{index}"))
+        log_gain, phase, noise_log_gain = self.head.project(self.norm(x)).split(self.stft.num_bins, dim=-1)
+        # fp32 from here on, as in inference
+        with torch.autocast(f0_hz.device.type, enabled=False):
+            return self._filter_stream(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float(), memory)
+
+    def _filter_stream(
+        self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor, memory: Memory
+    ) -> Tensor:
+        transform = self.stream_transform
+        assert transform is not None
+        sources = torch.stack([self.stream_pulses(f0_hz, memory), self.stream_noise(f0_hz, memory)], dim=1)
+        real, imaginary = transform(sources, memory, "sources")
+        pulses, noise = zip(real.unbind(1), imaginary.unbind(1), strict=True)
+        return transform.pieces(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
+
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
         real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
-        pulse_real, pulse_imaginary, noise_real, noise_imaginary = real[:-1], imaginary[:-1], real[-1:], imaginary[-1:]
-        gain = torch.exp(log_gain.clamp(max=MAX_LOG_GAIN))
-        filter_real, filter_imaginary = gain * torch.cos(phase), gain * torch.sin(phase)
-        noise_gain = torch.exp(noise_log_gain.clamp(max=MAX_LOG_GAIN))
-        real = pulse_real * filter_real - pulse_imaginary * filter_imaginary + noise_real * noise_gain
-        imaginary = pulse_real * filter_imaginary + pulse_imaginary * filter_real + noise_imaginary * noise_gain
-        return self.stft.inverse_by_frame(real, imaginary)
+        pulses, noise = (real[:-1], imaginary[:-1]), (real[-1:], imaginary[-1:])
+        return self.stft.inverse_by_frame(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
+
+
+class LiteStreamVoice(LiteVoice):
+    """The light voice trained as a stream converts: no network looks ahead, content and pitch are 10 ms late.
+
+    It has the tensors of LiteVoice, so that one starts from the other; the arguments are those of LiteVoice.
+    """
+
+    is_for_streams: ClassVar[bool] = True
+
+    def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
+        """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
+        transform, frames = self.stream_transform, f0_hz.shape[1]
+        assert transform is not None
+        late = torch.cat([content[:, :1], content], dim=1), torch.cat([f0_hz[:, :1], f0_hz], dim=1)
+        loudness = torch.cat([loudness_db, loudness_db[:, -1:]], dim=1)
+        memory = Memory()
+        audio = transform.add(self.stream_pieces(*late, loudness, speaker_id, memory), memory)
+        # a frame's piece begins `early` samples before the frame
+        early = transform.overlap // 2
+        return audio[:, early : early + frames * self.hop_length]
+
+
+def _filtered(
+    pulses: tuple[Tensor, Tensor], noise: tuple[Tensor, Tensor], log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return real and imaginary part of pulses under the complex filter plus noise under its gain, all of one shape."""
+    gain = torch.exp(log_gain.clamp(max=MAX_LOG_GAIN))
+    filter_real, filter_imaginary = gain * torch.cos(phase), gain * torch.sin(phase)
+    noise_gain = torch.exp(noise_log_gain.clamp(max=MAX_LOG_GAIN))
+    real = pulses[0] * filter_real - pulses[1] * filter_imaginary + noise[0] * noise_gain
+    return real, pulses[0] * filter_imaginary + pulses[1] * filter_real + noise[1] * noise_gain
 
 
 class PitchEmbedding(nn.Module):
@@ -109,11 +176,16 @@ class PitchEmbedding(nn.Module):
 
     def forward(self, f0_hz: Tensor) -> Tensor:
         """Return [B, C, F] from f0_hz [B, F] with 0 in unvoiced frames."""
+        projected: Tensor = self.project(self.waves(f0_hz).transpose(1, 2))
+        return projected
+
+    def waves(self, f0_hz: Tensor) -> Tensor:
+        """Return [B, F, 2 * num_waves + 2], what is projected, from f0_hz [B, F]."""
         voiced = (f0_hz > 0).to(f0_hz.dtype)
         octaves = torch.log2(f0_hz.clamp(min=20.0) / F0_REFERENCE_HZ) * voiced
-        angles = octaves.unsqueeze(1) * self.rates.view(1, -1, 1)
-        waves = torch.cat([torch.sin(angles), torch.cos(angles)], dim=1) * voiced.unsqueeze(1)
-        return self.project(torch.cat([waves, octaves.unsqueeze(1), voiced.unsqueeze(1)], dim=1))
+        angles = octaves.unsqueeze(-1) * self.rates
+        waves = torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1) * voiced.unsqueeze(-1)
+        return torch.cat([waves, octaves.unsqueeze(-1), voiced.unsqueeze(-1)], dim=-1)
 
 
 class FilterHead(nn.Module):

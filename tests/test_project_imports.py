@@ -20,7 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "utils.corpus": LOWER,
     "utils.rvc": BASE,
     "utils.training": LOWER | MODELS | {"utils.corpus", "utils.rvc"},
-    "utils.export": LOWER | {"models.base", "utils.training", "utils.corpus", "utils.inference", "utils.rvc"},
+    "utils.export": LOWER
+    | {"models.base", "models.layers", "utils.training", "utils.corpus", "utils.inference", "utils.rvc"},
     "utils.inference": BASE | {"utils.audio", "utils.export"},
     "utils.evaluation": LOWER | {"utils.inference"},
     "models": set(),

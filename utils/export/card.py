@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import FormatError
-from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, VoiceMetadata
+from utils.export.contract import (
+    AUDIO_INPUT,
+    AUDIO_OUTPUT,
+    CONTROLS,
+    NEXT_STATE_OUTPUT,
+    STATE_INPUT,
+    VoiceMetadata,
+)
 from utils.export.flavours import ExportedGraph
 from utils.export.retrieval import BakingReport
 from utils.features.index import IndexReport
@@ -103,6 +110,7 @@ def _card(
         "voice": described,
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
         "index": asdict(index_report) if index_report else None,
+        "streams": {graph.path.name: asdict(graph.stream) for graph in graphs if graph.stream},
         "verification": {
             graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
         },
@@ -134,11 +142,28 @@ def _markdown(card: dict[str, Any], metadata: VoiceMetadata, retrieval: Sequence
         "initializers_as_constants=False only.\n\n"
         f"| name | type | default | range | meaning |\n|---|---|---|---|---|\n{controls}",
         f"## Use\n\n```python\n{USAGE.format(file=graph, rate=metadata.sample_rate)}```",
+        *_streams(card),
         *(["## Retrieval", *(f"- {line}" for line in retrieval)] if retrieval else []),
         _origin(metadata),
         _verification(card),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _streams(card: dict[str, Any]) -> list[str]:
+    """Return the section about streaming graphs, if there are any."""
+    rows = "\n".join(
+        f"| {name} | {facts['block']} | {facts['look_ahead']} | {facts['latency_ms']:.1f} | {facts['state_size']} |"
+        for name, facts in card["streams"].items()
+    )
+    head = (
+        f"## Streams\n\nBlock by block: `{AUDIO_INPUT}` [1, block] and `{STATE_INPUT}` [1, size] in, `{AUDIO_OUTPUT}` "
+        f"[1, block] and `{NEXT_STATE_OUTPUT}` [1, size] out, float32. Zeros for the state begin a new stream; each "
+        "call takes what the one before returned. The output is behind the input by the look-ahead; latency counts the "
+        "block, too. A host that keeps no state must use the other graph.\n\n"
+        "| file | block (samples) | look-ahead (samples) | latency (ms) | state (numbers) |\n|---|---|---|---|---|\n"
+    )
+    return [head + rows] if rows else []
 
 
 def _origin(metadata: VoiceMetadata) -> str:

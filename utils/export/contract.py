@@ -12,13 +12,15 @@ from utils.errors import ConfigError, FormatError
 
 AUDIO_INPUT = "audio"
 AUDIO_OUTPUT = "output"
+STATE_INPUT = "state"  # of a streaming graph
+NEXT_STATE_OUTPUT = "next_state"
 METADATA_KEY = "voclo_trainer"
 SCHEMA_VERSION = 2  # 2: precision
 OPSETS = range(17, 21)
 F0_CONVENTION = "zero_unvoiced"
 MAX_NAME_LENGTH = 64
 
-_FILE_NAME = re.compile(r"(?P<name>.+)_sr(?P<rate>\d+)_hop(?P<hop>\d+)_nfft(?P<n_fft>\d+)\.onnx")
+_FILE_NAME = re.compile(r"(?P<name>.+)_sr(?P<rate>\d+)_hop(?P<hop>\d+)_nfft(?P<n_fft>\d+)(?P<stream>_stream)?\.onnx")
 _RESERVED_TOKEN = re.compile(r"(sr|hop|nfft)(?P<rest>.+)")
 
 
@@ -74,17 +76,19 @@ class ControlDefaults:
 
 @dataclass(frozen=True, kw_only=True)
 class FileGeometry:
-    """The numbers in the name of an exported graph."""
+    """The numbers in the name of an exported graph; `is_stream` marks one that converts block by block."""
 
     name: str
     sample_rate: int
     hop_length: int
     n_fft: int
+    is_stream: bool = False
 
     @property
     def file_name(self) -> str:
-        """Return `<name>_sr{rate}_hop{hop}_nfft{n_fft}.onnx`."""
-        return f"{self.name}_sr{self.sample_rate}_hop{self.hop_length}_nfft{self.n_fft}.onnx"
+        """Return `<name>_sr{rate}_hop{hop}_nfft{n_fft}.onnx`, with `_stream` before the dot for a stream."""
+        kind = "_stream" if self.is_stream else ""
+        return f"{self.name}_sr{self.sample_rate}_hop{self.hop_length}_nfft{self.n_fft}{kind}.onnx"
 
 
 def geometry_at(name: str, rate: int, *, model_rate: int, model_n_fft: int) -> FileGeometry:
@@ -105,6 +109,17 @@ def check_rate(rate: int) -> int:
     if not 8000 <= rate <= 192000 or rate % FRAME_RATE:
         raise ConfigError(f"export.rates: {rate} is not possible; allowed: multiples of {FRAME_RATE}, 8000 to 192000")
     return rate
+
+
+def check_stream_block(milliseconds: int) -> int:
+    """Return the length of a block when a stream can have it.
+
+    Raises:
+        ConfigError: if it is no multiple of 20 ms, the frame of the content encoder, or out of range.
+    """
+    if milliseconds not in range(20, 1001, 20):
+        raise ConfigError(f"export.stream_block_ms={milliseconds} is not possible; allowed: 20, 40, 60 ... 1000")
+    return milliseconds
 
 
 def check_voice_name(name: str) -> str:
@@ -139,8 +154,18 @@ def parse_file_name(path: Path) -> FileGeometry:
     if match is None:
         raise FormatError(f"{path.name} is not named <name>_sr<rate>_hop<hop>_nfft<n_fft>.onnx")
     return FileGeometry(
-        name=match["name"], sample_rate=int(match["rate"]), hop_length=int(match["hop"]), n_fft=int(match["n_fft"])
+        name=match["name"],
+        sample_rate=int(match["rate"]),
+        hop_length=int(match["hop"]),
+        n_fft=int(match["n_fft"]),
+        is_stream=match["stream"] is not None,
     )
+
+
+def is_stream_file(path: Path) -> bool:
+    """Whether a file has the name of a streaming graph."""
+    match = _FILE_NAME.fullmatch(path.name)
+    return match is not None and match["stream"] is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +175,23 @@ class Speaker:
     id: int
     name: str
     f0_median_hz: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamFacts:
+    """What a host must know about a streaming graph; in its metadata under extra.stream.
+
+    Attributes:
+        block: samples of each call.
+        look_ahead: samples by which the output is behind the input.
+        state_size: numbers of the state; zeros begin a new stream.
+        latency_ms: of the block and the look-ahead together.
+    """
+
+    block: int
+    look_ahead: int
+    state_size: int
+    latency_ms: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from utils.export.contract import (
     Speaker,
     VoiceMetadata,
     check_rate,
+    check_stream_block,
     check_voice_name,
     geometry_at,
 )
@@ -64,6 +65,7 @@ class ExportJob:
     precision: Precision
     tolerance: float
     extent: Extent
+    stream_block_ms: int
     licence: str
     consent: str
 
@@ -134,6 +136,7 @@ def export_job(config: DictConfig) -> ExportJob:
         precision=check_precision(settings["precision"]),
         tolerance=tolerance,
         extent=Extent(minutes=float(settings["verify_minutes"]), num_blocks=int(settings["verify_blocks"])),
+        stream_block_ms=check_stream_block(settings["stream_block_ms"]),
         licence=str(plain["licence"]),
         consent=str(plain["consent"]),
     )
@@ -291,6 +294,7 @@ def _make(
             recordings=excerpts(store, metadata.sample_rate),
             extent=job.extent,
             precision=job.precision,
+            stream_block_ms=job.stream_block_ms,
         )
     )
 

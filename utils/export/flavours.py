@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from models.base import BaseVoiceConversionModel
-from utils.errors import ConfigError
+from utils.errors import ConfigError, ExportError
 from utils.export.checks import Check
-from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry
-from utils.export.graph import GraphOptions, build_graph, save_graph
+from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts, metadata_from_json
+from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
 from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
+from utils.export.stream_graph import build_stream_graph
+from utils.export.streaming import StreamingVoice
 from utils.export.verification import Subject, verify
 from utils.inference.conformance.candidate import Candidate, Extent
 from utils.inference.conformance.suite import check_conformance
@@ -33,6 +36,7 @@ class FlavourJob:
         recordings: [T] excerpts of real recordings at the rate of the geometry.
         extent: how long the rules of the graph's hosts are tried.
         precision: in which learned weights are stored.
+        stream_block_ms: block of a streaming graph.
     """
 
     model: BaseVoiceConversionModel
@@ -45,14 +49,16 @@ class FlavourJob:
     recordings: tuple[np.ndarray, ...]
     extent: Extent
     precision: Precision = "fp32"
+    stream_block_ms: int = 20
 
 
 @dataclass(frozen=True)
 class ExportedGraph:
-    """A written graph and the outcome of its verification."""
+    """A written graph and the outcome of its verification; `stream` for a streaming graph only."""
 
     path: Path
     checks: tuple[Check, ...]
+    stream: StreamFacts | None = None
 
     @property
     def has_passed(self) -> bool:
@@ -70,7 +76,16 @@ class Flavour:
 
 
 def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
-    """Write and verify the graph that takes audio and returns audio."""
+    """Write and verify the graph that takes audio and returns audio.
+
+    Raises:
+        ExportError: if the voice was made for streams alone.
+    """
+    if job.model.is_for_streams:
+        raise ExportError(
+            f"{type(job.model).__name__} is a voice for streams and has no graph for recordings; "
+            "type export.flavours=[stream], or train model=lite"
+        )
     graph = build_graph(
         job.model,
         sample_rate=job.geometry.sample_rate,
@@ -102,9 +117,37 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
     return ExportedGraph(path, (*verify(subject), *check_conformance(candidate)))
 
 
+def make_stream(job: FlavourJob) -> ExportedGraph:
+    """Write and verify the graph that converts a stream block by block."""
+    voice = StreamingVoice(job.model, block_ms=job.stream_block_ms).eval()
+    rate = job.geometry.sample_rate
+    facts = StreamFacts(
+        block=voice.block,
+        look_ahead=voice.look_ahead,
+        state_size=voice.state_size,
+        latency_ms=round(1000 * (voice.block + voice.look_ahead) / rate, 3),
+    )
+    stored = metadata_from_json(job.metadata, job.geometry.file_name)
+    metadata = replace(stored, extra={**stored.extra, "stream": asdict(facts)}).to_json()
+    graph = build_stream_graph(voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata})
+    path = job.folder / replace(job.geometry, is_stream=True).file_name
+    save_graph(graph, path)
+
+    def reference(audio: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            whole: np.ndarray = voice.whole(torch.from_numpy(audio), *control_tensors(job.defaults)).numpy()
+        return whole
+
+    candidate = Candidate(path=path, extent=job.extent, reference=reference)
+    return ExportedGraph(path, tuple(check_conformance(candidate)), facts)
+
+
 FLAVOURS: dict[str, Flavour] = {
     flavour.name: flavour
-    for flavour in (Flavour("audio_to_audio", "one graph from audio to audio, any length", make_audio_to_audio),)
+    for flavour in (
+        Flavour("audio_to_audio", "one graph from audio to audio, any length", make_audio_to_audio),
+        Flavour("stream", "blocks of one length, with the state going in and coming out", make_stream),
+    )
 }
 
 

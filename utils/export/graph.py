@@ -129,10 +129,10 @@ def build_graph(
     finally:
         use_graph_form(voice, enabled=False)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
-    graph = _simplify(inline_content_files(traced))
+    graph = simplify(inline_content_files(traced))
     _name_axes(graph)
-    _remove_traces_of_origin(graph)
-    _attach_defaults(graph, defaults)
+    remove_traces_of_origin(graph)
+    attach_defaults(graph, defaults)
     graph.producer_name, graph.producer_version = PRODUCER, ""
     # A newer IR version than the operators need would only shut out older runtimes.
     graph.ir_version = max(8, helper.find_min_ir_version_for(list(graph.opset_import)))
@@ -155,7 +155,7 @@ def _trace(module: nn.Module, sample_rate: int, options: GraphOptions) -> onnx.M
     audio = 0.1 * torch.randn(2, round(TRACE_SECONDS * sample_rate), generator=torch.Generator().manual_seed(0))
     inputs = (audio, *control_tensors(ControlDefaults()))
     trace = _trace_with_dynamo if options.exporter == "dynamo" else _trace_with_torchscript
-    with _quiet() as said, _no_native_output(), torch.no_grad():
+    with quiet() as said, no_native_output(), torch.no_grad():
         try:
             return trace(module, inputs, options.opset)
         except torch.onnx.OnnxExporterError as error:
@@ -188,7 +188,7 @@ def _trace_with_dynamo(module: nn.Module, inputs: tuple[Tensor, ...], opset: int
 
 def _trace_with_torchscript(module: nn.Module, inputs: tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
     # Known to every operator set as Pow, but this exporter has no entry for it.
-    torch.onnx.register_custom_op_symbolic("aten::exp2", _power_of_two, opset)
+    torch.onnx.register_custom_op_symbolic("aten::exp2", power_of_two, opset)
     axes = {0: "batch", 1: "time"}
     buffer = io.BytesIO()
     torch.onnx.export(
@@ -204,14 +204,14 @@ def _trace_with_torchscript(module: nn.Module, inputs: tuple[Tensor, ...], opset
     return onnx.load_model_from_string(buffer.getvalue())
 
 
-def _power_of_two(graph: Any, exponent: Any) -> Any:
+def power_of_two(graph: Any, exponent: Any) -> Any:
     return graph.op("Pow", graph.op("Constant", value_t=torch.tensor(2.0)), exponent)
 
 
-def _simplify(graph: onnx.ModelProto) -> onnx.ModelProto:
+def simplify(graph: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
-    with _quiet() as said:
+    with quiet() as said:
         simplified, is_valid = onnxsim.simplify(graph, skipped_optimizers=list(SLOWER_REWRITES))
     if not is_valid:
         raise ExportError(f"onnxsim could not simplify the graph: {said.getvalue().strip() or 'no reason given'}")
@@ -239,7 +239,7 @@ def graph_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return found
 
 
-def _attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults) -> None:
+def attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults) -> None:
     """Store a default beside each control; IR version 4 and later call this an overridable initializer."""
     present = {value.name for value in model.graph.input}
     plain = asdict(defaults)
@@ -250,7 +250,7 @@ def _attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults) -> None:
         model.graph.initializer.append(numpy_helper.from_array(value, control.name))
 
 
-def _remove_traces_of_origin(model: onnx.ModelProto) -> None:
+def remove_traces_of_origin(model: onnx.ModelProto) -> None:
     """Drop texts that the exporter writes about source files of the machine it ran on."""
     model.doc_string = ""
     model.graph.doc_string = ""
@@ -262,7 +262,7 @@ def _remove_traces_of_origin(model: onnx.ModelProto) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[io.StringIO]:
+def quiet() -> Iterator[io.StringIO]:
     """Keep what exporters print, warn and log in a buffer; exceptions pass through."""
     said = io.StringIO()
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
@@ -279,7 +279,7 @@ def _quiet() -> Iterator[io.StringIO]:
 
 
 @contextlib.contextmanager
-def _no_native_output() -> Iterator[None]:
+def no_native_output() -> Iterator[None]:
     """Discard what libraries write to file descriptor 1: on an error torch dumps the whole graph there."""
     sys.stdout.flush()
     saved = os.dup(1)
@@ -323,7 +323,7 @@ def trace_module(
         ExportError: if it cannot be traced or simplified.
     """
     buffer = io.BytesIO()
-    with _quiet() as said, _no_native_output(), torch.no_grad():
+    with quiet() as said, no_native_output(), torch.no_grad():
         try:
             torch.onnx.export(
                 module,
@@ -338,7 +338,7 @@ def trace_module(
         except torch.onnx.OnnxExporterError as error:
             log.debug("exporter output:\n%s", said.getvalue())
             raise ExportError(f"the exporter refused the network: {_reason(error)}") from error
-    graph = _simplify(onnx.load_model_from_string(buffer.getvalue()))
-    _remove_traces_of_origin(graph)
+    graph = simplify(onnx.load_model_from_string(buffer.getvalue()))
+    remove_traces_of_origin(graph)
     del graph.graph.value_info[:]
     return graph

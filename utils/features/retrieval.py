@@ -33,13 +33,16 @@ class CodebookRetrieval(nn.Module):
             content: vectors of any length; encoders of others have lengths of their own, which a voice has learnt.
             speaker_id: [B].
         """
-        entries = self.codebook[speaker_id]
+        is_alone = self.codebook.shape[0] == 1
+        entries = self.codebook if is_alone else self.codebook[speaker_id]  # the table itself is not copied
         level = torch.sqrt(content.square().mean(dim=-1, keepdim=True) + 1e-8)
         similarity = torch.matmul(content / level, entries.transpose(1, 2)) / content.shape[-1]
         values, indices = torch.topk(similarity, self.neighbours, dim=-1)
         distances = (1.0 - values).clamp(min=SMALLEST_DISTANCE)
         weights = (distances[..., :1] / distances).square()
         weights = weights / weights.sum(dim=-1, keepdim=True)
+        if is_alone:
+            return normalize_content((self.codebook[0][indices] * weights.unsqueeze(-1)).sum(dim=2)) * level
         batch, frames, dim = content.shape
         flat = indices.reshape(batch, -1, 1).expand(-1, -1, dim)
         near = torch.gather(entries, 1, flat).reshape(batch, frames, self.neighbours, dim)

@@ -13,6 +13,7 @@ from utils.export.contract import (
     METADATA_KEY,
     Control,
     VoiceMetadata,
+    is_stream_file,
     metadata_from_json,
     parse_file_name,
 )
@@ -69,6 +70,9 @@ class VoiceSession:
         """
         session = open_session(path, num_threads)
         required = session.get_inputs()
+        if is_stream_file(path):
+            whole = path.name.replace("_stream.onnx", ".onnx")
+            raise FormatError(f"{path} converts streams, block by block; give {whole} for recordings")
         if [value.type for value in required] != ["tensor(float)"] or len(required[0].shape) != 2:
             shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in required)
             raise FormatError(f"{path} is no graph from audio to audio: it requires {shown}; use export_onnx.py")

@@ -78,6 +78,22 @@ class SwiftPitch(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return f0 in Hz [B, F], 0 where unvoiced, from audio [B, F * 160] at 16 kHz."""
+        frames, short, spectra = self.analyse(audio)
+        scores, voicing = self._network(spectra)
+        f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(audio.shape[0], -1)
+        # the peak of a frame's 32 ms, as digital silence confuses the network
+        peak = _middle(frames, 512).abs().amax(dim=-1)
+        voiced = (voicing >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
+        voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
+        return torch.where(voiced, f0_hz, torch.zeros_like(f0_hz))
+
+    def analyse(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the estimate is made of, from audio [B, F * 160].
+
+        Returns:
+            The samples around each frame [B, F, 2048]; spectra for the refinement [B * F, 4, bins]; what the network
+            reads [B, 3, 128, F].
+        """
         frames = self.framing(functional.pad(audio, (self.framing.before, self.framing.after)))
         short = self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4).flatten(3).flatten(1, 2)  # [M, 4, bins]
         maps = [
@@ -87,13 +103,7 @@ class SwiftPitch(nn.Module):
         ]
         axes = [torch.matmul(spectrum, self.get_buffer(f"axis_{index}")) for index, spectrum in enumerate(maps)]
         spectra = torch.log(torch.stack(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
-        scores, voicing = self._network(spectra.permute(0, 2, 3, 1))
-        f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(audio.shape[0], -1)
-        # the peak of a frame's 32 ms, as digital silence confuses the network
-        peak = _middle(frames, 512).abs().amax(dim=-1)
-        voiced = (voicing >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
-        voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
-        return torch.where(voiced, f0_hz, torch.zeros_like(f0_hz))
+        return frames, short, spectra.permute(0, 2, 3, 1)
 
     @torch.no_grad()
     def track(self, audio: np.ndarray) -> np.ndarray:

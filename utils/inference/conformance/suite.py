@@ -8,10 +8,12 @@ from functools import partial
 
 from utils.errors import ConfigError, FormatError
 from utils.export.checks import Check
+from utils.export.contract import is_stream_file
 from utils.export.runtime import RUNTIME_ERRORS
 from utils.inference.conformance import audio_rules, file_rules, host_rules
 from utils.inference.conformance.candidate import Candidate
 from utils.inference.conformance.live_host import BLOCK_SIZES
+from utils.inference.conformance.stream_rules import stream_rules
 
 Rule = Callable[[Candidate], Check]
 CRASHES: tuple[type[Exception], ...] = (
@@ -36,6 +38,9 @@ def check_conformance(candidate: Candidate) -> list[Check]:
     ]
     if not outcomes[-1].passed:
         return outcomes
+    if is_stream_file(candidate.path):
+        rules = [("name", file_rules.check_name), *stream_rules()]
+        return outcomes + [_attempt(name, rule, candidate) for name, rule in rules]
     return outcomes + [_attempt(name, rule, candidate) for name, rule in _rules(candidate.sample_rate)]
 
 

@@ -1,0 +1,161 @@
+"""What a stream costs a voice, and what stateless hosts hear at the edges of their blocks.
+
+    python -m benchmarks.streaming_quality --graph <voice>.onnx --stream <voice>_stream.onnx \\
+        [--sources FOLDER] [--target FOLDER] [--source-count 6] [--seconds 8] [--judges resemblyzer,ecapa,whisper]
+
+Both graphs convert the same recordings; the judges are those of benchmarks/voice_quality.py. The table of edges
+converts blocks of 100 ms that know nothing of each other: as they are, with their mirror image or silence added on both
+sides before the graph and cut off behind it, and with true sound before them.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, pick_sources
+from utils.audio.io import load_audio, save_audio
+from utils.console import emit, table
+from utils.errors import WorkbenchError
+from utils.evaluation.judges import load_judges
+from utils.evaluation.report import evaluate, list_audio, spread
+from utils.files import atomic_write_json
+from utils.inference.conformance.alignment import seam_scores, spectral_difference_db
+from utils.inference.measures import PitchMeter, automatic_shift
+from utils.inference.session import VoiceSession
+from utils.inference.stream import StreamSession
+
+BLOCK_SECONDS = 0.1
+MARGIN_SECONDS = 0.1
+FIGURES = (
+    "resemblyzer_converted_to_target", "ecapa_converted_to_target", "f0_correlation", "voicing_agreement",
+    "whisper_character_error", "distillmos_converted",
+)  # fmt: skip
+log = logging.getLogger(__name__)
+
+Convert = Callable[[np.ndarray], np.ndarray]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="streaming_quality: %(message)s")
+    try:
+        whole, stream = VoiceSession.open(options.graph), StreamSession.open(options.stream)
+        result = {"quality": compare_quality(whole, stream, options), "edges": compare_edges(whole, stream, options)}
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    show(result)
+    if options.json:
+        atomic_write_json(options.json, result)
+    return 0
+
+
+def compare_quality(whole: VoiceSession, stream: StreamSession, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the means of the judges for both graphs and how long a second of audio takes."""
+    judges = load_judges(tuple(options.judges.split(",")), language="en", num_threads=1)
+    for name, command in judges.missing.items():
+        log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
+    folder, meter, rate = options.work, PitchMeter(), whole.sample_rate
+    (folder / "sources").mkdir(parents=True, exist_ok=True)
+    means: dict[str, Any] = {}
+    excerpts = []
+    for speaker, path in pick_sources(options.sources, options.source_count):
+        excerpt = load_audio(path, rate)[: round(options.seconds * rate)]
+        excerpts.append(folder / "sources" / f"{speaker}_{path.stem}.wav")
+        save_audio(excerpts[-1], excerpt, rate)
+    speakers = stream.metadata.speakers
+    conversions = {"whole": lambda audio, controls: whole.run(audio, controls), "stream": stream.convert}
+    for name, convert in conversions.items():
+        (folder / name).mkdir(exist_ok=True)
+        seconds, spent = 0.0, 0.0
+        for path in excerpts:
+            audio = load_audio(path, rate)
+            shift = automatic_shift(meter.track(audio, rate), speakers[0].f0_median_hz)
+            started = time.perf_counter()
+            made = convert(audio, {"pitch_shift": shift})
+            seconds, spent = seconds + len(audio) / rate, spent + time.perf_counter() - started
+            save_audio(folder / name / path.name, made, rate)
+        target = spread(list_audio(options.target), NUM_TARGET_CLIPS)
+        means[name] = {**evaluate(folder / name, excerpts, target, judges).means, "real_time_factor": spent / seconds}
+    return means
+
+
+def compare_edges(
+    whole: VoiceSession, stream: StreamSession, options: argparse.Namespace
+) -> dict[str, dict[str, float]]:
+    """Return the seam figures of blocks of 100 ms under several treatments, and those of the stream."""
+    rate = whole.sample_rate
+    block, margin = round(BLOCK_SECONDS * rate), round(MARGIN_SECONDS * rate)
+    path = pick_sources(options.sources, options.source_count)[0][1]
+    audio = load_audio(path, rate)[: round(options.seconds * rate) // block * block]
+    reference = whole.run(audio)
+    treatments: dict[str, Convert] = {
+        "blocks as they are": whole.run,
+        "mirror on both sides": lambda part: whole.run(np.pad(part, margin, mode="reflect"))[margin:-margin],
+        "silence on both sides": lambda part: whole.run(np.pad(part, margin))[margin:-margin],
+    }
+    pieced = {
+        name: np.concatenate([convert(part) for part in audio.reshape(-1, block)])
+        for name, convert in treatments.items()
+    }
+    for share in (0.1, 0.5):
+        before = round(share * rate)
+        longer = np.pad(audio, (before, 0))
+        parts = [whole.run(longer[start : start + before + block])[before:] for start in range(0, len(audio), block)]
+        pieced[f"{1000 * share:.0f} ms of true sound before (needs a host's help)"] = np.concatenate(parts)
+    figures = {name: _seams(reference, made, block, rate) for name, made in pieced.items()}
+    made = stream.convert(audio)
+    figures["stream, blocks of 20 ms"] = _seams(made, made, stream.facts.block, rate)
+    figures["stream, blocks of 20 ms"]["spectrum_db"] = spectral_difference_db(reference, made, rate)
+    return figures
+
+
+def _seams(reference: np.ndarray, made: np.ndarray, block: int, rate: int) -> dict[str, float]:
+    seams = seam_scores(reference, made, block)
+    spectrum = spectral_difference_db(reference, made, rate)
+    return {"step_db": seams.step_db, "jump_db": seams.jump_db, "spectrum_db": spectrum}
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the tables."""
+    quality = result["quality"]
+    rows = [[name.replace("_", " "), *(_figure(quality[kind].get(name)) for kind in quality)] for name in FIGURES]
+    rows.append(["real time factor", *(_figure(quality[kind]["real_time_factor"]) for kind in quality)])
+    emit(table(rows, ["", *quality]))
+    emit()
+    edges = [[name, *(f"{value:+.1f}" for value in row.values())] for name, row in result["edges"].items()]
+    emit(table(edges, ["blocks", "steps at seams, dB of level", "dB of steps in one piece", "spectrum, dB"]))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.streaming_quality", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--graph", type=Path, required=True, help="the usual graph")
+    parser.add_argument("--stream", type=Path, required=True, help="the streaming graph of the same rate")
+    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
+    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
+    parser.add_argument("--source-count", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each recording at most")
+    parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="see benchmarks.voice_quality")
+    parser.add_argument("--work", type=Path, default=Path("reports") / "streaming_quality", help="folder for sound")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

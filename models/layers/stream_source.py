@@ -1,0 +1,88 @@
+"""The source signals of a voice as a stream: what excitation.py makes of a whole recording, made of the past alone."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.excitation import FALLBACK_F0_HZ, FixedNoise
+from models.layers.streaming import Memory
+
+GLIDE = 0.5  # of a frame: then the new pitch is reached
+
+
+class StreamPulses(nn.Module):
+    """Band-limited pulses whose pitch glides to that of the newest frame and stays there.
+
+    Args:
+        sample_rate: samples per second.
+        hop_length: samples per frame.
+    """
+
+    def __init__(self, sample_rate: int, hop_length: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        share = ((torch.arange(hop_length) + 0.5) / (GLIDE * hop_length)).clamp(max=1.0)
+        self.register_buffer("share", share, persistent=False)
+        self.share: Tensor
+
+    def forward(self, f0_hz: Tensor, memory: Memory) -> Tensor:
+        """Return the next [B, F * hop] of f0_hz [B, F] with 0 in unvoiced frames."""
+        before = memory.extend("pulses.f0", f0_hz, 1)[:, :-1]
+        held = torch.where(before > 0, before, torch.full_like(before, FALLBACK_F0_HZ))
+        target = torch.where(f0_hz > 0, f0_hz, held)
+        origin = torch.where(before > 0, before, target)
+        frequency = origin.unsqueeze(-1) + (target - origin).unsqueeze(-1) * self.share
+        cycles = frequency / self.sample_rate
+        turns = self._turns(cycles, before > 0, memory)
+        phase = 2 * math.pi * turns
+        harmonics = torch.floor(0.49 * self.sample_rate / frequency)
+        half = torch.sin(0.5 * phase)
+        is_peak = half.abs() < 1e-4
+        # the sum of all harmonics in closed form, see excitation.PulseTrain
+        kernel = torch.sin((harmonics + 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
+        kernel = torch.where(is_peak, harmonics, kernel)
+        was, now = (before > 0).to(cycles.dtype).unsqueeze(-1), (f0_hz > 0).to(cycles.dtype).unsqueeze(-1)
+        return (kernel * torch.sqrt(4.0 * cycles) * (was + (now - was) * self.share)).flatten(1)
+
+    @staticmethod
+    def _turns(cycles: Tensor, goes_on: Tensor, memory: Memory) -> Tensor:
+        """Return the phase in turns, 0 to 1, at each sample [B, F, hop].
+
+        It begins anew with a voice (where `goes_on` [B, F] is false), so that rounding does not add up for ever, and
+        passes from block to block as two numbers, in double precision.
+        """
+        phase = memory.recall("pulses.phase", (2,), cycles).double().sum(dim=1, keepdim=True)
+        within = torch.cumsum(cycles.double(), dim=-1)
+        starts = []
+        for frame in range(int(cycles.shape[1])):
+            phase = phase * goes_on[:, frame : frame + 1].to(phase.dtype)
+            starts.append(phase)
+            phase = phase + within[:, frame, -1:]
+            phase = phase - torch.floor(phase)
+        coarse = phase.float()
+        memory.keep(torch.cat([coarse, (phase - coarse.double()).float()], dim=1).to(cycles.dtype))
+        turns = within + torch.stack(starts, dim=1)
+        return (turns - torch.floor(turns)).to(cycles.dtype)
+
+
+class StreamNoise(nn.Module):
+    """The frames of FixedNoise one after the other.
+
+    Args:
+        noise: whose table is used.
+    """
+
+    def __init__(self, noise: FixedNoise) -> None:
+        super().__init__()
+        self.register_buffer("table", noise.table, persistent=False)
+        self.table: Tensor
+
+    def forward(self, like: Tensor, memory: Memory) -> Tensor:
+        """Return the next [B, F * hop] for a tensor [B, F]."""
+        place = memory.recall("noise.place", (1,), like)
+        index = place + torch.arange(int(like.shape[1]), device=like.device)
+        length = float(self.table.shape[0])
+        following = place + int(like.shape[1])
+        memory.keep(following - length * torch.floor(following / length))
+        return self.table[(index - length * torch.floor(index / length)).to(torch.int64)].flatten(1)

@@ -1,0 +1,61 @@
+"""A small light voice that converts streams, for tests."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.lite import LiteVoice
+from tests.standin_voice import metadata_of
+from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts
+from utils.export.flavours import ExportedGraph, FlavourJob, make_stream
+from utils.export.graph import GraphOptions
+from utils.features.content.builtin import RandomContent
+from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.swift import SwiftPitch
+from utils.features.retrieval import CodebookRetrieval
+from utils.inference.conformance.candidate import Extent
+
+RATE, DIM = 16000, 16
+DEFAULTS = ControlDefaults(index_rate=0.3)
+
+__all__ = ["DEFAULTS", "DIM", "METADATA_KEY", "RATE", "StreamFacts", "export_small_stream", "small_voice"]
+
+
+def small_voice(io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice) -> LiteVoice:
+    """Return an untrained voice of two speakers with front end and codebook at a rate."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        voice = kind(
+            sample_rate=RATE, n_fft=640, content_dim=DIM, num_speakers=2, channels=16, num_blocks=2, speaker_dim=4
+        )
+        with torch.no_grad():  # as loud as speech
+            voice.head.project.bias.view(3, -1)[[0, 2]] += 2.5
+        codebook = torch.randn(2, 8, DIM)
+    voice.attach(AnalysisFrontend(RandomContent(dim=DIM), SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
+    return voice.requires_grad_(False).eval()
+
+
+def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
+    """Export the small voice as a stream into a folder."""
+    geometry = FileGeometry(name="small", sample_rate=io_rate, hop_length=io_rate // 100, n_fft=4 * io_rate // 100)
+    metadata = replace(
+        metadata_of("small"),
+        sample_rate=io_rate,
+        hop_length=geometry.hop_length,
+        n_fft=geometry.n_fft,
+        flavour="stream",
+    )
+    return make_stream(
+        FlavourJob(
+            model=small_voice(io_rate),
+            geometry=geometry,
+            defaults=DEFAULTS,
+            options=GraphOptions(),
+            metadata=metadata.to_json(),
+            folder=folder,
+            tolerance=0.01,
+            recordings=(),
+            extent=Extent(minutes=0, num_blocks=60),
+        )
+    )
