@@ -26,14 +26,15 @@ class RationalResampler(nn.Module):
     Args:
         source_rate: samples per second of the input, a multiple of 100.
         target_rate: samples per second of the output, a multiple of 100.
+        zero_crossings: of the sinc to each side; fewer hear less of what comes and fall more slowly beyond the band.
     """
 
-    def __init__(self, source_rate: int, target_rate: int) -> None:
+    def __init__(self, source_rate: int, target_rate: int, *, zero_crossings: int = ZERO_CROSSINGS) -> None:
         super().__init__()
         divisor = math.gcd(source_rate, target_rate)
         self.down, self.up = source_rate // divisor, target_rate // divisor
         self.source_rate, self.target_rate = source_rate, target_rate
-        kernels, self.reach = _polyphase_kernels(self.down, self.up)
+        kernels, self.reach = _polyphase_kernels(self.down, self.up, zero_crossings)
         self.register_buffer("kernels", kernels, persistent=False)
         self.kernels: Tensor
         hop_length = source_rate // FRAME_RATE
@@ -60,13 +61,13 @@ def _side_by_side(kernels: Tensor, blocks: int, down: int) -> Tensor:
     return filters
 
 
-def _polyphase_kernels(down: int, up: int) -> tuple[Tensor, int]:
+def _polyphase_kernels(down: int, up: int, zero_crossings: int) -> tuple[Tensor, int]:
     cutoff = ROLL_OFF * min(1.0, up / down)  # of the source's Nyquist frequency
-    reach = math.ceil(ZERO_CROSSINGS / cutoff)
+    reach = math.ceil(zero_crossings / cutoff)
     taps = torch.arange(-reach, reach + down, dtype=torch.float64)
     phase = torch.arange(up, dtype=torch.float64) * down / up
     offset = taps[None, :] - phase[:, None]
-    position = (offset * cutoff / ZERO_CROSSINGS).clamp(-1, 1)
+    position = (offset * cutoff / zero_crossings).clamp(-1, 1)
     beta = torch.tensor(KAISER_BETA, dtype=torch.float64)
     window = torch.special.i0(beta * torch.sqrt(1 - position.square())) / torch.special.i0(beta)
     kernels = cutoff * torch.sinc(offset * cutoff) * window * (position.abs() < 1)

@@ -17,6 +17,7 @@ from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.streaming import StreamPitch
 from utils.features.pitch.swift import SwiftPitch
 
+ZERO_CROSSINGS = 30  # of the resampling kernel: 11 less than for recordings are 1.1 ms less of delay at 48 kHz
 LOUDNESS_WINDOW = 2 * FEATURE_HOP  # half of FrameLoudness': it ends with the newest sample
 
 
@@ -79,12 +80,13 @@ class StreamResampler(nn.Module):
     """RationalResampler for streams: late by as many input samples as its kernel reaches ahead.
 
     Args:
-        resampler: for whole recordings; its kernels are used.
+        resampler: for whole recordings; this one has its rates and a shorter kernel.
     """
 
     def __init__(self, resampler: RationalResampler) -> None:
         super().__init__()
-        self.resampler = resampler
+        rates = resampler.source_rate, resampler.target_rate
+        self.resampler = RationalResampler(*rates, zero_crossings=ZERO_CROSSINGS)
         self.delay = 0 if resampler.up == resampler.down else resampler.reach
 
     @property
