@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -46,6 +47,11 @@ def first_device(config: DictConfig) -> torch.device:
     """Return the device of the first process."""
     wants_gpu = str(config.trainer.accelerator) in ("auto", "gpu", "cuda")
     return torch.device("cuda", 0) if wants_gpu and torch.cuda.is_available() else torch.device("cpu")
+
+
+def environment_plugins() -> list[SLURMEnvironment]:
+    """Return SLURM's environment where there is one, without its requeueing: our exit code asks for that."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def choose_strategy(config: DictConfig) -> Any:

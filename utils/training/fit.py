@@ -40,7 +40,14 @@ from utils.training.checkpoints import (
     require_same_networks,
     save_codebook,
 )
-from utils.training.devices import choose_precision, choose_strategy, first_device, is_first_process, num_processes
+from utils.training.devices import (
+    choose_precision,
+    choose_strategy,
+    environment_plugins,
+    first_device,
+    is_first_process,
+    num_processes,
+)
 from utils.training.keeping import AtomicCheckpointIO, RunKeeper
 from utils.training.loggers import build_loggers
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
@@ -315,7 +322,7 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
             devices=settings.devices,
             num_nodes=settings.num_nodes,
             strategy=choose_strategy(config),
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *environment_plugins()],
             max_epochs=-1,
             max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
             max_time=timedelta(minutes=settings.max_minutes) if settings.max_minutes is not None else None,
