@@ -106,7 +106,9 @@ def test_another_shift_can_be_baked() -> None:
 
     found = baked.run(["output"], {"audio": audio})[0]
 
-    np.testing.assert_array_equal(found, plain.run(["output"], {"audio": audio, "pitch_shift": np.float32(-5.0)})[0])
+    np.testing.assert_array_equal(
+        found, plain.run(["output"], {"audio": audio, "pitch_shift": np.array(-5.0, np.float32)})[0]
+    )
     assert not np.array_equal(found, plain.run(["output"], {"audio": audio})[0])
 
 

@@ -87,7 +87,7 @@ class StreamResampler(nn.Module):
         super().__init__()
         rates = resampler.source_rate, resampler.target_rate
         self.resampler = RationalResampler(*rates, zero_crossings=ZERO_CROSSINGS)
-        self.delay = 0 if resampler.up == resampler.down else resampler.reach
+        self.delay = 0 if resampler.up == resampler.down else self.resampler.reach
 
     @property
     def delay_seconds(self) -> float:
