@@ -1,7 +1,7 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
-Order of a step: both networks are judged at the same weights, and the discriminator listens once. Its own gradient
-comes from real audio and the detached fake; that of the fake goes on to the generator; then both optimizers step, the
+Order of a step: both networks are judged at the same weights, and the discriminator hears real and fake once each. Its
+own gradient comes from both; the gradient of the fake goes on to the generator; then both optimizers step, the
 generator's first. Every loss is a mean over clips, and what is drawn at random is drawn clip by clip: so a step is the
 same, up to the order of sums, however its clips are spread over micro-batches and devices.
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models.base import BaseVoiceConversionModel
 from models.discriminators import DiscriminatorOutput
 from models.draws import ClipDraws
+from models.layers.weight_norm import kept_weights
 from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
@@ -276,10 +277,12 @@ class AdversarialTraining(lightning.LightningModule):
         """Do the discriminator's backward; return a scalar with the gradient of the terms that it gives the fake."""
         assert self.discriminator is not None
         heard = fake.detach().requires_grad_()
-        with self._autocast(batch):
-            output: DiscriminatorOutput = self.discriminator(torch.cat([real, heard]))
-            terms = self._adversarial_terms(output)
-            own = self._discriminator_loss(output)
+        with self._autocast(batch), kept_weights(self.discriminator):
+            # apart: the gradient of the audio is then asked of the fake alone
+            of_real: DiscriminatorOutput = self.discriminator(real)
+            of_fake: DiscriminatorOutput = self.discriminator(heard)
+            terms = self._adversarial_terms(of_real, of_fake)
+            own = self._discriminator_loss(of_real, of_fake)
         total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
         # of the audio alone: the generator's loss must leave no gradient in the discriminator
         (scaled,) = torch.autograd.grad(AUDIO_GRADIENT_SCALE * total, heard, retain_graph=True)
@@ -289,20 +292,20 @@ class AdversarialTraining(lightning.LightningModule):
         gradient = scaled.float() / AUDIO_GRADIENT_SCALE
         return total.detach() + (gradient * (fake.float() - heard.detach().float())).sum()
 
-    def _discriminator_loss(self, output: DiscriminatorOutput) -> Tensor:
-        halves = [score.float().chunk(2) for score in output.scores]
+    def _discriminator_loss(self, of_real: DiscriminatorOutput, of_fake: DiscriminatorOutput) -> Tensor:
         # least squares, Mao et al. 2017
-        losses = [(1 - real_score).square().mean() + fake_score.square().mean() for real_score, fake_score in halves]
+        pairs = zip(of_real.scores, of_fake.scores, strict=True)
+        losses = [(1 - real.float()).square().mean() + fake.float().square().mean() for real, fake in pairs]
         return self.combine(torch.stack(losses))
 
-    def _adversarial_terms(self, output: DiscriminatorOutput) -> dict[str, Tensor]:
-        fakes = [score.float().chunk(2)[1] for score in output.scores]
-        scores = self.combine(torch.stack([(1 - fake).square().mean() for fake in fakes]))
-        distances = []
-        for layer in (layer for layers in output.features for layer in layers):
-            real, fake = layer.chunk(2)
-            distances.append(self._feature_distance(fake.float(), real.detach().float()))
-        return {"adversarial": scores, "feature_matching": self.combine(torch.stack(distances))}
+    def _adversarial_terms(self, of_real: DiscriminatorOutput, of_fake: DiscriminatorOutput) -> dict[str, Tensor]:
+        scores = torch.stack([(1 - fake.float()).square().mean() for fake in of_fake.scores])
+        distances = [
+            self._feature_distance(fake.float(), real.detach().float())
+            for real_part, fake_part in zip(of_real.features, of_fake.features, strict=True)
+            for real, fake in zip(real_part, fake_part, strict=True)
+        ]
+        return {"adversarial": self.combine(scores), "feature_matching": self.combine(torch.stack(distances))}
 
     def _feature_distance(self, fake: Tensor, real: Tensor) -> Tensor:
         distance = (fake - real).abs()

@@ -4,11 +4,14 @@ torch.nn.utils.parametrizations.weight_norm would name them otherwise, and its p
 averaged generator needs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d
 
@@ -92,6 +95,9 @@ class WeightNormConvTranspose1d(nn.ConvTranspose1d):
         return functional.conv_transpose1d(input, weight, self.bias, self.stride, self.padding)  # type: ignore[arg-type]
 
 
+WEIGHT_NORMED = (WeightNormConv1d, WeightNormConv2d, WeightNormConvTranspose1d)
+
+
 def prefers_lines(x: Tensor) -> bool:
     """Return whether convolutions of x are faster over lines than over rows of samples.
 
@@ -114,6 +120,30 @@ def _split_weight(module: Convolution) -> None:
     module.weight_v = nn.Parameter(direction)
 
 
+@contextmanager
+def kept_weights(network: nn.Module) -> Iterator[None]:
+    """Put the weights of a network together once for all its passes within the context."""
+    kept = [part for part in network.modules() if isinstance(part, WEIGHT_NORMED)]
+    for part in kept:
+        part.__dict__["kept_weight"] = None
+    try:
+        # the same for torch's own weight normalisation
+        with parametrize.cached():
+            yield
+    finally:
+        for part in kept:
+            del part.__dict__["kept_weight"]
+
+
 def _join_weight(module: Convolution) -> Tensor:
+    if "kept_weight" not in module.__dict__:
+        return _normalized(module)
+    if module.__dict__["kept_weight"] is None:
+        module.__dict__["kept_weight"] = _normalized(module)
+    weight: Tensor = module.__dict__["kept_weight"]
+    return weight
+
+
+def _normalized(module: Convolution) -> Tensor:
     # one fused pass forward and one backward: the discriminator has 70 million of these
     return torch._weight_norm(module.weight_v, module.weight_g, 0)  # type: ignore[arg-type]
