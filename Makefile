@@ -39,8 +39,10 @@ $(DEMO_STAMP): requirements-demo.lock $(STAMP)
 demo: $(DEMO_STAMP)
 	$(BIN)/python -m benchmarks.demo
 
+# two tests at a time, those of a file one after the other; another number: make JOBS=8 test
+JOBS ?= 2
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/python -m ruff check .

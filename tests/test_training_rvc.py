@@ -96,7 +96,7 @@ def test_judges_see_the_part_that_was_generated() -> None:
     module.backward_all(batch_of_ones(), is_adversarial=True)
 
     assert isinstance(module.discriminator, TwoJudges)
-    assert module.discriminator.seen == [320]  # once for both networks
+    assert module.discriminator.seen == [320] * 2  # the real and the fake
 
 
 def test_own_loss_reaches_the_generator() -> None:

@@ -387,7 +387,7 @@ def test_adversary_sees_only_its_frames() -> None:
 
     module.backward_all(batch_of(2), is_adversarial=True)
 
-    assert seen == [5 * HOP]  # once for both networks
+    assert seen == [5 * HOP] * 2  # the real and the fake
 
 
 def test_validation_ignores_what_is_padding() -> None:

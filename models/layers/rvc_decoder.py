@@ -90,18 +90,27 @@ class HifiGanDecoder(nn.Module):
         x = self.conv_pre(latent) + self.cond(speaker)
         is_line = prefers_lines(x)
         x = as_line(x) if is_line else x
-        for index, upsample in enumerate(self.ups):
-            x = upsample(functional.leaky_relu(x, LEAK))
-            if source is not None:
-                added = self.noise_convs[index](source)
-                x = x + (as_line(added) if is_line else added)
-            first = index * self.num_kernels
-            blocks = [self.resblocks[number](x) for number in range(first, first + self.num_kernels)]
-            x = sum(blocks[1:], blocks[0]) / self.num_kernels
-        # fp32: sixteen bits would be heard as noise, and the spectral loss would learn from it
+        for index in range(len(self.ups) - 1):
+            x = self._stage(index, x, source)
+        # fp32 where samples are made: the rounding of sixteen bits would be heard as noise, and the spectral loss would
+        # fall more slowly (docs/rvc_speed.md)
         with torch.autocast(x.device.type, enabled=False):
-            x = x.squeeze(2).float().contiguous() if is_line else x.float()
+            if not torch.jit.is_tracing():
+                x = x.squeeze(2).float().contiguous() if is_line else x.float()
+            x = self._stage(len(self.ups) - 1, x, source)
+            x = x.squeeze(2) if x.dim() == 4 else x
             return torch.tanh(self.conv_post(functional.leaky_relu(x, LAST_LEAK))).squeeze(1)
+
+    def _stage(self, index: int, x: Tensor, source: Tensor | None) -> Tensor:
+        """Raise the rate of [B, C, T], or of a line [B, C, 1, T], by one factor."""
+        x = self.ups[index](functional.leaky_relu(x, LEAK))
+        if source is not None:
+            added = self.noise_convs[index](source)
+            x = x + (as_line(added) if x.dim() == 4 else added)
+        first = index * self.num_kernels
+        blocks = [self.resblocks[number](x) for number in range(first, first + self.num_kernels)]
+        total: Tensor = sum(blocks[1:], blocks[0]) / self.num_kernels
+        return total
 
 
 def counted(length: Tensor) -> Tensor:
