@@ -282,3 +282,16 @@ def test_auto_resume_begins_a_run_that_does_not_exist(
     run = train(config(datasets, tmp_path, "first", "resume=auto"))
 
     assert_same_run(run, whole())
+
+
+def test_state_of_an_older_version_needs_a_word(finished: Path, datasets: Path) -> None:
+    path = finished / "checkpoints" / "last.ckpt"
+    content = read_checkpoint(path)
+    del content["voclo_trainer"]["decisive"], content["random_states"], content["adversarial_training"]
+    torch.save(content, path)
+
+    with pytest.raises(ConfigError, match=r"last\.ckpt is of an older version.*resume_changed=true"):
+        resumed(finished, datasets, "resume=last")
+    resumed(finished, datasets, "resume=last", "resume_changed=true")
+
+    assert int(read_checkpoint(path)["state_dict"]["steps_done"]) == STEPS + 2

@@ -91,7 +91,12 @@ def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, da
     Raises:
         ConfigError: if something differs that decides the numbers and resume_changed is not set.
     """
-    before = content[PAYLOAD_KEY]["decisive"]
+    before = content[PAYLOAD_KEY].get("decisive")
+    if before is None:
+        words = f"{path} is of an older version, which did not note all settings that decide the numbers"
+        if not config.resume_changed:
+            raise ConfigError(f"resume: {words}; type resume_changed=true to go on all the same")
+        return f"{words}: whether the run goes on as it began is not known"
     now = describe_run(config, dataset_info)
     different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if not different:
