@@ -26,6 +26,7 @@ from utils.audio.batch import VoiceBatch
 from utils.config import audio_config, compose, instantiate
 from utils.export.contract import ControlDefaults
 from utils.export.graph import GraphOptions, build_graph
+from utils.training.devices import keep_freed_memory
 from utils.training.fit import build_spectral_loss
 from utils.training.losses import MelDistance
 from utils.training.optimizers import build_optimizer
@@ -86,6 +87,8 @@ class Ours:
 
     def prepare(self, batch: int, frames: int) -> Reply:
         """Build networks and material for training."""
+        if self.device == "cpu":
+            keep_freed_memory()
         torch.manual_seed(self.seed)
         config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
         precision = "bf16-mixed" if self.precision == "bf16" else "32-true"

@@ -64,7 +64,7 @@ class PeriodDiscriminator(nn.Module):
     def __init__(self, period: int, channels: int) -> None:
         super().__init__()
         self.period = period
-        self.shrinkage = 81  # rows of the audio for one of the deepest layers
+        self.longer = 486 * period  # rows from which on they are the longer axis even in the deepest layers
         widths = [1, channels // 32, channels // 8, channels // 2, channels, channels]
         strides = [3, 3, 3, 3, 1]
         self.convs = nn.ModuleList(
@@ -77,8 +77,8 @@ class PeriodDiscriminator(nn.Module):
         """Return the feature maps [B, C, N, period] of audio [B, 1, T]; the last one is the score."""
         x = functional.pad(audio, (0, -audio.shape[2] % self.period), mode="reflect")
         x = x.reshape(x.shape[0], 1, -1, self.period)
-        # convolutions are fastest along the longer of the two axes, where a processor finds them
-        is_transposed = x.shape[2] > self.shrinkage * self.period
+        # convolutions are fastest along the longer of the two axes: rows, if there are six times as many after 81 to 1
+        is_transposed = x.shape[2] > self.longer
         x = x.transpose(2, 3) if is_transposed else x
         features = []
         for layer in [*self.convs, self.conv_post]:

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from benchmarks import overtraining, training_options
+from utils.config import compose
 from utils.errors import DataError
 
 
@@ -92,3 +93,8 @@ def test_both_runs_must_be_judged_rightly(minute: str | None, whole: str | None,
 
     assert overtraining.show(results, tmp_path / "figures.json") == code
     assert (tmp_path / "figures.json").is_file()
+
+
+@pytest.mark.parametrize("changed", [list(overtraining.OVERFIT), *training_options.OPTIONS.values()])
+def test_settings_of_the_runs_are_known_to_train(changed: list[str]) -> None:
+    assert compose("train", ["dataset.name=x", *changed]).dataset.name == "x"

@@ -139,9 +139,13 @@ def _join_weight(module: Convolution) -> Tensor:
     if "kept_weight" not in module.__dict__:
         return _normalized(module)
     if module.__dict__["kept_weight"] is None:
-        module.__dict__["kept_weight"] = _normalized(module)
-    weight: Tensor = module.__dict__["kept_weight"]
-    return weight
+        weight = _normalized(module)
+        device = weight.device.type
+        if torch.is_autocast_enabled(device):  # which would cast again in each pass, as it does with all but parameters
+            weight = weight.to(torch.get_autocast_dtype(device))
+        module.__dict__["kept_weight"] = weight
+    kept: Tensor = module.__dict__["kept_weight"]
+    return kept
 
 
 def _normalized(module: Convolution) -> Tensor:

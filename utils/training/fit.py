@@ -46,6 +46,7 @@ from utils.training.devices import (
     environment_plugins,
     first_device,
     is_first_process,
+    keep_freed_memory,
     num_processes,
 )
 from utils.training.keeping import AtomicCheckpointIO, RunKeeper
@@ -311,6 +312,8 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
     settings = config.trainer
+    if first_device(config).type == "cpu":
+        keep_freed_memory()
     clock = StepClock()
     extra: list[Callback] = [StopAfterSteps(int(settings.steps)), StopOnSignal(keeper), RunMonitor(config, run, clock)]
     extra += [MediaLogger(audio_config(config.audio), SwiftPitch())] if settings.media else []
