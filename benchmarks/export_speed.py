@@ -35,7 +35,7 @@ from utils.export.signals import speech_like
 from utils.features.content.builtin import BuiltinContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import SwiftPitch
-from utils.features.retrieval import CodebookRetrieval
+from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 
 WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02
 WARM_UP = 5
@@ -88,7 +88,8 @@ def random_voice(model: str, audio: str, num_speakers: int, io_rate: int = 48000
     voice: BaseVoiceConversionModel = instantiate(
         config.model, "model", content_dim=encoder.dim, num_speakers=num_speakers
     )
-    codebook = torch.randn(num_speakers, int(config.retrieval.codebook_size), encoder.dim)
+    entries = entries_per_speaker(config.retrieval.codebook_size, num_speakers)
+    codebook = torch.randn(num_speakers, entries, encoder.dim).half().float()  # as build_codebook makes them
     voice.attach(AnalysisFrontend(encoder, SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
     return voice.eval()
 

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from models.toy import ToyVoice
 from utils.features.content.base import normalize_content
 from utils.features.index import IndexOptions, build_index
-from utils.features.retrieval import CodebookRetrieval, build_codebook
+from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
 
 
 def vectors(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -99,7 +99,16 @@ def test_codebook_smaller_than_the_neighbours_works() -> None:
 def test_fewer_vectors_than_the_size_are_returned_themselves() -> None:
     content = vectors(10, 8)
 
-    assert_close(build_codebook(5 * content, 64), content, atol=1e-5, rtol=0)
+    found = build_codebook(5 * content, 64)
+
+    assert_close(found, content, atol=1e-3, rtol=0)
+    assert torch.equal(found, found.half().float())
+
+
+def test_size_of_a_codebook_follows_the_number_of_speakers() -> None:
+    assert [entries_per_speaker(None, count) for count in (1, 2, 50)] == [2048, 448, 448]
+    assert entries_per_speaker(0, 1) == 0
+    assert entries_per_speaker(4096, 9) == 4096
 
 
 def test_clustering_is_deterministic_and_follows_the_seed() -> None:
@@ -125,6 +134,7 @@ def test_centres_have_the_length_root_of_dim() -> None:
     centres = build_codebook(vectors(400, 8), 16)
 
     assert centres.shape == (16, 8)
+    assert torch.equal(centres, centres.half().float())
     assert_close(centres.norm(dim=1), torch.full((16,), math.sqrt(8)), atol=1e-3, rtol=0)
 
 

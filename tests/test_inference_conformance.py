@@ -1,10 +1,11 @@
 """Each rule of verification finds its planted fault, and a sound graph passes all of them."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -16,8 +17,10 @@ from tests.test_inference_script import run
 from utils.errors import ConfigError
 from utils.export.checks import Check
 from utils.export.contract import METADATA_KEY
+from utils.export.signals import speech_like
 from utils.inference.conformance import audio_rules, file_rules, host_rules
 from utils.inference.conformance.alignment import copy_likeness, level_delay, seam_scores, spectral_difference_db
+from utils.inference.conformance.audio_rules import Case, check_case
 from utils.inference.conformance.candidate import Candidate, Extent
 from utils.inference.conformance.live_host import LiveHost, numbers_in_name
 from utils.inference.conformance.onnx_file import read_contents
@@ -369,7 +372,7 @@ def test_a_difference_from_pytorch_is_found(tmp_path: Path) -> None:
     found = failed(check_conformance(replace(candidate, reference=reference)))
 
     assert "whole file" in found
-    assert "-70.5 dB from PyTorch (allowed -80)" in found["whole file"]
+    assert "-70.5 dB from PyTorch (allowed -80; itself -142 dB" in found["whole file"]
     assert "silence" not in found
 
 
@@ -498,3 +501,38 @@ def test_script_says_in_one_line_what_the_user_can_repair(
     assert finished.returncode == 2
     assert message in finished.stderr
     assert len(finished.stderr.strip().splitlines()) == 1
+
+
+class Unsteady:
+    """A voice whose answer has a share that the last bit of its input decides, and a graph that is `apart` from it."""
+
+    parity_db = -80.0
+    own_change_db = Candidate.own_change_db
+
+    def __init__(self, share: float, apart: float) -> None:
+        self.share, self.apart = share, apart
+
+    def reference(self, audio: np.ndarray) -> np.ndarray:
+        return audio + np.float32(self.share) * np.sin(1e8 * audio.astype(np.float64)).astype(np.float32)
+
+    def run(self, audio: np.ndarray) -> np.ndarray:
+        return self.reference(audio) + np.float32(self.apart) * np.sin(np.arange(audio.shape[1], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("share", "apart", "words"),
+    [
+        (0.0, 1e-5, "PyTorch -8"),
+        (3e-4, 3e-4, "dB when the last bit of the input changes"),  # no nearer than the voice is to itself
+        (0.0, 3e-4, r"allowed -80; itself -1\d\d dB when the last bit"),
+        (3e-4, 1e-2, r"allowed -5\d"),
+        (0.3, 0.1, "allowed -50"),
+    ],
+)
+def test_limit_of_parity_follows_what_the_voice_makes_of_the_last_bit(share: float, apart: float, words: str) -> None:
+    audio = speech_like(RATE, RATE // 4, 1)[None]
+
+    check = check_case(cast(Candidate, Unsteady(share, apart)), Case(name="square", audio=audio, is_sound=False))
+
+    assert check.passed == ("allowed" not in words)
+    assert re.search(words, check.detail), check.detail

@@ -1,12 +1,14 @@
 """The source signals: unit power, the pitch that was asked for, phase that does not drift, noise without chance."""
 
 import math
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from models.layers.excitation import NOISE_FRAMES, FixedNoise, PulseTrain
+from models.layers.excitation import NOISE_FRAMES, FixedNoise, PulseTrain, sum_of_harmonics
 from models.layers.frames import FramesToSamples
 
 
@@ -56,6 +58,19 @@ def test_pulse_train_equals_the_sum_of_its_harmonics() -> None:
     count = int(0.49 * rate / f0_hz)
     harmonics = sum(torch.cos(2 * math.pi * k * f0_hz * time / rate) for k in range(1, count + 1))
     assert_close(audio, harmonics * math.sqrt(4 * f0_hz / rate), atol=2e-3, rtol=0)
+
+
+def test_harmonics_at_the_edge_fade_instead_of_switching() -> None:
+    phase = torch.linspace(-3.1, 3.1, 999, dtype=torch.float64)
+
+    sums = [sum_of_harmonics(phase, torch.full_like(phase, count), peak=1e-5) for count in np.arange(7, 9, 0.001)]
+
+    steps = torch.stack([(after - before).abs().max() for before, after in pairwise(sums)])
+    assert float(steps.max()) < 0.0041  # a thousandth of four times one harmonic
+    expected = sum(torch.cos(k * phase) for k in range(1, 8))
+    assert_close(sums[500], expected, atol=1e-9, rtol=0)
+    assert_close(sums[1000], expected, atol=1e-9, rtol=0)
+    assert_close(sums[1125], expected + 0.5 * torch.cos(8 * phase), atol=1e-9, rtol=0)
 
 
 def test_unvoiced_frames_are_silent_and_voicing_fades_between_centres() -> None:

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from models.layers.frames import FramesToSamples
 
 FALLBACK_F0_HZ = 100.0
+FADE = 0.25  # of a harmonic that there is room for: from there on it is whole
 NOISE_FRAMES = 400  # 4 s; longer signals repeat the table
 
 
 class PulseTrain(nn.Module):
     """Sum of all harmonics of f0 below the Nyquist frequency, with unit power while voiced and silence elsewhere.
 
-    The closed form of the Dirichlet kernel replaces the sum: sum_k cos(k p) = sin((K + 1/2) p) / (2 sin(p / 2)) - 1/2.
     The phase is zero where the first frame of each voiced stretch begins, so that an error of f0 is not carried on from
     one stretch to the next.
 
@@ -44,12 +44,8 @@ class PulseTrain(nn.Module):
         # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
         around = torch.stack([_previous(filled), filled, _following(filled)], dim=-1).double()
         phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
-        rate = torch.matmul(around, self.shares)  # cycles per sample; two runtimes must count the same harmonics
-        harmonics = torch.floor(0.49 / rate).to(f0_hz.dtype)
-        half = torch.sin(0.5 * phase)
-        is_peak = half.abs() < 1e-5
-        kernel = torch.sin((harmonics + 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
-        kernel = torch.where(is_peak, harmonics, kernel)
+        rate = torch.matmul(around, self.shares)  # cycles per sample
+        kernel = sum_of_harmonics(phase, (0.49 / rate).to(f0_hz.dtype), peak=1e-5)
         level = torch.sqrt(4.0 * rate.to(f0_hz.dtype)) * self.interpolate.by_frame(voiced)
         return (kernel * level).flatten(1)
 
@@ -102,6 +98,26 @@ class FixedNoise(nn.Module):
         index = torch.cumsum(torch.ones_like(like[:1], dtype=torch.int64), dim=1) - 1
         frames = self.table[torch.remainder(index, NOISE_FRAMES)]
         return frames.reshape(1, -1).expand(like.shape[0], -1)
+
+
+def sum_of_harmonics(phase: Tensor, count: Tensor, *, peak: float) -> Tensor:
+    """Return sum_k cos(k phase) over k = 1 .. count; the last one fades in over the first part of count's fraction.
+
+    A gliding pitch would switch its highest harmonic on or off at one sample, and the rounding of the last bit of f0
+    would decide at which. In closed form (Dirichlet's kernel), with K harmonics: sum_k cos(k p) = sin((K + 1/2) p) /
+    (2 sin(p / 2)) - 1/2.
+
+    Args:
+        phase: in radians.
+        count: how many harmonics there is room for, at least 1, of the shape of phase.
+        peak: where the sine of half the phase is smaller, the sum is its limit.
+    """
+    last = torch.floor(count)
+    share = ((count - last) / FADE).clamp(max=1.0)
+    half = torch.sin(0.5 * phase)
+    is_peak = half.abs() < peak
+    full = torch.sin((last - 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
+    return torch.where(is_peak, last - 1 + share, full + share * torch.cos(last * phase))
 
 
 def _previous(values: Tensor, *, edge: bool = True) -> Tensor:

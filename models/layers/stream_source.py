@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.layers.excitation import FALLBACK_F0_HZ, FixedNoise
+from models.layers.excitation import FALLBACK_F0_HZ, FixedNoise, sum_of_harmonics
 from models.layers.streaming import Memory
 
 GLIDE = 0.5  # of a frame: then the new pitch is reached
@@ -36,12 +36,7 @@ class StreamPulses(nn.Module):
         cycles = frequency / self.sample_rate
         turns = self._turns(cycles, before > 0, memory)
         phase = 2 * math.pi * turns
-        harmonics = torch.floor(0.49 * self.sample_rate / frequency)
-        half = torch.sin(0.5 * phase)
-        is_peak = half.abs() < 1e-4
-        # the sum of all harmonics in closed form, see excitation.PulseTrain
-        kernel = torch.sin((harmonics + 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
-        kernel = torch.where(is_peak, harmonics, kernel)
+        kernel = sum_of_harmonics(phase, 0.49 * self.sample_rate / frequency, peak=1e-4)
         was, now = (before > 0).to(cycles.dtype).unsqueeze(-1), (f0_hz > 0).to(cycles.dtype).unsqueeze(-1)
         return (kernel * torch.sqrt(4.0 * cycles) * (was + (now - was) * self.share)).flatten(1)
 

@@ -13,7 +13,7 @@ from utils.errors import ConfigError, ExportError
 from utils.export.checks import Check
 from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts, metadata_from_json
 from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
-from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
+from utils.export.precision import PARITY_DB, Precision, fixed_tables, reduce_weights, tolerance_of
 from utils.export.stream_graph import build_stream_graph
 from utils.export.streaming import StreamingVoice
 from utils.export.verification import Subject, verify
@@ -130,6 +130,7 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
     stored = metadata_from_json(job.metadata, job.geometry.file_name)
     metadata = replace(stored, extra={**stored.extra, "stream": asdict(facts)}).to_json()
     graph = build_stream_graph(voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata})
+    reduce_weights(graph, job.precision, fixed_tables(job.model))
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
 
@@ -138,7 +139,8 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
             whole: np.ndarray = voice.whole(torch.from_numpy(audio), *control_tensors(job.defaults)).numpy()
         return whole
 
-    candidate = Candidate(path=path, extent=job.extent, reference=reference)
+    parity_db = PARITY_DB[job.precision]
+    candidate = Candidate(path=path, extent=job.extent, reference=reference, parity_db=parity_db)
     return ExportedGraph(path, tuple(check_conformance(candidate)), facts)
 
 

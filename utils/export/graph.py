@@ -21,6 +21,7 @@ from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
 from utils.export.inlining import inline_content_files
+from utils.export.storage import store_without_loss
 
 Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
@@ -141,11 +142,12 @@ def build_graph(
 
 
 def save_graph(graph: onnx.ModelProto, path: Path) -> None:
-    """Write the graph as one file with all weights inside.
+    """Write the graph as one file with all weights inside, in the smallest form without loss.
 
     Raises:
         ExportError: if it exceeds the 2 GB that one file can hold.
     """
+    store_without_loss(graph)
     if graph.ByteSize() >= 2**31:
         raise ExportError(f"{path.name} would have {graph.ByteSize()} bytes; one ONNX file holds at most 2 GB")
     path.write_bytes(graph.SerializeToString(deterministic=True))

@@ -26,7 +26,7 @@ from utils.corpus.drawing import draws_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
 from utils.features.pitch.swift import SwiftPitch
-from utils.features.retrieval import CodebookRetrieval, build_codebook
+from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
 from utils.overrides import run_suffix
 from utils.training.augmentation import BatchAugmentation
@@ -148,7 +148,8 @@ def check_training_values(config: DictConfig) -> None:
     check_range("data.val_segment_frames", config.data.val_segment_frames, 20)
     check_range("data.num_workers", config.data.num_workers, 0)
     check_range("data.perturbed_share", config.data.perturbed_share, 0, 1)
-    check_range("retrieval.codebook_size", config.retrieval.codebook_size, 0, 65536)
+    if config.retrieval.codebook_size is not None:
+        check_range("retrieval.codebook_size", config.retrieval.codebook_size, 0, 65536)
     check_range("retrieval.training_share", config.retrieval.training_share, 0, 1)
     check_range("optim.accumulate", config.optim.accumulate, 1)
     check_range("optim.ema_decay", config.optim.ema_decay, 0, 0.99999)
@@ -262,7 +263,8 @@ def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh
 
     Each process that a cluster starts makes it for itself: they meet only when the training begins.
     """
-    path, size, seed = run / CODEBOOK_FILE, int(config.retrieval.codebook_size), int(config.seed)
+    path, seed = run / CODEBOOK_FILE, int(config.seed)
+    size = entries_per_speaker(config.retrieval.codebook_size, len(store.speakers))
     if not size:
         if fresh and is_first_process():
             path.unlink(missing_ok=True)

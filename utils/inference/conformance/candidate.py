@@ -20,6 +20,8 @@ from utils.inference.conformance.live_host import NAME_DEFAULTS, LiveHost, numbe
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
 LOUDEST_PEAK = 4.0  # of the answer to input within full scale
 PARITY_DB = -80.0
+OWN_CHANGE_MARGIN_DB = 10.0  # a runtime rounds not once but in every operator
+WORST_PARITY_DB = -50.0  # whatever the voice does with the last bit
 PARITY_FLOOR = 1e-3  # a quieter signal counts as this RMS
 RATES = (8000, 192_000)
 LONGEST_MINUTES = 60.0
@@ -106,6 +108,21 @@ class Candidate:
         feed |= {name: np.array(value, np.float32) for name, value in (controls or {}).items() if name in self.controls}
         output: np.ndarray = self.session.run([self.session.get_outputs()[0].name], feed)[0]
         return output
+
+    def own_change_db(self, audio: np.ndarray) -> float:
+        """Return how far the PyTorch voice is from itself when the last bit of the samples [B, T] changes.
+
+        On sounds that no voice makes, such as a square, some networks turn the last bit into more than PARITY_DB; then
+        no runtime can be nearer to PyTorch than that.
+        """
+        assert self.reference is not None
+        plain = self.reference(audio)
+        changes = []
+        for seed in range(3):
+            towards = np.where(np.random.default_rng(seed).random(audio.shape) < 0.5, np.inf, -np.inf)
+            near = np.nextafter(audio, towards.astype(np.float32))
+            changes.append(relative_db(self.reference(np.where(np.isfinite(audio), near, audio)), plain))
+        return max(changes)
 
     def speech(self, seconds: float, seed: int) -> np.ndarray:
         """Return [T] of synthetic speech."""
