@@ -6,7 +6,11 @@ from utils.config import run_script
 
 
 def main(config: DictConfig) -> float | None:
-    """Train the run that the configuration describes; return its lowest held-out val/mel, which a sweep minimises."""
+    """Train what the configuration describes; return its lowest held-out figure, which a sweep minimises."""
+    if config.task != "voice":
+        from utils.distillation.experiment import train_content_encoder
+
+        return train_content_encoder(config)
     from utils.training.fit import best_held_out, train
 
     return best_held_out(train(config))

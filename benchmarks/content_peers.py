@@ -9,8 +9,8 @@ from typing import NamedTuple
 import librosa
 import numpy as np
 
-from benchmarks.content_encoder_recipe.teacher import MoonshineEncoder, set_level
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
+from utils.distillation.teacher import MoonshineEncoder, set_level
 from utils.errors import DataError
 from utils.evaluation.judges import MissingJudgeError, whisper_model
 from utils.features.content.builtin import BuiltinContent

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.content_encoder_recipe import prompts
-from benchmarks.content_encoder_recipe.augmentation import Augmentation, augment, coloured_noise, echo
-from benchmarks.content_encoder_recipe.corpora import (
+from utils.distillation import prompts
+from utils.distillation.augmentation import Augmentation, augment, coloured_noise, echo
+from utils.distillation.corpora import (
     Recording,
     choose_held_out,
     list_recordings,
     parse_corpus,
     parse_held_out,
 )
-from benchmarks.content_encoder_recipe.distil import (
+from utils.distillation.distil import (
     Distillation,
     Sizes,
     export,
@@ -25,7 +25,7 @@ from benchmarks.content_encoder_recipe.distil import (
     read_checkpoint,
     train,
 )
-from benchmarks.content_encoder_recipe.material import (
+from utils.distillation.material import (
     IGNORED,
     Batch,
     Lesson,
@@ -37,8 +37,8 @@ from benchmarks.content_encoder_recipe.material import (
     speaker_offsets,
     spherical_kmeans,
 )
-from benchmarks.content_encoder_recipe.moonshine import resample_kernel, start_from
-from benchmarks.content_encoder_recipe.teacher import (
+from utils.distillation.moonshine import resample_kernel, start_from
+from utils.distillation.teacher import (
     TEACHER_CENTRE,
     TEACHER_HOP,
     Clip,

@@ -24,12 +24,15 @@ ALLOWED: dict[str, set[str]] = {
     | {"models.base", "models.layers", "utils.training", "utils.corpus", "utils.inference", "utils.rvc"},
     "utils.inference": BASE | {"utils.audio", "utils.export"},
     "utils.evaluation": LOWER | {"utils.inference"},
+    "utils.distillation": LOWER | {"utils.training", "utils.evaluation"},
     "models": set(),
     "models.layers": BASE | {"utils.audio"},
     "models.*": BASE
     | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.draws", "models.updating"},
 }
-ROOMS = {"utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation"}
+ROOMS = {
+    "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.distillation",
+}  # fmt: skip
 
 
 def project_files() -> list[Path]:

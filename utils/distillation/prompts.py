@@ -1,6 +1,6 @@
 """Turn a folder of short telephone prompts (headerless G.722) into pieces of about ten seconds.
 
-    python -m benchmarks.content_encoder_recipe.prompts FOLDER OUTPUT
+    python -m utils.distillation.prompts FOLDER OUTPUT
 
 A prompt of one second is too short to learn context from, so neighbours in the alphabet are joined.
 """
@@ -74,7 +74,7 @@ def decode(path: Path) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.content_encoder_recipe.prompts", description=(__doc__ or "").splitlines()[0]
+        prog="python -m utils.distillation.prompts", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("folder", type=Path, help="folder with .g722 files, also in folders below")
     parser.add_argument("output", type=Path, help="folder for the pieces, 16 kHz WAV")

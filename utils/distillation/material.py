@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from benchmarks.content_encoder_recipe.augmentation import Augmentation, augment
-from benchmarks.content_encoder_recipe.teacher import Clip, Features
 from utils.audio.frames import FEATURE_RATE
+from utils.distillation.augmentation import Augmentation, augment
+from utils.distillation.teacher import Clip, Features
 from utils.errors import DataError
 from utils.features.content.network import FRAME_SAMPLES
 

@@ -1,6 +1,6 @@
 """Compute what the student learns from: levelled audio and the features of a speech recogniser's encoder.
 
-    python -m benchmarks.content_encoder_recipe.teacher --output features.pt --held-out librispeech=20 \
+    python -m utils.distillation.teacher --output features.pt --held-out librispeech=20 \
         --corpus librispeech=corpora/librispeech=0.48 --corpus nl=corpora/nl=0.12 ...
 
 The teacher is the tiny English encoder inside the package moonshine-voice 0.0.69 (MIT).
@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.content_encoder_recipe.corpora import Recording, list_recordings, parse_corpus, parse_held_out
 from utils.audio.frames import FEATURE_RATE, pad_to_frames
 from utils.audio.io import load_audio
 from utils.console import emit, table
+from utils.distillation.corpora import Corpus, Recording, list_recordings, parse_corpus, parse_held_out
 from utils.errors import DataError, FormatError, WorkbenchError
 from utils.features.content.network import FRAME_SAMPLES
 
@@ -164,7 +164,7 @@ def load_features(path: Path) -> Features:
         FormatError: if it is of another kind.
     """
     if not path.is_file():
-        raise DataError(f"--features {path} is not a file; make it with benchmarks.content_encoder_recipe.teacher")
+        raise DataError(f"--features {path} is not a file; make it with utils.distillation.teacher")
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise FormatError(f"--features {path} was not written by this version of teacher.py; make it again")
@@ -191,10 +191,34 @@ def minutes_table(clips: Sequence[Clip]) -> str:
     return table(rows, ["corpus", "part", "clips", "speakers", "minutes"])
 
 
+def make_features(corpora: Sequence[Corpus], held_out: dict[str, int], path: Path, *, workers: int) -> Features:
+    """Let the teacher hear all recordings and write what it says to a file; files that cannot be used are named.
+
+    Args:
+        corpora: folders of recordings with their shares of the examples.
+        held_out: how many speakers of a corpus are kept for validation.
+        path: file to write, about 4 MB a minute.
+        workers: processes.
+    """
+    _teacher()  # before anything is read: is it there?
+    recordings = list_recordings(corpora, held_out)
+    # threads of a forked process do not survive, so the workers start afresh
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        results = list(pool.map(make_clip, recordings, chunksize=8))
+    for reason in (result for result in results if isinstance(result, str)):
+        log.warning("left out: %s", reason)
+    features = Features(
+        [result for result in results if isinstance(result, Clip)], {corpus.name: corpus.share for corpus in corpora}
+    )
+    save_features(path, features)
+    log.info("%d clips of %d files -> %s", len(features.clips), len(results), path)
+    return features
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.content_encoder_recipe.teacher", description=(__doc__ or "").splitlines()[0]
+        prog="python -m utils.distillation.teacher", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument(
         "--corpus", action="append", required=True, metavar="NAME=FOLDER=SHARE", help="recordings; repeat it"
@@ -213,22 +237,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="teacher: %(message)s")
     started = time.monotonic()
     try:
-        _teacher()  # before anything is read: is it there?
         corpora = [parse_corpus(text) for text in options.corpus]
-        recordings = list_recordings(corpora, parse_held_out(options.held_out, corpora))
-        # threads of a forked process do not survive, so the workers start afresh
-        with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-            results = list(pool.map(make_clip, recordings, chunksize=8))
-        clips = [result for result in results if isinstance(result, Clip)]
-        for reason in (result for result in results if isinstance(result, str)):
-            log.warning("left out: %s", reason)
-        save_features(options.output, Features(clips, {corpus.name: corpus.share for corpus in corpora}))
+        held_out = parse_held_out(options.held_out, corpora)
+        features = make_features(corpora, held_out, options.output, workers=options.workers)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    emit(minutes_table(clips))
-    seconds = time.monotonic() - started
-    log.info("%d clips of %d files in %.0f s -> %s", len(clips), len(results), seconds, options.output)
+    emit(minutes_table(features.clips))
+    log.info("took %.0f s", time.monotonic() - started)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Train the content encoder to imitate the teacher whatever the voice, room and level.
 
-    python -m benchmarks.content_encoder_recipe.distil --features features.pt --checkpoint encoder.ckpt
-    python -m benchmarks.content_encoder_recipe.distil --checkpoint encoder.ckpt --export
+    python -m utils.distillation.distil --features features.pt --checkpoint encoder.ckpt
+    python -m utils.distillation.distil --checkpoint encoder.ckpt --export
 
 Started again, the training continues from the checkpoint.
 """
@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from benchmarks.content_encoder_recipe.material import IGNORED, Batch, Material, TargetSpace, as_float, fit_space
-from benchmarks.content_encoder_recipe.moonshine import read_moonshine, start_from
-from benchmarks.content_encoder_recipe.teacher import Features, load_features, moonshine_weights
 from utils.console import emit, table
+from utils.distillation.material import IGNORED, Batch, Material, TargetSpace, as_float, fit_space
+from utils.distillation.moonshine import read_moonshine, start_from
+from utils.distillation.teacher import Features, load_features, moonshine_weights
 from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.features.content.builtin import WEIGHTS_FOLDER
 from utils.features.content.network import ContentNetwork
@@ -262,7 +262,7 @@ def export(checkpoint: Path, weights: Path, *, version: str) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.content_encoder_recipe.distil", description=(__doc__ or "").splitlines()[0]
+        prog="python -m utils.distillation.distil", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--features", type=Path, help="file of teacher.py; needed for training")
     parser.add_argument("--checkpoint", type=Path, required=True, help="file to continue from and to save to")
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             export(options.checkpoint, options.weights, version=options.encoder_version)
             return 0
         if options.features is None:
-            raise ConfigError("--features is missing; make the file with benchmarks.content_encoder_recipe.teacher")
+            raise ConfigError("--features is missing; make the file with utils.distillation.teacher")
         features = load_features(options.features)
         result = train(
             features, options.checkpoint, num_steps=options.steps, seed=options.seed, sizes=Sizes(), is_warm=True

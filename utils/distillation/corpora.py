@@ -110,7 +110,7 @@ def choose_held_out(speakers: set[str], count: int, corpus: str) -> set[str]:
     if not count:
         return set()
     if count >= len(speakers):
-        raise DataError(f"--held-out {corpus}={count}: the corpus has only {len(speakers)} speaker(s); hold out fewer")
+        raise DataError(f"{corpus}: {count} speaker(s) are to be held out of {len(speakers)}; hold out fewer")
     ordered = sorted(speakers, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
     step = len(ordered) // count
     return set(ordered[step // 2 :: step][:count])
