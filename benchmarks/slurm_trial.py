@@ -132,9 +132,6 @@ class Trial:
 
     def sweep(self) -> None:
         """Train two seeds through hydra/launcher=slurm."""
-        if importlib.util.find_spec("submitit") is None:
-            self.note("hydra/launcher=slurm", True, "left out: hydra-submitit-launcher is not installed")
-            return
         command = [sys.executable, "train.py", "-m", *self.words("swept"), "trainer.steps=4", "resume=auto", "seed=1,2"]
         command += ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=10"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=self.limit, check=False)
@@ -180,6 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="slurm trial: %(message)s")
     try:
         require_debian(install=options.install)
+        if "sweep" in options.parts and importlib.util.find_spec("submitit") is None:
+            raise WorkbenchError(
+                "hydra-submitit-launcher is not installed; pip install hydra-submitit-launcher, or leave the sweep out: "
+                "--parts preprocess train"
+            )
         work = options.work.resolve()
         if "preprocess" in options.parts:
             shutil.rmtree(work, ignore_errors=True)

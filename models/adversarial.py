@@ -21,7 +21,7 @@ from models.base import BaseVoiceConversionModel
 from models.discriminators import DiscriminatorOutput
 from models.draws import ClipDraws
 from models.layers.weight_norm import kept_weights
-from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices
+from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices, world_size
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
 
@@ -171,6 +171,11 @@ class AdversarialTraining(lightning.LightningModule):
         if self.fit_memory:
             self.accumulate = max(self.accumulate, int(self.restored.get("accumulate", 1)))
 
+    def on_train_start(self) -> None:
+        """Give the optimizers the hyper-parameters of the configuration where a resumed state brought others."""
+        for update in self.updates.values():
+            update.take_settings(self.make_optimizer(update.network))
+
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one step with this device's share of its clips."""
         if self.augmentation is not None:
@@ -178,8 +183,9 @@ class AdversarialTraining(lightning.LightningModule):
             batch = self.augmentation(batch)
             self._augmentation_seconds += time.perf_counter() - started
         is_adversarial = self.discriminator is not None and self.steps >= self.adversarial_start
-        metrics = self.backward_within_memory(batch, is_adversarial)
+        metrics = mean_over_devices(self.backward_within_memory(batch, is_adversarial))
         metrics |= self._update(is_adversarial)
+        metrics["skipped_updates"] = torch.tensor(float(self.skipped))
         shown = {f"train/{name}": value for name, value in metrics.items()}
         # "step" is the logger's axis: generator updates, where Lightning would count batches
         self.log_dict({**shown, "step": float(self.steps)}, batch_size=len(batch.audio))
@@ -339,6 +345,9 @@ class AdversarialTraining(lightning.LightningModule):
             self._average()
         else:
             self.skipped += 1
+            # at 1, 2, 4, 8 .. so that the log of a weekend stays readable; train/skipped_updates has them all
+            if self.global_rank == 0 and self.skipped & (self.skipped - 1) == 0:
+                log.warning("update %d was skipped: its gradient is not finite (%d so far)", self.steps, self.skipped)
         return norms
 
     @torch.no_grad()
@@ -349,6 +358,14 @@ class AdversarialTraining(lightning.LightningModule):
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), 1 - decay)
         for table, current in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
             table.copy_(current)
+
+
+def mean_over_devices(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the means of scalars over all devices, whose shares of a batch are equally large; one exchange for all."""
+    if world_size() == 1:
+        return metrics
+    joined = torch.stack([value.detach().float() for value in metrics.values()])
+    return dict(zip(metrics, (reduce_over_devices(joined) / world_size()).unbind(), strict=True))
 
 
 def micro_batches(batch: VoiceBatch, count: int) -> Iterator[VoiceBatch]:

@@ -77,6 +77,21 @@ class NetworkUpdate:
         self.clip_norm = clip_norm
         self.scaler = scaler
 
+    def take_settings(self, fresh: torch.optim.Optimizer) -> None:
+        """Replace learning rate, decay and the like, which a resumed state brought along, by those of a new optimizer.
+
+        Args:
+            fresh: made for the same network by the present configuration.
+        """
+        groups = zip(self.optimizer.param_groups, fresh.param_groups, strict=True)
+        for number, (group, configured) in enumerate(groups):
+            rate = configured["lr"]
+            group |= {key: value for key, value in configured.items() if key not in ("params", "lr")}
+            group["initial_lr"] = rate
+            if isinstance(self.schedule, torch.optim.lr_scheduler.LambdaLR):
+                self.schedule.base_lrs[number] = rate
+                group["lr"] = rate * self.schedule.lr_lambdas[number](self.schedule.last_epoch)
+
     def prepare(self) -> Tensor:
         """Average, unscale and clip the gradients; return their norm before clipping, not finite if one of them is."""
         parameters = list(self.network.parameters())

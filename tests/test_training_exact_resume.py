@@ -1,5 +1,6 @@
 """A run that is killed at any point and resumed ends with the bits of one that was never interrupted."""
 
+import csv
 import json
 import os
 import signal
@@ -119,6 +120,12 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert [(row["step"], row["val/mel"]) for row in rows[0]] == [(row["step"], row["val/mel"]) for row in rows[1]]
 
 
+def points(run: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's table of curves."""
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def differences(first: Any, second: Any, path: str) -> list[str]:
     """Return where two plain structures differ."""
     if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
@@ -197,8 +204,9 @@ def test_signal_saves_the_update_and_the_run_goes_on_from_it(
     assert caught.value.exit_code == 75
     assert int(left["state_dict"]["steps_done"]) == number + 1
     assert signal.getsignal(sent) is before
-    ours, theirs = (read_checkpoint(place / "checkpoints" / "last.ckpt") for place in (run, whole()))
-    assert not differences(ours["state_dict"], theirs["state_dict"], "last")
+    assert_same_run(run, whole())
+    curves = [[row["step"] for row in points(place) if row["val/best_mel"]] for place in (run, whole())]
+    assert curves[0] == curves[1] == ["3", "6", "7"]
 
 
 def test_signal_in_the_last_update_changes_nothing(
@@ -251,6 +259,8 @@ def test_damaged_state_is_named_and_only_the_one_before_it_continues(
         ("optim.accumulate=2", r"optim\.accumulate 1 -> 2.*rounding"),
         ("optim.optimizer.lr=0.01", r"optim\.optimizer\.lr .* -> 0\.01.*as another one would"),
         ("trainer.precision=bf16-mixed", r"trainer\.precision 32-true -> bf16-mixed"),
+        ("data.val_segment_frames=40", r"data\.val_segment_frames 60 -> 40.*no longer compare"),
+        ("trainer.channels_last=true", r"trainer\.channels_last False -> True.*rounding"),
     ],
 )
 def test_resuming_with_other_settings_needs_a_word_and_says_what_is_lost(
@@ -295,3 +305,33 @@ def test_state_of_an_older_version_needs_a_word(finished: Path, datasets: Path) 
     resumed(finished, datasets, "resume=last", "resume_changed=true")
 
     assert int(read_checkpoint(path)["state_dict"]["steps_done"]) == STEPS + 2
+
+
+def test_changed_settings_of_the_optimizer_hold_after_resuming(finished: Path, datasets: Path) -> None:
+    changed = ["optim.optimizer.lr=0.01", "optim.optimizer.weight_decay=0.5", "optim/schedule=constant"]
+
+    run = resumed(finished, datasets, "resume=last", *changed, "resume_changed=true")
+
+    content = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    for state, schedule in zip(content["optimizer_states"], content["lr_schedulers"], strict=True):
+        assert {group["lr"] for group in state["param_groups"]} == {0.01}
+        assert {group["initial_lr"] for group in state["param_groups"]} == {0.01}
+        assert state["param_groups"][0]["weight_decay"] == 0.5
+        assert set(schedule["base_lrs"]) == {0.01}
+        assert schedule["last_epoch"] == STEPS + 2
+
+
+def test_best_state_is_one_with_the_adversary(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = AdversarialTraining.validation_step
+
+    def rising(self: Any, batch: Any, index: int) -> None:
+        step(self, batch, index)
+        self.validated = (float({3: 1, 6: 3, 7: 4}[self.steps]), 1)
+
+    monkeypatch.setattr(AdversarialTraining, "validation_step", rising)
+    run = train(config(datasets, tmp_path, "late", "loss.adversarial_start=5"))
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["best"]["step"] == 6
+    assert int(read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]["steps_done"]) == 6
+    assert [row["val/best_mel"] for row in points(run) if row["val/best_mel"]] == ["1", "3", "3"]

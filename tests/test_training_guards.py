@@ -1,5 +1,6 @@
 """A training that diverges says where, 16 bits train, and a probe proposes what fits."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,23 @@ def test_diverged_training_stops_with_a_report_and_leaves_sound_states(
     assert all(bool(torch.isfinite(value).all()) for value in state.values())
 
 
-def test_few_bad_updates_are_skipped_and_counted(
-    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_few_bad_updates_are_skipped_counted_and_said(
+    datasets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     Diverges(monkeypatch, {1, 2, 5})
 
-    run = train(training(datasets, tmp_path, "better", 8, "trainer.max_skipped=3"))
+    run = train(training(datasets, tmp_path, "better", 8, "trainer.max_skipped=3", "trainer.log_every=1"))
+
+    assert "update 2 was skipped: its gradient is not finite (1 so far)" in caplog.text
+    assert "3 of the updates were skipped" in capsys.readouterr().out
+    assert json.loads((run / "metrics.json").read_text())["skipped"] == 3
+    with (run / "metrics.csv").open(newline="") as stream:
+        counts = [row["train/skipped_updates"] for row in csv.DictReader(stream)]
+    assert [float(count) for count in counts if count] == [0, 1, 2, 2, 2, 3, 3, 3]
 
     content = read_checkpoint(run / "checkpoints" / "last.ckpt")
     assert content["adversarial_training"]["skipped"] == 3
@@ -96,6 +108,18 @@ def test_probe_tries_halves_down_to_one_clip_and_trains_nothing(
     assert [line.split()[:2] for line in lines[2:5]] == [["4", "1"], ["2", "2"], ["1", "4"]]
     assert "proposed (cpu with" in lines[-1] and "optim.accumulate=" in lines[-1]
     assert not (run / "checkpoints").exists()
+
+
+def test_probe_tries_what_one_of_several_devices_gets(
+    datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = ["trainer.probe=true", "data.batch_size=4", "trainer.devices=2"]
+
+    train(training(datasets, tmp_path, "probed", 5, *changed))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[2:4]] == [["2", "1"], ["1", "2"]]
+    assert "an update stays 2 clips on each device" in lines[-1]
 
 
 def test_proposal_is_the_smallest_of_the_fastest_that_fit() -> None:

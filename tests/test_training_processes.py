@@ -1,5 +1,6 @@
 """Two processes train as one: the same updates, the same figures, one set of files, one end."""
 
+import csv
 import json
 import os
 import signal
@@ -15,15 +16,17 @@ from omegaconf import DictConfig
 from torch.testing import assert_close
 
 from models.adversarial import AdversarialTraining
+from models.toy import ToyVoice
 from models.updating import NetworkUpdate
 from tests.process_tools import run_alone, run_together
 from tests.test_training_exact_resume import assert_same_run
 from tests.training_tools import make_dataset, training
-from utils.errors import StoppedBySignalError
+from utils.corpus.store import CorpusStore
+from utils.errors import StoppedBySignalError, TrainingError
 from utils.training.checkpoints import read_checkpoint
-from utils.training.fit import train
+from utils.training.fit import build_data, train
 
-COMMON = ["data.batch_size=4", "optim.optimizer.lr=0.001", "loss.adversarial_frames=20"]
+COMMON = ["data.batch_size=4", "optim.optimizer.lr=0.001", "loss.adversarial_frames=20", "trainer.log_every=1"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,14 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(datasets: Path, runs: Path, name: str, steps: int, *changed: str, processes: int = 2) -> DictConfig:
     return training(datasets, runs, name, steps, *COMMON, f"trainer.devices={processes}", *changed)
+
+
+def training_losses(run: Path) -> list[list[float]]:
+    """Return the losses of each update as the table of curves has them."""
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["train/generator/total"]]
+    names = [name for name in rows[0] if name.startswith("train/generator/") and rows[0][name]]
+    return [[float(row[name]) for name in names] for row in rows]
 
 
 def record_gradients(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +98,10 @@ def test_two_processes_do_the_updates_of_one(
         assert_close(two["state_dict"][name].double(), value.double(), atol=1e-3, rtol=0)
     first, second = (json.loads((run / "metrics.json").read_text())["last"]["val/mel"] for run in runs)
     assert second == pytest.approx(first, rel=1e-3)
+    losses = [training_losses(run) for run in runs]
+    assert len(losses[0]) == 20 and len({value for row in losses[0] for value in row}) > 20
+    for alone_row, shared_row in zip(*losses, strict=True):
+        assert shared_row == pytest.approx(alone_row, rel=2e-3, abs=2e-3)
 
 
 def test_two_processes_killed_and_resumed_end_as_two_never_interrupted(
@@ -139,3 +154,60 @@ def test_signal_to_one_process_stops_both_at_the_same_update(
 
     assert codes == [75, 0]
     assert int(read_checkpoint(tmp_path / "asked" / "checkpoints" / "last.ckpt")["state_dict"]["steps_done"]) == 4
+
+
+def test_report_names_the_clips_of_the_process_that_found_the_fault(
+    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inference = ToyVoice.inference
+    drawn = tmp_path / "drawn.json"
+
+    def sick(voice: ToyVoice, *values: Any) -> torch.Tensor:
+        audio = inference(voice, *values)
+        return audio * float("nan") if os.environ["RANK"] == "1" and voice.training else audio
+
+    step = AdversarialTraining.training_step
+
+    def noted(self: Any, batch: Any, index: int) -> None:
+        if self.global_rank == 1:
+            drawn.write_text(json.dumps(batch.draw.tolist()))
+        step(self, batch, index)
+
+    def work() -> None:
+        try:
+            train(config(datasets, tmp_path, "sick", 20, "trainer.max_skipped=2"))
+        except TrainingError as error:
+            sys.exit(error.exit_code)
+
+    monkeypatch.setattr(ToyVoice, "inference", sick)
+    monkeypatch.setattr(AdversarialTraining, "training_step", noted)
+    codes = run_together([work, work])
+
+    report = json.loads((tmp_path / "sick" / "not_finite.json").read_text())
+    assert codes == [1, 1]
+    assert report["update"] == 2
+    assert "output of" in report["first"]
+    data = build_data(config(datasets, tmp_path, "sick", 20), CorpusStore.open(datasets / "tiny"))
+    assert report["clips"] == data.name_draws(json.loads(drawn.read_text()))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("how", ["exception", "killed"])
+def test_death_of_one_process_ends_the_other(
+    how: str, rank: int, datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = AdversarialTraining.training_step
+
+    def deadly(self: Any, batch: Any, index: int) -> None:
+        if self.steps == 2 and self.global_rank == rank:
+            if how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("the disk is gone")
+        step(self, batch, index)
+
+    monkeypatch.setattr(AdversarialTraining, "training_step", deadly)
+    started = time.monotonic()
+    codes = run_together([lambda: train(config(datasets, tmp_path, how, 50))] * 2)
+
+    assert all(code != 0 for code in codes)
+    assert time.monotonic() - started < 60

@@ -39,10 +39,11 @@ def num_processes(config: DictConfig) -> int:
     devices = config.trainer.devices
     if isinstance(devices, str) and devices.isdigit():
         devices = int(devices)
+    available = max(1, torch.cuda.device_count()) if first_device(config).type == "cuda" else 1
     if not isinstance(devices, int):
-        devices = max(1, torch.cuda.device_count()) if str(devices) in ("auto", "-1") else len(devices)
+        devices = available if str(devices) in ("auto", "-1") else len(devices)
     elif devices < 0:
-        devices = max(1, torch.cuda.device_count())
+        devices = available
     return int(devices) * int(config.trainer.num_nodes)
 
 
@@ -80,12 +81,13 @@ def choose_strategy(config: DictConfig) -> Any:
     return SharedStep(timeout=RENDEZVOUS_LIMIT)
 
 
-def choose_precision(wanted: str) -> str:
-    """Turn "auto" into bf16-mixed where the processor or GPU computes it natively, else 32 bits."""
+def choose_precision(config: DictConfig) -> str:
+    """Turn trainer.precision=auto into bf16-mixed where the device computes it natively, else 16-mixed or 32 bits."""
+    wanted = str(config.trainer.precision)
     if wanted not in PRECISIONS:
         raise ConfigError(f"trainer.precision={wanted} is unknown; allowed: {', '.join(PRECISIONS)}")
     if wanted != "auto":
         return wanted
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if first_device(config).type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"

@@ -87,7 +87,10 @@ def train(config: DictConfig) -> Path:
     history = HistoryRecorder()
     data = build_data(config, store)
     guard = NonFiniteGuard(run, max_skipped=int(config.trainer.max_skipped), name_clips=data.name_draws)
-    keeper = RunKeeper(run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from)
+    keeper = RunKeeper(
+        run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from,
+        first_judged=first_judged(config),
+    )  # fmt: skip
     trainer = build_trainer(config, run, [history, *watch, RunPayload(config, store.info), guard], keeper)
     module = build_training(config, store, run, fresh=resume_from is None)
     if resume_from is not None:
@@ -113,7 +116,7 @@ def train(config: DictConfig) -> Path:
             raise
         return run  # the first process speaks for all, and a launcher that sees another one fail would kill it
     if is_first_process():
-        report(run, history, module, time.monotonic() - started)
+        report(run, history, module, time.monotonic() - started, first_judged=first_judged(config))
     return run
 
 
@@ -161,7 +164,7 @@ def check_training_values(config: DictConfig) -> None:
     check_range("seed", config.seed, 0, 2**32 - 1)
     if config.loss.objective not in OBJECTIVES:
         raise ConfigError(f"loss.objective={config.loss.objective} is unknown; allowed: {', '.join(OBJECTIVES)}")
-    choose_precision(str(config.trainer.precision))
+    choose_precision(config)
     check_range("trainer.save_every", config.trainer.save_every, 1)
     check_range("trainer.max_skipped", config.trainer.max_skipped, 1)
     if config.data.batch_size % num_processes(config):
@@ -184,6 +187,11 @@ def run_folder(config: DictConfig) -> Path:
     return Path(config.run.root) / f"{name}{run_suffix()}"
 
 
+def first_judged(config: DictConfig) -> int:
+    """Return the update from which on a state can be the best: an adversary that joins raises the criterion."""
+    return int(config.loss.adversarial_start) if config.discriminator.get("_target_") else 0
+
+
 def best_held_out(run: Path) -> float | None:
     """Return the lowest val/mel of a finished run; None where another process writes it (see report)."""
     path = run / "metrics.json"
@@ -193,7 +201,7 @@ def best_held_out(run: Path) -> float | None:
 def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
     audio = audio_config(config.audio)
-    optimizer = build_optimizer(config, choose_precision(str(config.trainer.precision)))
+    optimizer = build_optimizer(config, choose_precision(config))
     generator = build_generator(config, store.info)
     discriminator = instantiate(config.discriminator, "discriminator") if config.discriminator.get("_target_") else None
     if fresh:
@@ -232,7 +240,7 @@ def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: 
         augmentation=augmentation,
         accumulate=int(config.optim.accumulate),
         clip_norm=float(config.optim.clip_norm),
-        precision=choose_precision(str(config.trainer.precision)),
+        precision=choose_precision(config),
         fit_memory=bool(config.trainer.fit_memory),
         ema_decay=float(config.optim.ema_decay),
         adversarial_start=int(config.loss.adversarial_start),
@@ -317,7 +325,10 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
     if first_device(config).type == "cpu":
         keep_freed_memory()
     clock = StepClock()
-    extra: list[Callback] = [StopAfterSteps(int(settings.steps)), StopOnSignal(keeper), RunMonitor(config, run, clock)]
+    extra: list[Callback] = [
+        StopAfterSteps(int(settings.steps)),
+        RunMonitor(config, run, clock, first_judged=first_judged(config)),
+    ]
     extra += [MediaLogger(audio_config(config.audio), SwiftPitch())] if settings.media else []
     extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
     loggers = build_loggers(config, run)
@@ -337,7 +348,7 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
             logger=loggers,
             log_every_n_steps=int(settings.log_every),
             profiler=clock,
-            callbacks=[*callbacks, *extra, keeper],
+            callbacks=[*callbacks, *extra, keeper, StopOnSignal(keeper)],
             enable_model_summary=False,
             enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,
@@ -350,7 +361,9 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
 def probe_only(config: DictConfig, module: AdversarialTraining, data: VoiceDataModule, run: Path) -> Path:
     """Measure what sizes of micro-batches need instead of training."""
     device = first_device(config)
-    report_probe(probe(module, next(iter(data.train_dataloader())), device), device)
+    whole = next(iter(data.train_dataloader()))
+    share = whole.part(slice(0, len(whole.audio) // num_processes(config)))  # what each device gets of a batch
+    report_probe(probe(module, share, device), device)
     return run
 
 
@@ -364,20 +377,31 @@ def announce(
     minutes = sum(clip.num_frames for clip in store.split("train")) / (60 * FRAME_RATE)
     emit(
         f"{'resuming' if resume else 'training'} {run}: {minutes:.1f} minutes of {len(store.speakers)} speaker(s); "
-        f"{counts} parameters; precision {choose_precision(str(config.trainer.precision))}"
+        f"{counts} parameters; precision {choose_precision(config)}"
     )
     emit(f"watch it with: tensorboard --logdir {run}")
 
 
-def report(run: Path, history: HistoryRecorder, module: AdversarialTraining, seconds: float) -> None:
-    """Write metrics.json and print how the held-out loss went."""
+def report(
+    run: Path, history: HistoryRecorder, module: AdversarialTraining, seconds: float, *, first_judged: int
+) -> None:
+    """Write metrics.json and print how the held-out loss went; the best is one from `first_judged` on, if there is."""
     rows = history.rows
-    marked = {"first": rows[0], "best": min(rows, key=lambda row: row["val/mel"]), "last": rows[-1]}
-    summary = {"steps": module.steps, "seconds": round(seconds, 1), **marked, "history": rows}
+    judged = [row for row in rows if row["step"] >= first_judged] or rows
+    marked = {"first": rows[0], "best": min(judged, key=lambda row: row["val/mel"]), "last": rows[-1]}
+    summary = {
+        "steps": module.steps,
+        "skipped": module.skipped,
+        "seconds": round(seconds, 1),
+        **marked,
+        "history": rows,
+    }
     atomic_write_json(run / "metrics.json", summary)
     shown = [[label, int(row["step"]), row["val/mel"]] for label, row in marked.items()]
     emit(table(shown, ["held-out", "step", "val/mel"]))
     emit(f"{module.steps} steps in {seconds:.0f} s; checkpoints in {run / 'checkpoints'}")
+    if module.skipped:
+        emit(f"{module.skipped} of the updates were skipped, as their gradients were not finite")
     emit(f"next: python export_onnx.py run={run}")
 
 

@@ -49,12 +49,16 @@ class RunKeeper(Checkpoint):
         folder: where the checkpoints lie.
         save_every: updates between two saves; each validation saves too.
         resumed_from: the checkpoint that the run goes on from.
+        first_judged: the update from which on a state replaces any earlier best one, see utils.training.fit.
     """
 
-    def __init__(self, folder: Path, *, save_every: int, resumed_from: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, save_every: int, resumed_from: Path | None = None, first_judged: int = 0
+    ) -> None:
         self.folder = folder
         self.save_every = save_every
         self.resumed_from = resumed_from
+        self.first_judged = first_judged
         self.best_value = float("inf")
         self.best_step = 0
         self.saved_step = -1
@@ -83,7 +87,7 @@ class RunKeeper(Checkpoint):
         if trainer.sanity_checking:
             return
         step, value = _module(pl_module).steps, float(trainer.callback_metrics[CRITERION])
-        is_best = value < self.best_value
+        is_best = value < self.best_value or self.best_step < self.first_judged <= step
         if is_best:
             self.best_value, self.best_step = value, step
         self.save(trainer, step)

@@ -79,12 +79,15 @@ class RunMonitor(Callback):
         config: of the run.
         run: its folder.
         clock: the trainer's profiler.
+        first_judged: the update from which on a state can be the best.
     """
 
-    def __init__(self, config: DictConfig, run: Path, clock: StepClock) -> None:
+    def __init__(self, config: DictConfig, run: Path, clock: StepClock, *, first_judged: int = 0) -> None:
         self.config, self.run, self.clock = config, run, clock
+        self.first_judged = first_judged
         self.log_every = int(config.trainer.log_every)
         self.best: float | None = None
+        self.best_step = 0
         self._marked_step = 0
         self._mark: tuple[float, ...] = ()
 
@@ -129,7 +132,9 @@ class RunMonitor(Callback):
         value = trainer.callback_metrics.get(CRITERION)
         if value is None or trainer.sanity_checking:
             return
-        self.best = float(value) if self.best is None else min(self.best, float(value))
+        step, first = pl_module.steps, self.first_judged
+        if self.best is None or float(value) < self.best or self.best_step < first <= step:
+            self.best, self.best_step = float(value), step
         log_everywhere(trainer, {"val/best_mel": self.best}, pl_module.steps)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -142,11 +147,11 @@ class RunMonitor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best criterion for the checkpoint."""
-        return {"best": self.best}
+        return {"best": self.best, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best criterion of an earlier part of the run."""
-        self.best = state_dict["best"]
+        self.best, self.best_step = state_dict["best"], int(state_dict["best_step"])
 
     def _set_mark(self, step: int) -> None:
         self._marked_step = step

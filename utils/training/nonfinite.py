@@ -7,15 +7,18 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+import torch.distributed as distributed
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
 from models.adversarial import AdversarialTraining
+from models.updating import world_size
 from utils.audio.batch import VoiceBatch
 from utils.errors import TrainingError
 from utils.files import atomic_write_json
 
 REPORT_FILE = "not_finite.json"
+NOWHERE = "nothing when the update was repeated"
 
 
 class NonFiniteGuard(Callback):
@@ -44,13 +47,14 @@ class NonFiniteGuard(Callback):
         assert isinstance(pl_module, AdversarialTraining)
         if pl_module.skipped_in_a_row < self.max_skipped:
             return
-        step, found = pl_module.steps, find_not_finite(pl_module, batch)
+        step = pl_module.steps
+        found, clips = first_found(find_not_finite(pl_module, batch), self.name_clips(batch.draw.tolist()))
         report = {
             "update": step,
             "skipped_in_a_row": pl_module.skipped_in_a_row,
             "skipped_in_all": pl_module.skipped,
             "first": found,
-            "clips": self.name_clips(batch.draw.tolist()),
+            "clips": clips,
         }
         path = self.run / REPORT_FILE
         if trainer.is_global_zero:
@@ -60,6 +64,16 @@ class NonFiniteGuard(Callback):
             f"in {found}; {path} names the batch; the saved states are from before; a lower optim.optimizer.lr or "
             "trainer.precision=32-true helps where the recordings are sound"
         )
+
+
+def first_found(found: str, clips: list[str]) -> tuple[str, list[str]]:
+    """Return place and clips of the first of all processes that found a place in its share of the batch."""
+    if world_size() == 1:
+        return found, clips
+    shares: list[Any] = [None] * world_size()
+    distributed.all_gather_object(shares, (found, clips))
+    place, theirs = next((share for share in shares if share[0] != NOWHERE), shares[0])
+    return str(place), list(theirs)
 
 
 def find_not_finite(module: AdversarialTraining, batch: VoiceBatch) -> str:
@@ -87,7 +101,7 @@ def find_not_finite(module: AdversarialTraining, batch: VoiceBatch) -> str:
         gradients = ((name, value.grad) for name, value in module.named_parameters() if value.grad is not None)
         place = next((f"the gradient of {name}" for name, value in gradients if not _is_finite(value)), None)
     module.zero_grad(set_to_none=True)
-    return place or "nothing when the update was repeated"
+    return place or NOWHERE
 
 
 def _watch(name: str, found: list[str]) -> Callable[[nn.Module, Any, Any], None]:

@@ -36,13 +36,16 @@ class Trial:
 
 
 def probe(module: AdversarialTraining, batch: VoiceBatch, device: torch.device) -> list[Trial]:
-    """Try the batch of one update whole, in halves, in quarters and so on; weights stay as they are."""
+    """Try a device's share of an update whole, in halves, in quarters and so on; weights stay as they are."""
     module.to(device)
     batch = batch.to(device)
+    # both moments of Adam, which the first update would make and all others need
+    moments = [torch.zeros_like(value) for value in module.parameters() if value.requires_grad for _ in range(2)]
     trials, accumulate = [], 1
     while accumulate <= len(batch.audio):
         trials.append(_try(module, batch, accumulate, device))
         accumulate *= 2
+    del moments
     return trials
 
 
@@ -75,7 +78,7 @@ def report_probe(trials: list[Trial], device: torch.device) -> None:
     if best is None:
         emit(f"not even one clip at once fits ({place}); shorten data.segment_frames or choose a smaller model")
         return
-    emit(f"proposed ({place}): optim.accumulate={best.accumulate}; the update stays {clips} clips on this device")
+    emit(f"proposed ({place}): optim.accumulate={best.accumulate}; an update stays {clips} clips on each device")
 
 
 def memory_of(device: torch.device) -> float:

@@ -17,17 +17,23 @@ from utils.config import to_plain
 from utils.errors import ConfigError, FormatError
 from utils.files import sha256_of_json
 from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION, read_checkpoint
-from utils.training.devices import choose_precision, num_processes
+from utils.training.devices import choose_precision, first_device, num_processes
 from utils.training.keeping import LAST, PREVIOUS
 
 AUTO = "auto"
 RANDOM_KEY = "random_states"
 DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "augmentation", "retrieval")
-FREE = ("data.num_workers", "data.val_segment_frames", "data.device_cache")
+FREE = ("data.num_workers", "data.device_cache")
+ROUNDING = "sums are taken in another order: results differ by rounding"
 LOSSES = {
-    "processes": "sums are taken in another order: results differ by rounding",
-    "optim.accumulate": "sums are taken in another order: results differ by rounding",
+    "processes": ROUNDING,
+    "optim.accumulate": ROUNDING,
+    "trainer.accelerator": ROUNDING,
+    "trainer.channels_last": ROUNDING,
+    "trainer.compile": ROUNDING,
+    "trainer.fit_memory": ROUNDING,
     "trainer.precision": "results differ by rounding",
+    "data.val_segment_frames": "held-out figures no longer compare with earlier ones",
     "data.batch_size": "examples are drawn in another order: some are seen again sooner",
     "seed": "examples and noise are drawn anew",
     "dataset": "examples are other ones, and held-out figures no longer compare with earlier ones",
@@ -79,7 +85,9 @@ def describe_run(config: DictConfig, dataset_info: dict[str, Any]) -> dict[str, 
     kept = {key: value for key, value in decisive.items() if key not in FREE}
     recordings = {key: value for key, value in dataset_info.items() if key not in ("name", "source")}
     return kept | {
-        "trainer.precision": choose_precision(str(config.trainer.precision)),
+        "trainer.precision": choose_precision(config),
+        "trainer.accelerator": first_device(config).type,
+        **{f"trainer.{key}": bool(config.trainer[key]) for key in ("channels_last", "compile", "fit_memory")},
         "processes": num_processes(config),
         "dataset": sha256_of_json(recordings)[:12],
     }

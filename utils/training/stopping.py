@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from models.adversarial import AdversarialTraining
 from models.updating import reduce_over_devices, world_size
@@ -37,8 +37,11 @@ class StopAfterSteps(Callback):
             trainer.should_stop = True
 
 
-class StopOnSignal(Callback):
+class StopOnSignal(Checkpoint):
     """On SIGTERM, SIGUSR1 or Ctrl-C finish the update, save and end; a second Ctrl-C ends at once.
+
+    A Checkpoint to Lightning, given behind the keeper: so it comes after everything that an update or a validation has
+    to note down, the best state too.
 
     Args:
         keeper: saves the state.
