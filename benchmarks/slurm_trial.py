@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_debian(install=options.install)
         if "sweep" in options.parts and importlib.util.find_spec("submitit") is None:
             raise WorkbenchError(
-                "hydra-submitit-launcher is not installed; pip install hydra-submitit-launcher, or leave the sweep out: "
+                "hydra-submitit-launcher is not installed; pip install it, or leave the sweep out: "
                 "--parts preprocess train"
             )
         work = options.work.resolve()
