@@ -39,7 +39,7 @@ from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 
 WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02
 WARM_UP = 5
-MANY = 3  # speakers of the larger of two voices, whose difference is the size of a further one
+FEW, MANY = 2, 4  # speakers of two voices, whose difference is the size of further ones
 LIMITS = {
     "real_time_factor": 0.03,
     "block_median_ms": 5.0,
@@ -229,17 +229,18 @@ def public_row(folder: Path) -> Row:
 def measure(voice: Path | None, public: Path | None, rounds: int) -> list[Row]:
     """Return a row for each way to convert."""
     with tempfile.TemporaryDirectory() as scratch:
-        places = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("lite1", f"lite{MANY}", "rvc")}
-        sizes = [
-            export(random_voice("lite", "24k", count), places[f"lite{count}"]).stat().st_size for count in (1, MANY)
-        ]
-        given = voice if voice is not None else places["lite1"]
+        counts = (1, FEW, MANY)
+        places = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("rvc", *map(str, counts))}
+        sizes = {
+            count: export(random_voice("lite", "24k", count), places[str(count)]).stat().st_size for count in counts
+        }
+        given = voice if voice is not None else places["1"]
         label = given.stem if voice is not None else "lite voice, random weights"
         rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), places["rvc"])
         graphs = [Timed(label, given), Timed("rvc_v2_48k, random weights, built-in front end", rvc)]
         take_turns(graphs, rounds)
     rows = [graph.row() for graph in graphs]
-    rows[0].further_speaker_kb = (sizes[1] - sizes[0]) / (MANY - 1) / 1000
+    rows[0].further_speaker_kb = (sizes[MANY] - sizes[FEW]) / (MANY - FEW) / 1000
     rows[0].judge(LIMITS)
     streams = sorted(voice.parent.glob("*_stream.onnx")) if voice is not None else []
     rows += [stream_row(path, rounds) for path in streams]
