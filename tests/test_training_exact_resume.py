@@ -16,7 +16,7 @@ from models.adversarial import AdversarialTraining
 from tests.process_tools import run_alone
 from tests.training_tools import make_dataset, training
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
-from utils.training import keeping
+from utils.training import fit, keeping
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 
@@ -335,3 +335,21 @@ def test_best_state_is_one_with_the_adversary(datasets: Path, tmp_path: Path, mo
     assert metrics["best"]["step"] == 6
     assert int(read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]["steps_done"]) == 6
     assert [row["val/best_mel"] for row in points(run) if row["val/best_mel"]] == ["1", "3", "3"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
+def test_signal_before_the_first_update_asks_for_another_try(
+    sent: signal.Signals, datasets: Path, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), sent)
+
+    before = signal.getsignal(sent)
+    with monkeypatch.context() as patched:
+        patched.setattr(fit, "prepare_codebook", asked)
+        with pytest.raises(StoppedBySignalError, match=rf"{sent.name} .*outside of the updates.*resume=auto") as caught:
+            train(config(datasets, tmp_path, "early"))
+
+    assert caught.value.exit_code == 75
+    assert signal.getsignal(sent) is before
+    assert_same_run(train(config(datasets, tmp_path, "early", "resume=auto")), whole())

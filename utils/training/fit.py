@@ -61,13 +61,14 @@ from utils.training.probe import probe, report_probe
 from utils.training.progress import ProgressLine
 from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
 from utils.training.schedules import with_warmup
-from utils.training.stopping import StopAfterSteps, StopOnSignal
+from utils.training.stopping import StopAfterSteps, StopOnSignal, leave_when_asked
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
 
+@leave_when_asked()
 def train(config: DictConfig) -> Path:
     """Train or resume a run and return its folder.
 

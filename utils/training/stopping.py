@@ -1,6 +1,9 @@
 """How a run ends: after its updates, or when somebody asks it to."""
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -14,6 +17,30 @@ from utils.errors import StoppedBySignalError
 from utils.training.keeping import RunKeeper, validation_follows
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+
+
+@contextmanager
+def leave_when_asked() -> Iterator[None]:
+    """Before the first update and after the last one, let SIGTERM and SIGUSR1 end a run with the code of a stopped one.
+
+    Without that a job that is pre-empted while it starts would end like one that failed, and not be queued again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        raise StoppedBySignalError(
+            f"{name} received outside of the updates; what was saved before is there; continue with resume=auto"
+        )
+
+    earlier = {number: signal.signal(number, leave) for number in SIGNALS if number != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 class StopAfterSteps(Callback):
