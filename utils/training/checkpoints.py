@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.base import BaseVoiceConversionModel
@@ -216,9 +216,8 @@ def read_codebook(run: Path) -> CodebookRetrieval | None:
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors as half precision safetensors with text metadata."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     halves = {key: value.half().contiguous() if value.is_floating_point() else value for key, value in tensors.items()}
-    save_file(halves, str(path), metadata=metadata)
+    atomic_write_bytes(path, save(halves, metadata=metadata))
 
 
 def load_pretrained(
