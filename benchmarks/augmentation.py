@@ -1,6 +1,6 @@
 """What does each augmentation do to a voice? Short trainings from the base voice, one for each option and seed.
 
-    python -m benchmarks.augmentation --target FOLDER --sources FOLDER [--options none,default,pitch] [--steps 600]
+    python -m benchmarks.augmentation --target FOLDER --sources FOLDER [--options none,gain,pitch] [--steps 600]
 
 Every training has the same dataset, steps and start. Each voice is judged by the mel loss of held-out clips and by
 conversions of strangers, as they are and with noise and a room around them. An option is called better where it beats
@@ -32,7 +32,7 @@ from utils.evaluation.judges import Judges, load_judges
 from utils.evaluation.report import evaluate, spread
 from utils.files import atomic_write_json
 
-OPTIONS = ("default", "none", "noise", "room", "pitch", "formant", "speed")
+OPTIONS = ("none", "gain", "noise", "room", "pitch", "formant", "speed")
 NOISE_DB, ROOM_SECONDS = 10.0, 0.5
 # figure, whether more is better
 FIGURES = (

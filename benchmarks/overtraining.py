@@ -40,7 +40,6 @@ OVERFIT = (
     "pretrained=none",
     "data.batch_size=4",
     "data.perturbed_share=0",
-    "augmentation=none",
     "retrieval.codebook_size=0",
     "retrieval.training_share=0",
     "optim.optimizer.lr=1e-3",
