@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import FormatError
+from utils.rvc.quoting import quoted, shown_name
 
 MAX_BYTES = 4 * 2**30  # a discriminator with its optimizer, the largest file of the family, has 0.9 GB
 MAX_PICKLE_BYTES = 64 * 2**20
@@ -19,6 +20,15 @@ ALLOWED_NAMES = frozenset(
     {"collections OrderedDict", "torch Size", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
     | {f"torch {kind}Storage" for kind in ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Byte", "Bool")}
 )
+# Modules whose functions a pickle calls to run a command or to reach one; other names are foreign, not hostile.
+HOSTILE_MODULES = frozenset(
+    {
+        "__builtin__", "_pickle", "asyncio", "builtins", "code", "codeop", "commands", "ctypes", "functools",
+        "importlib", "marshal", "multiprocessing", "nt", "operator", "os", "pathlib", "pickle", "platform", "popen2",
+        "posix", "pty", "requests", "runpy", "shutil", "signal", "site", "socket", "ssl", "subprocess", "sys",
+        "tempfile",        "threading", "timeit", "types", "urllib", "webbrowser", "zipimport",
+    }
+)  # fmt: skip
 
 
 class Inert:
@@ -102,7 +112,7 @@ def _check_members(path: Path, allowed: Collection[str]) -> None:
                 raise FormatError(f"{path} is a zip archive but not one of torch.save (no data.pkl inside)")
             damaged = archive.testzip()
             if damaged is not None:
-                raise FormatError(f"{path} is damaged: the checksum of {damaged} is wrong; get it again")
+                raise FormatError(f"{path} is damaged: the checksum of {_shown_member(damaged)} is wrong; get it again")
             if pickles[0].file_size > MAX_PICKLE_BYTES:
                 raise FormatError(f"{path} has a structure of {pickles[0].file_size / 1e6:.0f} MB; it was not loaded")
             _check_names(archive.read(pickles[0]), path, allowed)
@@ -123,8 +133,10 @@ def _check_names(data: bytes, path: Path, allowed: Collection[str]) -> None:
             elif isinstance(argument, str):
                 texts.append(argument)
             if name is not None and name not in allowed:
+                is_hostile = name.split(".")[0].split(" ")[0] in HOSTILE_MODULES
+                why = "as a malicious pickle does" if is_hostile else "which is not plain data"
                 raise FormatError(
-                    f"{path} wants to use {name.replace(' ', '.')} while it is read, as a malicious pickle does; "
+                    f"{path} wants to use {shown_name(name.replace(' ', '.'))} while it is read, {why}; "
                     "it was not loaded and nothing was run"
                 )
     except ValueError as error:
@@ -147,5 +159,10 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n" for byte in head[:-4])
 
 
+def _shown_member(name: str) -> str:
+    return name if name.isprintable() and len(name) < 100 else quoted(name)
+
+
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "it ends too early")[:200]
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "it ends too early")[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
