@@ -94,6 +94,23 @@ def test_a_number_of_numpy_is_not_called_malicious(tmp_path: Path) -> None:
     assert "which is not plain data" in message and "malicious" not in message
 
 
+@pytest.mark.parametrize(("levels", "is_read"), [(8, True), (200, False)])
+def test_keys_of_tuples_inside_each_other_do_not_stop_the_clock(
+    tmp_path: Path, good: Path, levels: int, is_read: bool
+) -> None:
+    doubled = b"".join(b"q%ch%c\x86" % (level, level) for level in range(levels))  # a tuple of the last one, twice
+    path = tmp_path / "voice.pth"
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            is_pickle = name.endswith("data.pkl")
+            new.writestr(name, b"\x80\x02}X\x01\0\0\0x" + doubled + b"K\x01s." if is_pickle else old.read(name))
+
+    if is_read:
+        assert list(read_archive(path).values()) == [1]
+    else:
+        assert "has tuples 17 deep inside each other" in refusal(path)
+
+
 def test_a_name_with_line_breaks_stays_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "voice.pth"
     path.write_bytes(b"\x80\x04\x8c\x06o\ns.so\x8c\x04a\x1b[m\x93.")

@@ -15,6 +15,7 @@ from utils.rvc.quoting import quoted, shown_name
 
 MAX_BYTES = 4 * 2**30  # a discriminator with its optimizer, the largest file of the family, has 0.9 GB
 MAX_PICKLE_BYTES = 64 * 2**20
+MAX_TUPLE_DEPTH, MARK = 16, -1  # torch.save needs three
 # What torch.save refers to for tensors and plain data; anything else would be a call of the file's choice.
 ALLOWED_NAMES = frozenset(
     {"collections OrderedDict", "torch Size", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
@@ -115,7 +116,9 @@ def _check_members(path: Path, allowed: Collection[str]) -> None:
                 raise FormatError(f"{path} is damaged: the checksum of {_shown_member(damaged)} is wrong; get it again")
             if pickles[0].file_size > MAX_PICKLE_BYTES:
                 raise FormatError(f"{path} has a structure of {pickles[0].file_size / 1e6:.0f} MB; it was not loaded")
-            _check_names(archive.read(pickles[0]), path, allowed)
+            data = archive.read(pickles[0])
+            _check_names(data, path, allowed)
+            _check_tuples(data, path)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
 
@@ -140,6 +143,32 @@ def _check_names(data: bytes, path: Path, allowed: Collection[str]) -> None:
                     "it was not loaded and nothing was run"
                 )
     except ValueError as error:
+        raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
+
+
+def _check_tuples(data: bytes, path: Path) -> None:
+    """Refuse tuples deep inside each other: as keys, shared ones take time that doubles with every level."""
+    stack: list[int] = []  # how deep the tuples of each item are; MARK for a mark
+    memo: dict[Any, int] = {}
+    try:
+        for code, argument, _ in pickletools.genops(data):
+            if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+                memo[len(memo) if argument is None else argument] = stack[-1]
+                continue
+            if code.name in ("GET", "BINGET", "LONG_BINGET"):
+                stack.append(memo[argument])
+                continue
+            taken = []
+            needed = [item.name for item in code.stack_before]
+            if "mark" in needed:
+                while (item := stack.pop()) != MARK:
+                    taken.append(item)
+            taken += [stack.pop() for name in needed if name not in ("mark", "stackslice")]
+            made = 1 + max(taken, default=0) if "TUPLE" in code.name else max(taken, default=0) * (code.name == "DUP")
+            if made > MAX_TUPLE_DEPTH:
+                raise FormatError(f"{path} has tuples {made} deep inside each other, as torch.save never writes them")
+            stack += [MARK if product.name == "mark" else made for product in code.stack_after]
+    except (IndexError, KeyError, ValueError) as error:
         raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
 
 
