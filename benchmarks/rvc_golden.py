@@ -4,7 +4,8 @@ python benchmarks/rvc_golden.py <folder>
 
 Files rvc_<version>_<rate>_<f0|nof0>.npz, discriminator_<version>.npz and spectrograms.npz of the folder hold inputs and
 outputs of networks whose weights are a formula of their names, with all noise switched off. Printed is the largest
-difference of each array over its largest value; the exit code is 1 if one exceeds 1e-4.
+difference of each array over its largest value, each array that a file of its kind must have and this one lacks, and
+each .npz file of another name; the exit code is 1 if a difference exceeds 1e-4 or an array is missing.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 if __name__ == "__main__":  # a script in a folder does not see the project beside it
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,7 +35,15 @@ TOLERANCE = 1e-4
 NUM_SPEAKERS = 109
 GENERATOR = re.compile(r"rvc_(v\d+)_(\d+k)_(f0|nof0)")
 DISCRIMINATOR = re.compile(r"discriminator_(v\d+)")
+NAMES = "rvc_<version>_<rate>_<f0|nof0>.npz, discriminator_<version>.npz or spectrograms.npz"
 Arrays = Mapping[str, np.ndarray]
+
+
+class Checked(NamedTuple):
+    """What a file records: (array, relative error) of everything in it, and what it lacks."""
+
+    errors: list[tuple[str, float]]
+    missing: list[str]
 
 
 def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -132,57 +142,67 @@ def _errors(found: Mapping[str, Tensor], arrays: Arrays, inputs: set[str]) -> It
     unknown = sorted(set(arrays) - set(found) - inputs - {"stride"})
     if unknown:
         raise FormatError(f"arrays {', '.join(unknown)} are none that this network makes")
-    present = [name for name in found if name in arrays]
-    if not present:
-        raise FormatError(f"none of the arrays {', '.join(found)} is inside")
     stride = int(arrays["stride"]) if "stride" in arrays else 1
-    for name in present:
-        yield name, relative_error(found[name], arrays[name], stride)
+    for name, value in found.items():
+        yield name, relative_error(value, arrays[name], stride) if name in arrays else math.nan
 
 
-def check_file(path: Path) -> list[tuple[str, float]]:
-    """Return (array, relative error) for everything that a file records.
+def missing_inputs(arrays: Arrays, stem: str) -> list[str]:
+    """Return the inputs without which nothing of a file can be made, by its kind."""
+    if generator := GENERATOR.fullmatch(stem):
+        needed = ["phone", "spec", "speaker", *["f0"] * (generator.group(3) == "f0")]
+    elif DISCRIMINATOR.fullmatch(stem):
+        needed = ["real", "fake"]
+    else:
+        rates = {name.partition("_")[2] for name in arrays if name.startswith(("wave_", "linear_", "mel_"))}
+        needed = [f"wave_{rate}" for rate in sorted(rates)] or ["wave_<rate>"]
+    return [name for name in needed if name not in arrays]
+
+
+def check_file(path: Path) -> Checked:
+    """Compare everything that a file records, and list what it lacks.
 
     Raises:
-        FormatError: if the file is damaged, lacks an input or holds other arrays.
+        FormatError: if the file is damaged or holds other arrays.
         ConfigError: if there is no configuration of that version and rate.
     """
     try:
         with np.load(path) as content:
             arrays = {name: content[name] for name in content.files}
+        if missing := missing_inputs(arrays, path.stem):
+            return Checked([], missing)
         if generator := GENERATOR.fullmatch(path.stem):
             version, rate, pitch = generator.groups()
-            return list(generator_errors(arrays, version, rate, pitch == "f0"))
-        if discriminator := DISCRIMINATOR.fullmatch(path.stem):
-            return list(discriminator_errors(arrays, discriminator.group(1)))
-        return list(spectrum_errors(arrays))
+            errors = list(generator_errors(arrays, version, rate, pitch == "f0"))
+        elif discriminator := DISCRIMINATOR.fullmatch(path.stem):
+            errors = list(discriminator_errors(arrays, discriminator.group(1)))
+        else:
+            errors = list(spectrum_errors(arrays))
+        missing = [name for name, _ in errors if name not in arrays]
+        return Checked([(name, error) for name, error in errors if name in arrays], missing)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FormatError(f"{path} is damaged ({str(error).splitlines()[0]}); copy it again") from error
-    except KeyError as error:
-        raise FormatError(f"{path} lacks the array {error}; copy it again") from error
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 
 
-def golden_files(folder: Path) -> list[Path]:
-    """Return the files of recorded numbers in a folder.
+def golden_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files of recorded numbers in a folder, and other .npz files there.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is none of the first.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the one with the files rvc_<version>_<rate>_<f0|nof0>.npz")
+    everything = sorted(folder.glob("*.npz"))
     found = [
         path
-        for path in sorted(folder.glob("*.npz"))
+        for path in everything
         if GENERATOR.fullmatch(path.stem) or DISCRIMINATOR.fullmatch(path.stem) or path.stem == "spectrograms"
     ]
     if not found:
-        raise DataError(
-            f"{folder} holds no recorded numbers; needed: rvc_<version>_<rate>_<f0|nof0>.npz, "
-            "discriminator_<version>.npz or spectrograms.npz"
-        )
-    return found
+        raise DataError(f"{folder} holds no recorded numbers; needed: {NAMES}")
+    return found, [path for path in everything if path not in found]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -191,21 +211,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="folder of the recorded numbers")
     options = parser.parse_args(arguments)
     rows: list[tuple[str, str, float]] = []
+    num_missing = 0
     try:
-        for path in golden_files(options.folder):
-            errors = check_file(path)
+        files, others = golden_files(options.folder)
+        for path in others:
+            emit(f"skipped {path.name}: its name is none of {NAMES}")
+        for path in files:
+            errors, missing = check_file(path)
             rows += [(path.stem, name, error) for name, error in errors]
+            num_missing += len(missing)
             emit(table([[path.stem, name, error] for name, error in errors], ["file", "array", "relative error"]))
+            for name in missing:
+                emit(f"missing: {path.name} lacks {name}")
             emit()
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     wrong = [f"{file} {name}" for file, name, error in rows if not error <= TOLERANCE]  # NaN is wrong too
-    worst = max(error for *_, error in rows)
-    emit(f"{len(rows)} arrays, largest relative error {worst:.2g}, allowed {TOLERANCE:g}")
+    worst = max((error for *_, error in rows), default=math.nan)
+    emit(f"{len(rows)} arrays, largest relative error {worst:.2g}, allowed {TOLERANCE:g}; {num_missing} missing")
     if wrong:
         emit(f"over it: {', '.join(wrong)}")
-    return 1 if wrong else 0
+    return 1 if wrong or num_missing else 0
 
 
 if __name__ == "__main__":

@@ -160,7 +160,6 @@ def test_golden_check_passes_and_fails_by_its_exit_code(tmp_path: Path, capsys: 
     [
         (None, b"", "holds no recorded numbers"),
         ("spectrograms.npz", b"PK\x03\x04 cut", "damaged"),
-        ("rvc_v2_48k_f0.npz", None, "phone"),
         ("rvc_v2_17k_f0.npz", None, "rvc_v2_17k"),
     ],
 )
@@ -168,7 +167,8 @@ def test_golden_check_refuses_a_wrong_folder_in_one_line(
     name: str | None, content: bytes | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if name and content is None:
-        np.savez(tmp_path / name, speaker=np.zeros(1, dtype=np.int64))
+        arrays = load("rvc_inputs", "rvc_content_v2")
+        np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]
     elif name and content:
         (tmp_path / name).write_bytes(content)
 
@@ -176,6 +176,28 @@ def test_golden_check_refuses_a_wrong_folder_in_one_line(
 
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_golden_check_names_missing_arrays_and_skipped_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = load("spectrogram_32k")
+    del arrays["mel_32k"]
+    np.savez(tmp_path / "spectrograms.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "discriminator_v2.npz", real=np.zeros((1, 1, 480), dtype=np.float32))
+    np.savez(tmp_path / "rvc_v2_48k_f0.npz", **load("rvc_v2_48k_f0"))  # type: ignore[arg-type]
+    np.savez(tmp_path / "rvc_v2_48k.npz", audio=np.zeros(2))
+
+    assert main([str(tmp_path)]) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("missing")] == [
+        "missing: discriminator_v2.npz lacks fake",
+        *(f"missing: rvc_v2_48k_f0.npz lacks {name}" for name in ("phone", "spec", "speaker", "f0")),
+        "missing: spectrograms.npz lacks mel_32k",
+    ]
+    assert [line for line in lines if line.startswith("skipped rvc_v2_48k.npz: its name is none of ")]
+    assert "1 arrays" in lines[-1] and "6 missing" in lines[-1]
 
 
 def test_golden_check_refuses_a_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

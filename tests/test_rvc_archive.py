@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,7 +79,43 @@ def test_a_malicious_pickle_is_named_and_not_run(tmp_path: Path, where: str) -> 
 def test_a_class_of_another_program_is_named(tmp_path: Path, good: Path) -> None:
     path = changed(good, tmp_path / "voice.pth", replace=(b"ccollections\nOrderedDict", b"cultimate_rvc\nTrainingInfo"))
 
-    assert "ultimate_rvc.TrainingInfo" in refusal(path)
+    message = refusal(path)
+
+    assert "ultimate_rvc.TrainingInfo while it is read, which is not plain data" in message
+    assert "malicious" not in message
+
+
+def test_a_number_of_numpy_is_not_called_malicious(tmp_path: Path) -> None:
+    path = tmp_path / "voice.pth"
+    torch.save({"weight": {}, "epoch": np.float64(3.0)}, path)
+
+    message = refusal(path)
+
+    assert "which is not plain data" in message and "malicious" not in message
+
+
+@pytest.mark.parametrize(("levels", "is_read"), [(8, True), (200, False)])
+def test_keys_of_tuples_inside_each_other_do_not_stop_the_clock(
+    tmp_path: Path, good: Path, levels: int, is_read: bool
+) -> None:
+    doubled = b"".join(b"q%ch%c\x86" % (level, level) for level in range(levels))  # a tuple of the last one, twice
+    path = tmp_path / "voice.pth"
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            is_pickle = name.endswith("data.pkl")
+            new.writestr(name, b"\x80\x02}X\x01\0\0\0x" + doubled + b"K\x01s." if is_pickle else old.read(name))
+
+    if is_read:
+        assert list(read_archive(path).values()) == [1]
+    else:
+        assert "has tuples 17 deep inside each other" in refusal(path)
+
+
+def test_a_name_with_line_breaks_stays_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "voice.pth"
+    path.write_bytes(b"\x80\x04\x8c\x06o\ns.so\x8c\x04a\x1b[m\x93.")
+
+    assert "'o\\ns.so.a\\x1b[m'" in refusal(path)
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:

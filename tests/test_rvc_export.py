@@ -13,14 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.corpus_tools import make_job, write_sounds
 from tests.hubert_tools import write_hubert
-from tests.rvc_tools import SMALL, applio_voice, saved, small_generator, training_file, webui_voice
+from tests.rvc_tools import SMALL, applio_voice, saved, shared_weights, small_generator, training_file, webui_voice
 from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
 from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.export import flavours, imported
 from utils.export.delivery import export_job, export_voice
-from utils.export.foreign import export_foreign, foreign_job
+from utils.export.foreign import export_foreign, foreign_job, run_foreign
 from utils.export.imported import load_imported_voice
 from utils.features.pitch.filling import FilledPitch
 from utils.inference.session import VoiceSession
@@ -104,6 +104,35 @@ def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
     assert isinstance(filled.model.frontend.pitch_tracker, FilledPitch)  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match=r"rvc\.f0_convention=guess is unknown; allowed: zero_unvoiced, interpolated"):
         settings_of(path, "rvc.f0_convention=guess")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("convention", "filled"), [("zero_unvoiced", None), ("interpolated", 1)], ids=["contradiction", "filled once"]
+)
+def test_a_tracker_that_draws_lines_is_neither_filled_again_nor_given_to_a_voice_of_zeros(
+    tmp_path: Path, convention: str, filled: int | None
+) -> None:
+    path = saved(tmp_path / "bob.pth", webui_voice(small_generator()))
+    given = (*CONTENT, EMBEDDER, "pitch=interpolated", f"rvc.f0_convention={convention}")
+
+    if filled is None:
+        message = refusal(path, *given)
+        assert "in unvoiced frames is interpolated, that of the voice was zero_unvoiced; type pitch=builtin" in message
+        return
+    tracker: Any = load_imported_voice(settings_of(path, *given)).model.frontend.pitch_tracker  # type: ignore[union-attr]
+
+    assert isinstance(tracker, FilledPitch) and not isinstance(tracker.tracker, FilledPitch)
+
+
+@pytest.mark.usefixtures("small")
+def test_only_parameters_of_the_file_count_as_matched(tmp_path: Path) -> None:
+    network = small_generator()
+    path = saved(tmp_path / "bob.pth", webui_voice(network))
+
+    summary = imported.load_imported_network(path).summary
+
+    assert summary.startswith(f"{len(shared_weights(network))} parameters matched; 0 missing; 0 unexpected")
 
 
 @pytest.mark.usefixtures("small")
@@ -307,7 +336,49 @@ def test_a_run_is_written_as_a_shared_voice(run: Path) -> None:
     assert (file.sample_rate, file.step, file.speakers) == (48000, 1, ("ann", "bob"))
     assert (file.f0_convention, file.embedder, file.own["licence"]) == ("zero_unvoiced", "random", "CC0")
     assert str(run.parent) not in str(file.own)
-    assert "v2 48k with f0, encoder random, f0 zero_unvoiced, 2 speaker(s)" in lines[-1]
+    assert "v2 48k with f0, encoder random, f0 zero_unvoiced, 2 speaker(s)" in lines[-2]
+    assert "RVC-WebUI feeds every voice with ContentVec, this one listens to random" in lines[-1]
+
+
+def with_encoder(run: Path, folder: Path, identity: dict[str, Any]) -> Path:
+    """Copy the best checkpoint of a run with another identity of its content encoder."""
+    content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    content[PAYLOAD_KEY]["dataset"]["features"]["content"]["identity"] = identity
+    (folder / "checkpoints").mkdir()
+    torch.save(content, folder / "checkpoints" / "best.ckpt")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rvc_pth", "rvc_checkpoint", "wokada", "rvc_webui", "deiteris"])
+@pytest.mark.parametrize(
+    ("identity", "trained"),
+    [
+        ({"id": "hubert", "layer": 9}, "layer 9 without projection of hubert"),
+        ({"id": "contentvec", "layer": 12, "is_projected": True}, "layer 12 with projection of contentvec"),
+    ],
+    ids=["layer", "projection"],
+)
+def test_a_run_of_another_layer_is_not_written_for_programs_that_give_their_own(
+    run: Path, tmp_path: Path, kind: str, identity: dict[str, Any], trained: str
+) -> None:
+    other = with_encoder(run, tmp_path, {"version": "2", "dim": 768, **identity})
+
+    with pytest.raises(ConfigError) as caught:
+        run_foreign(compose("export", [f"run={other}", f"export={kind}", f"export.root={tmp_path / 'out'}"]))
+
+    message = str(caught.value)
+    assert f"{trained}, but every program gives RVC v2 layer 12 without projection" in message
+    assert "\n" not in message and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_voice_of_contentvec_needs_no_note(run: Path, tmp_path: Path) -> None:
+    other = with_encoder(run, tmp_path, {"id": "contentvec", "version": "2", "dim": 768, "layer": 12})
+
+    lines = run_foreign(compose("export", [f"run={other}", "export=rvc_pth", f"export.root={tmp_path / 'out'}"]))
+
+    assert not [line for line in lines if line.startswith("note")]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.rvc_tools import (
+    SMALL_CONFIG,
     applio_voice,
     published_parameters,
     saved,
@@ -195,6 +196,19 @@ def test_pretrained_networks_are_told_apart(tmp_path: Path) -> None:
         ),
         ({"weight": None}, "has neither 'weight' nor 'model', but config, f0, info, sr, version"),
         ({"vocoder": "RefineGAN"}, "has the vocoder 'RefineGAN'"),
+        ({"vocoder": "Refine\n" * 99}, "has the vocoder 'Refine\\nRefine\\n"),
+        ({"version": "v\n2"}, "says version 'v\\n2', but its content input"),
+        ({"f0": torch.ones(2)}, "'f0' should be a number or a text, found a value of type Tensor"),
+        ({"sr": "²k", "config": [*SMALL_CONFIG, 1, 4, "²k"]}, "its 'config' ends with '²k' instead of a sample rate"),
+        ({"config": [*SMALL_CONFIG, 1, 4, 9**600]}, "ends with a number of many digits instead of a sample rate"),
+        ({"config": [*SMALL_CONFIG, 1, 4, "9" * 5000]}, "ends with '9999"),
+        ({"config": [*SMALL_CONFIG[:14], [24, 20, "4", 4], 1, 4, 48000]}, "value 14 of its 'config' should be a list"),
+        ({"config": [*SMALL_CONFIG[:11], [1], *SMALL_CONFIG[12:], 1, 4, 48000]}, "value 11 of its 'config' should be"),
+        ({"embedder_model": "a\nb"}, "'embedder_model' should be a name of one line, found 'a\\nb'"),
+        (
+            {"voclo_trainer": {"speakers": [["a"]]}},
+            "'speakers' should be a name of one line, found a value of type",
+        ),
         ({"voclo_trainer": {"f0_convention": "guessed"}}, "has the f0 convention 'guessed'"),
     ],
 )
@@ -209,6 +223,96 @@ def test_a_decoder_of_another_rate_than_the_file_says_is_refused(tmp_path: Path)
     content["config"][-1] = 32000
 
     assert "says 32000 Hz, but its decoder is that of 48000 Hz" in refusal(saved(tmp_path / "bob.pth", content))
+
+
+@pytest.mark.parametrize(
+    ("claimed", "changes", "reason"),
+    [
+        (48000, {}, None),
+        (32000, {}, "its 'config' ends with 32000 Hz and has the upsample factors [10, 6, 2, 2, 2]"),
+        (48000, {12: [10, 4, 2, 2, 2]}, "the upsample factors [10, 4, 2, 2, 2]; RVC v1 48k has [10, 6, 2, 2, 2]"),
+        (48000, {14: [16, 16, 4, 4]}, "the upsample kernels [16, 16, 4, 4]; RVC v1 48k has [16, 16, 4, 4, 4]"),
+        (48000, {0: 513}, "the spectrogram bins 513; RVC v1 48k has 1025"),
+    ],
+)
+def test_a_voice_without_f0_whose_config_is_of_another_rate_is_refused(
+    tmp_path: Path, claimed: int, changes: dict[int, Any], reason: str | None
+) -> None:
+    network = small_generator("rvc_v1_48k", "model.use_f0=false", content_dim=256)
+    values = [*SMALL_CONFIG[:12], [10, 6, 2, 2, 2], 32, [16, 16, 4, 4, 4], 1, 4, claimed]
+    config = [changes.get(index, value) for index, value in enumerate(values)]
+    content = webui_voice(network, config=config, sr=f"{claimed // 1000}k", f0=0, version="v1")
+    path = saved(tmp_path / "bob.pth", content)
+
+    if reason is None:
+        assert read_foreign(path).sample_rate == claimed
+    else:
+        assert reason in refusal(path)
+
+
+UNFOLDED: Any = "x"
+for _ in range(40):  # shared lists inside each other: 2 to the power of 40 texts when written out
+    UNFOLDED = [UNFOLDED, UNFOLDED]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "info",
+        "sr",
+        "vocoder",
+        "version",
+        "f0",
+        "epoch",
+        "step",
+        "speakers_id",
+        "embedder_model",
+        "config",
+        "weight",
+        0,
+        12,
+    ],
+)
+def test_lists_that_unfold_without_end_are_refused_at_once(tmp_path: Path, field: str | int) -> None:
+    content = webui_voice(small_generator())
+    if isinstance(field, int):
+        content["config"][field] = UNFOLDED
+    else:
+        content[field] = {"a": UNFOLDED} if field == "weight" else [UNFOLDED] * 18 if field == "config" else UNFOLDED
+
+    assert len(refusal(saved(tmp_path / "bob.pth", content))) < 200 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("field", ["f0_convention", "speakers", "embedder", "step"])
+def test_what_this_workbench_records_may_not_unfold_either(tmp_path: Path, field: str) -> None:
+    content = webui_voice(small_generator(), voclo_trainer={field: UNFOLDED})
+
+    assert "it is no RVC file" in refusal(saved(tmp_path / "bob.pth", content))
+
+
+def test_numbers_of_any_size_are_read_as_unknown(tmp_path: Path) -> None:
+    content = applio_voice(small_generator(), epoch=10**600, step=float("inf"), info="²epoch", speakers_id=-1)
+
+    file = read_foreign(saved(tmp_path / "bob.pth", content))
+
+    assert (file.epoch, file.step, file.trained_speakers) == (0, 0, 0)
+
+
+def test_a_prefix_of_training_on_several_devices_is_taken_off(tmp_path: Path) -> None:
+    content = webui_voice(small_generator())
+    content["weight"] = {f"module.{name}": value for name, value in content["weight"].items()}
+
+    file = read_foreign(saved(tmp_path / "bob.pth", content))
+
+    assert file.weights.keys() == shared_weights(small_generator()).keys()
+
+
+@pytest.mark.parametrize("number", ["00", "٣", "9" * 5000])
+def test_numbers_in_names_that_are_no_numbers_do_not_count(tmp_path: Path, number: str) -> None:
+    content = webui_voice(small_generator())
+    content["weight"][f"dec.ups.{number}.weight_v"] = torch.zeros(1, 1, 1)
+
+    assert str(read_foreign(saved(tmp_path / "bob.pth", content)).layout) == "generator v2 48k with f0"
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:

@@ -256,7 +256,9 @@ def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     dialect = "wokada"
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(num_speakers=2, seed=1)))
 
-    lines = export_generator(job(path, f"export={dialect}", "rvc.speakers=[1]", "licence=CC0"))
+    lines = export_generator(
+        job(path, f"export={dialect}", "rvc.speakers=[1]", "licence=CC0", "rvc.f0_convention=interpolated")
+    )
 
     folder = tmp_path / "out" / "bob"
     assert sorted(item.name for item in folder.iterdir()) == [f"bob_{dialect}.json", f"bob_{dialect}.onnx"]
@@ -267,6 +269,9 @@ def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     stored = {item.key: item.value for item in onnx.load(str(folder / f"bob_{dialect}.onnx")).metadata_props}
     own = json.loads(stored[generators.OWN_KEY])
     assert (own["licence"], own["speakers"], own["num_speakers"]) == ("CC0", ["bob"], 1)
+    recorded = (own["f0_convention"], own["encoder"], report["f0_convention"], report["encoder"])
+    assert recorded == ("interpolated", "contentvec") * 2
+    assert any("trained with f0 interpolated in unvoiced frames" in line for line in lines)
     assert json.loads(stored["metadata"])["samplingRate"] == 48000
     assert str(tmp_path) not in stored[generators.OWN_KEY]
     assert any("PASS  conversion" in line for line in lines)
@@ -296,6 +301,14 @@ def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: 
         (("export=wokada", "export.embedder=mine"), "export.embedder=mine is unknown; allowed: hubert_base"),
         (("export=wokada", "run=runs/x"), "are given; export one of them"),
         (("export=wokada", "rvc.speakers=[7]"), "the file's speaker table has the rows 0 to 0"),
+        (("export=wokada", "rvc.f0_convention=guess"), "rvc.f0_convention=guess is unknown; allowed: zero_unvoiced"),
+        (("export=wokada", "rvc.embedder=spin"), "trained on content features of spin, which these programs do not"),
+        (
+            ("export=wokada", "rvc.embedder=hubert"),
+            "trained on content features of hubert, which these programs do not",
+        ),
+        (("export=wokada", "content=toy"), "content= has no place in export=wokada"),
+        (("export=rvc_webui", "pitch=builtin"), "pitch= has no place in export=rvc_webui"),
     ],
 )
 def test_what_a_program_cannot_have_is_one_line(tmp_path: Path, overrides: tuple[str, ...], message: str) -> None:
@@ -306,6 +319,40 @@ def test_what_a_program_cannot_have_is_one_line(tmp_path: Path, overrides: tuple
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["rvc.f0_convention=interpolated", "rvc.embedder=contentvec", "rvc.speakers=[0]"])
+def test_what_a_run_knows_itself_is_not_asked(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"^rvc\.\w+ belongs to voice=<file\.pth>; a run knows its own$"):
+        generator_job(compose("export", ["run=runs/x", "export=wokada", override]))
+
+
+@pytest.mark.usefixtures("small")
+def test_encoder_and_convention_come_from_the_settings_else_from_the_file(tmp_path: Path) -> None:
+    own = {"voclo_trainer": {"f0_convention": "interpolated", "embedder": "spin"}}
+    silent = saved(tmp_path / "bob.pth", webui_voice(small_generator()))
+    ours = saved(tmp_path / "ann.pth", {**webui_voice(small_generator()), **own})
+    given = ("export=wokada", "rvc.f0_convention=zero_unvoiced", "rvc.embedder=contentvec")
+
+    unknown, known, asked = (
+        generators.load_generator(item)
+        for item in (job(silent, "export=wokada"), job(ours, "export=wokada"), job(ours, *given))
+    )
+
+    assert (unknown.f0_convention, unknown.encoder) == (None, "contentvec")
+    assert (known.f0_convention, known.encoder) == ("interpolated", "spin")
+    assert (asked.f0_convention, asked.encoder) == ("zero_unvoiced", "contentvec")
+    note = generators._notes(job(silent, "export=wokada"), unknown)[1]
+    assert "does not say what its f0 held in unvoiced frames" in note and "\n" not in note
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_of_ours_on_another_layer_is_refused(tmp_path: Path) -> None:
+    own = {"embedder": "contentvec", "encoder": {"id": "contentvec", "layer": 9}}
+    path = saved(tmp_path / "bob.pth", {**webui_voice(small_generator()), "voclo_trainer": own})
+
+    with pytest.raises(ConfigError, match="layer 9 without projection of contentvec, but every program gives RVC v2"):
+        export_generator(job(path, "export=wokada"))
 
 
 @pytest.mark.usefixtures("small")

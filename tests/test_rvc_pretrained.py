@@ -99,7 +99,11 @@ def test_the_speaker_table_is_fitted_and_the_line_says_how(
         (None, "the dataset has 3 speakers, the file's table 2 rows"),
         ([0, 1, 2], "the file's speaker table has the rows 0 to 1"),
         ([0], "must name one row for each of the 3 speaker(s)"),
-        ("first", "pretrained.speakers=first is unknown"),
+        ("first", "pretrained.speakers=first must be a list of row numbers such as [0,5], mean, or null"),
+        (5, "pretrained.speakers=5 must be a list of row numbers"),
+        (["a"], "pretrained.speakers=['a'] must be a list of row numbers"),
+        ([1.7], "pretrained.speakers=[1.7] must be a list of row numbers"),
+        ([True], "pretrained.speakers=[True] must be a list of row numbers"),
     ],
 )
 def test_a_speaker_table_that_does_not_fit_is_refused(tmp_path: Path, speakers: Any, message: str) -> None:
@@ -156,7 +160,9 @@ def test_a_shared_voice_is_continued_on_request_only_with_a_posterior_of_our_own
     assert "has no posterior (enc_q, " in refusal(ours, path)
     line = load(ours, path, fresh_posterior=True)
 
-    assert "the posterior (enc_q), which the file lacks, begins with random weights" in line
+    matched = len(ours.state_dict()) - len(fresh)
+    assert f"{matched} parameters matched; 0 missing; 0 unexpected; 0 different" in line
+    assert f"{len(fresh)} enc_q parameters are not in the file and begin random" in line
     assert_equal(ours, theirs.half().float(), but=("enc_q.",))
     for name, value in fresh.items():
         torch.testing.assert_close(ours.state_dict()[name], value, rtol=0, atol=0)
@@ -168,6 +174,43 @@ def test_a_shared_voice_of_another_encoder_is_refused(tmp_path: Path) -> None:
     message = refusal(small_generator(), path, fresh_posterior=True)
 
     assert "was trained on content features of spin, the dataset has those of contentvec" in message
+    assert message.endswith("prepare the dataset with content=contentvec content.name=spin")
+
+
+def test_a_training_file_of_ours_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    own = {"voclo_trainer": {"embedder": "spin", "encoder": {"layer": 9}}}
+    path = training_file(tmp_path / "G.pth", small_generator(seed=1), **own)
+
+    message = refusal(small_generator(), path)
+
+    assert "was trained on content features of spin, the dataset has those of contentvec" in message
+    assert message.endswith("prepare the dataset with content=contentvec content.layer=9 content.name=spin")
+
+
+def test_features_that_a_file_does_not_tell_are_said_once_for_the_generator(tmp_path: Path) -> None:
+    generator = training_file(tmp_path / "G.pth", small_generator(seed=1))
+    without_f0 = training_file(tmp_path / "G0.pth", small_generator("rvc_v2_48k", "model.use_f0=false", seed=1))
+    discriminator = training_file(tmp_path / "D.pth", small_discriminator(seed=1))
+
+    line = load(small_generator(), generator)
+    plain = load(small_generator("rvc_v2_48k", "model.use_f0=false"), without_f0)
+    judge = load(small_discriminator(), discriminator, "pretrained.discriminator")
+
+    encoder = "the file does not say its content encoder; the dataset's contentvec is used"
+    f0 = "the file does not say what its f0 held in unvoiced frames; the dataset's zero_unvoiced is used"
+    assert encoder in line and f0 in line
+    assert encoder in plain and "unvoiced" not in plain
+    assert "does not say" not in judge
+
+
+def test_names_of_any_length_and_kind_stay_in_one_line(tmp_path: Path) -> None:
+    state = small_generator(seed=1).state_dict()
+    state["dec.extra\n" + 500 * "x"] = torch.zeros(2)
+
+    message = refusal(small_generator(), saved(tmp_path / "G.pth", {"model": state}))
+
+    assert "1 unexpected ('dec.extra\\n" in message
+    assert len(message) < 400 + len(str(tmp_path))
 
 
 def test_another_architecture_is_named(tmp_path: Path) -> None:
@@ -199,7 +242,7 @@ def test_settings_for_a_pth_are_refused_with_another_file() -> None:
         ),
         ("interpolated", {"unvoiced": "interpolated"}, ""),
         ("zero_unvoiced", {"unvoiced": "interpolated"}, "prepare it with pitch=builtin"),
-        (None, {"unvoiced": "interpolated"}, ""),
+        (None, {"unvoiced": "interpolated"}, "held in unvoiced frames; the dataset's interpolated is used"),
     ],
 )
 def test_another_f0_convention_than_the_dataset_is_said(

@@ -16,8 +16,8 @@ OUTPUT = "audio"
 CLIENT_KEY = "metadata"
 CLIENT_VERSION = "2.1"  # the audio is one-dimensional and within full scale
 LAYERS = {256: 9, 768: 12}  # of the content encoder, by its size
-# our names of the encoders -> the clients' ; a voice of any other encoder cannot be fed by them
-EMBEDDERS = {"contentvec": "hubert_base", "hubert": "hubert_base"}
+# our names of the encoders -> the clients'; a voice of any other encoder cannot be fed by them
+EMBEDDERS = {"contentvec": "hubert_base"}
 CLIENT_EMBEDDERS = ("hubert_base", "contentvec", "hubert-base-japanese", "whisper")
 
 

@@ -18,8 +18,9 @@ from utils.export.dialects import DIALECTS
 from utils.export.generators import export_generator, generator_job
 from utils.export.imported import report_file
 from utils.export.staging import move_into_place, staging_folder
+from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
 from utils.rvc.layout import SPEAKER_TABLE, Order, is_rvc, layout_of, legacy_state, shapes_of
-from utils.rvc.reading import F0_CONVENTIONS
+from utils.rvc.reading import known_convention
 from utils.rvc.writing import (
     VoiceRecord,
     optimizer_content,
@@ -121,6 +122,11 @@ def _voice_files(job: ForeignJob, content: dict[str, Any]) -> tuple[dict[str, An
         f"{record.published.name} {'with' if record.has_f0 else 'without'} f0, encoder {record.embedder}, "
         f"f0 {record.f0_convention}, {len(weights[SPEAKER_TABLE])} speaker(s); the posterior is left out"
     ]
+    if encoder_name(record.embedder) != CONTENTVEC:
+        notes.append(
+            f"note: RVC-WebUI feeds every voice with ContentVec, this one listens to {record.embedder}; Applio looks "
+            "for an encoder of that name"
+        )
     return {f"{job.name}.pth": voice_content(weights, record)}, notes
 
 
@@ -163,7 +169,7 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
     """Collect what the files say about a checkpoint.
 
     Raises:
-        ConfigError: if its generator is of no published size.
+        ConfigError: if its generator is of no published size, or listens to another layer of its encoder.
     """
     payload = content[PAYLOAD_KEY]
     config, info = OmegaConf.create(payload["config"]), payload["dataset"]
@@ -176,6 +182,7 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
             "or its kin on content of 768 values (v1: 256) for export=rvc_pth and export=rvc_checkpoint"
         )
     features = info["features"]
+    require_published_content(features["content"]["identity"], layout.version, str(job.run))
     unvoiced = features["f0_hz"].get("identity", {}).get("unvoiced")
     return VoiceRecord(
         name=job.name,
@@ -185,7 +192,7 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
         step=int(content["state_dict"]["steps_done"]),
         speakers=tuple(str(row["name"]) for row in info["speakers"]),
         embedder=str(features["content"]["identity"].get("id")),
-        f0_convention=next((known for known in F0_CONVENTIONS if known == unvoiced), "zero_unvoiced"),
+        f0_convention=known_convention(unvoiced) or "zero_unvoiced",
         dataset_seconds=60.0 * sum(float(row.get("minutes", 0.0)) for row in info["speakers"]),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         own={

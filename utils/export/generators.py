@@ -33,7 +33,9 @@ from utils.export.precision import PARITY_DB
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write_json, sha256_of_file
 from utils.inference.conformance.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
-from utils.rvc.layout import is_rvc
+from utils.rvc.encoders import encoder_name, require_published_content
+from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
+from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
 from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
 
 OWN_KEY = "voclo_trainer_generator"
@@ -47,6 +49,8 @@ class GeneratorJob:
     Attributes:
         speakers: rows of the speaker table of a file to keep, or None for all.
         embedder: the clients' name of the content encoder, or None for what the voice says.
+        encoder: our name of the content encoder of a file, or None for what it says.
+        f0_convention: what the f0 of a file held in unvoiced frames, or None for what it says.
     """
 
     run: Path | None
@@ -58,17 +62,20 @@ class GeneratorJob:
     dialect: Dialect
     precision: str
     embedder: str | None
+    encoder: str | None
+    f0_convention: F0Convention | None
     licence: str
     consent: str
 
 
 @dataclass(frozen=True)
 class GeneratorVoice:
-    """A generator without front end, and what is known of it."""
+    """A generator without front end, and what is known of it; f0_convention is None where nobody says it."""
 
     model: nn.Module
     speakers: list[str]
     encoder: str
+    f0_convention: F0Convention | None
     step: int
     config: str
 
@@ -96,6 +103,7 @@ def generator_job(config: DictConfig) -> GeneratorJob:
     dialect = find_dialect(settings["kind"], settings["precision"])
     if plain["run"] and plain["voice"]:
         raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
+    _refuse_idle(plain)
     file = Path(str(plain["voice"])).expanduser() if plain["voice"] else None
     run = None if file else Path(str(require(config, "run", HINT))).expanduser()
     if plain["checkpoint"] not in ("best", "last"):
@@ -103,8 +111,9 @@ def generator_job(config: DictConfig) -> GeneratorJob:
     rows = plain["rvc"]["speakers"]
     if rows is not None and not (isinstance(rows, list) and all(type(row) is int for row in rows)):
         raise ConfigError(f"rvc.speakers={rows} must be a list of row numbers such as [0], or null")
-    if rows is not None and file is None:
-        raise ConfigError("rvc.speakers belongs to voice=<file.pth>; the graph of a run has all of its speakers")
+    convention = plain["rvc"]["f0_convention"]
+    if convention is not None and known_convention(convention) is None:
+        raise ConfigError(f"rvc.f0_convention={convention} is unknown; allowed: {', '.join(F0_CONVENTIONS)}")
     default = file.stem if file else run.resolve().name if run else ""
     return GeneratorJob(
         run=run,
@@ -115,24 +124,42 @@ def generator_job(config: DictConfig) -> GeneratorJob:
         root=Path(str(settings["root"])).expanduser(),
         dialect=dialect,
         precision=settings["precision"],
-        embedder=settings.get("embedder") or plain["rvc"]["embedder"],
+        embedder=settings.get("embedder"),
+        encoder=plain["rvc"]["embedder"],
+        f0_convention=known_convention(convention),
         licence=str(plain["licence"]),
         consent=str(plain["consent"]),
     )
+
+
+def _refuse_idle(plain: dict[str, Any]) -> None:
+    """Refuse settings that would have no effect."""
+    given = next((key for key in ("content", "pitch") if plain.get(key)), None)
+    if given is not None:
+        raise ConfigError(
+            f"{given}= has no place in export={plain['export']['kind']}, whose program computes its own; leave it out, "
+            "or type export=onnx"
+        )
+    idle = [f"rvc.{key}" for key, value in plain["rvc"].items() if value is not None]
+    if idle and not plain["voice"]:
+        raise ConfigError(f"{idle[0]} belongs to voice=<file.pth>; a run knows its own")
 
 
 def load_generator(job: GeneratorJob) -> GeneratorVoice:
     """Read the generator of a run or of a shared voice; its encoder and pitch tracker are not needed.
 
     Raises:
-        ConfigError: if it is none of RVC's.
+        ConfigError: if it is none of RVC's, or listens to another layer of its encoder than the programs give.
         FormatError: if the file is damaged.
     """
     if job.file is not None:
         network = load_imported_network(job.file, job.speakers)
-        encoder = network.file.embedder or "an encoder that its file does not name"
-        config = OmegaConf.to_yaml(network.config)
-        return GeneratorVoice(network.model.eval(), network.speakers, encoder, network.file.step, config)
+        file = network.file
+        require_published_content(file.encoder, file.layout.version, str(job.file))
+        encoder = job.encoder or file.embedder or "an encoder that its file does not name"
+        convention = job.f0_convention or file.f0_convention
+        yaml = OmegaConf.to_yaml(network.config)
+        return GeneratorVoice(network.model.eval(), network.speakers, encoder, convention, file.step, yaml)
     assert job.run is not None
     content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
     payload = content[PAYLOAD_KEY]
@@ -144,13 +171,20 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
             f"{job.run} has no generator of RVC; export={job.dialect.name} needs a run of experiment=rvc_<..> "
             "(export=onnx makes a graph of every voice)"
         )
+    identity, version = info["features"]["content"]["identity"], layout_of(shapes_of(legacy_state(weights))).version
+    require_published_content(identity, version, str(job.run))
     model = build_generator(config, info)
     model.load_state_dict(weights)
     names = [str(row["name"]) for row in info["speakers"]]
-    encoder = str(info["features"]["content"]["identity"].get("id"))
+    unvoiced = info["features"]["f0_hz"].get("identity", {}).get("unvoiced")
     yaml = OmegaConf.to_yaml(OmegaConf.create(without_places(OmegaConf.to_container(config))))
     return GeneratorVoice(
-        model.requires_grad_(False).eval(), names, encoder, int(content["state_dict"]["steps_done"]), yaml
+        model=model.requires_grad_(False).eval(),
+        speakers=names,
+        encoder=str(identity.get("id")),
+        f0_convention=known_convention(unvoiced) or "zero_unvoiced",
+        step=int(content["state_dict"]["steps_done"]),
+        config=yaml,
     )
 
 
@@ -167,7 +201,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
             f"the voice listens to content of {voice.shape.content_dim} values; "
             f"{job.dialect.program} gives 256 (v1) or 768 (v2)"
         )
-    embedder = client_embedder(voice.encoder, job.embedder)
+    embedder = client_embedder(encoder_name(voice.encoder), job.embedder)
     target, stem = job.root / job.name, f"{job.name}_{job.dialect.name}"
     with staging_folder(target) as folder:
         path = folder / f"{stem}.onnx"
@@ -202,6 +236,8 @@ def export_generator(job: GeneratorJob) -> list[str]:
             "file": {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)},
             "program": job.dialect.program,
             "precision": job.precision,
+            "encoder": voice.encoder,
+            "f0_convention": voice.f0_convention,
             "verification": [asdict(check) for check in checks],
         }
         atomic_write_json(folder / f"{stem}.json", report)
@@ -219,6 +255,7 @@ def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
         **asdict(voice.shape),
         "speakers": voice.speakers,
         "encoder": voice.encoder,
+        "f0_convention": voice.f0_convention,
         "step": voice.step,
         "licence": job.licence,
         "consent": job.consent,
@@ -245,5 +282,18 @@ def _notes(job: GeneratorJob, voice: GeneratorVoice) -> list[str]:
     notes = [f"for {job.dialect.program}: {len(voice.speakers)} speaker(s), {voice.shape.sample_rate} Hz"]
     if job.dialect.name == "rvc_webui" and (voice.shape.content_dim, voice.shape.has_f0) != (768, True):
         notes.append("note: RVC-WebUI's own runner feeds v2 voices with f0 alone; ports of it take this one")
+    if voice.shape.has_f0:
+        notes.append(_convention_note(voice))
     others = ", ".join(name for name in DIALECTS if name != job.dialect.name)
     return [*notes, f"other programs refuse this file; export={others} write theirs"]
+
+
+def _convention_note(voice: GeneratorVoice) -> str:
+    if voice.f0_convention is None:
+        return (
+            "note: the file does not say what its f0 held in unvoiced frames, and the graph records nothing; type "
+            f"rvc.f0_convention={' or '.join(F0_CONVENTIONS)} where it is known"
+        )
+    return (
+        f"note: trained with f0 {voice.f0_convention} in unvoiced frames (recorded); the program brings its own pitch"
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from utils.config import compose, instantiate
@@ -15,9 +15,10 @@ from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
 from utils.features.pitch.swift import SwiftPitch
-from utils.rvc.layout import POSTERIOR, VERSIONS, shapes_of
+from utils.rvc.encoders import content_overrides, encoder_name
+from utils.rvc.layout import POSTERIOR, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
-from utils.rvc.reading import F0_CONVENTIONS, F0Convention, ForeignFile, read_foreign
+from utils.rvc.reading import F0_CONVENTIONS, F0Convention, ForeignFile, known_convention, read_foreign
 from utils.training.checkpoints import Voice
 
 
@@ -73,12 +74,13 @@ def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -
         config.model, "model", content_dim=file.layout.content_dim, num_speakers=len(rows)
     )
     ours = network_weights(model)
+    own: dict[str, Tensor] = {}
     if not file.layout.has_posterior:  # conversion has no use for it
-        weights |= {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
-    match = compare(shapes_of(weights), shapes_of(ours))
+        own = {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
+    match = compare(shapes_of(weights), shapes_of({name: ours[name] for name in ours if name not in own}))
     if not match.is_complete:
         raise ConfigError(f"voice={path} does not fit {config.model._target_}: {match.summary()}")
-    fill(model, weights)
+    fill(model, {**weights, **own})
     model.requires_grad_(False)
     model.eval()
     return ImportedNetwork(file, config, model, rows, match.summary())
@@ -196,14 +198,14 @@ def voice_config(file: ForeignFile) -> DictConfig:
 def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) -> ContentEncoder:
     dim, name = file.layout.content_dim, embedder or "an encoder that its file does not name"
     if not settings.content:
-        which = _group(embedder, dim)
+        which = content_overrides(embedder, file.layout.version, file.content_layer)
         raise ConfigError(
             f"voice={settings.file} listens to content features of {name} ({dim} values); give that encoder with "
-            f"content={which} content.path=<folder, hub id or file>"
+            f"{which} content.path=<folder, hub id or file>"
         )
     encoder: ContentEncoder = instantiate(OmegaConf.create(settings.content), "content")
     identity = encoder.identity
-    if embedder is not None and identity["id"] != embedder:
+    if embedder is not None and encoder_name(str(identity["id"])) != encoder_name(embedder):
         raise ConfigError(
             f"voice={settings.file} was trained on content features of {embedder}, content gives {identity['id']}; "
             f"choose its encoder, or type rvc.embedder={identity['id']} if the file is wrong"
@@ -221,20 +223,12 @@ def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) 
 
 def _recorded_weights(file: ForeignFile) -> str | None:
     """Return the hash of the encoder's weights where a file of ours has it."""
-    encoder = file.own.get("encoder")
-    found = encoder.get("weights_sha256") if isinstance(encoder, dict) else None
+    found = file.encoder.get("weights_sha256")
     return found if isinstance(found, str) else None
 
 
-def _group(embedder: str | None, dim: int) -> str:
-    """Return the configuration that opens an encoder as a voice of this size listens to it."""
-    group = "contentvec_v1" if VERSIONS.get(dim) == "v1" else "contentvec"
-    return group if embedder in (None, "contentvec") else f"{group} content.name={embedder}"
-
-
 def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:
-    asked: F0Convention | None = next((known for known in F0_CONVENTIONS if known == settings.f0_convention), None)
-    found = asked or file.f0_convention
+    found = known_convention(settings.f0_convention) or file.f0_convention
     if found is None and file.layout.has_f0:
         raise ConfigError(
             f"voice={settings.file} does not say what its f0 held in unvoiced frames; type "
@@ -247,7 +241,16 @@ def _tracker(settings: ImportSettings, convention: F0Convention) -> Any:
     tracker = instantiate(OmegaConf.create(settings.pitch), "pitch") if settings.pitch else SwiftPitch()
     if not tracker.is_exportable or not isinstance(tracker, nn.Module):
         raise ConfigError(f"the pitch tracker {tracker.identity['id']} cannot stand inside a graph; type pitch=builtin")
-    return FilledPitch(tracker) if convention == "interpolated" else tracker
+    identity: Any = tracker.identity
+    unvoiced = identity.get("unvoiced", "zero_unvoiced")
+    if unvoiced == convention:
+        return tracker
+    if convention == "interpolated":
+        return FilledPitch(tracker)
+    raise ConfigError(
+        f"the f0 of the pitch tracker in unvoiced frames is {unvoiced}, that of the voice was {convention}; type "
+        f"pitch=builtin, or rvc.f0_convention={unvoiced} if the voice was trained so"
+    )
 
 
 def _names(file: ForeignFile, rows: tuple[int, ...]) -> list[str]:

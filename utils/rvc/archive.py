@@ -11,14 +11,25 @@ import torch
 from torch import Tensor
 
 from utils.errors import FormatError
+from utils.rvc.quoting import quoted, shown_name
 
 MAX_BYTES = 4 * 2**30  # a discriminator with its optimizer, the largest file of the family, has 0.9 GB
 MAX_PICKLE_BYTES = 64 * 2**20
+MAX_TUPLE_DEPTH, MARK = 16, -1  # torch.save needs three
 # What torch.save refers to for tensors and plain data; anything else would be a call of the file's choice.
 ALLOWED_NAMES = frozenset(
     {"collections OrderedDict", "torch Size", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
     | {f"torch {kind}Storage" for kind in ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Byte", "Bool")}
 )
+# Modules whose functions a pickle calls to run a command or to reach one; other names are foreign, not hostile.
+HOSTILE_MODULES = frozenset(
+    {
+        "__builtin__", "_pickle", "asyncio", "builtins", "code", "codeop", "commands", "ctypes", "functools",
+        "importlib", "marshal", "multiprocessing", "nt", "operator", "os", "pathlib", "pickle", "platform", "popen2",
+        "posix", "pty", "requests", "runpy", "shutil", "signal", "site", "socket", "ssl", "subprocess", "sys",
+        "tempfile",        "threading", "timeit", "types", "urllib", "webbrowser", "zipimport",
+    }
+)  # fmt: skip
 
 
 class Inert:
@@ -102,10 +113,12 @@ def _check_members(path: Path, allowed: Collection[str]) -> None:
                 raise FormatError(f"{path} is a zip archive but not one of torch.save (no data.pkl inside)")
             damaged = archive.testzip()
             if damaged is not None:
-                raise FormatError(f"{path} is damaged: the checksum of {damaged} is wrong; get it again")
+                raise FormatError(f"{path} is damaged: the checksum of {_shown_member(damaged)} is wrong; get it again")
             if pickles[0].file_size > MAX_PICKLE_BYTES:
                 raise FormatError(f"{path} has a structure of {pickles[0].file_size / 1e6:.0f} MB; it was not loaded")
-            _check_names(archive.read(pickles[0]), path, allowed)
+            data = archive.read(pickles[0])
+            _check_names(data, path, allowed)
+            _check_tuples(data, path)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
 
@@ -123,11 +136,39 @@ def _check_names(data: bytes, path: Path, allowed: Collection[str]) -> None:
             elif isinstance(argument, str):
                 texts.append(argument)
             if name is not None and name not in allowed:
+                is_hostile = name.split(".")[0].split(" ")[0] in HOSTILE_MODULES
+                why = "as a malicious pickle does" if is_hostile else "which is not plain data"
                 raise FormatError(
-                    f"{path} wants to use {name.replace(' ', '.')} while it is read, as a malicious pickle does; "
+                    f"{path} wants to use {shown_name(name.replace(' ', '.'))} while it is read, {why}; "
                     "it was not loaded and nothing was run"
                 )
     except ValueError as error:
+        raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
+
+
+def _check_tuples(data: bytes, path: Path) -> None:
+    """Refuse tuples deep inside each other: as keys, shared ones take time that doubles with every level."""
+    stack: list[int] = []  # how deep the tuples of each item are; MARK for a mark
+    memo: dict[Any, int] = {}
+    try:
+        for code, argument, _ in pickletools.genops(data):
+            if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+                memo[len(memo) if argument is None else argument] = stack[-1]
+                continue
+            if code.name in ("GET", "BINGET", "LONG_BINGET"):
+                stack.append(memo[argument])
+                continue
+            taken = []
+            needed = [item.name for item in code.stack_before]
+            if "mark" in needed:
+                while (item := stack.pop()) != MARK:
+                    taken.append(item)
+            taken += [stack.pop() for name in needed if name not in ("mark", "stackslice")]
+            made = 1 + max(taken, default=0) if "TUPLE" in code.name else max(taken, default=0) * (code.name == "DUP")
+            if made > MAX_TUPLE_DEPTH:
+                raise FormatError(f"{path} has tuples {made} deep inside each other, as torch.save never writes them")
+            stack += [MARK if product.name == "mark" else made for product in code.stack_after]
+    except (IndexError, KeyError, ValueError) as error:
         raise FormatError(f"{path} is truncated or damaged ({_first_line(error)}); get it again") from error
 
 
@@ -147,5 +188,10 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in head and all(byte >= 32 or byte in b"\t\r\n" for byte in head[:-4])
 
 
+def _shown_member(name: str) -> str:
+    return name if name.isprintable() and len(name) < 100 else quoted(name)
+
+
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "it ends too early")[:200]
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "it ends too early")[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

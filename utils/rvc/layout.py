@@ -221,7 +221,7 @@ def _numbered(shapes: Shapes, pattern: str, num_axes: int) -> list[str]:
     found = sorted(
         int(match[1])
         for name in shapes
-        if (match := re.fullmatch(re.escape(pattern).replace(r"\{\}", r"(\d+)"), name))
+        if (match := re.fullmatch(re.escape(pattern).replace(r"\{\}", r"(0|[1-9][0-9]{0,3})"), name))
         and len(shapes[name]) == num_axes
     )
     return [pattern.format(index) for index in found]

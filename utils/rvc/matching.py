@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from utils.errors import ConfigError, FormatError
 from utils.rvc.layout import SPEAKER_TABLE, Shapes, legacy_name, legacy_state
+from utils.rvc.quoting import shown_name, shown_shape
 
 SHOWN = 3
 
@@ -83,9 +84,13 @@ def require_finite(weights: Mapping[str, Tensor], source: str) -> None:
     """Raise FormatError if a weight is not a finite floating-point tensor."""
     for name, value in weights.items():
         if not value.is_floating_point():
-            raise FormatError(f"{source}: {name} holds {value.dtype}, no floating-point numbers; take another file")
+            raise FormatError(
+                f"{source}: {shown_name(name)} holds {value.dtype}, no floating-point numbers; take another file"
+            )
         if not bool(torch.isfinite(value).all()):
-            raise FormatError(f"{source}: {name} holds NaN or infinity; take an earlier save of that training")
+            raise FormatError(
+                f"{source}: {shown_name(name)} holds NaN or infinity; take an earlier save of that training"
+            )
 
 
 def network_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -94,4 +99,4 @@ def network_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _with_shape(name: str, shapes: Shapes) -> str:
-    return f"{name} {list(shapes[name])}"
+    return f"{shown_name(name)} {shown_shape(shapes[name])}"

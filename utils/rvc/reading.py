@@ -1,6 +1,6 @@
 """What a foreign file is: a shared voice, or a generator or discriminator to train on from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,16 +9,27 @@ from torch import Tensor
 
 from utils.errors import FormatError
 from utils.rvc.archive import read_archive
-from utils.rvc.layout import CONTENT_LAYERS, SPEAKER_TABLE, Layout, layout_of, legacy_name, shapes_of
+from utils.rvc.encoders import CONTENTVEC, encoder_name
+from utils.rvc.layout import CONTENT_LAYERS, Layout, Published, layout_of, legacy_name, shapes_of
 from utils.rvc.matching import require_finite
+from utils.rvc.quoting import quoted, shown_name
 
 F0Convention = Literal["zero_unvoiced", "interpolated"]
 F0_CONVENTIONS: tuple[F0Convention, ...] = ("zero_unvoiced", "interpolated")
 OWN_KEY = "voclo_trainer"  # what only this workbench records; the other programs ignore it
 APPLIO_KEYS = frozenset({"embedder_model", "vocoder", "model_hash", "speakers_id", "creation_date"})
 NUM_CONFIG_VALUES = 18
-CONTENTVEC_NAMES = frozenset({"hubert_base", "hubert-base", "content-vec", "contentvec"})
 DEFAULT_VOCODERS = (None, "", "HiFi-GAN", "Default")
+# fields that are one number or one text each; everything else under them was made to confuse its reader
+PLAIN_FIELDS = (
+    "info", "sr", "vocoder", "version", "f0", "epoch", "step", "iteration", "speakers_id", "embedder_model",
+    "embedder_name", "f0_convention", "embedder",
+)  # fmt: skip
+# places of the config list that say what a version and rate have
+BINS_AT, FACTORS_AT, KERNELS_AT = 0, 12, 14
+LISTS_AT, NESTED_LISTS_AT = (10, FACTORS_AT, KERNELS_AT), (11,)
+MAX_COUNT, MAX_RATE, MAX_LAYER = 10**15, 10**6, 1000
+MAX_NAME = 200  # characters of a speaker or encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +67,26 @@ class ForeignFile:
     @property
     def content_layer(self) -> int | None:
         """Layer of the content encoder: as this workbench recorded it, else that of the version; None if unknown."""
+        recorded = self.encoder.get("layer")
+        known = type(recorded) is int and 0 < recorded < MAX_LAYER
+        return recorded if known else CONTENT_LAYERS.get(self.layout.version or "")
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """What this workbench recorded of the content encoder; empty for files of others."""
         encoder = self.own.get("encoder")
-        recorded = encoder.get("layer") if isinstance(encoder, dict) else None
-        return recorded if isinstance(recorded, int) else CONTENT_LAYERS.get(self.layout.version or "")
+        return encoder if isinstance(encoder, dict) else {}
 
     def __str__(self) -> str:
         rate = f" at {self.sample_rate} Hz" if self.sample_rate else ""
         program = {"rvc_webui": "RVC-WebUI", "applio": "Applio", "voclo_trainer": "this workbench"}.get(self.dialect)
         what = "shared voice" if self.kind == "voice" else "training file"
         return f"{self.path.name}: {what}{f' of {program}' if program else ''}, {self.layout}{rate}"
+
+
+def known_convention(value: object) -> F0Convention | None:
+    """Return a convention by its name, None if it is none."""
+    return next((known for known in F0_CONVENTIONS if known == value), None)
 
 
 def read_foreign(path: Path) -> ForeignFile:
@@ -74,11 +96,12 @@ def read_foreign(path: Path) -> ForeignFile:
         FormatError: one line with the reason, if the file is unsafe, not whole, of another kind or contradicts itself.
     """
     content = read_archive(path)
+    _require_plain(path, content)
     if "weight" in content:
         return _voice(path, content)
     if "model" in content:
         return _training(path, content)
-    found = ", ".join(sorted(str(key) for key in content)[:5]) or "nothing"
+    found = ", ".join(sorted(shown_name(key) for key in content)[:5]) or "nothing"
     remedy = "; give its run with run=<folder>" if OWN_KEY in content else ""
     raise FormatError(f"{path} is no RVC file: it has neither 'weight' nor 'model', but {found}{remedy}")
 
@@ -87,7 +110,8 @@ def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
     weights = _weights(path, content["model"], "model")
     layout = _layout(path, weights)
     rates = {item.sample_rate for item in layout.fits}
-    own = content[OWN_KEY] if isinstance(content.get(OWN_KEY), dict) else {}
+    own = _own(path, content)
+    embedder = _text(path, own, "embedder")
     return ForeignFile(
         path=path,
         kind="training",
@@ -96,7 +120,7 @@ def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
         layout=layout,
         sample_rate=rates.pop() if len(rates) == 1 else None,
         f0_convention=_convention(path, own),
-        embedder=_text(own.get("embedder")),
+        embedder=encoder_name(embedder) if embedder else None,
         epoch=_whole(content.get("iteration")),
         step=_whole(own.get("step")),
         own=own,
@@ -105,19 +129,22 @@ def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
 
 def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
     if content.get("vocoder") not in DEFAULT_VOCODERS:
-        raise FormatError(f"{path} has the vocoder {content['vocoder']!r}; voices of RVC's HiFi-GAN alone are read")
+        raise FormatError(
+            f"{path} has the vocoder {quoted(content['vocoder'])}; voices of RVC's HiFi-GAN alone are read"
+        )
     weights = _weights(path, content["weight"], "weight")
     layout = _layout(path, weights)
     if layout.role != "generator":
         raise FormatError(f"{path} holds a {layout} under 'weight'; a voice has a generator there")
     rate = _rate_of_config(path, content)
     _require_said(path, layout, content, rate)
-    own = content[OWN_KEY] if isinstance(content.get(OWN_KEY), dict) else {}
+    own = _own(path, content)
     is_applio = bool(APPLIO_KEYS & content.keys())
     # RVC-WebUI has one encoder, ContentVec under the name hubert_base, and no field for it
-    embedder = _text(own.get("embedder")) or _text(content.get("embedder_model") or content.get("embedder_name"))
+    embedder = (
+        _text(path, own, "embedder") or _text(path, content, "embedder_model") or _text(path, content, "embedder_name")
+    )
     convention = _convention(path, own)
-    names = own.get("speakers")
     return ForeignFile(
         path=path,
         kind="voice",
@@ -127,11 +154,11 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
         sample_rate=rate,
         # Applio has always kept zeros; RVC-WebUI fills the gaps since July 2026 and does not say so
         f0_convention=convention or ("zero_unvoiced" if is_applio else None),
-        embedder=_encoder_name(embedder) if embedder else None if is_applio else "contentvec",
+        embedder=encoder_name(embedder) if embedder else None if is_applio else CONTENTVEC,
         trained_speakers=_whole(content.get("speakers_id")),
-        epoch=_whole(content.get("epoch")) or _whole("".join(filter(str.isdigit, str(content.get("info", ""))))),
+        epoch=_whole(content.get("epoch")) or _digits(content.get("info")),
         step=_whole(content.get("step")),
-        speakers=tuple(str(name) for name in names) if isinstance(names, list) else (),
+        speakers=_speakers(path, own),
         own=own,
     )
 
@@ -142,10 +169,10 @@ def _weights(path: Path, value: Any, key: str) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise FormatError(f"{path}: {key!r} holds {name!r}, which is no tensor; it is no RVC file")
+            raise FormatError(f"{path}: {key!r} holds {shown_name(name)}, which is no tensor; it is no RVC file")
         plain = legacy_name(name.removeprefix("module."))  # a prefix of training on several devices
         if plain in weights:
-            raise FormatError(f"{path}: {plain} is there twice; it is no RVC file")
+            raise FormatError(f"{path}: {shown_name(plain)} is there twice; it is no RVC file")
         weights[plain] = tensor.detach()
     require_finite(weights, str(path))
     return weights
@@ -158,14 +185,48 @@ def _layout(path: Path, weights: dict[str, Tensor]) -> Layout:
         raise FormatError(f"{path}: {error}") from error
 
 
+def _require_plain(path: Path, fields: Mapping[str, Any]) -> None:
+    """Refuse what is no single number or text where one belongs, before anything compares or prints it."""
+    for key in PLAIN_FIELDS:
+        value = fields.get(key)
+        if value is not None and not isinstance(value, str | int | float):
+            raise FormatError(f"{path}: {key!r} should be a number or a text, found {quoted(value)}; it is no RVC file")
+
+
+def _own(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return what this workbench recorded, empty in a file of others."""
+    own = content.get(OWN_KEY)
+    if not isinstance(own, dict):
+        return {}
+    _require_plain(path, own)
+    return own
+
+
+def _require_config_kinds(path: Path, values: Sequence[Any]) -> None:
+    for index, value in enumerate(values):
+        nested = value if index in NESTED_LISTS_AT else [value] if index in LISTS_AT else None
+        if nested is None:
+            good, needed = isinstance(value, str | int | float), "a number or a text"
+        else:
+            good = isinstance(nested, list | tuple) and all(map(_is_whole_list, nested))
+            needed = "lists of whole numbers" if index in NESTED_LISTS_AT else "a list of whole numbers"
+        if not good:
+            raise FormatError(f"{path}: value {index} of its 'config' should be {needed}, found {quoted(value)}")
+
+
+def _is_whole_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(type(item) is int for item in value)
+
+
 def _rate_of_config(path: Path, content: dict[str, Any]) -> int:
     values = content.get("config")
     if not isinstance(values, list | tuple) or len(values) != NUM_CONFIG_VALUES:
         found = f"{len(values)} values" if isinstance(values, list | tuple) else "none"
         raise FormatError(f"{path}: its 'config' should be a list of {NUM_CONFIG_VALUES} values, found {found}")
+    _require_config_kinds(path, values)
     rate = _rate(values[-1])
     if rate is None:
-        raise FormatError(f"{path}: its 'config' ends with {values[-1]!r} instead of a sample rate")
+        raise FormatError(f"{path}: its 'config' ends with {quoted(values[-1])} instead of a sample rate")
     said = _rate(content.get("sr"))
     if said is not None and said != rate:
         raise FormatError(f"{path} contradicts itself: sr says {said} Hz, its 'config' {rate} Hz")
@@ -173,50 +234,85 @@ def _rate_of_config(path: Path, content: dict[str, Any]) -> int:
 
 
 def _require_said(path: Path, layout: Layout, content: dict[str, Any], rate: int) -> None:
-    """Check that version, rate and f0 are those of the weights."""
+    """Check that version, rate, f0 and the settings of the decoder are those of the weights."""
     version = content.get("version", "v1")  # the first files had no field for it
     if layout.version is not None and version != layout.version:
         raise FormatError(
-            f"{path} says version {version}, but its content input has {layout.content_dim} values ({layout.version})"
+            f"{path} says version {version if version in CONTENT_LAYERS else quoted(version)}, but its content input "
+            f"has {layout.content_dim} values ({layout.version})"
         )
-    if layout.fits and rate not in {item.sample_rate for item in layout.fits}:
+    published = next((item for item in layout.fits if item.sample_rate == rate), None)
+    if layout.fits and published is None:
         raise FormatError(f"{path} says {rate} Hz, but its decoder is that of {layout.fits[0].sample_rate} Hz")
+    if published is not None:
+        _require_settings(path, content["config"], published)
     has_f0 = content.get("f0", 1) in (1, True, "1", "true", "True")
     if has_f0 != layout.has_f0:
         raise FormatError(f"{path} says {'with' if has_f0 else 'without'} f0, but its weights are of the other kind")
-    if SPEAKER_TABLE not in content["weight"]:
-        raise FormatError(f"{path}: {SPEAKER_TABLE} is missing")
+
+
+def _require_settings(path: Path, values: Sequence[Any], published: Published) -> None:
+    """Check the config list against the published one: weights without f0 fit more than one rate."""
+    for index, what, wanted in (
+        (FACTORS_AT, "upsample factors", list(published.upsample_rates)),
+        (KERNELS_AT, "upsample kernels", list(published.upsample_kernels)),
+        (BINS_AT, "spectrogram bins", published.num_bins),
+    ):
+        found = list(values[index]) if isinstance(values[index], list | tuple) else values[index]
+        if found != wanted:
+            shown = f"[{', '.join(map(quoted, found[:8]))}]" if isinstance(found, list) else quoted(found)
+            raise FormatError(
+                f"{path} contradicts itself: its 'config' ends with {published.sample_rate} Hz and has the {what} "
+                f"{shown}; RVC {published.name} has {wanted}"
+            )
 
 
 def _rate(value: Any) -> int | None:
-    """Read 40000, "40000" or "40k"."""
-    text = str(value).lower()
+    """Read 40000, 40000.0, "40000" or "40k"."""
+    if isinstance(value, bool) or value is None:
+        return None
+    text = str(value).lower() if isinstance(value, str) else f"{value:.0f}" if abs(value) < MAX_RATE else ""
     digits = text.removesuffix("k")
-    if isinstance(value, bool) or not digits.isdigit():
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(MAX_RATE))):
         return None
     return int(digits) * (1000 if text.endswith("k") else 1)
 
 
-def _encoder_name(name: str) -> str:
-    return "contentvec" if name.lower() in CONTENTVEC_NAMES else name
-
-
 def _convention(path: Path, own: dict[str, Any]) -> F0Convention | None:
     value = own.get("f0_convention")
-    if value is None:
+    if value is None or known_convention(value):
+        return known_convention(value)
+    raise FormatError(f"{path} has the f0 convention {quoted(value)}; this program knows {', '.join(F0_CONVENTIONS)}")
+
+
+def _text(path: Path, fields: Mapping[str, Any], key: str) -> str | None:
+    """Return the name under a key, None where there is none."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
         return None
-    for known in F0_CONVENTIONS:
-        if value == known:
-            return known
-    raise FormatError(f"{path} has the f0 convention {value!r}; this program knows {', '.join(F0_CONVENTIONS)}")
+    return _require_name(path, value, key)
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _speakers(path: Path, own: dict[str, Any]) -> tuple[str, ...]:
+    names = own.get("speakers")
+    return tuple(_require_name(path, name, "speakers") for name in names) if isinstance(names, list) else ()
+
+
+def _require_name(path: Path, value: Any, key: str) -> str:
+    if isinstance(value, str) and len(value) <= MAX_NAME and value.isprintable():
+        return value
+    raise FormatError(f"{path}: {key!r} should be a name of one line, found {quoted(value)}; it is no RVC file")
+
+
+def _digits(info: Any) -> int:
+    """Read 300 out of "300epoch"."""
+    return _whole("".join(filter(str.isdecimal, info[:99])) if isinstance(info, str) else info)
 
 
 def _whole(value: Any) -> int:
+    """Return a count, 0 where it is none."""
     try:
-        return max(0, int(value))
+        count = int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
+    return count if 0 < count < MAX_COUNT else 0

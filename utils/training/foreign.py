@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from utils.errors import ConfigError
+from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, is_rvc, layout_of, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import ForeignFile, read_foreign
@@ -49,23 +50,18 @@ def load_rvc_weights(
     _require_same_kind(file.layout, wanted, what)
     _require_same_features(file, dataset_info, what)
     theirs, notes = dict(file.weights), []
+    posterior: dict[str, Tensor] = {}
     if SPEAKER_TABLE in ours:
         theirs, note = _fit_speakers(theirs, ours[SPEAKER_TABLE], speakers, len(dataset_info["speakers"]))
         notes.append(note)
         if not file.layout.has_posterior:
-            theirs |= _own_posterior(ours, what, allowed=fresh_posterior)
-            notes.append("the posterior (enc_q), which the file lacks, begins with random weights")
-    match = compare(shapes_of(theirs), shapes_of(ours))
+            posterior = _own_posterior(ours, what, allowed=fresh_posterior)
+            notes.append(f"{len(posterior)} enc_q parameters are not in the file and begin random")
+        notes += _feature_notes(file, dataset_info)
+    match = compare(shapes_of(theirs), shapes_of({key: ours[key] for key in ours if key not in posterior}))
     if not match.is_complete:
         raise ConfigError(f"{what} does not fit this model: {match.summary()}; choose the model it was made for")
-    fill(network, theirs)
-    unvoiced = dataset_info["features"].get("f0_hz", {}).get("identity", {}).get("unvoiced", "zero_unvoiced")
-    if file.f0_convention not in (None, unvoiced):
-        group = "interpolated" if file.f0_convention == "interpolated" else "builtin"
-        notes.append(
-            f"its f0 in unvoiced frames was {file.f0_convention}, that of the dataset is {unvoiced}; the voice learns "
-            f"the dataset's, or prepare it with pitch={group}"
-        )
+    fill(network, {**theirs, **posterior})
     return f"{name}: {match.summary()}; from {file}" + "".join(f"; {note}" for note in notes)
 
 
@@ -78,19 +74,39 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
 
 
 def _require_same_features(file: ForeignFile, dataset_info: dict[str, Any], what: str) -> None:
-    """Check the encoder where the file names one, which the published networks do not, and its layer."""
+    """Check the encoder of a generator where the file names one, which the published networks do not, and its layer."""
+    if file.layout.role != "generator":
+        return
     identity = dataset_info["features"]["content"]["identity"]
-    have, layer = str(identity.get("id")), file.content_layer
-    if file.kind == "voice" and file.embedder is not None and file.embedder != have:
+    have, layer = encoder_name(str(identity.get("id"))), file.content_layer
+    remedy = f"prepare the dataset with {content_overrides(file.embedder, file.layout.version, layer)}"
+    if file.embedder is not None and file.embedder != have:
         raise ConfigError(
-            f"{what} was trained on content features of {file.embedder}, the dataset has those of {have}; prepare the "
-            f"dataset with content={file.embedder}"
+            f"{what} was trained on content features of {file.embedder}, the dataset has those of {have}; {remedy}"
         )
-    if file.layout.role == "generator" and identity.get("layer", layer) != layer:
+    if identity.get("layer", layer) != layer:
         raise ConfigError(
             f"{what} is RVC {file.layout.version}, which listens to layer {layer} of its encoder, the dataset has "
-            f"layer {identity['layer']}; prepare it with content={'contentvec_v1' if layer == 9 else 'contentvec'}"
+            f"layer {identity['layer']}; {remedy}"
         )
+
+
+def _feature_notes(file: ForeignFile, dataset_info: dict[str, Any]) -> list[str]:
+    """Say which features the voice learns where the file was trained on others or does not tell."""
+    notes = []
+    if file.embedder is None:
+        have = dataset_info["features"]["content"]["identity"].get("id")
+        notes.append(f"the file does not say its content encoder; the dataset's {have} is used")
+    unvoiced = dataset_info["features"].get("f0_hz", {}).get("identity", {}).get("unvoiced", "zero_unvoiced")
+    if file.layout.has_f0 and file.f0_convention is None:
+        notes.append(f"the file does not say what its f0 held in unvoiced frames; the dataset's {unvoiced} is used")
+    elif file.layout.has_f0 and file.f0_convention != unvoiced:
+        group = "interpolated" if file.f0_convention == "interpolated" else "builtin"
+        notes.append(
+            f"its f0 in unvoiced frames was {file.f0_convention}, that of the dataset is {unvoiced}; the voice learns "
+            f"the dataset's, or prepare it with pitch={group}"
+        )
+    return notes
 
 
 def _fit_speakers(
@@ -98,8 +114,9 @@ def _fit_speakers(
 ) -> tuple[dict[str, Tensor], str]:
     """Make a speaker table of our size out of the file's, and say how."""
     rows, count = len(theirs[SPEAKER_TABLE]), len(table)
-    if isinstance(wanted, str) and wanted != "mean":
-        raise ConfigError(f"pretrained.speakers={wanted} is unknown; allowed: null, mean, or row numbers like [0,5]")
+    is_list = isinstance(wanted, Sequence) and not isinstance(wanted, str) and all(type(row) is int for row in wanted)
+    if not (wanted is None or wanted == "mean" or is_list):
+        raise ConfigError(f"pretrained.speakers={wanted} must be a list of row numbers such as [0,5], mean, or null")
     if wanted == "mean":
         mean = theirs[SPEAKER_TABLE].float().mean(dim=0, keepdim=True).expand(count, -1)
         return {**theirs, SPEAKER_TABLE: mean}, f"{count} speaker(s) begin at the mean of the file's {rows}"
@@ -108,7 +125,7 @@ def _fit_speakers(
             f"the dataset has {num_voices} speakers, the file's table {rows} rows; type pretrained.speakers=mean or "
             f"give a row for each, such as [{','.join(['0'] * min(count, 3))}]"
         )
-    chosen = list(range(count)) if wanted is None else [int(row) for row in wanted]
+    chosen: list[int] = list(range(count)) if wanted is None else [row for row in wanted if isinstance(row, int)]
     if len(chosen) != count:
         raise ConfigError(f"pretrained.speakers={chosen} must name one row for each of the {count} speaker(s)")
     note = f"speaker table of {count} row(s): {_span(chosen)} of the file's {rows}"
