@@ -27,7 +27,7 @@ HOSTILE_MODULES = frozenset(
         "__builtin__", "_pickle", "asyncio", "builtins", "code", "codeop", "commands", "ctypes", "functools",
         "importlib", "marshal", "multiprocessing", "nt", "operator", "os", "pathlib", "pickle", "platform", "popen2",
         "posix", "pty", "requests", "runpy", "shutil", "signal", "site", "socket", "ssl", "subprocess", "sys",
-        "tempfile",        "threading", "timeit", "types", "urllib", "webbrowser", "zipimport",
+        "tempfile", "threading", "timeit", "types", "urllib", "webbrowser", "zipimport",
     }
 )  # fmt: skip
 

@@ -10,12 +10,11 @@ from utils.export.checks import Check
 from utils.export.signals import bursts, speech_like
 from utils.inference.conformance.alignment import copy_likeness, level_delay, spectral_difference_db
 from utils.inference.conformance.candidate import (
-    OWN_CHANGE_MARGIN_DB,
     SILENCE_PEAK,
-    WORST_PARITY_DB,
     Candidate,
     faults,
     levels,
+    limit_of_parity_db,
     relative_db,
 )
 
@@ -167,7 +166,7 @@ def check_case(candidate: Candidate, case: Case) -> Check:
         if not parity <= candidate.parity_db:
             own = candidate.own_change_db(case.audio)
             figures["own_change_db"] = own
-            allowed = max(candidate.parity_db, min(own + OWN_CHANGE_MARGIN_DB, WORST_PARITY_DB))
+            allowed = limit_of_parity_db(candidate.parity_db, own)
             words = f"itself {own:.0f} dB when the last bit of the input changes"
             detail += f", {words}"
             if not parity <= allowed:
