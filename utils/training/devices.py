@@ -58,7 +58,7 @@ def keep_freed_memory() -> bool:
 
     Every update frees and allocates the same sizes. glibc returns large ones to the system each time, and pages that
     come back are zeroed and mapped one by one: a tenth of an update of RVC on a processor (docs/rvc_speed.md). The
-    largest resident memory stays the same. Tensors of a GPU are kept by torch itself.
+    largest resident memory grows by some percent. Tensors of a GPU are kept by torch itself.
 
     Returns:
         whether the C library took the settings; other libraries than glibc do as they like.

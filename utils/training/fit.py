@@ -323,7 +323,8 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
     settings = config.trainer
-    if first_device(config).type == "cpu":
+    # who has blocks computed again is short of memory: that which is kept has gaps
+    if first_device(config).type == "cpu" and not settings.recompute:
         keep_freed_memory()
     clock = StepClock()
     extra: list[Callback] = [
