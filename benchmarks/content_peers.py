@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 import librosa
 import numpy as np
+import onnxruntime
+import torch
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.distillation.teacher import MoonshineEncoder, set_level
 from utils.errors import DataError
 from utils.evaluation.judges import MissingJudgeError, whisper_model
+from utils.export.graph import trace_module
 from utils.features.content.builtin import BuiltinContent
 
 NUM_MFCC = 20
@@ -50,10 +53,24 @@ def mfcc(audio: np.ndarray) -> np.ndarray:
     return librosa.feature.mfcc(y=audio, sr=FEATURE_RATE, n_mfcc=NUM_MFCC, n_fft=512, hop_length=FEATURE_HOP).T
 
 
+def as_graph(encoder: BuiltinContent) -> Encode:
+    """Return an encoder as the ONNX graph that stands inside exported voices, in onnxruntime on one thread."""
+    graph = trace_module(
+        encoder, (torch.zeros(1, FEATURE_RATE),), inputs=["audio"], output="content",
+        axes={"audio": {0: "batch", 1: "time"}, "content": {0: "batch", 1: "frames"}}, opset=17,
+    )  # fmt: skip
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda audio: np.asarray(session.run(None, {"audio": audio[None]})[0])[0]
+
+
 def load_encoders(weights: str) -> dict[str, Peer]:
     """Return the encoders that can be compared here; a missing optional one is named."""
+    builtin = BuiltinContent(weights=weights)
     peers = {
-        "builtin": Peer(BuiltinContent(weights=weights).encode, 100),
+        "builtin": Peer(builtin.encode, 100),
+        "builtin, ONNX": Peer(as_graph(builtin), 100),
         "builtin, short look-ahead": Peer(BuiltinContent(weights=weights, look_ahead="short").encode, 100),
         "mfcc": Peer(mfcc, 100),
     }

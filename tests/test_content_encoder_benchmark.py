@@ -13,7 +13,9 @@ from benchmarks.content_encoder import (
     speaker_leak,
     warped_distance,
 )
+from benchmarks.content_peers import as_graph
 from utils.errors import DataError
+from utils.features.content.builtin import BuiltinContent
 
 DIM = 32
 NUM_SPEAKERS = 3
@@ -147,3 +149,13 @@ def test_one_speaker_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="only one speaker"):
         find_clips(tmp_path, 1)
+
+
+def test_the_graph_beside_the_encoder_says_the_same() -> None:
+    encoder = BuiltinContent()
+    audio = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
+
+    difference = as_graph(encoder)(audio) - encoder.encode(audio)
+
+    assert difference.shape == (100, encoder.dim)
+    assert np.abs(difference).max() < 1e-3

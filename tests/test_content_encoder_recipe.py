@@ -368,7 +368,7 @@ def test_another_number_of_steps_does_not_continue(tmp_path: Path) -> None:
 def test_exported_weights_are_an_encoder(tmp_path: Path) -> None:
     result = train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
 
-    export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", version="7")
+    export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", made_up_features(), version="7")
     encoder = BuiltinContent(weights=str(tmp_path / "mine.safetensors"))
 
     assert encoder.encode(np.zeros(1600, np.float32)).shape == (10, 8)
@@ -381,7 +381,7 @@ def test_export_never_replaces_weights(tmp_path: Path) -> None:
     (tmp_path / "mine.safetensors").touch()
 
     with pytest.raises(ConfigError, match="exists"):
-        export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", version="1")
+        export(tmp_path / "a.ckpt", tmp_path / "mine.safetensors", made_up_features(), version="1")
 
 
 # the start

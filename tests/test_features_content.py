@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from tests.synthetic_speech import voice
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
-from utils.features.content.builtin import BuiltinContent, RandomContent
+from utils.features.content.builtin import MAX_RAISE, BuiltinContent, RandomContent, raise_level
 from utils.features.content.network import ContentNetwork
 
 SIZES = {"channels": 12, "num_layers": 1, "num_heads": 2, "rotary_dim": 4, "past": 4, "future": 2, "dim": 8}
@@ -194,3 +194,24 @@ def test_unknown_look_ahead_is_refused() -> None:
 
 def test_look_aheads_are_told_apart() -> None:
     assert BuiltinContent(look_ahead="short").identity != BuiltinContent().identity
+
+
+def test_quiet_recordings_give_the_features_of_loud_ones() -> None:
+    encoder = BuiltinContent()
+    speech = voice(1.0)
+    quiet = speech * (10 ** (-30 / 20) / np.sqrt(np.mean(speech**2)))
+
+    assert_close(encoder.encode(quiet * 0.1), encoder.encode(quiet), rtol=0, atol=1e-3)
+
+
+def test_silence_is_not_raised_to_speech() -> None:
+    noise = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 1e-4
+
+    assert_close(raise_level(noise), noise * MAX_RAISE)
+    assert_close(raise_level(torch.zeros(1, 160)), torch.zeros(1, 160), rtol=0, atol=0)
+
+
+def test_loud_recordings_stay() -> None:
+    noise = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)) * 0.2
+
+    assert_close(raise_level(noise), noise)

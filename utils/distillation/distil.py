@@ -1,7 +1,7 @@
 """Train the content encoder to imitate the teacher whatever the voice, room and level.
 
     python -m utils.distillation.distil --features features.pt --checkpoint encoder.ckpt
-    python -m utils.distillation.distil --checkpoint encoder.ckpt --export
+    python -m utils.distillation.distil --features features.pt --checkpoint encoder.ckpt --export
 
 Started again, the training continues from the checkpoint.
 """
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from utils.console import emit, table
 from utils.distillation.material import IGNORED, Batch, Material, TargetSpace, as_float, fit_space
 from utils.distillation.moonshine import read_moonshine, start_from
+from utils.distillation.sharpen import sharpen
 from utils.distillation.teacher import Features, load_features, moonshine_weights
 from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.features.content.builtin import WEIGHTS_FOLDER
@@ -242,9 +243,14 @@ def train(
     return distillation.validate(material)
 
 
-def export(checkpoint: Path, weights: Path, *, version: str) -> None:
-    """Write the network of a checkpoint in half precision, as BuiltinContent reads it.
+def export(checkpoint: Path, weights: Path, features: Features, *, version: str) -> None:
+    """Sharpen the network of a checkpoint (see sharpen.py) and write it in half precision, as BuiltinContent reads it.
 
+    Args:
+        checkpoint: of the training.
+        weights: file to write.
+        features: what the training learned from.
+        version: what datasets and exports will name.
     Raises:
         ConfigError: if the weights exist already: datasets and voices made with them would no longer fit.
     """
@@ -252,10 +258,12 @@ def export(checkpoint: Path, weights: Path, *, version: str) -> None:
     if weights.exists():
         raise ConfigError(f"--weights {weights} exists; datasets and voices made with it need it, so give another name")
     sizes = Sizes(**content["sizes"])
-    sizes.build().load_state_dict(content["network"])
+    network = sizes.build()
+    network.load_state_dict(content["network"])
+    sharpen(network, Material(features, TargetSpace(**content["space"]), seed=content["seed"]))
     named = {key: str(value) for key, value in asdict(sizes).items() if key != "num_units"}
     named |= {"version": version}
-    save_weights(weights, content["network"], named)
+    save_weights(weights, network.state_dict(), named)
     log.info("step %d of %s -> %s", content["step"], checkpoint, weights)
 
 
@@ -264,7 +272,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m utils.distillation.distil", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--features", type=Path, help="file of teacher.py; needed for training")
+    parser.add_argument("--features", type=Path, required=True, help="file of teacher.py")
     parser.add_argument("--checkpoint", type=Path, required=True, help="file to continue from and to save to")
     parser.add_argument("--steps", type=int, default=2400, help="updates of the whole training")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, units and examples")
@@ -279,12 +287,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="distil: %(message)s")
     try:
-        if options.export:
-            export(options.checkpoint, options.weights, version=options.encoder_version)
-            return 0
-        if options.features is None:
-            raise ConfigError("--features is missing; make the file with utils.distillation.teacher")
         features = load_features(options.features)
+        if options.export:
+            export(options.checkpoint, options.weights, features, version=options.encoder_version)
+            return 0
         result = train(
             features, options.checkpoint, num_steps=options.steps, seed=options.seed, sizes=Sizes(), is_warm=True
         )

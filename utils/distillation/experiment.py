@@ -49,7 +49,7 @@ def train_content_encoder(config: DictConfig, *, sizes: Sizes | None = None) -> 
     if weights.exists():
         emit(f"{weights} was written before and is left as it is")
     else:
-        export(run / CHECKPOINT_FILE, weights, version=str(settings.version))
+        export(run / CHECKPOINT_FILE, weights, features, version=str(settings.version))
     emit(f"next: python preprocess.py dataset.source=<recordings> dataset.name=<name> content.weights={weights}")
     return 1 - result.cosine
 

@@ -131,6 +131,20 @@ class Batch(NamedTuple):
     unit: Tensor
 
 
+class Pair(NamedTuple):
+    """A part of a clip as it is, and changed.
+
+    Attributes:
+        plain: [1, F * 320] at 16 kHz.
+        changed: [1, G * 320] at 16 kHz, at another speed and in another room.
+        place: [G] frames of the plain part, fractional, at which the frames of the changed one lie.
+    """
+
+    plain: Tensor
+    changed: Tensor
+    place: Tensor
+
+
 class Material:
     """Draws batches; the same seed and step always give the same batch, so a resumed run continues exactly.
 
@@ -185,13 +199,29 @@ class Material:
         examples = [self._example(rng) for _ in range(self._batch_size)]
         return Batch(*(torch.stack(parts) for parts in zip(*examples, strict=True)))
 
+    def pair(self, index: int) -> Pair:
+        """Draw a part of a clip and a changed copy of it; the same seed and index give the same pair."""
+        rng = np.random.default_rng([self._seed, index])
+        lesson, start, speed = self._choose(rng)
+        audio, _, unit = cut(lesson, start, speed, self._num_frames)
+        changed = torch.from_numpy(augment(audio, rng, self._augmentation))
+        count = int((unit != IGNORED).sum())
+        plain = lesson.audio[start * FRAME_SAMPLES :][: math.ceil(count * speed) * FRAME_SAMPLES]
+        place = (torch.arange(count) + 0.5) * speed - 0.5
+        return Pair(as_float(plain)[None], changed[None, : count * FRAME_SAMPLES], place)
+
     def _example(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        lesson, start, speed = self._choose(rng)
+        audio, target, unit = cut(lesson, start, speed, self._num_frames)
+        return torch.from_numpy(augment(audio, rng, self._augmentation)), target, unit
+
+    def _choose(self, rng: np.random.Generator) -> tuple[Lesson, int, float]:
+        """Return a clip, the first frame and the speed."""
         name = list(self._lessons)[int(rng.choice(len(self._shares), p=self._shares))]
         lesson = self._lessons[name][int(rng.choice(len(self._chances[name]), p=self._chances[name]))]
         speed = math.exp(rng.uniform(-self._augmentation.speed, self._augmentation.speed))
         room = len(lesson.target) - (int(self._num_frames * speed) + 2)
-        audio, target, unit = cut(lesson, int(rng.integers(0, max(1, room))), speed, self._num_frames)
-        return torch.from_numpy(augment(audio, rng, self._augmentation)), target, unit
+        return lesson, int(rng.integers(0, max(1, room))), speed
 
 
 def cut(lesson: Lesson, start: int, speed: float, num_frames: int) -> tuple[np.ndarray, Tensor, Tensor]:

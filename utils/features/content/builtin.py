@@ -16,6 +16,8 @@ from utils.files import sha256_of_file
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 SIZES = ("channels", "num_layers", "num_heads", "rotary_dim", "past", "future", "dim")
 LOOK_AHEADS = ("full", "short")
+LOW_RMS = 10 ** (-26 / 20)  # quieter audio is raised to this level, about that of speech at -23 LUFS
+MAX_RAISE = 10 ** (40 / 20)
 
 
 class BuiltinContent(ContentEncoder):
@@ -54,7 +56,8 @@ class BuiltinContent(ContentEncoder):
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
         is_short = self.look_ahead == "short"
-        features = normalize_content(self.network(_whole_frames(audio), future=0 if is_short else None))
+        heard = raise_level(_whole_frames(audio))
+        features = normalize_content(self.network(heard, future=0 if is_short else None))
         # between two frames lies what comes later than the first
         doubled = features.repeat_interleave(2, dim=1) if is_short else normalize_content(double_frame_rate(features))
         return doubled[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
@@ -88,6 +91,12 @@ class RandomContent(ContentEncoder):
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
         features = normalize_content(double_frame_rate(self.network(_whole_frames(audio))))
         return features[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
+
+
+def raise_level(audio: Tensor) -> Tensor:
+    """Return audio [B, T] of which rows below -26 dB (root mean square) are that loud, if 40 dB more suffice."""
+    rms = torch.sqrt(audio.square().mean(dim=1, keepdim=True))
+    return audio * (LOW_RMS / rms.clamp(min=LOW_RMS / MAX_RAISE, max=LOW_RMS))
 
 
 def _whole_frames(audio: Tensor) -> Tensor:
