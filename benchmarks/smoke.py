@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.pipeline import ROOT, run_script
+from benchmarks.pipeline import ROOT, only_file, run_script
 from benchmarks.readme import python_blocks, shell_commands
 from tests.synthetic_speech import voice
 from utils.audio.io import save_audio
@@ -32,6 +32,7 @@ SMALL = {
 }  # fmt: skip
 # what a command line of README needs that is no script of ours, and how it is run here
 ELSEWHERE = ("make ", ". ", "pip install ")
+OLD_RUNTIMES = ("1.20.1", "1.23.2")  # of the last two years, besides the one in requirements.lock
 log = logging.getLogger(__name__)
 
 
@@ -85,6 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.info(line)
             seconds = run_command(line, work)
             rows.append([line[:90], "set-up" if seconds is None else f"{seconds:.1f}"])
+        start = time.perf_counter()
+        voice = only_file(work / "exports" / "alice", "*.onnx")
+        run_script(
+            ["-m", "benchmarks.old_runtimes", str(voice), *OLD_RUNTIMES, "--folder", str(work / "runtimes")], work
+        )
+        rows.append([f"the voice in onnxruntime {', '.join(OLD_RUNTIMES)}", f"{time.perf_counter() - start:.1f}"])
         for block in python_blocks(readme):
             start = time.perf_counter()
             run_script(["-c", block], work)
