@@ -75,6 +75,18 @@ def test_one_value_that_half_precision_lacks_keeps_the_table(value: float) -> No
     assert np.array_equal(run(graph), run(model(table, SINGLE)))
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.125])
+def test_a_factor_that_was_taken_into_the_table_costs_nothing(factor: float) -> None:
+    table = HALF.copy()
+    table[5, 7] = 2.0**-24  # the smallest number of half precision: half of it is none
+    graph = model(table * np.float32(factor), SINGLE)
+
+    saved = store_without_loss(graph)
+
+    assert saved == pytest.approx(HALF.nbytes // 2, abs=400)
+    assert np.array_equal(run(graph), run(model(table * np.float32(factor), SINGLE)))
+
+
 def test_second_time_changes_nothing() -> None:
     graph = model(HALF, SINGLE)
     store_without_loss(graph)

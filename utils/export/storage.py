@@ -1,8 +1,9 @@
 """Smaller files at no cost: what half precision holds exactly is stored so, and what is there twice is stored once.
 
-Content encoders and shared RVC voices come in half precision, and the codebook is made in it. The steps that bring the
-tables back (Cast, Transpose, Reshape of constants) are standard operators, which onnxruntime folds once when it loads
-the file; every number that is computed afterwards is the same.
+Content encoders and shared RVC voices come in half precision, and the codebook is made in it. Where the simplifier has
+taken a power of two into a table (the half of a GELU), small values would be lost; the table is stored without that
+factor. The steps that bring the tables back (Cast, Mul, Transpose, Reshape of constants) are standard operators, which
+onnxruntime folds once when it loads the file; every number that is computed afterwards is the same.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SMALLEST = 4096  # values of a tensor; smaller ones are left alone, they weigh nothing
+FACTORS = tuple(np.array(2.0**power, np.float32) for power in (0, -1, -2, -3))
 
 
 def store_without_loss(model: onnx.ModelProto) -> int:
@@ -26,12 +28,17 @@ def store_without_loss(model: onnx.ModelProto) -> int:
             added += _derive(name, twin, tables[twin], values, written)
             continue
         originals.setdefault(key, []).append(name)
-        half = _as_half(values)
-        if half is None:
+        halves = ((factor, _as_half(values / factor)) for factor in FACTORS)
+        factor, half = next(((factor, half) for factor, half in halves if half is not None), (None, None))
+        if factor is None or half is None:
             written.append(numpy_helper.from_array(values, name))
-        else:
-            written.append(numpy_helper.from_array(half, f"{name}.half"))
-            added.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+            continue
+        whole = name if factor == 1 else f"{name}.whole"
+        written.append(numpy_helper.from_array(half, f"{name}.half"))
+        added.append(helper.make_node("Cast", [f"{name}.half"], [whole], to=TensorProto.FLOAT))
+        if factor != 1:
+            written.append(numpy_helper.from_array(factor, f"{name}.factor"))
+            added.append(helper.make_node("Mul", [whole, f"{name}.factor"], [name]))
     _replace(model.graph, set(tables), written, added)
     return before - model.graph.ByteSize()
 
