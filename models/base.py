@@ -137,7 +137,8 @@ class BaseVoiceConversionModel(nn.Module):
 
         Args:
             frontend: module from audio [B, F * io_rate / 100] to (content, f0_hz, loudness_db).
-            retrieval: module from (content, speaker_id) to content, or None for no retrieval.
+            retrieval: module from (content, speaker_id, share) to content, where a share of 0 means that the result is
+                not used; None for no retrieval.
             io_rate: samples per second of the audio in and out.
         """
         self.frontend = frontend
@@ -186,7 +187,7 @@ class BaseVoiceConversionModel(nn.Module):
             return content + 0.0 * (index_rate + protect)  # keeps both inputs in the graph
         share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), torch.ones_like(protect))
         weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
-        blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker) - content)
+        blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker, index_rate) - content)
         # keep the frame's own length: a blend is shorter than what training saw (sqrt(D) but for foreign encoders)
         power, own = (value.square().mean(dim=-1, keepdim=True) + 1e-8 for value in (blended, content))
         return blended * torch.sqrt(own / power)
