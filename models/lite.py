@@ -10,6 +10,7 @@ import math
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
@@ -74,22 +75,39 @@ class LiteVoice(BaseVoiceConversionModel):
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
         loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(1)
-        x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
-        for block, condition in zip(self.blocks, self._conditions(speaker_id), strict=True):
-            x = block(x + condition.unsqueeze(-1))
-        log_gain, phase, noise_log_gain = self.head(self.norm(x.transpose(1, 2)))
+        if torch.jit.is_tracing():
+            x = self._hidden_in_graph(content, f0_hz, loudness, speaker_id)
+        else:
+            x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
+            speaker = self.speaker(speaker_id)
+            for block, condition in zip(self.blocks, self.speaker_in, strict=True):
+                x = block(x + condition(speaker).unsqueeze(-1))
+            x = x.transpose(1, 2)
+        log_gain, phase, noise_log_gain = self.head(self.norm(x))
         # fp32 from here on: exponentials, phases and transforms lose too much in half precision
         with torch.autocast(f0_hz.device.type, enabled=False):
             return self._synthesize(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float())
 
-    def _conditions(self, speaker_id: Tensor) -> tuple[Tensor, ...]:
-        """Return what each block adds for speakers [B], [B, C] each."""
-        if not torch.jit.is_tracing():
-            speaker = self.speaker(speaker_id)
-            return tuple(condition(speaker) for condition in self.speaker_in)
-        # a graph holds the few sums themselves, not the layers that make them
-        known = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=1)
-        return known[speaker_id].chunk(len(self.speaker_in), dim=1)
+    def _hidden_in_graph(self, content: Tensor, f0_hz: Tensor, loudness: Tensor, speaker_id: Tensor) -> Tensor:
+        """Return what the head reads, [B, F, C], in few operators: one convolution for all that comes in, and sums of
+        what is added one after the other in place of the layers that make them."""
+        inputs = (self.content_in, self.loudness_in, self.pitch_embedding.project)
+        weight = torch.cat([layer.weight for layer in inputs], dim=1)
+        first, *others = (layer.bias for layer in inputs)
+        assert first is not None
+        bias = sum((other for other in others if other is not None), first)
+        read = torch.cat([content, loudness.transpose(1, 2), self.pitch_embedding.waves(f0_hz)], dim=-1)
+        x = functional.conv1d(read.transpose(1, 2), weight, bias, padding=self.content_in.padding)
+        x = x.transpose(1, 2).unsqueeze(1)  # [B, 1, F, C]
+        blocks = [block for block in self.blocks if isinstance(block, ConvNeXtBlock)]
+        biases = [torch.zeros_like(bias), *(block.scaled_projection()[1] for block in blocks)]
+        sums = [layer(self.speaker.weight) + before for layer, before in zip(self.speaker_in, biases[:-1], strict=True)]
+        table = torch.cat([*sums, biases[-1].expand_as(sums[0])], dim=1)  # [S, (blocks + 1) * C]
+        now, *later = table[:, None, None][speaker_id].chunk(len(blocks) + 1, dim=-1)
+        x = x + now
+        for block, behind in zip(blocks, later, strict=True):
+            x = x + block.product_in_graph(x) + behind
+        return x.squeeze(1)
 
     def stream_pieces(
         self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory
@@ -123,7 +141,7 @@ class LiteVoice(BaseVoiceConversionModel):
         return transform.pieces(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
 
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
-        real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
+        real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise.row(f0_hz)]))
         pulses, noise = (real[:-1], imaginary[:-1]), (real[-1:], imaginary[-1:])
         return self.stft.inverse_by_frame(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
 

@@ -33,23 +33,29 @@ class ConvNeXtBlock(RecomputableBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
-        return x + self.branch(self._convolve(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.branch(self.depthwise(x).transpose(1, 2)).transpose(1, 2)
 
     def branch(self, mixed: Tensor) -> Tensor:
         """Return what is added to the input, [B, F, C], of what the depthwise convolution made of it, [B, F, C]."""
-        hidden = self.expand(self.norm(mixed))
-        if torch.jit.is_tracing():  # the same in fewer operators; the scale inside the weights is a graph's constant
-            hidden = hidden * torch.sigmoid(hidden * (GELU_LINEAR + GELU_CUBIC * hidden.square()))
-        else:
-            hidden = functional.gelu(hidden, approximate="tanh")
-        weight, bias = self.project.weight * self.scale[:, None], self.project.bias * self.scale
-        return functional.linear(hidden, weight, bias)
+        return functional.linear(self._hidden(mixed), *self.scaled_projection())
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        if not torch.jit.is_tracing():
-            return self.depthwise(x)
-        # onnxruntime has a fast depthwise convolution for images only
-        weight = self.depthwise.weight.unsqueeze(-1)
-        pad = (self.depthwise.kernel_size[0] // 2, 0)
-        image = functional.conv2d(x.unsqueeze(-1), weight, self.depthwise.bias, padding=pad, groups=len(weight))
-        return image.squeeze(-1)
+    def product_in_graph(self, x: Tensor) -> Tensor:
+        """Return what is added to the input but for scaled_projection's bias, of and as [B, 1, F, C].
+
+        onnxruntime has a fast depthwise convolution for images only, and takes channels from the last axis at no cost.
+        """
+        weight = self.depthwise.weight.unsqueeze(2)
+        pad = (0, self.depthwise.kernel_size[0] // 2)
+        image = x.permute(0, 3, 1, 2)
+        mixed = functional.conv2d(image, weight, self.depthwise.bias, padding=pad, groups=len(weight))
+        return torch.matmul(self._hidden(mixed.permute(0, 2, 3, 1)), self.scaled_projection()[0].T)
+
+    def scaled_projection(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the second pointwise layer with the scale in them: constants of a graph."""
+        return self.project.weight * self.scale[:, None], self.project.bias * self.scale
+
+    def _hidden(self, mixed: Tensor) -> Tensor:
+        hidden = self.expand(self.norm(mixed))
+        if torch.jit.is_tracing():  # the same in fewer operators
+            return hidden * torch.sigmoid(hidden * (GELU_LINEAR + GELU_CUBIC * hidden.square()))
+        return functional.gelu(hidden, approximate="tanh")

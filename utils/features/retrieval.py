@@ -68,10 +68,8 @@ def search_several(content: Tensor, codebook: Tensor, speaker_id: Tensor, neighb
     return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2)) * level
 
 
-def nearest(
-    products: Tensor, dim: int, neighbours: int, closest: float = SMALLEST_DISTANCE
-) -> tuple[Tensor, Tensor]:
-    """Return weights and indices [B, F, N] of the nearest entries from products of vectors of `dim` numbers [B, F, K]."""
+def nearest(products: Tensor, dim: int, neighbours: int, closest: float = SMALLEST_DISTANCE) -> tuple[Tensor, Tensor]:
+    """Return weights and indices [B, F, N] of the nearest entries from products [B, F, K] of vectors [dim]."""
     values, indices = torch.topk(products / dim, neighbours, dim=-1)
     distances = (1.0 - values).clamp(min=closest)
     weights = (distances[..., :1] / distances).square()
