@@ -4,6 +4,9 @@ For few frames these layers read their weights from memory and little else. onnx
 images a fifth faster than those of a matrix product, and its layout of channels last costs no operator of its own.
 """
 
+import math
+
+import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
@@ -31,3 +34,11 @@ def convolve_each(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padd
 def apply_linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """Return [B, out, 1, F] of [B, in, 1, F] by a linear layer."""
     return convolve(x, layer.weight.unsqueeze(2), layer.bias)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Return GELU by the error function, in the order of operators that onnxruntime makes one of.
+
+    With the factor 1/2 at the end the simplifier would move it into the weights of the layer behind.
+    """
+    return (0.5 * x) * (1 + torch.erf(x / math.sqrt(2)))

@@ -15,7 +15,7 @@ class _Reshape(torch.autograd.Function):
     """Reshape as ONNX has it: 0 keeps the axis at the same place, -1 takes what is left."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, sizes: tuple[int, ...]) -> Tensor:  # type: ignore[override]
+    def forward(context: Any, x: Tensor, sizes: tuple[int, ...]) -> Tensor:
         return x.reshape(_known(x, sizes))
 
     @staticmethod
@@ -26,7 +26,7 @@ class _Reshape(torch.autograd.Function):
 def reshape(x: Tensor, *sizes: int) -> Tensor:
     """Return x in another shape: a size of 0 keeps the axis at the same place, one, which is -1, takes what is left."""
     if torch.jit.is_tracing():
-        reshaped: Tensor = _Reshape.apply(x, sizes)  # type: ignore[no-untyped-call]
+        reshaped: Tensor = _Reshape.apply(x, sizes)
         return reshaped
     return x.reshape(_known(x, sizes))
 

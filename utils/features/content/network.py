@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.image import apply_linear, convolve, from_image, to_image
+from models.layers.image import apply_linear, convolve, from_image, gelu, to_image
 from models.layers.local_attention import AttentionPlan, LocalAttention
 
 FRAME_SAMPLES = 320  # at 16 kHz: 50 frames a second
@@ -59,8 +59,8 @@ class ContentNetwork(nn.Module):
             x = torch.tanh(self.filters(audio))
             return functional.gelu(self.narrow(functional.gelu(self.widen(x)))).transpose(1, 2)
         x = torch.tanh(convolve(audio.unsqueeze(2), self.filters.weight, stride=STRIDES[0]))
-        x = functional.gelu(convolve(x, self.widen.weight, self.widen.bias, stride=STRIDES[1]))
-        x = functional.gelu(convolve(x, self.narrow.weight, self.narrow.bias, stride=STRIDES[2]))
+        x = gelu(convolve(x, self.widen.weight, self.widen.bias, stride=STRIDES[1]))
+        x = gelu(convolve(x, self.narrow.weight, self.narrow.bias, stride=STRIDES[2]))
         return from_image(x).squeeze(1)
 
     def forward(self, audio: Tensor, *, future: int | None = None) -> Tensor:
@@ -91,5 +91,5 @@ class Layer(nn.Module):
         x = x + self.attention(self.attention_norm(x), future, plan)
         if not torch.jit.is_tracing():
             return x + self.project(functional.gelu(self.expand(self.norm(x))))
-        hidden = functional.gelu(apply_linear(self.expand, to_image(self.norm(x).unsqueeze(1))))
+        hidden = gelu(apply_linear(self.expand, to_image(self.norm(x).unsqueeze(1))))
         return x + from_image(apply_linear(self.project, hidden)).squeeze(1)
