@@ -40,7 +40,7 @@ class CodebookRetrieval(nn.Module):
             share: scalar, how much of the result is wanted; an exported graph does not search for nothing, but returns
                 content itself. Without it the search is always made.
         """
-        is_alone = self.codebook.shape[0] == 1
+        is_alone = int(self.codebook.shape[0]) == 1
         if share is not None and torch.jit.is_tracing():  # only a script's branch is a branch in a traced graph
             # the transposed table is made here, where it becomes a constant of the graph
             tables = (self.codebook[0], self.codebook.transpose(1, 2)) if is_alone else (self.codebook, speaker_id)
