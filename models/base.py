@@ -15,6 +15,7 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
 from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
+from utils.audio.reshaping import reshape
 
 SILENCE_DB = FLOOR_DB + 8.0  # below this the output is silent
 GATE_RANGE_DB = 6.0  # the output fades in over this range above SILENCE_DB
@@ -137,7 +138,8 @@ class BaseVoiceConversionModel(nn.Module):
 
         Args:
             frontend: module from audio [B, F * io_rate / 100] to (content, f0_hz, loudness_db).
-            retrieval: module from (content, speaker_id) to content, or None for no retrieval.
+            retrieval: module from (content, speaker_id, share) to content, where a share of 0 means that the result is
+                not used; None for no retrieval.
             io_rate: samples per second of the audio in and out.
         """
         self.frontend = frontend
@@ -170,7 +172,7 @@ class BaseVoiceConversionModel(nn.Module):
         if self.frontend is None or self.output_resampler is None:
             raise RuntimeError("forward_audio needs attach() first")
         hop = self.io_rate // FRAME_RATE
-        finite = torch.where(audio == audio, audio, torch.zeros_like(audio)).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        finite = torch.where(audio == audio, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         whole = _pad_to_whole_frames(finite, hop)
         content, f0_hz, loudness_db = self.frontend(whole)
         speaker = speaker_id.clamp(0, self.num_speakers - 1) + torch.zeros_like(audio[:, 0]).to(torch.int64)
@@ -184,17 +186,17 @@ class BaseVoiceConversionModel(nn.Module):
     def _retrieve(self, content: Tensor, f0_hz: Tensor, speaker: Tensor, index_rate: Tensor, protect: Tensor) -> Tensor:
         if self.retrieval is None:
             return content + 0.0 * (index_rate + protect)  # keeps both inputs in the graph
-        share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), torch.ones_like(protect))
-        weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
-        blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker) - content)
+        share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), protect.new_ones(()))
+        weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, f0_hz.new_ones(()), share)
+        blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker, index_rate) - content)
         # keep the frame's own length: a blend is shorter than what training saw (sqrt(D) but for foreign encoders)
         power, own = (value.square().mean(dim=-1, keepdim=True) + 1e-8 for value in (blended, content))
         return blended * torch.sqrt(own / power)
 
     def _level_gain(self, converted: Tensor, source: Tensor, loudness_mix: Tensor) -> Tensor:
         hop = self.io_rate // FRAME_RATE
-        source_rms = torch.sqrt(source.reshape(source.shape[0], -1, hop).square().mean(-1) + 1e-8)
-        converted_rms = torch.sqrt(converted.reshape(source.shape[0], -1, hop).square().mean(-1) + 1e-8)
+        source_rms = torch.sqrt(reshape(source, 0, -1, hop).square().mean(-1) + 1e-8)
+        converted_rms = torch.sqrt(reshape(converted, 0, -1, hop).square().mean(-1) + 1e-8)
         exponent = 1.0 - loudness_mix.clamp(0.0, 1.0)
         return torch.exp(exponent * torch.log(source_rms / converted_rms)).clamp(max=10.0)
 

@@ -16,6 +16,8 @@ from models.base import BaseVoiceConversionModel
 from models.layers.causal import convolve, convolve_depthwise
 from models.layers.convnext import ConvNeXtBlock
 from models.layers.excitation import FixedNoise, PulseTrain
+from models.layers.image import apply_linear, from_image, to_image
+from models.layers.image import convolve as convolve_image
 from models.layers.overlap import LowDelayTransform
 from models.layers.stream_source import StreamNoise, StreamPulses
 from models.layers.streaming import Memory
@@ -25,6 +27,7 @@ F0_REFERENCE_HZ = 220.0
 LOUDNESS_CENTRE_DB = -35.0
 LOUDNESS_SPREAD_DB = 20.0
 MAX_LOG_GAIN = 7.0
+IMAGE_CHANNELS = 16  # a multiple of these lets onnxruntime take its fast convolution
 
 
 class LiteVoice(BaseVoiceConversionModel):
@@ -74,22 +77,46 @@ class LiteVoice(BaseVoiceConversionModel):
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
         loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(1)
-        x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
-        for block, condition in zip(self.blocks, self._conditions(speaker_id), strict=True):
-            x = block(x + condition.unsqueeze(-1))
-        log_gain, phase, noise_log_gain = self.head(self.norm(x.transpose(1, 2)))
+        if torch.jit.is_tracing():
+            log_gain, phase, noise_log_gain = self._head_in_graph(content, f0_hz, loudness, speaker_id)
+        else:
+            x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
+            speaker = self.speaker(speaker_id)
+            for block, condition in zip(self.blocks, self.speaker_in, strict=True):
+                x = block(x + condition(speaker).unsqueeze(-1))
+            log_gain, phase, noise_log_gain = self.head(self.norm(x.transpose(1, 2)))
         # fp32 from here on: exponentials, phases and transforms lose too much in half precision
         with torch.autocast(f0_hz.device.type, enabled=False):
             return self._synthesize(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float())
 
-    def _conditions(self, speaker_id: Tensor) -> tuple[Tensor, ...]:
-        """Return what each block adds for speakers [B], [B, C] each."""
-        if not torch.jit.is_tracing():
-            speaker = self.speaker(speaker_id)
-            return tuple(condition(speaker) for condition in self.speaker_in)
-        # a graph holds the few sums themselves, not the layers that make them
-        known = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=1)
-        return known[speaker_id].chunk(len(self.speaker_in), dim=1)
+    def _head_in_graph(
+        self, content: Tensor, f0_hz: Tensor, loudness: Tensor, speaker_id: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the head returns in few operators: one convolution for all that comes in, and sums of what is
+        added one after the other in place of the layers that make them."""
+        inputs = (self.content_in, self.loudness_in, self.pitch_embedding.project)
+        spare = -sum(layer.in_channels for layer in inputs) % IMAGE_CHANNELS
+        channels, _, taps = self.content_in.weight.shape
+        nothing = torch.zeros(channels, spare, taps, device=content.device)
+        weight = torch.cat([*(layer.weight for layer in inputs), *([nothing] if spare else [])], dim=1)
+        first, *others = (layer.bias for layer in inputs)
+        assert first is not None
+        bias = sum((other for other in others if other is not None), first)
+        level = loudness.transpose(1, 2)
+        read = [content, level, self.pitch_embedding.waves(f0_hz), *[level] * spare]
+        image = to_image(torch.cat(read, dim=-1).unsqueeze(1))
+        x = from_image(convolve_image(image, weight, bias, padding=taps // 2))  # [B, 1, F, C]
+        blocks = [block for block in self.blocks if isinstance(block, ConvNeXtBlock)]
+        biases = [torch.zeros_like(bias), *(block.scaled_projection()[1] for block in blocks)]
+        sums = [layer(self.speaker.weight) + before for layer, before in zip(self.speaker_in, biases[:-1], strict=True)]
+        table = torch.cat([*sums, biases[-1].expand_as(sums[0])], dim=1)  # [S, (blocks + 1) * C]
+        now, *later = table[:, None, None][speaker_id].chunk(len(blocks) + 1, dim=-1)
+        x = x + now
+        for block, behind in zip(blocks, later, strict=True):
+            x = x + block.product_in_graph(x) + behind
+        made = from_image(apply_linear(self.head.project, to_image(self.norm(x)))).squeeze(1)
+        log_gain, phase, noise_log_gain = made.split(self.head.num_bins, dim=-1)
+        return log_gain, phase, noise_log_gain
 
     def stream_pieces(
         self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory
@@ -123,7 +150,7 @@ class LiteVoice(BaseVoiceConversionModel):
         return transform.pieces(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
 
     def _synthesize(self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor) -> Tensor:
-        real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise(f0_hz[:1])]))
+        real, imaginary = self.stft.by_frame(torch.cat([self.pulses(f0_hz), self.noise.row(f0_hz)]))
         pulses, noise = (real[:-1], imaginary[:-1]), (real[-1:], imaginary[-1:])
         return self.stft.inverse_by_frame(*_filtered(pulses, noise, log_gain, phase, noise_log_gain))
 

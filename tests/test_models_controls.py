@@ -31,7 +31,7 @@ class FixedAnalysis(nn.Module):
 class OtherContent(nn.Module):
     """Retrieval that always returns the same other vector, and remembers the speaker."""
 
-    def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
+    def forward(self, content: Tensor, speaker_id: Tensor, share: Tensor | None = None) -> Tensor:
         return (torch.tensor([0.0, 0.0, 1.0, 1.0]) * 2**0.5).expand_as(content)
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from models.layers.image import apply_linear, convolve, convolve_each, from_image, to_image
 from models.layers.recompute import RecomputableBlock
 
 # of the tanh form of GELU, written with the logistic function: x * sigmoid(x * (linear + cubic * x^2))
@@ -33,23 +34,28 @@ class ConvNeXtBlock(RecomputableBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
-        return x + self.branch(self._convolve(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.branch(self.depthwise(x).transpose(1, 2)).transpose(1, 2)
 
     def branch(self, mixed: Tensor) -> Tensor:
         """Return what is added to the input, [B, F, C], of what the depthwise convolution made of it, [B, F, C]."""
         hidden = self.expand(self.norm(mixed))
-        if torch.jit.is_tracing():  # the same in fewer operators; the scale inside the weights is a graph's constant
+        if torch.jit.is_tracing():  # the same in fewer operators
             hidden = hidden * torch.sigmoid(hidden * (GELU_LINEAR + GELU_CUBIC * hidden.square()))
         else:
             hidden = functional.gelu(hidden, approximate="tanh")
-        weight, bias = self.project.weight * self.scale[:, None], self.project.bias * self.scale
-        return functional.linear(hidden, weight, bias)
+        return functional.linear(hidden, *self.scaled_projection())
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        if not torch.jit.is_tracing():
-            return self.depthwise(x)
-        # onnxruntime has a fast depthwise convolution for images only
-        weight = self.depthwise.weight.unsqueeze(-1)
-        pad = (self.depthwise.kernel_size[0] // 2, 0)
-        image = functional.conv2d(x.unsqueeze(-1), weight, self.depthwise.bias, padding=pad, groups=len(weight))
-        return image.squeeze(-1)
+    def product_in_graph(self, x: Tensor) -> Tensor:
+        """Return what forward adds to its input but for scaled_projection's bias, of and as [B, 1, F, C]."""
+        layer = self.depthwise
+        mixed = convolve_each(to_image(x), layer.weight, layer.bias, padding=layer.kernel_size[0] // 2)
+        hidden = apply_linear(self.expand, to_image(self.norm(from_image(mixed))))
+        # GELU_LINEAR + GELU_CUBIC * hidden^2, in an operator that keeps the runtime's layout of images
+        ones = torch.ones_like(self.expand.bias)
+        slope = convolve_each(hidden.square(), GELU_CUBIC * ones[:, None, None], GELU_LINEAR * ones)
+        hidden = hidden * torch.sigmoid(hidden * slope)
+        return from_image(convolve(hidden, self.scaled_projection()[0].unsqueeze(2)))
+
+    def scaled_projection(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the second pointwise layer with the scale in them: constants of a graph."""
+        return self.project.weight * self.scale[:, None], self.project.bias * self.scale

@@ -7,6 +7,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.frames import FramesToSamples
+from utils.audio.reshaping import neighbours
 
 FALLBACK_F0_HZ = 100.0
 FADE = 0.25  # of a harmonic that there is room for: from there on it is whole
@@ -42,7 +43,7 @@ class PulseTrain(nn.Module):
         voiced = (f0_hz > 0).to(f0_hz.dtype)
         filled = _fill_neighbours(f0_hz)
         # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
-        around = torch.stack([_previous(filled), filled, _following(filled)], dim=-1).double()
+        around = neighbours(filled).double()
         phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
         rate = torch.matmul(around, self.shares)  # cycles per sample
         kernel = sum_of_harmonics(phase, (0.49 / rate).to(f0_hz.dtype), peak=1e-5)
@@ -70,11 +71,10 @@ class PulseTrain(nn.Module):
         Before a stretch comes half a frame in which it fades in; its phase counts down to the stretch's beginning.
         """
         is_voiced = f0_hz > 0
-        is_onset = is_voiced & (_previous(f0_hz, edge=False) <= 0)
+        is_onset = is_voiced & (functional.pad(f0_hz[:, :-1], (1, 0)) <= 0)
         number = torch.cumsum(is_onset.to(torch.int64), dim=1)
         # the beginning of stretch n in slot n; all other frames write to slot 0, which only unheard frames read
-        slots = torch.zeros_like(functional.pad(begun, (1, 0)))
-        slots = slots.scatter(1, torch.where(is_onset, number, torch.zeros_like(number)), begun)
+        slots = functional.pad(begun, (1, 0)).scatter(1, number * is_onset, begun)
         origin = torch.gather(slots, 1, number)
         return origin, torch.where(is_voiced, origin, _following(origin))
 
@@ -95,9 +95,12 @@ class FixedNoise(nn.Module):
 
     def forward(self, like: Tensor) -> Tensor:
         """Return [B, F * hop] for a tensor [B, F]; every item of the batch gets the same noise."""
-        index = torch.cumsum(torch.ones_like(like[:1], dtype=torch.int64), dim=1) - 1
-        frames = self.table[torch.remainder(index, NOISE_FRAMES)]
-        return frames.reshape(1, -1).expand(like.shape[0], -1)
+        return self.row(like).expand(like.shape[0], -1)
+
+    def row(self, like: Tensor) -> Tensor:
+        """Return [1, F * hop], what every item gets, for a tensor [B, F]."""
+        index = torch.arange(like.shape[1], device=like.device)
+        return self.table[torch.remainder(index, NOISE_FRAMES)].reshape(1, -1)
 
 
 def sum_of_harmonics(phase: Tensor, count: Tensor, *, peak: float) -> Tensor:
@@ -116,14 +119,8 @@ def sum_of_harmonics(phase: Tensor, count: Tensor, *, peak: float) -> Tensor:
     share = ((count - last) / FADE).clamp(max=1.0)
     half = torch.sin(0.5 * phase)
     is_peak = half.abs() < peak
-    full = torch.sin((last - 0.5) * phase) / (2 * torch.where(is_peak, torch.ones_like(half), half)) - 0.5
+    full = torch.sin((last - 0.5) * phase) / (2 * torch.where(is_peak, half.new_ones(()), half)) - 0.5
     return torch.where(is_peak, last - 1 + share, full + share * torch.cos(last * phase))
-
-
-def _previous(values: Tensor, *, edge: bool = True) -> Tensor:
-    """Return what each frame of [B, F] has before it; before the first stands itself or, without `edge`, 0."""
-    first = values[:, :1] if edge else torch.zeros_like(values[:, :1])
-    return torch.cat([first, values[:, :-1]], dim=1)
 
 
 def _following(values: Tensor) -> Tensor:
@@ -133,7 +130,7 @@ def _following(values: Tensor) -> Tensor:
 
 def _fill_neighbours(f0_hz: Tensor) -> Tensor:
     """Give unvoiced frames beside voiced ones their neighbour's pitch, so that no sweep to zero is heard."""
-    previous = _previous(f0_hz)
-    beside = torch.where(previous > 0, previous, _following(f0_hz))
-    filled = torch.where(f0_hz > 0, f0_hz, beside)
-    return torch.where(filled > 0, filled, torch.full_like(filled, FALLBACK_F0_HZ))
+    padded = functional.pad(f0_hz, (1, 1), mode="replicate")
+    previous, following = padded[:, :-2], padded[:, 2:]
+    filled = torch.where(f0_hz > 0, f0_hz, torch.where(previous > 0, previous, following))
+    return torch.where(filled > 0, filled, filled.new_full((), FALLBACK_F0_HZ))

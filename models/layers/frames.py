@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from utils.audio.reshaping import neighbours, reshape
+
 
 class FramesToSamples(nn.Module):
     """Linear interpolation between the centres of frames.
@@ -21,6 +23,9 @@ class FramesToSamples(nn.Module):
 
     def by_frame(self, values: Tensor) -> Tensor:
         """Return [B, F, hop_length] from [B, F]; the first and last value are held at the ends."""
+        if torch.jit.is_tracing():
+            shares = torch.stack([self.before, 1 - self.before - self.after, self.after])
+            return torch.matmul(neighbours(values), shares)
         previous = torch.cat([values[:, :1], values[:, :-1]], dim=1).unsqueeze(-1)
         following = torch.cat([values[:, 1:], values[:, -1:]], dim=1).unsqueeze(-1)
         here = values.unsqueeze(-1)
@@ -28,4 +33,4 @@ class FramesToSamples(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [B, F * hop_length] from [B, F]."""
-        return self.by_frame(values).reshape(values.shape[0], -1)
+        return reshape(self.by_frame(values), 0, -1)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from utils.audio.reshaping import reshape
+
 CHUNK = 64  # most frames that are computed together; also the furthest reach on either side
 MASKED = -1e4
 
@@ -15,10 +17,10 @@ class AttentionPlan(NamedTuple):
     """What every layer over the same F frames needs to know: N chunks of C frames, each of which sees W frames.
 
     Attributes:
-        queries: [N, C] int64, frame at each place; places behind the last frame hold the first.
+        queries: [N, C] int64, frame at each place; places behind the last frame hold some frame.
         keys: [N, W] int64, frames that a chunk can see; places outside the signal hold some frame.
         mask: [N, C, W], 0 where a frame may look, a large negative number elsewhere.
-        cosine: [F, 1, head_dim], rotation of each frame.
+        cosine: [F, 3 heads, head_dim], rotation of each frame's queries, keys and values.
         sine: like cosine; 0 in components that do not turn.
     """
 
@@ -44,7 +46,8 @@ class LocalAttention(nn.Module):
         super().__init__()
         if channels % num_heads or rotary_dim % 2 or rotary_dim > channels // num_heads or past > CHUNK:
             raise ValueError(f"{channels=} {num_heads=} {rotary_dim=} {past=} do not fit together")
-        self.num_heads, self.head_dim, self.rotary_dim, self.past = num_heads, channels // num_heads, rotary_dim, past
+        head_dim = channels // num_heads
+        self.num_heads, self.head_dim, self.rotary_dim, self.past = num_heads, head_dim, rotary_dim, past
         self.query = nn.Linear(channels, channels, bias=False)
         self.key = nn.Linear(channels, channels, bias=False)
         self.value = nn.Linear(channels, channels, bias=False)
@@ -52,7 +55,12 @@ class LocalAttention(nn.Module):
         rates = frame_angle * 10000.0 ** (-torch.arange(0, rotary_dim, 2) / rotary_dim)
         self.register_buffer("rates", rates, persistent=False)
         self.rates: Tensor
-        self.register_buffer("quarter_turn", _quarter_turn(rotary_dim, self.head_dim), persistent=False)
+        still = torch.zeros(head_dim - rotary_dim)
+        turning = torch.cat([rates, rates, still]).repeat(2 * num_heads, 1)
+        turning = torch.cat([turning, torch.zeros(num_heads, head_dim)])  # values do not turn
+        self.register_buffer("turning", turning, persistent=False)
+        self.turning: Tensor
+        self.register_buffer("quarter_turn", _quarter_turn(rotary_dim, head_dim), persistent=False)
         self.quarter_turn: Tensor
 
     def forward(self, x: Tensor, future: int, plan: AttentionPlan | None = None) -> Tensor:
@@ -63,19 +71,18 @@ class LocalAttention(nn.Module):
             future: frames after the current one that are seen, 0 to 64.
             plan: of `plan(x, future)`, when several layers share it.
         """
-        batch, frames = x.shape[:2]
         plan = plan if plan is not None else self.plan(x, future)
-        turned = functional.linear(x, torch.cat([self.query.weight, self.key.weight]))
-        turned = turned.reshape(batch, frames, 2 * self.num_heads, self.head_dim)
-        crossed = torch.matmul(turned, self.quarter_turn.to(turned.dtype))
-        turned = turned * plan.cosine.to(turned.dtype) + crossed * plan.sine.to(turned.dtype)
-        query, key = turned.transpose(1, 2).split(self.num_heads, dim=1)
-        value = self.value(x).reshape(batch, frames, self.num_heads, self.head_dim).transpose(1, 2)
-        query, key, value = query[:, :, plan.queries], key[:, :, plan.keys], value[:, :, plan.keys]
-        scores = torch.matmul(query, key.transpose(-1, -2)).float() / math.sqrt(self.head_dim) + plan.mask
+        heads = self.num_heads
+        weight = torch.cat([self.query.weight / math.sqrt(self.head_dim), self.key.weight, self.value.weight])
+        placed = reshape(functional.linear(x, weight), 0, -1, 3 * heads, self.head_dim)
+        crossed = torch.matmul(placed, self.quarter_turn.to(placed.dtype))
+        turned = placed * plan.cosine.to(placed.dtype) + crossed * plan.sine.to(placed.dtype)
+        query, others = turned.transpose(1, 2).split([heads, 2 * heads], dim=1)
+        key, value = others[:, :, plan.keys].split(heads, dim=1)
+        scores = torch.matmul(query[:, :, plan.queries], key.transpose(-1, -2)).float() + plan.mask
         mixed = torch.matmul(torch.softmax(scores, dim=-1).to(value.dtype), value)  # [B, heads, N, C, head_dim]
-        mixed = mixed.permute(0, 2, 3, 1, 4).reshape(batch, -1, self.num_heads * self.head_dim)
-        return self.output(mixed[:, :frames])
+        mixed = reshape(mixed.permute(0, 2, 3, 1, 4), 0, -1, heads * self.head_dim)
+        return self.output(mixed[:, : x.shape[1]])
 
     def plan(self, x: Tensor, future: int) -> AttentionPlan:
         """Return how the frames of [B, F, C] are cut into chunks; see forward."""
@@ -89,14 +96,12 @@ class LocalAttention(nn.Module):
         keys, queries = starts + reach, starts + here
         offset = reach[None, :] - here[:, None]
         in_band = (offset >= -self.past) & (offset <= future)
-        is_real = (keys >= 0) & (keys < frames)
-        mask = (~(in_band[None] & is_real[:, None])).to(torch.float32) * MASKED
-        angles = torch.arange(frames, device=device)[:, None] * self.rates
-        still = torch.zeros_like(angles[:, :1]).expand(-1, self.head_dim - self.rotary_dim)
-        angles = torch.cat([angles, angles, still], dim=1).unsqueeze(1)
-        is_queried = queries < frames
+        inside = keys.clamp(min=0).clamp(max=frames - 1)
+        is_seen = in_band[None] & (keys == inside)[:, None]
+        mask = torch.where(is_seen, self.rates.new_zeros(()), self.rates.new_full((), MASKED))
+        angles = torch.arange(frames, device=device)[:, None, None] * self.turning
         return AttentionPlan(
-            queries * is_queried, keys * is_real, mask, torch.cos(angles).to(x.dtype), torch.sin(angles).to(x.dtype)
+            queries.clamp(max=frames - 1), inside, mask, torch.cos(angles).to(x.dtype), torch.sin(angles).to(x.dtype)
         )
 
 

@@ -5,6 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from utils.audio.reshaping import reshape
+
+MANY_ROWS = 6  # from here on one look-up is less work than putting rows side by side
+
 
 class Framing(nn.Module):
     """Cut audio into overlapping frames, frame i centred on the samples [i * hop, (i + 1) * hop).
@@ -29,10 +33,13 @@ class Framing(nn.Module):
 
     def rows_of(self, audio: Tensor) -> Tensor:
         """Return the frames of forward with what follows them in their last row, [B, F, rows * hop_length]."""
-        rows = audio.reshape(audio.shape[0], -1, self.hop_length)
-        first = torch.arange(rows.shape[1] - (self.rows - 1), device=audio.device)
+        rows = reshape(audio, 0, -1, self.hop_length)
+        missing = self.rows - 1
+        if missing < MANY_ROWS:
+            return torch.cat([rows[:, first : (first - missing) or None] for first in range(self.rows)], dim=2)
+        first = torch.arange(rows.shape[1] - missing, device=audio.device)
         taken = rows[:, first[:, None] + torch.arange(self.rows, device=audio.device)]  # [B, F, rows, hop_length]
-        return taken.flatten(2)
+        return reshape(taken, 0, 0, -1)
 
 
 class FrameTransform(nn.Module):
@@ -92,7 +99,7 @@ class InverseTransform(nn.Module):
         summed = torch.matmul(self.first, spectrum.reshape(2 * self.num_steps, -1))
         summed = summed.reshape(2, self.columns, -1, self.rows)
         parts = torch.matmul(summed, self.second)
-        return (parts[0] + parts[1]).permute(1, 2, 0).reshape(-1, self.length)
+        return parts.sum(dim=0).permute(1, 2, 0).reshape(-1, self.length)
 
 
 def even_factor(length: int) -> int:

@@ -1,4 +1,4 @@
-"""Rational resampling as one matrix multiplication per 10 ms, usable inside an exported graph."""
+"""Rational resampling as one matrix multiplication, usable inside an exported graph."""
 
 import math
 
@@ -14,14 +14,16 @@ PASS_BAND, STOP_BAND = 0.88, 1.0
 ROLL_OFF = 0.94  # half the amplitude
 ZERO_CROSSINGS = 41
 KAISER_BETA = 8.2
+LANES = 16  # outputs that a processor multiplies for at a time
+MAX_ROWS = 4  # pieces side by side in a row of the matrix product
 
 
 class RationalResampler(nn.Module):
     """Band-limited conversion between two integer sample rates by a polyphase Kaiser-windowed sinc.
 
     With up / down the reduced ratio target / source, each block of `down` input samples gives `up` output samples
-    through `up` filters (phases): Smith, "Digital Audio Resampling". The phases of 10 ms stand side by side in one
-    matrix. The delay is zero: output sample n lies at the time n / target_rate. Equal rates return the input itself.
+    through `up` filters (phases): Smith, "Digital Audio Resampling". The phases of some blocks stand side by side in
+    one matrix. The delay is zero: output sample n lies at the time n / target_rate. Equal rates return the input.
 
     Args:
         source_rate: samples per second of the input, a multiple of 100.
@@ -37,10 +39,11 @@ class RationalResampler(nn.Module):
         kernels, self.reach = _polyphase_kernels(self.down, self.up, zero_crossings)
         self.register_buffer("kernels", kernels, persistent=False)
         self.kernels: Tensor
-        hop_length = source_rate // FRAME_RATE
-        self.framing = Framing(hop_length + 2 * self.reach, hop_length)
-        filters = _side_by_side(kernels.squeeze(1), hop_length // self.down, self.down)
-        missing = self.framing.rows * hop_length - len(filters)
+        blocks = source_rate // FRAME_RATE // self.down
+        piece = self.down * _blocks_in_a_piece(blocks, self.down, self.up, self.reach)
+        self.framing = Framing(piece + 2 * self.reach, piece)
+        filters = _side_by_side(kernels.squeeze(1), piece // self.down, self.down)
+        missing = self.framing.rows * piece - len(filters)
         self.register_buffer("filters", functional.pad(filters, (0, 0, 0, missing)), persistent=False)
         self.filters: Tensor
 
@@ -50,6 +53,26 @@ class RationalResampler(nn.Module):
             return audio
         padded = functional.pad(audio, (self.framing.before, self.framing.after))
         return torch.matmul(self.framing.rows_of(padded), self.filters).flatten(1)
+
+
+def _blocks_in_a_piece(blocks: int, down: int, up: int, reach: int) -> int:
+    """Return how many blocks of `down` samples a row of the matrix product makes, for the fewest multiplications.
+
+    Args:
+        blocks: in 10 ms; the result divides them.
+        down: input samples of a block.
+        up: output samples of a block.
+        reach: samples that a filter sees before and behind a block.
+    """
+
+    def rows(count: int) -> int:
+        return -(-(count * down + 2 * reach) // (count * down))
+
+    def work(count: int) -> int:
+        return blocks // count * rows(count) * count * down * -(-count * up // LANES)
+
+    divisors = (count for count in range(1, blocks + 1) if blocks % count == 0)
+    return min((count for count in divisors if rows(count) <= MAX_ROWS), key=work, default=max(blocks, 1))
 
 
 def _side_by_side(kernels: Tensor, blocks: int, down: int) -> Tensor:

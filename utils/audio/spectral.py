@@ -98,8 +98,9 @@ class Stft(nn.Module):
         padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
         frames = framing(functional.pad(padded, (0, framing.after - self.pad)))
         transform = FrameTransform(self.window.unsqueeze(0), even_factor(self.n_fft)).to(audio.device)
-        spectrum = transform(frames).squeeze(3).transpose(1, 2).flatten(2)[:, :, : self.num_bins]  # [2, M, bins]
-        real, imaginary = spectrum.reshape(2, audio.shape[0], -1, self.num_bins).unbind(0)
+        spectrum = transform(frames).squeeze(3).transpose(1, 2)  # [2, M, S, P]
+        spectrum = spectrum.reshape(2, audio.shape[0], -1, transform.num_steps * transform.rows)[..., : self.num_bins]
+        real, imaginary = spectrum.unbind(0)
         return real, imaginary
 
     def _resynthesize(self, real: Tensor, imaginary: Tensor) -> Tensor:
@@ -111,16 +112,14 @@ class Stft(nn.Module):
         rows = -(-self.n_fft // self.hop_length)
         spare = rows * self.hop_length - self.n_fft
         pieces = functional.pad(frames, (0, spare)).reshape(real.shape[0], -1, rows, self.hop_length)
-        shifted = [functional.pad(pieces[:, :, row], (0, 0, row, rows - 1 - row)) for row in range(rows)]
+        around = functional.pad(pieces, (0, 0, 0, 0, rows - 1, rows - 1))
+        shifted = [around[:, rows - 1 - row : -row or None, row] for row in range(rows)]
         audio = sum(shifted[1:], shifted[0])
-        # which frames reach into each hop: fewer at the ends
-        hops = torch.arange(pieces.shape[1] + rows - 1, device=real.device)[:, None] - torch.arange(
-            rows, device=real.device
-        )
-        is_inside = ((hops >= 0) & (hops < pieces.shape[1])).to(real.dtype)
+        # the squared windows that reach into each hop: fewer at the ends
         squared = functional.pad(self.window.square(), (0, spare)).reshape(rows, self.hop_length)
-        weight = torch.matmul(is_inside, squared).clamp(min=1e-8)
-        return (audio / weight).flatten(1)[:, self.pad : -(self.pad + spare) or None]
+        ones = torch.ones_like(real[:1, :, :1]).transpose(1, 2)
+        weight = functional.conv1d(ones, squared.flip(0).T.unsqueeze(1), padding=rows - 1).transpose(1, 2)
+        return (audio / weight.clamp(min=1e-8)).flatten(1)[:, self.pad : -(self.pad + spare) or None]
 
     def _mirrored(self) -> Tensor:
         """Return [bins]: of how many bins of the whole spectrum each one tells."""

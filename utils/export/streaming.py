@@ -121,7 +121,7 @@ class StreamingVoice(nn.Module):
             return half_rate.repeat_interleave(2, dim=1) + 0.0 * (index_rate + protect)
         share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), torch.ones_like(protect))
         weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
-        step = (retrieval(half_rate, speaker) - half_rate).repeat_interleave(2, dim=1)
+        step = (retrieval(half_rate, speaker, index_rate) - half_rate).repeat_interleave(2, dim=1)
         content = half_rate.repeat_interleave(2, dim=1)
         blended = content + weight.unsqueeze(-1) * step
         power, own = (value.square().mean(dim=-1, keepdim=True) + SMALL_POWER for value in (blended, content))

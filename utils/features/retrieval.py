@@ -1,5 +1,8 @@
 """Retrieval inside the model: replace content by a blend of the target speaker's own content."""
 
+from functools import cache
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -28,27 +31,72 @@ class CodebookRetrieval(nn.Module):
         self.register_buffer("codebook", codebook)
         self.codebook: Tensor
 
-    def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
+    def forward(self, content: Tensor, speaker_id: Tensor, share: Tensor | None = None) -> Tensor:
         """Return retrieved content [B, F, D], each vector as long as the one asked for, for content [B, F, D].
 
         Args:
             content: vectors of any length; encoders of others have lengths of their own, which a voice has learnt.
             speaker_id: [B].
+            share: scalar, how much of the result is wanted; an exported graph does not search for nothing, but returns
+                content itself. Without it the search is always made.
         """
-        is_alone = self.codebook.shape[0] == 1
-        entries = self.codebook if is_alone else self.codebook[speaker_id]  # the table itself is not copied
-        level = torch.sqrt(content.square().mean(dim=-1, keepdim=True) + 1e-8)
-        similarity = torch.matmul(content / level, entries.transpose(1, 2)) / content.shape[-1]
-        values, indices = torch.topk(similarity, self.neighbours, dim=-1)
-        distances = (1.0 - values).clamp(min=SMALLEST_DISTANCE)
-        weights = (distances[..., :1] / distances).square()
-        weights = weights / weights.sum(dim=-1, keepdim=True)
+        is_alone = int(self.codebook.shape[0]) == 1
+        if share is not None and torch.jit.is_tracing():  # only a script's branch is a branch in a traced graph
+            # the transposed table is made here, where it becomes a constant of the graph
+            tables = (self.codebook[0], self.codebook.transpose(1, 2)) if is_alone else (self.codebook, speaker_id)
+            found: Tensor = _script(is_alone)(content, *tables, self.neighbours, share)
+            return found
         if is_alone:
-            return normalize_content((self.codebook[0][indices] * weights.unsqueeze(-1)).sum(dim=2)) * level
-        batch, frames, dim = content.shape
-        flat = indices.reshape(batch, -1, 1).expand(-1, -1, dim)
-        near = torch.gather(entries, 1, flat).reshape(batch, frames, self.neighbours, dim)
-        return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2)) * level
+            return search_one(content, self.codebook[0], self.codebook.transpose(1, 2), self.neighbours)
+        return search_several(content, self.codebook, speaker_id, self.neighbours)
+
+
+def search_one(content: Tensor, entries: Tensor, columns: Tensor, neighbours: int) -> Tensor:
+    """Return what content [B, F, D] retrieves from entries [K, D], given a second time as columns [1, D, K]."""
+    level = torch.sqrt(content.square().mean(dim=-1, keepdim=True) + 1e-8)
+    weights, indices = nearest(torch.matmul(content / level, columns), content.size(2), neighbours)
+    return normalize_content((entries[indices] * weights.unsqueeze(-1)).sum(dim=2)) * level
+
+
+def search_several(content: Tensor, codebook: Tensor, speaker_id: Tensor, neighbours: int) -> Tensor:
+    """Return what content [B, F, D] retrieves from the entries of its speakers [B] in a codebook [S, K, D]."""
+    entries = codebook[speaker_id]
+    level = torch.sqrt(content.square().mean(dim=-1, keepdim=True) + 1e-8)
+    weights, indices = nearest(torch.matmul(content / level, entries.transpose(1, 2)), content.size(2), neighbours)
+    flat = indices.reshape(content.size(0), -1, 1).expand(-1, -1, content.size(2))
+    near = torch.gather(entries, 1, flat).reshape(content.size(0), content.size(1), neighbours, content.size(2))
+    return normalize_content((near * weights.unsqueeze(-1)).sum(dim=2)) * level
+
+
+def nearest(products: Tensor, dim: int, neighbours: int, closest: float = SMALLEST_DISTANCE) -> tuple[Tensor, Tensor]:
+    """Return weights and indices [B, F, N] of the nearest entries from products [B, F, K] of vectors [dim]."""
+    values, indices = torch.topk(products / dim, neighbours, dim=-1)
+    distances = (1.0 - values).clamp(min=closest)
+    weights = (distances[..., :1] / distances).square()
+    return weights / weights.sum(dim=-1, keepdim=True), indices
+
+
+def search_one_if_wanted(content: Tensor, entries: Tensor, columns: Tensor, neighbours: int, share: Tensor) -> Tensor:
+    """Do what search_one does if share > 0, in words that a script knows."""
+    found = content
+    if bool(share > 0):
+        found = search_one(content, entries, columns, neighbours)
+    return found
+
+
+def search_several_if_wanted(
+    content: Tensor, codebook: Tensor, speaker_id: Tensor, neighbours: int, share: Tensor
+) -> Tensor:
+    """Do what search_several does if share > 0, in words that a script knows."""
+    found = content
+    if bool(share > 0):
+        found = search_several(content, codebook, speaker_id, neighbours)
+    return found
+
+
+@cache
+def _script(is_alone: bool) -> Any:
+    return torch.jit.script(search_one_if_wanted if is_alone else search_several_if_wanted)
 
 
 def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: int = 0) -> Tensor:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from utils.audio.reshaping import reshape
+
 
 class ContentEncoder(nn.Module):
     """Base of the encoders: frozen networks from 16 kHz audio to what was said, without who said it.
@@ -47,8 +49,7 @@ def double_frame_rate(features: Tensor) -> Tensor:
 
     Frame k of the input is centred between the output frames 2k and 2k+1, so both lie a quarter frame from it.
     """
-    previous = torch.cat([features[:, :1], features[:, :-1]], dim=1)
-    following = torch.cat([features[:, 1:], features[:, -1:]], dim=1)
-    early = 0.75 * features + 0.25 * previous
-    late = 0.75 * features + 0.25 * following
-    return torch.stack([early, late], dim=2).reshape(features.shape[0], -1, features.shape[2])
+    longer = torch.cat([features[:, :1], features, features[:, -1:]], dim=1)
+    beside = torch.cat([longer[:, :-2], longer[:, 2:]], dim=2)  # those of the early and of the late frame
+    both = 0.75 * torch.cat([features, features], dim=2) + 0.25 * beside
+    return reshape(both, 0, -1, int(features.shape[2]))

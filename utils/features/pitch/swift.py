@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from utils.audio.fourier import FrameTransform, Framing
 from utils.audio.frames import FEATURE_HOP
+from utils.audio.reshaping import reshape
 from utils.errors import ConfigError
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
 from utils.features.pitch.refinement import HarmonicRefinement, refinement_windows
@@ -85,7 +86,7 @@ class SwiftPitch(nn.Module):
         peak = _middle(frames, 512).abs().amax(dim=-1)
         voiced = (voicing >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
         voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
-        return torch.where(voiced, f0_hz, torch.zeros_like(f0_hz))
+        return torch.where(voiced, f0_hz, f0_hz.new_zeros(()))
 
     def analyse(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the estimate is made of, from audio [B, F * 160].
@@ -95,14 +96,14 @@ class SwiftPitch(nn.Module):
             reads [B, 3, 128, F].
         """
         frames = self.framing(functional.pad(audio, (self.framing.before, self.framing.after)))
-        short = self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4).flatten(3).flatten(1, 2)  # [M, 4, bins]
+        short = reshape(self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4), 0, 4, -1)  # [M, 4, bins]
         maps = [
             _magnitude(self.middle(_middle(frames, 1024))),
             _magnitude(self.long(frames)),
-            torch.sqrt(short[:, :2].square().sum(1)),
+            torch.linalg.vector_norm(short[:, :2], dim=1),
         ]
         axes = [torch.matmul(spectrum, self.get_buffer(f"axis_{index}")) for index, spectrum in enumerate(maps)]
-        spectra = torch.log(torch.stack(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
+        spectra = torch.log(torch.cat(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
         return frames, short, spectra.permute(0, 2, 3, 1)
 
     @torch.no_grad()
@@ -197,8 +198,7 @@ def _middle(frames: Tensor, length: int) -> Tensor:
 
 def _magnitude(spectrum: Tensor) -> Tensor:
     """Return [M, S * P] from [2, S, M, 1, P]."""
-    real, imaginary = spectrum.squeeze(3).unbind(0)
-    return torch.sqrt(real * real + imaginary * imaginary).transpose(0, 1).flatten(1)
+    return torch.linalg.vector_norm(spectrum.squeeze(3), dim=0).transpose(0, 1).flatten(1)
 
 
 def _widened(axis: np.ndarray, transform: FrameTransform) -> np.ndarray:
