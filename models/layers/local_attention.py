@@ -20,7 +20,7 @@ class AttentionPlan(NamedTuple):
         queries: [N, C] int64, frame at each place; places behind the last frame hold some frame.
         keys: [N, W] int64, frames that a chunk can see; places outside the signal hold some frame.
         mask: [N, C, W], 0 where a frame may look, a large negative number elsewhere.
-        cosine: [F, 3 heads, head_dim], rotation of each frame's queries, keys and values.
+        cosine: [F, 3 heads, head_dim], rotation of each frame's queries, keys and values, times their scale.
         sine: like cosine; 0 in components that do not turn.
     """
 
@@ -60,6 +60,10 @@ class LocalAttention(nn.Module):
         turning = torch.cat([turning, torch.zeros(num_heads, head_dim)])  # values do not turn
         self.register_buffer("turning", turning, persistent=False)
         self.turning: Tensor
+        scale = torch.ones(3 * num_heads, 1)
+        scale[:num_heads] = 1 / math.sqrt(head_dim)
+        self.register_buffer("scale", scale, persistent=False)
+        self.scale: Tensor
         self.register_buffer("quarter_turn", _quarter_turn(rotary_dim, head_dim), persistent=False)
         self.quarter_turn: Tensor
 
@@ -73,7 +77,7 @@ class LocalAttention(nn.Module):
         """
         plan = plan if plan is not None else self.plan(x, future)
         heads = self.num_heads
-        weight = torch.cat([self.query.weight / math.sqrt(self.head_dim), self.key.weight, self.value.weight])
+        weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
         placed = reshape(functional.linear(x, weight), 0, -1, 3 * heads, self.head_dim)
         crossed = torch.matmul(placed, self.quarter_turn.to(placed.dtype))
         turned = placed * plan.cosine.to(placed.dtype) + crossed * plan.sine.to(placed.dtype)
@@ -100,9 +104,8 @@ class LocalAttention(nn.Module):
         is_seen = in_band[None] & (keys == inside)[:, None]
         mask = torch.where(is_seen, self.rates.new_zeros(()), self.rates.new_full((), MASKED))
         angles = torch.arange(frames, device=device)[:, None, None] * self.turning
-        return AttentionPlan(
-            queries.clamp(max=frames - 1), inside, mask, torch.cos(angles).to(x.dtype), torch.sin(angles).to(x.dtype)
-        )
+        cosine, sine = ((turn(angles) * self.scale).to(x.dtype) for turn in (torch.cos, torch.sin))
+        return AttentionPlan(queries.clamp(max=frames - 1), inside, mask, cosine, sine)
 
 
 def _quarter_turn(rotary_dim: int, head_dim: int) -> Tensor:
