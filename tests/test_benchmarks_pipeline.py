@@ -132,11 +132,11 @@ def test_few_speakers_share_the_clips(tmp_path: Path) -> None:
 
 
 def test_bars_tell_reached_missed_and_not_measured() -> None:
-    rows = bars(
+    judged = bars(
         {"resemblyzer_converted_to_target": 0.85, "whisper_character_error": 0.09, "ecapa_converted_to_target": None}
     )
 
-    outcome = {str(row[0]): row[-1] for row in rows}
+    outcome = {bar.name: bar.outcome for bar in judged}
     assert outcome["resemblyzer converted to target"] == "reached"
     assert outcome["whisper character error"] == "MISSED"
     assert outcome["ecapa converted to target"] == "not measured"
