@@ -42,8 +42,14 @@ class WhisperEncoder:
             self._model = whisper_model(Path(folder), num_threads=1)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Return features [F, 512] of 16 kHz audio [T] of at most 30 s."""
-        padded = np.pad(audio, (0, max(0, WHISPER_SECONDS * FEATURE_RATE - len(audio))))
+        """Return features [F, 512] of 16 kHz audio [T]; longer audio is heard in pieces of 30 s."""
+        step = WHISPER_SECONDS * FEATURE_RATE
+        return np.concatenate(
+            [self._encode_piece(audio[start : start + step]) for start in range(0, max(1, len(audio)), step)]
+        )
+
+    def _encode_piece(self, audio: np.ndarray) -> np.ndarray:
+        padded = np.pad(audio, (0, WHISPER_SECONDS * FEATURE_RATE - len(audio)))
         spectrogram = self._model.feature_extractor(padded)[:, : WHISPER_SECONDS * 100]
         output = np.asarray(self._model.encode(spectrogram))[0]
         return output[: len(audio) * WHISPER_RATE // FEATURE_RATE]

@@ -4,7 +4,8 @@
 
 A folder holds recordings and transcripts.json (file name -> text); without one, Whisper base writes the texts first. By
 default two languages of the shared corpora: English, trained on LibriSpeech readers and tested on kathleen; Dutch,
-trained on flemishguy and tested on nathalie. A sentence of the test is never in the training. The recogniser is one
+trained on flemishguy and tested on nathalie. A sentence of the test is never in the training, also where
+Whisper heard it a little differently. The recogniser is one
 convolution over five frames, 128 channels, and a linear layer, trained with CTC (Graves et al. 2006); its character
 error says how plainly the features show the sounds, not how good a recogniser could be made of them.
 
@@ -13,13 +14,10 @@ alone, so English is judged. The exit code is 1 if it is missed or cannot be mea
 """
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as functional
@@ -27,13 +25,10 @@ from torch import Tensor, nn
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_peers import OURS, TEACHER, Peer, load_encoders
-from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, pad_to_frames
-from utils.audio.io import load_audio
+from benchmarks.content_texts import Utterance, read_material, without_sentences
 from utils.console import emit, table
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.judges import WhisperRecognizer
-from utils.evaluation.metrics import edit_distance, normalize_text
-from utils.evaluation.report import list_audio
+from utils.evaluation.metrics import edit_distance
 from utils.files import atomic_write_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,49 +42,6 @@ EPOCHS = 30
 BATCH = 16
 MAX_TEST_CLIPS = 100
 log = logging.getLogger(__name__)
-
-
-class Utterance(NamedTuple):
-    """A recording and its text, lower case letters and spaces."""
-
-    name: str
-    audio: np.ndarray
-    text: str
-
-
-def read_material(folder: Path, language: str, cache: Path) -> list[Utterance]:
-    """Read recordings of at most 30 s and their texts.
-
-    Args:
-        folder: recordings, with transcripts.json or without.
-        language: for Whisper, where there are no transcripts.
-        cache: folder for texts that Whisper wrote.
-    Raises:
-        DataError: if there are no recordings.
-    """
-    given, written = folder / "transcripts.json", cache / f"{folder.name}_transcripts.json"
-    paths = list_audio(folder)
-    source = given if given.is_file() else written
-    texts = json.loads(source.read_text(encoding="utf-8")) if source.is_file() else {}
-    recognizer = None
-    found = []
-    for path in paths:
-        audio = pad_to_frames(load_audio(path, FEATURE_RATE), FEATURE_HOP)
-        if len(audio) > 30 * FEATURE_RATE:
-            continue
-        if path.name not in texts and source == written:
-            recognizer = recognizer or WhisperRecognizer(language=language)
-            texts[path.name] = recognizer.transcribe(audio)
-        text = normalize_text(texts.get(path.name, ""))
-        if text:
-            found.append(Utterance(path.name, audio, text))
-    if recognizer:
-        log.info("%s has no transcripts.json; Whisper wrote %s", folder.name, written)
-        cache.mkdir(parents=True, exist_ok=True)
-        atomic_write_json(written, texts)
-    if not found:
-        raise DataError(f"{folder}: no recording has a text in transcripts.json")
-    return found
 
 
 class Probe(nn.Module):
@@ -171,9 +123,14 @@ def measure(
     for language, (train_folder, test_folder) in pairs.items():
         code = {"English": "en", "Dutch": "nl"}.get(language, language)
         test = read_material(test_folder, code, work)[:MAX_TEST_CLIPS]
-        said = {item.text for item in test}
-        train = [item for item in read_material(train_folder, code, work) if item.text not in said]
-        log.info("%s: %d recordings to learn from, %d to read", language, len(train), len(test))
+        material = read_material(train_folder, code, work)
+        train = without_sentences(material, test)
+        if not train:
+            raise DataError(f"{train_folder} has only sentences of {test_folder}; give --train others too")
+        log.info(
+            "%s: %d recordings to learn from, %d to read; %d with a sentence of the test are not learned from",
+            language, len(train), len(test), len(material) - len(train),
+        )  # fmt: skip
         results[language] = {}
         for name, peer in peers.items():
             results[language][name] = probe_error(peer, train, test)
