@@ -18,6 +18,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as functional

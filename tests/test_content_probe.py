@@ -114,7 +114,7 @@ def test_whisper_is_asked_once_for_each_file_and_language(tmp_path: Path, monkey
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_audio(tmp_path / "a.wav", voice(0.5), 16000)
-    save_audio(tmp_path / "long.wav", voice(31.0), 16000)
+    save_audio(tmp_path / "long.wav", np.tile(voice(1.0), 31), 16000)
     (tmp_path / "broken.wav").write_text("no sound")
     save_audio(tmp_path / "c.wav", voice(0.5), 16000)
     (tmp_path / "transcripts.json").write_text(json.dumps({"a.wav": "text", "long.wav": "text", "broken.wav": "text"}))
