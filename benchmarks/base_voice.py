@@ -1,9 +1,9 @@
 """Make the base voice that pretrained=builtin starts from.
 
-    python -m benchmarks.base_voice --run runs/base --version 4
+    python -m benchmarks.base_voice --run runs/base --output bases
 
-writes the weights of a finished multi-speaker run. After a change of the content encoder that is nearly a linear map of
-its features (utils/distillation/sharpen.py),
+writes the weights of a finished multi-speaker run; models/weights/lite_base.md has all its commands. After a change of
+the content encoder that is nearly a linear map of its features (utils/distillation/sharpen.py),
 
     python -m benchmarks.base_voice --rebase old_content.safetensors --recordings FOLDER --version 4
 
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--content", default="content_builtin.safetensors", help="content weights that it shall read")
     parser.add_argument("--recordings", type=Path, help="speech for --rebase")
     parser.add_argument("--checkpoint", default="last", help="best or last")
-    parser.add_argument("--version", default="1", help="version recorded in the files")
+    parser.add_argument("--version", default="own", help="version recorded in the files (default: own)")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder to write to")
     options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)

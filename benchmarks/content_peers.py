@@ -18,6 +18,7 @@ from utils.evaluation.judges import MissingJudgeError, whisper_model
 from utils.export.graph import trace_module
 from utils.features.content.builtin import BuiltinContent
 
+OURS, OURS_ONNX, TEACHER = "builtin", "builtin, ONNX", "moonshine"
 NUM_MFCC = 20
 WHISPER_SECONDS = 30  # of audio in one call; whatever is shorter is filled with silence
 WHISPER_RATE = 50
@@ -41,8 +42,14 @@ class WhisperEncoder:
             self._model = whisper_model(Path(folder), num_threads=1)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Return features [F, 512] of 16 kHz audio [T] of at most 30 s."""
-        padded = np.pad(audio, (0, max(0, WHISPER_SECONDS * FEATURE_RATE - len(audio))))
+        """Return features [F, 512] of 16 kHz audio [T]; longer audio is heard in pieces of 30 s."""
+        step = WHISPER_SECONDS * FEATURE_RATE
+        return np.concatenate(
+            [self._encode_piece(audio[start : start + step]) for start in range(0, max(1, len(audio)), step)]
+        )
+
+    def _encode_piece(self, audio: np.ndarray) -> np.ndarray:
+        padded = np.pad(audio, (0, WHISPER_SECONDS * FEATURE_RATE - len(audio)))
         spectrogram = self._model.feature_extractor(padded)[:, : WHISPER_SECONDS * 100]
         output = np.asarray(self._model.encode(spectrogram))[0]
         return output[: len(audio) * WHISPER_RATE // FEATURE_RATE]
@@ -69,8 +76,8 @@ def load_encoders(weights: str) -> dict[str, Peer]:
     """Return the encoders that can be compared here; a missing optional one is named."""
     builtin = BuiltinContent(weights=weights)
     peers = {
-        "builtin": Peer(builtin.encode, 100),
-        "builtin, ONNX": Peer(as_graph(builtin), 100),
+        OURS: Peer(builtin.encode, 100),
+        OURS_ONNX: Peer(as_graph(builtin), 100),
         "builtin, short look-ahead": Peer(BuiltinContent(weights=weights, look_ahead="short").encode, 100),
         "mfcc": Peer(mfcc, 100),
     }
@@ -79,7 +86,7 @@ def load_encoders(weights: str) -> dict[str, Peer]:
     except DataError as error:
         log.warning("moonshine is left out: %s", error)
     else:
-        peers["moonshine"] = Peer(lambda audio: teacher.encode(set_level(audio)), FEATURE_RATE / 384)
+        peers[TEACHER] = Peer(lambda audio: teacher.encode(set_level(audio)), FEATURE_RATE / 384)
     try:
         peers["whisper base"] = Peer(WhisperEncoder().encode, WHISPER_RATE)
     except MissingJudgeError as error:

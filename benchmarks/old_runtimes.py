@@ -9,6 +9,7 @@ in dB relative to the signal; the exit code is 1 if one exceeds -80 dB or a vers
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -99,9 +100,16 @@ def compare(graph: Path, versions: list[str], folder: Path) -> list[dict[str, ob
     for version in versions:
         said, found = answers_of(graph, inputs, installed(version, folder))
         differences = {name: relative_db(found[name], expected[name]) for name in inputs}
-        worst = max(differences, key=lambda name: differences[name])
+        # a comparison with NaN is False, whichever way: an answer that is none is the worst
+        worst = max(differences, key=lambda name: math.inf if math.isnan(differences[name]) else differences[name])
         rows.append({"version": said, "difference_db": differences[worst], "worst_input": worst})
     return rows
+
+
+def finite_or_none(value: object) -> float | None:
+    """Return a number as JSON knows it: NaN and infinity are none."""
+    number = float(str(value))
+    return number if math.isfinite(number) else None
 
 
 def main() -> int:
@@ -120,8 +128,9 @@ def main() -> int:
     cells = [[str(row["version"]), f"{row['difference_db']:.1f} dB", str(row["worst_input"])] for row in rows]
     emit(table(cells, ("onnxruntime", "largest difference", "at")))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return int(any(float(str(row["difference_db"])) > ALLOWED_DB for row in rows))
+        plain = [{**row, "difference_db": finite_or_none(row["difference_db"])} for row in rows]
+        options.json.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return int(not all(float(str(row["difference_db"])) <= ALLOWED_DB for row in rows))
 
 
 if __name__ == "__main__":

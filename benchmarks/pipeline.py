@@ -1,5 +1,6 @@
 """Run the real scripts one after another, as a person would, and remember what is done."""
 
+import importlib.util
 import json
 import logging
 import os
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import WorkbenchError
-from utils.files import atomic_write_json
+from utils.files import atomic_write_json, sha256_of_file
 
 ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ("models/weights", "utils/features/weights")
+PITCH_PACKAGE = "swift_f0"  # carries the weights of pitch=builtin
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,8 @@ class Stage:
 class Pipeline:
     """Runs scripts in order and skips those whose command and results are already there.
 
-    A stage runs again when its command changed, an output is missing or an earlier stage ran again.
+    A stage runs again when its command or the shipped weights changed, an output is missing or an earlier stage ran
+    again.
 
     Args:
         state_file: remembers finished stages between runs.
@@ -50,6 +54,7 @@ class Pipeline:
         self._work = work
         self._state: dict[str, Any] = _read_json(state_file) or {}
         self._is_stale = False
+        self._weights = shipped_weights()
         self.stages: list[Stage] = []
 
     def add(self, stage: Stage) -> None:
@@ -71,11 +76,14 @@ class Pipeline:
             WorkbenchError: if the script fails or an output is missing.
         """
         record = self._state.get(name, {})
-        is_same = not self._is_stale and record.get("command") == list(command)
+        is_same_command = record.get("command") == list(command)
+        is_same = not self._is_stale and is_same_command and record.get("weights") == self._weights
         if is_same and record.get("seconds") is not None and not self._missing(outputs):
             self.stages.append(Stage(name, float(record["seconds"]), True))
             log.info("%s: reusing what is there (%s)", name, ", ".join(str(path) for path in outputs))
             return
+        if is_same_command and not self._is_stale and not is_same:
+            log.info("%s: runs again, what is there was made with other weights of encoder, pitch or base", name)
         self._is_stale = True
         extra = self._prepare_run(self._work / run_folder, is_same) if run_folder else []
         self._remember(name, command, None)
@@ -91,7 +99,7 @@ class Pipeline:
         return [str(path) for path in outputs if not (self._work / path).exists()]
 
     def _remember(self, name: str, command: Sequence[str], seconds: float | None) -> None:
-        self._state[name] = {"command": list(command), "seconds": seconds}
+        self._state[name] = {"command": list(command), "weights": self._weights, "seconds": seconds}
         atomic_write_json(self._state_file, self._state)
 
     @staticmethod
@@ -102,6 +110,19 @@ class Pipeline:
         if folder.exists():
             shutil.rmtree(folder)
         return []
+
+
+def shipped_weights() -> dict[str, str]:
+    """Return the SHA-256 of every file of weights that a stage may read, by its path in the checkout or its package."""
+    files = {
+        str(path.relative_to(ROOT)): path
+        for folder in WEIGHTS
+        for path in sorted((ROOT / folder).glob("*.safetensors"))
+    }
+    package = importlib.util.find_spec(PITCH_PACKAGE)
+    for place in (package.submodule_search_locations or []) if package else []:
+        files.update({f"{PITCH_PACKAGE}/{path.name}": path for path in sorted(Path(place).glob("*.onnx"))})
+    return {name: sha256_of_file(path) for name, path in files.items()}
 
 
 def run_script(command: Sequence[str], work: Path = ROOT) -> float:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.bars import Bar, plain_bars, show_bars
 from benchmarks.pitch_material import VIBRATO_CENTS, Sound, add_noise, choose_recordings, describe_voice, sing, speak
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.spectral import use_graph_form
@@ -63,21 +64,6 @@ class Result:
 
     conditions: dict[str, Figures]
     real_time_factor: float
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A requirement and what was measured."""
-
-    name: str
-    value: float | None
-    limit: float
-    at_least: bool
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether the requirement is met; one that could not be measured is not."""
-        return self.value is not None and (self.value >= self.limit if self.at_least else self.value <= self.limit)
 
 
 def compare(found: np.ndarray, truth: np.ndarray) -> Figures:
@@ -141,18 +127,26 @@ def _in_range(sound: Sound) -> Sound:
 
 
 def load_trackers(names: Sequence[str]) -> dict[str, Track]:
-    """Return the trackers that can be compared here; one whose package is missing is named."""
+    """Return the trackers that can be compared here; one whose package is missing is named.
+
+    Raises:
+        ConfigError: if the shipped tracker, of which the bars are, is asked for and missing, or none is left.
+    """
     trackers: dict[str, Track] = {}
     for name in names:
         try:
             config = compose("preprocess", ["dataset.source=none", "dataset.name=none", f"pitch={name}"])
             tracker = instantiate(config.pitch, "pitch")
         except ConfigError as error:
+            if name == OURS:
+                raise
             log.warning("%s is left out: %s", name, error)
             continue
         trackers[name] = tracker.track
         if isinstance(tracker, SwiftPitch):
             trackers[OURS_ONNX] = exported(tracker)
+    if not trackers:
+        raise ConfigError(f"none of {', '.join(names)} can be compared here; the lines above say what to install")
     return trackers
 
 
@@ -227,8 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="pitch: %(message)s")
     torch.set_num_threads(1)
     try:
-        conditions = build_conditions(options.corpus.resolve(), options.clips, options.seconds)
         trackers = load_trackers(options.trackers)
+        conditions = build_conditions(options.corpus.resolve(), options.clips, options.seconds)
         results = {name: measure(track, conditions) for name, track in trackers.items()}
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -237,9 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bars: list[Bar] = []
     if OURS in trackers:
         bars = judge(results[OURS], difference(trackers[OURS], trackers[OURS_ONNX], conditions))
-        for bar in bars:
-            verdict = "reached" if bar.is_reached else "MISSED"
-            emit(f"{bar.name}: {_figure(bar.value)}, bar {'>=' if bar.at_least else '<='} {bar.limit:g}: {verdict}")
+        emit()
+        show_bars(bars)
     if options.json:
         atomic_write_json(options.json, _plain(results, bars))
     return 0 if all(bar.is_reached for bar in bars) else 1
@@ -263,7 +256,7 @@ def _figure(value: float | None) -> str:
 def _plain(results: Mapping[str, Result], bars: Sequence[Bar]) -> dict[str, Any]:
     return {
         "trackers": {name: asdict(result) for name, result in results.items()},
-        "bars": [{**asdict(bar), "is_reached": bar.is_reached} for bar in bars],
+        "bars": plain_bars(bars),
     }
 
 

@@ -1,12 +1,13 @@
 """The runner behind the demo and the benchmarks: what it reuses, repeats and refuses."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import pipeline as pipeline_module
 from benchmarks.demo import parity_of
-from benchmarks.pipeline import Pipeline, only_file, run_script
+from benchmarks.pipeline import Pipeline, only_file, run_script, shipped_weights
 from benchmarks.voice_quality import bars, pick_sources, stage_sources
 from utils.errors import WorkbenchError
 
@@ -64,8 +65,8 @@ def test_interrupted_training_is_continued(tmp_path: Path, calls: list[list[str]
     run = tmp_path / "runs/x"
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints/last.ckpt").touch()
-    interrupted = '{"train": {"command": ["train.py", "runs/x/metrics.json"], "seconds": null}}'
-    (tmp_path / "state.json").write_text(interrupted)
+    record = {"command": ["train.py", "runs/x/metrics.json"], "weights": shipped_weights(), "seconds": None}
+    (tmp_path / "state.json").write_text(json.dumps({"train": record}))
 
     pipeline = Pipeline(tmp_path / "state.json", tmp_path)
     outputs = [Path("runs/x/metrics.json")]
@@ -85,6 +86,52 @@ def test_run_of_another_command_makes_room(tmp_path: Path, calls: list[list[str]
 
     assert not old.exists()
     assert calls == [["train.py", "runs/x/metrics.json"]]
+
+
+def test_other_weights_repeat_everything(
+    tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = tmp_path / "checkout/models/weights/base.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"old")
+    monkeypatch.setattr(pipeline_module, "ROOT", tmp_path / "checkout")
+    caplog.set_level("INFO")
+    run_two_stages(tmp_path)
+    reused = run_two_stages(tmp_path)
+    weights.write_bytes(b"new")
+
+    again = run_two_stages(tmp_path)
+
+    assert [stage.reused for stage in reused.stages] == [True, True]
+    assert [stage.reused for stage in again.stages] == [False, False]
+    assert "one: runs again, what is there was made with other weights" in caplog.text
+    assert [stage.reused for stage in run_two_stages(tmp_path).stages] == [True, True]
+
+
+def test_an_interrupted_training_of_other_weights_is_not_continued(tmp_path: Path, calls: list[list[str]]) -> None:
+    run = tmp_path / "runs/x"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/last.ckpt").touch()
+    command = ["train.py", "runs/x/metrics.json"]
+    record = {"command": command, "weights": {"old": "00"}, "seconds": None}
+    (tmp_path / "state.json").write_text(json.dumps({"train": record}))
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    pipeline.run("train", command, [Path("runs/x/metrics.json")], run_folder=Path("runs/x"))
+
+    assert calls == [["train.py", "runs/x/metrics.json"]]
+
+
+def test_weights_of_encoder_base_and_pitch_are_remembered() -> None:
+    names = set(shipped_weights())
+
+    assert {
+        "models/weights/lite_base_generator.safetensors",
+        "models/weights/lite_base_discriminator.safetensors",
+        "utils/features/weights/content_builtin.safetensors",
+        "utils/features/weights/pitch_stream.safetensors",
+        "swift_f0/model.onnx",
+    } <= names
 
 
 def test_stage_without_its_output_is_an_error(tmp_path: Path, calls: list[list[str]]) -> None:
@@ -132,11 +179,11 @@ def test_few_speakers_share_the_clips(tmp_path: Path) -> None:
 
 
 def test_bars_tell_reached_missed_and_not_measured() -> None:
-    rows = bars(
+    judged = bars(
         {"resemblyzer_converted_to_target": 0.85, "whisper_character_error": 0.09, "ecapa_converted_to_target": None}
     )
 
-    outcome = {str(row[0]): row[-1] for row in rows}
+    outcome = {bar.name: bar.outcome for bar in judged}
     assert outcome["resemblyzer converted to target"] == "reached"
     assert outcome["whisper character error"] == "MISSED"
     assert outcome["ecapa converted to target"] == "not measured"

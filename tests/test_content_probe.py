@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import content_probe
+from benchmarks import content_probe, content_texts
 from benchmarks.content_peers import Peer
-from benchmarks.content_probe import Utterance, at_probe_rate, probe_error, read_material
+from benchmarks.content_probe import at_probe_rate, probe_error
+from benchmarks.content_texts import Utterance, is_same_sentence, read_material, without_sentences
 from tests.synthetic_speech import voice
 from utils.audio.io import save_audio
 from utils.errors import DataError
@@ -73,6 +74,66 @@ def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="no recording has a text"):
         read_material(tmp_path, "en", tmp_path / "cache")
+
+
+def test_texts_of_equal_names_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("x/a.wav", "y/a.wav", "b.wav"):
+        save_audio(tmp_path / name, voice(0.5), 16000)
+    texts = {"x/a.wav": "one", "a.wav": "whose?", "b.wav": "two"}
+    (tmp_path / "transcripts.json").write_text(json.dumps(texts))
+
+    found = read_material(tmp_path, "en", tmp_path / "cache")
+
+    assert [(item.name, item.text) for item in found] == [("b.wav", "two"), ("x/a.wav", "one")]
+
+
+def test_whisper_is_asked_once_for_each_file_and_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Recognizer:
+        def __init__(self, *, language: str) -> None:
+            self.language = language
+
+        def transcribe(self, audio: np.ndarray) -> str:
+            asked.append((self.language, len(audio)))
+            return f"{self.language} of {len(audio)}"
+
+    monkeypatch.setattr(content_texts, "WhisperRecognizer", Recognizer)
+    for name, seconds in (("train/wav/1.wav", 0.5), ("test/wav/1.wav", 0.6)):
+        save_audio(tmp_path / name, voice(seconds), 16000)
+
+    def texts(folder: str, language: str = "en") -> list[str]:
+        return [item.text for item in read_material(tmp_path / folder / "wav", language, tmp_path / "cache")]
+
+    assert (texts("train"), texts("test")) == (["en of 8000"], ["en of 9600"])
+    assert texts("train", "nl") == ["nl of 8000"]
+    save_audio(tmp_path / "train/wav/1.wav", voice(0.7), 16000)
+    assert (texts("train"), texts("test")) == (["en of 11200"], ["en of 9600"])
+    assert len(asked) == 4
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_audio(tmp_path / "a.wav", voice(0.5), 16000)
+    save_audio(tmp_path / "long.wav", np.tile(voice(1.0), 31), 16000)
+    (tmp_path / "broken.wav").write_text("no sound")
+    save_audio(tmp_path / "c.wav", voice(0.5), 16000)
+    (tmp_path / "transcripts.json").write_text(json.dumps({"a.wav": "text", "long.wav": "text", "broken.wav": "text"}))
+
+    found = read_material(tmp_path, "en", tmp_path / "cache")
+
+    assert [item.name for item in found] == ["a.wav"]
+    assert all(words in caplog.text for words in ("long.wav: longer than 30 s", "broken.wav", "c.wav: has no text"))
+
+
+def test_a_sentence_heard_differently_is_the_same() -> None:
+    heard = "de kat zat op de mat en keek naar buiten"
+    again = "de kat zat op een mat en kijkt naar buiten"
+    other = "morgen gaat het regenen in het hele land"
+
+    assert is_same_sentence(heard, again)
+    assert not is_same_sentence(heard, other)
+    train = [Utterance(text, np.zeros(1), text) for text in (again, other)]
+    assert [item.text for item in without_sentences(train, [Utterance("", np.zeros(1), heard)])] == [other]
 
 
 def test_train_without_test_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,12 +52,14 @@ class Evaluation:
 
 
 def list_audio(folder: Path) -> list[Path]:
-    """Return the recordings directly in a folder or below it, sorted.
+    """Return the recordings directly in a folder or below it, sorted; hidden files (._a.wav of a Mac) are none.
 
     Raises:
         DataError: if there are none.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_ENDINGS)
+    paths = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_ENDINGS and not path.name.startswith(".")
+    )
     if not paths:
         raise DataError(f"no recordings in {folder} (looked for {', '.join(AUDIO_ENDINGS)})")
     return paths
