@@ -1,5 +1,6 @@
 """Trackers that users bring: what is said when one is absent, and the adapters on stand-ins whose answer is known."""
 
+import importlib.metadata
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -400,6 +401,32 @@ def test_no_audio_gives_no_frames(install: Callable[..., None], name: str) -> No
     tracker = {"torchcrepe": CrepePitch, "torchfcpe": FcpePitch, "swift_f0": SwiftPackagePitch}[name]()
 
     assert tracker.track(np.zeros(0, np.float32)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("tracker", "package", "distribution", "content"),
+    [
+        (CrepePitch, "torchcrepe", "torchcrepe", {"predict": None}),
+        (FcpePitch, "torchfcpe", "torchfcpe", {"spawn_bundled_infer_model": lambda device: None}),
+        (SwiftPackagePitch, "swift_f0", "swift-f0", {"SwiftF0": lambda threads, spin: None}),
+    ],
+)
+def test_another_version_of_a_package_is_another_tracker(
+    install: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tracker: Callable[[], Any],
+    package: str,
+    distribution: str,
+    content: dict[str, Any],
+) -> None:
+    install(package, **content)
+
+    said = []
+    for version in ("1.2.3", "1.2.4"):
+        monkeypatch.setattr(importlib.metadata, "version", {distribution: version}.__getitem__)
+        said.append(tracker().identity["package"])
+
+    assert said == [f"{distribution} 1.2.3", f"{distribution} 1.2.4"]
 
 
 @pytest.mark.usefixtures("unprobed")

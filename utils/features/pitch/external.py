@@ -1,6 +1,7 @@
 """Pitch trackers that users bring themselves: packages with weights of their own, and RMVPE from a weights file."""
 
 import importlib
+import importlib.metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -33,6 +34,14 @@ def _package(name: str, install: str) -> ModuleType:
         ) from error
 
 
+def _installed(distribution: str) -> str:
+    """Return name and version of a package: its versions carry different weights and give different values."""
+    try:
+        return f"{distribution} {importlib.metadata.version(distribution)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{distribution} of unknown version"
+
+
 def _fit(f0_hz: np.ndarray, frames: int) -> np.ndarray:
     values = np.nan_to_num(np.asarray(f0_hz, dtype=np.float32).reshape(-1))
     values = np.pad(values, (0, max(0, frames - len(values))))[:frames]
@@ -60,7 +69,12 @@ class SwiftPackagePitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "swift_f0_package", "version": 1, "voicing_threshold": self.voicing_threshold}
+        return {
+            "id": "swift_f0_package",
+            "version": 1,
+            "package": _installed("swift-f0"),
+            "voicing_threshold": self.voicing_threshold,
+        }
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
@@ -98,7 +112,13 @@ class CrepePitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "crepe", "version": 2, "model": self.model, "periodicity_threshold": self.periodicity_threshold}
+        return {
+            "id": "crepe",
+            "version": 2,
+            "package": _installed("torchcrepe"),
+            "model": self.model,
+            "periodicity_threshold": self.periodicity_threshold,
+        }
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
@@ -132,7 +152,7 @@ class FcpePitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "fcpe", "version": 2, "threshold": self.threshold}
+        return {"id": "fcpe", "version": 2, "package": _installed("torchfcpe"), "threshold": self.threshold}
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
