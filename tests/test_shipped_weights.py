@@ -17,7 +17,7 @@ from utils.export.card import write_cards
 from utils.export.contract import FileGeometry
 from utils.export.delivery import describe, export_job
 from utils.export.flavours import ExportedGraph
-from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent
+from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent, read_weights
 from utils.features.pitch.streaming import StreamPitch
 from utils.features.pitch.swift import SwiftPitch
 from utils.files import sha256_of_file
@@ -91,6 +91,9 @@ def test_an_absent_list_and_file_are_one_line(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(shipped, "LIST", tmp_path / "list")
     with pytest.raises(FormatError, match=r"gone\.safetensors is missing; restore it from the repository$"):
         BuiltinContent(weights="gone.safetensors")
+
+    with pytest.raises(FormatError, match=r"a file of ones own cannot be read \(.*\)$"):
+        read_weights(tmp_path / "a file of ones own")
 
     monkeypatch.setattr(shipped, "LIST", tmp_path / "absent")
     with pytest.raises(FormatError, match=r"absent cannot be read \(.*\); restore it from the repository$"):

@@ -44,13 +44,16 @@ def checked_sha256(path: Path) -> str:
     """Return the SHA-256 of a file.
 
     Raises:
-        FormatError: if it ships with the workbench and is absent or not what it was.
+        FormatError: if it cannot be read, or ships with the workbench and is absent or not what it was.
     """
     place = path.parent.resolve() / path.name
     expected = shipped_hashes().get(place.relative_to(ROOT).as_posix()) if place.is_relative_to(ROOT) else None
     if expected is not None and not place.is_file():
         raise FormatError(f"{place} is missing; restore it from the repository")
-    found = sha256_of_file(path)
+    try:
+        found = sha256_of_file(path)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror})") from error
     if expected is not None and found != expected:
         raise FormatError(
             f"{place} has SHA-256 {found[:SHOWN]}..., expected {expected[:SHOWN]}...; restore it from the repository"

@@ -105,13 +105,10 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Read a safetensors file: its text metadata and its tensors.
 
     Raises:
-        ConfigError: if the file is absent or not a complete safetensors file.
-        FormatError: if it is a shipped one that is absent or not what it was.
+        ConfigError: if the file is not a complete safetensors file.
+        FormatError: if it cannot be read, or is a shipped one that is not what it was.
     """
-    try:
-        checked_sha256(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+    checked_sha256(path)
     return _read(path)
 
 
