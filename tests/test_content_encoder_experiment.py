@@ -10,6 +10,7 @@ from tests.test_content_encoder_recipe import SIZES, made_up_features
 from train import main
 from utils.config import compose
 from utils.distillation import experiment
+from utils.distillation.distil import parse
 from utils.distillation.experiment import train_content_encoder
 from utils.distillation.teacher import Features, save_features
 from utils.errors import ConfigError
@@ -51,8 +52,17 @@ def test_one_command_trains_continues_and_writes_usable_weights(
     assert len(teacher) == 1
     assert weights.read_bytes() == written
     assert "is left as it is" in capsys.readouterr().out
+    own = BuiltinContent(weights=str(weights))
     with torch.no_grad():
-        assert BuiltinContent(weights=str(weights))(torch.zeros(1, 16000)).shape == (1, 100, 8)
+        assert own(torch.zeros(1, 16000)).shape == (1, 100, 8)
+    assert own.identity["version"] == "own"
+
+
+def test_an_encoder_of_ones_own_does_not_take_the_name_of_a_shipped_one() -> None:
+    typed = parse(["--features", "features.pt", "--checkpoint", "encoder.ckpt", "--export"]).encoder_version
+
+    assert typed == compose("train", ["experiment=content_encoder"]).content_encoder.version == "own"
+    assert not BuiltinContent().version.startswith("own")
 
 
 def test_other_recordings_need_another_run(tmp_path: Path, teacher: list[Path]) -> None:

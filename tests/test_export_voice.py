@@ -17,8 +17,10 @@ from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
 from utils.errors import ConfigError, ExportError, FormatError
-from utils.export import precision
+from utils.export import delivery, precision
+from utils.export.contract import metadata_from_json
 from utils.export.delivery import ExportJob, ExportOutcome, export_job, export_voice
+from utils.export.flavours import ExportedGraph, Flavour, FlavourJob
 from utils.features.index import load_index
 from utils.files import sha256_of_file
 from utils.inference.session import VoiceSession
@@ -134,6 +136,23 @@ def test_metadata_and_card_hold_what_a_voice_must_say_of_itself(exported: Export
     assert all(said[key] not in ("", None, "unknown", {}) for key in ("dataset_fingerprint", "metrics", "config"))
     card = json.loads((exported.folder / "card.json").read_text(encoding="utf-8"))
     assert {key: value for key, value in said.items() if key not in ("schema_version", "extra")} == card["voice"]
+
+
+def test_the_card_names_what_is_in_the_first_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(job: FlavourJob) -> ExportedGraph:
+        path = job.folder / job.geometry.file_name
+        path.write_bytes(b"graph")
+        metadata = metadata_from_json(job.metadata, path.name)
+        return ExportedGraph(path, (), None, replace(metadata, encoder={"id": "inside", "look_ahead": "short"}))
+
+    monkeypatch.setattr(delivery, "find_flavour", lambda name: Flavour(name, "for a test", make))
+
+    outcome = export_voice(job(folder, "name=inside"))
+
+    card = json.loads((outcome.folder / "card.json").read_text(encoding="utf-8"))
+    assert card["voice"]["encoder"] == {"id": "inside", "look_ahead": "short"}
+    said = "Training started from random weights. Content encoder inside (look_ahead=short), pitch tracker swift_f0 (w"
+    assert said in (outcome.folder / "card.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from tests.synthetic_speech import voice
-from utils.errors import ConfigError
+from utils.errors import ConfigError, WorkbenchError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
 from utils.features.content.builtin import MAX_RAISE, BuiltinContent, RandomContent, raise_level
 from utils.features.content.network import ContentNetwork
@@ -117,7 +117,7 @@ def test_identity_changes_with_the_weights(weights: Path, tmp_path: Path) -> Non
 
 
 def test_missing_weights_are_one_line_with_the_file_name() -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.safetensors are missing .*restore") as caught:
+    with pytest.raises(ConfigError, match=r"content\.weights=nowhere\.safetensors is not a file; .* leave") as caught:
         BuiltinContent(weights="nowhere.safetensors")
     assert "\n" not in str(caught.value)
 
@@ -134,18 +134,43 @@ def damage(path: Path, kind: str) -> None:
         save_file(ContentNetwork(**SIZES).state_dict(), str(path))
     elif kind == "other network":
         save_file(ContentNetwork(**SIZES | {"dim": 9}).state_dict(), str(path), METADATA)
+    elif kind == "not finite":
+        tensors = ContentNetwork(**SIZES).state_dict()
+        save_file({**tensors, "head.bias": torch.full_like(tensors["head.bias"], torch.nan)}, str(path), METADATA)
+    elif kind in ("no version", "no number", "no heads"):
+        metadata = {key: value for key, value in METADATA.items() if key != "version" or kind != "no version"}
+        metadata |= {"no number": {"channels": "many"}, "no heads": {"num_heads": "0"}}.get(kind, {})
+        save_file(ContentNetwork(**SIZES).state_dict(), str(path), metadata)
     else:
         save_file({"something": torch.zeros(3)}, str(path), METADATA)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "empty", "text", "no metadata", "other network", "other tensors"])
-def test_damaged_weights_are_one_line_with_the_path(weights: Path, tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "damaged.safetensors"
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("truncated", "is not a complete safetensors file"),
+        ("empty", "is not a complete safetensors file"),
+        ("text", "is not a complete safetensors file"),
+        ("no metadata", "is no content encoder of this workbench (its metadata have no channels, num_layers,"),
+        ("no version", "is no content encoder of this workbench (its metadata have no version)"),
+        ("other network", "is no content encoder of this workbench (Error(s) in loading state_dict"),
+        ("other tensors", "is no content encoder of this workbench (Error(s) in loading state_dict"),
+        ("no number", "is no content encoder of this workbench (invalid literal for int() with base 10: 'many')"),
+        ("no heads", "is no content encoder of this workbench ("),
+        ("not finite", "has values that are not finite in head.bias"),
+    ],
+)
+def test_a_wrong_file_of_ones_own_is_one_line_with_the_path(
+    weights: Path, tmp_path: Path, kind: str, said: str
+) -> None:
+    path = tmp_path / "mine.safetensors"
     path.write_bytes(weights.read_bytes())
     damage(path, kind)
 
-    with pytest.raises(ConfigError, match=r"damaged\.safetensors .*damaged.*restore") as caught:
+    with pytest.raises(WorkbenchError) as caught:
         BuiltinContent(weights=str(path))
+    assert f"{path} {said}" in str(caught.value)
+    assert "restore" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

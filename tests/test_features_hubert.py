@@ -271,15 +271,25 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path, damage: str, words: str
 
 
 def test_what_is_not_there_says_what_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hint = "put one somewhere and type content.path=<folder, id or file>"
+    hint = "type content.path=<folder or file>; content.path=hf:<user>/<model> takes one from the hub"
     assert refusal(None).startswith("content.path is not set; contentvec is read from a transformers folder")
     assert hint in refusal(tmp_path / "nowhere")
     assert hint in refusal(tmp_path / "vec-768-layer-12.onnx")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert "needs the package huggingface_hub; type: pip install huggingface_hub" in refusal("user/content-vec")
+    assert "needs the package huggingface_hub; type: pip install huggingface_hub" in refusal("hf:user/content-vec")
 
 
-@pytest.mark.parametrize(("answer", "words"), [("folder", ""), ("error", "did not give 'user/content-vec' (no route)")])
+@pytest.mark.parametrize("path", ["models/hubert_base.pt", "user/content-vec", "model"])
+def test_a_mistyped_path_does_not_ask_the_hub(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.features.content.hubert.fetch_from_hub", lambda name: pytest.fail("the hub was asked"))
+
+    assert refusal(path).startswith(f"content.path={path} is not a file or folder; contentvec is read from")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [("folder", ""), ("error", "content.path=hf:user/content-vec: the hub did not give it (no route)")],
+)
 def test_a_hub_id_is_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str, words: str) -> None:
     asked: list[Any] = []
 
@@ -294,9 +304,10 @@ def test_a_hub_id_is_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch, answ
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
 
     if answer == "folder":
-        assert open_content(path="user/content-vec", layer=2, name="contentvec").identity == encoder(folder).identity
+        path = str(compose("preprocess", ["content=contentvec", "content.path=hf:user/content-vec"]).content.path)
+        assert open_content(path=path, layer=2, name="contentvec").identity == encoder(folder).identity
     else:
-        assert words in refusal("user/content-vec")
+        assert words in refusal("hf:user/content-vec")
     assert asked == [("user/content-vec", ["config.json", "model.safetensors", "pytorch_model.bin"])]
 
 

@@ -1,5 +1,6 @@
 """Trackers that users bring: what is said when one is absent, and the adapters on stand-ins whose answer is known."""
 
+import importlib.metadata
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -230,6 +231,13 @@ def waveform_graph(path: Path, threshold_shape: list[int], *, has_mask: bool) ->
     return save(path, nodes, inputs, outputs, constants)
 
 
+@pytest.fixture
+def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take stand-ins that hear no pitch."""
+    monkeypatch.setattr(OnnxPitch, "_probe", lambda tracker: None)
+
+
+@pytest.mark.usefixtures("unprobed")
 @pytest.mark.parametrize("threshold_shape", [[], [1]])
 @pytest.mark.parametrize("has_mask", [True, False])
 def test_rmvpe_from_audio_is_read_at_our_centres(tmp_path: Path, threshold_shape: list[int], has_mask: bool) -> None:
@@ -267,6 +275,7 @@ def mel_graph(path: Path) -> str:
     return save(path, nodes, inputs, [helper.make_tensor_value_info("scores", floats, None)], constants)
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_rmvpe_from_mel_is_padded_decoded_and_cut(tmp_path: Path) -> None:
     path = mel_graph(tmp_path / "rmvpe.onnx")
     sound = audio()
@@ -306,6 +315,84 @@ def test_rmvpe_scores_are_averaged_around_the_best() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+def crossings_graph(path: Path, *, hop: int = 160, factor: float = 1.0) -> str:
+    """F0 from audio: half the changes of sign in 0.3 s, every `hop` samples; `factor` spoils it."""
+    floats, window = TensorProto.FLOAT, 4800
+    constants = {
+        "one": np.array([1], np.int64),
+        "zero": np.array([0], np.int64),
+        "minus": np.array([-1], np.int64),
+        "end": np.array([2**31], np.int64),
+        "kernel": np.full((1, 1, window), factor * RATE / window / 4, np.float32),
+    }
+    nodes = [
+        helper.make_node("Unsqueeze", ["waveform", "one"], ["line"]),
+        helper.make_node("Sign", ["line"], ["sign"]),
+        helper.make_node("Slice", ["sign", "one", "end", "minus"], ["later"]),
+        helper.make_node("Slice", ["sign", "zero", "minus", "minus"], ["earlier"]),
+        helper.make_node("Sub", ["later", "earlier"], ["change"]),
+        helper.make_node("Abs", ["change"], ["changed"]),
+        helper.make_node("Conv", ["changed", "kernel"], ["counted"], strides=[hop], pads=[window // 2, window // 2]),
+        helper.make_node("Squeeze", ["counted", "one"], ["f0"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("waveform", floats, ["one", "time"]),
+        helper.make_tensor_value_info("threshold", floats, [1]),
+    ]
+    return save(path, nodes, inputs, [helper.make_tensor_value_info("f0", floats, None)], constants)
+
+
+def classes_graph(path: Path, rows: int = 128) -> str:
+    """Scores [1, F, 360] with class 168, 220.8 Hz, above 0.9 where the mel spectrogram is not silent."""
+    place = np.zeros((1, 360), np.float32)
+    place[0, 168] = 1
+    nodes = [
+        helper.make_node("ReduceMax", ["mel"], ["loudest"], axes=[1]),
+        helper.make_node("Exp", ["loudest"], ["loud"]),
+        helper.make_node("Tanh", ["loud"], ["score"]),
+        helper.make_node("Transpose", ["score"], ["column"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["column", "place"], ["scores"]),
+    ]
+    inputs = [helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, rows, "frames"])]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)]
+    return save(path, nodes, inputs, outputs, {"place": place})
+
+
+def echo_graph(path: Path) -> str:
+    """Audio to audio, as an exported voice."""
+    nodes = [helper.make_node("Neg", ["audio"], ["output"])]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", "time"])] for name in ("audio", "output")
+    )
+    return save(path, nodes, inputs, outputs, {})
+
+
+@pytest.mark.parametrize("threshold", [0.03, 0.99])
+@pytest.mark.parametrize("make", [crossings_graph, classes_graph])
+def test_a_file_that_hears_the_tone_is_taken(tmp_path: Path, make: Callable[..., str], threshold: float) -> None:
+    assert OnnxPitch(path=make(tmp_path / "rmvpe.onnx"), threshold=threshold).identity["id"] == "onnx"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (echo_graph, "it gives 16000 values for one second of sound, not 100"),
+        (lambda path: crossings_graph(path, hop=256), "it gives 6[23] values for one second of sound, not 100"),
+        (lambda path: crossings_graph(path, factor=0.5), r"it hears 1(09|10)\.\d Hz in a tone of 220 Hz"),
+        (lambda path: crossings_graph(path, factor=np.nan), "it hears nan Hz in a tone of 220 Hz"),
+        (lambda path: classes_graph(path, 64), r"takes mel tensor\(float\) \[1, 64, 'frames'\] and cannot be run"),
+    ],
+)
+def test_a_file_that_is_no_pitch_tracker_is_refused(
+    tmp_path: Path, make: Callable[[Path], str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^pitch\.path=.*other\.onnx .*{said}.*type pitch\.path=<file>$") as caught:
+        OnnxPitch(path=make(tmp_path / "other.onnx"))
+
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("name", ["torchcrepe", "torchfcpe", "swift_f0"])
 def test_no_audio_gives_no_frames(install: Callable[..., None], name: str) -> None:
     install("torchcrepe", predict=None)
@@ -316,6 +403,33 @@ def test_no_audio_gives_no_frames(install: Callable[..., None], name: str) -> No
     assert tracker.track(np.zeros(0, np.float32)).shape == (0,)
 
 
+@pytest.mark.parametrize(
+    ("tracker", "package", "distribution", "content"),
+    [
+        (CrepePitch, "torchcrepe", "torchcrepe", {"predict": None}),
+        (FcpePitch, "torchfcpe", "torchfcpe", {"spawn_bundled_infer_model": lambda device: None}),
+        (SwiftPackagePitch, "swift_f0", "swift-f0", {"SwiftF0": lambda threads, spin: None}),
+    ],
+)
+def test_another_version_of_a_package_is_another_tracker(
+    install: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tracker: Callable[[], Any],
+    package: str,
+    distribution: str,
+    content: dict[str, Any],
+) -> None:
+    install(package, **content)
+
+    said = []
+    for version in ("1.2.3", "1.2.4"):
+        monkeypatch.setattr(importlib.metadata, "version", {distribution: version}.__getitem__)
+        said.append(tracker().identity["package"])
+
+    assert said == [f"{distribution} 1.2.3", f"{distribution} 1.2.4"]
+
+
+@pytest.mark.usefixtures("unprobed")
 def test_settings_stand_in_the_identity(install: Callable[..., None], tmp_path: Path) -> None:
     install("torchcrepe", predict=None)
     first = waveform_graph(tmp_path / "first.onnx", [1], has_mask=True)

@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,12 @@ LOCKS = ("requirements.lock", "requirements-demo.lock", "requirements-evaluation
 OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
 OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit"}
+
+
+def extras() -> dict[str, list[str]]:
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        found: dict[str, list[str]] = tomllib.load(stream)["project"]["optional-dependencies"]
+    return found
 
 
 def lines_of(name: str) -> list[str]:
@@ -93,3 +100,10 @@ def test_every_dependency_of_a_pinned_package_is_pinned() -> None:
             if ";" not in requirement:  # markers and extras depend on the machine
                 dependency = normalized(re.split(r"[\s<>=!~\[(]", requirement, maxsplit=1)[0])
                 assert dependency in base, f"{name} needs {dependency}"
+
+
+def test_each_pitch_tracker_that_a_user_brings_is_an_extra_of_the_version_that_its_message_names() -> None:
+    named = set(re.findall(r'"(torch\w+==[\d.]+)"', (ROOT / "utils/features/pitch/external.py").read_text("utf-8")))
+
+    assert named == set(extras()["crepe"] + extras()["fcpe"])
+    assert len(named) == 2

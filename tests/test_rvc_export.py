@@ -220,7 +220,7 @@ def test_the_file_is_read_once_for_voice_and_explanation(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "give that encoder with content=contentvec content.path=<folder, hub id or file>"),
+        ((), "give that encoder with content=contentvec content.path=<folder, file or hf:user/model>"),
         (CONTENT, "was trained on content features of contentvec, content gives random"),
         (("content=toy", EMBEDDER), "needs 768 values of layer 12, the encoder random gives 16"),
         ((*CONTENT, EMBEDDER, "rvc.f0_convention=interpolated", "pitch=dio"), "cannot stand inside a graph"),

@@ -17,7 +17,7 @@ from tests.rvc_tools import (
     webui_voice,
 )
 from utils.errors import WorkbenchError
-from utils.training.checkpoints import load_pretrained
+from utils.training.pretrained import load_pretrained
 
 
 def info(num_speakers: int = 1, encoder: str = "contentvec") -> dict[str, Any]:

@@ -14,23 +14,26 @@ import pytest
 
 from models.lite import LiteStreamVoice
 from models.toy import ToyVoice
+from tests.standin_voice import metadata_of
 from tests.streaming_tools import METADATA_KEY, RATE, export_small_stream, small_voice
 from utils.config import compose
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.card import write_cards
 from utils.export.contract import (
     FileGeometry,
+    StreamFacts,
     check_stream_block,
     is_stream_file,
     metadata_from_json,
     parse_file_name,
 )
-from utils.export.flavours import ExportedGraph, make_audio_to_audio
+from utils.export.flavours import ExportedGraph, make_audio_to_audio, stream_metadata
 from utils.export.runtime import open_session
 from utils.export.signals import speech_like
 from utils.export.streaming import StreamingVoice
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.swift import SwiftPitch
 from utils.features.streaming import StreamFrontend
 from utils.inference.conformance import suite
 from utils.inference.conformance.candidate import Candidate, Extent
@@ -38,7 +41,9 @@ from utils.inference.conformance.stream_rules import stream_rules
 from utils.inference.session import VoiceSession
 from utils.inference.stream import StreamSession
 from utils.inference.verify import VerifyJob, run_verification
+from utils.shipped import shipped_hashes
 
+FACTS = StreamFacts(block=320, look_ahead=128, state_size=1, latency_ms=28.0)
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "streaming.md"
 
 
@@ -203,6 +208,40 @@ def test_card_tells_a_host_what_it_must_know(exported: ExportedGraph, tmp_path: 
     assert facts == json.loads((tmp_path / "card.json").read_text())["streams"][graph.name]
     assert (facts["block"], facts["look_ahead"]) == (320, 128)
     assert f"| {graph.name} | 320 | 128 | 28.0 |" in (tmp_path / "card.md").read_text()
+
+
+def test_metadata_and_card_name_the_encoder_and_tracker_that_are_in_the_stream(
+    exported: ExportedGraph, tmp_path: Path
+) -> None:
+    metadata = StreamSession.open(exported.path).metadata
+    graph = tmp_path / exported.path.name
+    graph.write_bytes(exported.path.read_bytes())
+
+    card = write_cards(tmp_path, metadata_of("small"), [replace(exported, path=graph)], None, None)
+
+    assert metadata.encoder == {"id": "random", "version": "1", "seed": 0, "dim": 16, "look_ahead": "short"}
+    assert metadata.pitch["id"] == "swift_f0_stream"
+    assert metadata.pitch["weights_sha256"] == shipped_hashes()["utils/features/weights/pitch_stream.safetensors"]
+    assert metadata.pitch["tracker"] == SwiftPitch().identity
+    assert metadata.extra["trained_on"] == {"encoder": {"id": "none"}, "pitch": {"id": "none"}}
+    assert card["streams"][graph.name]["encoder"] == metadata.encoder
+    assert card["streams"][graph.name]["pitch"] == metadata.pitch
+    digest = metadata.pitch["weights_sha256"][:12]
+    said = f"encoder is random (look_ahead=short), the pitch tracker swift_f0_stream (weights `{digest}`)."
+    assert said in (tmp_path / "card.md").read_text()
+
+
+@pytest.mark.parametrize(("look_ahead", "said"), [("full", True), ("short", False)])
+def test_a_voice_of_the_full_look_ahead_is_warned_about_as_a_stream(
+    look_ahead: str, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = StreamingVoice(small_voice())
+    short = stream.frontend.encoder_identity
+    encoder = short if look_ahead == "short" else {key: short[key] for key in short if key != "look_ahead"}
+
+    stream_metadata(replace(metadata_of("small"), encoder=encoder), stream, FACTS)
+
+    assert ("was trained on content.look_ahead=full, a stream hears look_ahead=short" in caplog.text) == said
 
 
 def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:

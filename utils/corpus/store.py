@@ -118,19 +118,6 @@ class CorpusStore:
             rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))]
         return self.arrays.gather(name, rows).astype(np.float32)
 
-    def require_identity(self, feature: str, identity: dict[str, Any]) -> None:
-        """Check that a feature was made by a certain encoder or tracker.
-
-        Raises:
-            DataError: if it was made by another one; says by which.
-        """
-        stored = self.info["features"][feature]["identity"]
-        if stored != identity:
-            raise DataError(
-                f"{self.path}: {feature} was made by {_short(stored)}, this run uses {_short(identity)}; "
-                "choose the same content= and pitch= groups as in preprocess.py, or run preprocess.py again with these"
-            )
-
     def __getstate__(self) -> dict[str, Any]:
         # the maps are reopened in the other process
         return {key: value for key, value in self.__dict__.items() if key != "arrays"}
@@ -156,7 +143,3 @@ def _range(clip: Clip, first_frame: int, num_frames: int | None) -> tuple[int, i
     if first_frame < 0 or length < 0 or first_frame + length > clip.num_frames:
         raise ValueError(f"frames {first_frame}+{num_frames} are outside of clip {clip.id} ({clip.num_frames} frames)")
     return clip.frame_offset + first_frame, clip.frame_offset + first_frame + length
-
-
-def _short(identity: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={str(value)[:12]}" for key, value in identity.items())

@@ -278,7 +278,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, units and examples")
     parser.add_argument("--export", action="store_true", help="write the checkpoint's network to --weights instead")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="file that --export writes")
-    parser.add_argument("--encoder-version", default="1", help="version that datasets and exports will name")
+    parser.add_argument("--encoder-version", default="own", help="version that datasets and exports will name")
     return parser.parse_args(arguments)
 
 

@@ -110,7 +110,8 @@ def _card(
         "voice": described,
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
         "index": asdict(index_report) if index_report else None,
-        "streams": {graph.path.name: asdict(graph.stream) for graph in graphs if graph.stream},
+        "pretrained": metadata.extra.get("pretrained"),
+        "streams": {graph.path.name: _stream(graph) for graph in graphs if graph.stream},
         "verification": {
             graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
         },
@@ -150,6 +151,13 @@ def _markdown(card: dict[str, Any], metadata: VoiceMetadata, retrieval: Sequence
     return "\n\n".join(parts) + "\n"
 
 
+def _stream(graph: ExportedGraph) -> dict[str, Any]:
+    """Return what a host must know about a streaming graph, and which encoder and tracker are in it."""
+    assert graph.stream is not None
+    inside = {"encoder": graph.metadata.encoder, "pitch": graph.metadata.pitch} if graph.metadata else {}
+    return asdict(graph.stream) | inside
+
+
 def _streams(card: dict[str, Any]) -> list[str]:
     """Return the section about streaming graphs, if there are any."""
     rows = "\n".join(
@@ -163,18 +171,40 @@ def _streams(card: dict[str, Any]) -> list[str]:
         "block, too. A host that keeps no state must use the other graph.\n\n"
         "| file | block (samples) | look-ahead (samples) | latency (ms) | state (numbers) |\n|---|---|---|---|---|\n"
     )
-    return [head + rows] if rows else []
+    heard = {
+        f"In streams the content encoder is {_named(facts['encoder'])}, the pitch tracker {_named(facts['pitch'])}."
+        for facts in card["streams"].values()
+        if "encoder" in facts
+    }
+    return [head + rows, *sorted(heard)] if rows else []
 
 
 def _origin(metadata: VoiceMetadata) -> str:
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(metadata.metrics.items())) or "none recorded"
     return (
-        f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. Content encoder "
-        f"{metadata.encoder.get('id', 'unknown')}, pitch tracker {metadata.pitch.get('id', 'unknown')} "
+        f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. "
+        f"{_start(metadata.extra.get('pretrained'))}Content encoder {_named(metadata.encoder)}, "
+        f"pitch tracker {_named(metadata.pitch)} "
         f"(f0 in unvoiced frames: {F0_WORDS.get(metadata.f0_convention, metadata.f0_convention)}), "
         f"generator at {metadata.model_rate} Hz, weights in {metadata.precision}. "
         f"Dataset fingerprint `{metadata.dataset_fingerprint}`."
     )
+
+
+def _start(pretrained: dict[str, dict[str, str]] | None) -> str:
+    """Return what the training started from; nothing where that is not known."""
+    if pretrained is None:
+        return ""
+    files = [f"{item['file']} (SHA-256 `{item['sha256']}`)" for item in pretrained.values()]
+    return f"Training started from {' and '.join(files) or 'random weights'}. "
+
+
+def _named(identity: dict[str, Any]) -> str:
+    """Return an encoder or tracker in words: its id, look-ahead and the beginning of its weights' hash."""
+    look_ahead = [f"look_ahead={identity['look_ahead']}"] if "look_ahead" in identity else []
+    weights = [f"weights `{str(identity['weights_sha256'])[:12]}`"] if identity.get("weights_sha256") else []
+    details = ", ".join(look_ahead + weights)
+    return f"{identity.get('id', 'unknown')}{f' ({details})' if details else ''}"
 
 
 def _verification(card: dict[str, Any]) -> str:

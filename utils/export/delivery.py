@@ -176,7 +176,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
         outcome = ExportOutcome(target, [], graphs, report, notes, baking)
         if outcome.failures:
             return outcome
-        write_cards(folder, metadata[0], graphs, index_path, report, baking)
+        write_cards(folder, graphs[0].metadata or metadata[0], graphs, index_path, report, baking)
         files = move_into_place(folder, target, lambda path: path.name in earlier)
     return ExportOutcome(target, files, graphs, report, notes, baking)
 
@@ -251,6 +251,7 @@ def describe(
         precision=job.precision,
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
         extra={"needs_context": voice.model.needs_context}
+        | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
         | {key: voice.dataset_info[key] for key in ("imported",) if key in voice.dataset_info},
     )
 

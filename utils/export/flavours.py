@@ -1,5 +1,6 @@
 """The kinds of graphs a voice can be exported as. A new kind is one entry in FLAVOURS."""
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,14 @@ import torch
 from models.base import BaseVoiceConversionModel
 from utils.errors import ConfigError, ExportError
 from utils.export.checks import Check
-from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts, metadata_from_json
+from utils.export.contract import (
+    METADATA_KEY,
+    ControlDefaults,
+    FileGeometry,
+    StreamFacts,
+    VoiceMetadata,
+    metadata_from_json,
+)
 from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
 from utils.export.precision import PARITY_DB, Precision, fixed_tables, reduce_weights, tolerance_of
 from utils.export.stream_graph import build_stream_graph
@@ -19,6 +27,8 @@ from utils.export.streaming import StreamingVoice
 from utils.export.verification import Subject, verify
 from utils.inference.conformance.candidate import Candidate, Extent
 from utils.inference.conformance.suite import check_conformance
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +64,17 @@ class FlavourJob:
 
 @dataclass(frozen=True)
 class ExportedGraph:
-    """A written graph and the outcome of its verification; `stream` for a streaming graph only."""
+    """A written graph and the outcome of its verification.
+
+    Attributes:
+        stream: of a streaming graph only.
+        metadata: what the file says where that differs from what its job said.
+    """
 
     path: Path
     checks: tuple[Check, ...]
     stream: StreamFacts | None = None
+    metadata: VoiceMetadata | None = None
 
     @property
     def has_passed(self) -> bool:
@@ -128,8 +144,10 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
         latency_ms=round(1000 * (voice.block + voice.look_ahead) / rate, 3),
     )
     stored = metadata_from_json(job.metadata, job.geometry.file_name)
-    metadata = replace(stored, extra={**stored.extra, "stream": asdict(facts)}).to_json()
-    graph = build_stream_graph(voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata})
+    metadata = stream_metadata(stored, voice, facts)
+    graph = build_stream_graph(
+        voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
+    )
     reduce_weights(graph, job.precision, fixed_tables(job.model))
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
@@ -141,7 +159,21 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
 
     parity_db = PARITY_DB[job.precision]
     candidate = Candidate(path=path, extent=job.extent, reference=reference, parity_db=parity_db)
-    return ExportedGraph(path, tuple(check_conformance(candidate)), facts)
+    return ExportedGraph(path, tuple(check_conformance(candidate)), facts, metadata)
+
+
+def stream_metadata(stored: VoiceMetadata, voice: StreamingVoice, facts: StreamFacts) -> VoiceMetadata:
+    """Return the metadata of a voice's streaming graph: other encoder and tracker than in training."""
+    encoder, pitch = voice.frontend.encoder_identity, voice.frontend.pitch_identity
+    if stored.encoder != encoder:
+        log.warning(
+            "stream: %s was trained on content.look_ahead=%s, a stream hears look_ahead=short: its words are less "
+            "clear; for a voice of streams alone prepare with content.look_ahead=short and train model=lite_stream",
+            stored.name, stored.encoder.get("look_ahead", "full"),
+        )  # fmt: skip
+    trained_on = {"encoder": stored.encoder, "pitch": stored.pitch}
+    extra = {**stored.extra, "stream": asdict(facts), "trained_on": trained_on}
+    return replace(stored, encoder=encoder, pitch=pitch, extra=extra)
 
 
 FLAVOURS: dict[str, Flavour] = {

@@ -201,7 +201,7 @@ def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) 
         which = content_overrides(embedder, file.layout.version, file.content_layer)
         raise ConfigError(
             f"voice={settings.file} listens to content features of {name} ({dim} values); give that encoder with "
-            f"{which} content.path=<folder, hub id or file>"
+            f"{which} content.path=<folder, file or hf:user/model>"
         )
     encoder: ContentEncoder = instantiate(OmegaConf.create(settings.content), "content")
     identity = encoder.identity

@@ -40,6 +40,10 @@ class StreamFrontend(nn.Module):
 
     Args:
         frontend: the front end of the voice for whole recordings.
+
+    Attributes:
+        encoder_identity: plain data that names the encoder as it stands here, see ContentEncoder.
+        pitch_identity: plain data that names the tracker as it stands here.
     Raises:
         ConfigError: if its encoder or tracker has no form for streams.
     """
@@ -55,8 +59,10 @@ class StreamFrontend(nn.Module):
             )
         if not isinstance(tracker, SwiftPitch):
             raise ConfigError("this pitch tracker has no form for streams; prepare and train with pitch=builtin")
+        self.encoder_identity = {**encoder.identity, "look_ahead": "short"}
         self.content = StreamContent(network)
         self.pitch = StreamPitch(tracker).requires_grad_(False)
+        self.pitch_identity = self.pitch.identity
         self.resampler = StreamResampler(frontend.resampler)
         window = torch.hann_window(LOUDNESS_WINDOW)
         self.register_buffer("loudness_window", window / window.sum(), persistent=False)

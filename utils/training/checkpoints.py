@@ -19,13 +19,10 @@ from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.retrieval import CodebookRetrieval
 from utils.files import atomic_write_bytes
-from utils.training.foreign import Speakers, load_rvc_weights
 
 PAYLOAD_KEY = "voclo_trainer"
 SCHEMA_VERSION = 1
 CODEBOOK_FILE = "codebook.safetensors"
-RVC_SUFFIXES = (".pth", ".pt")
-ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +38,8 @@ class Voice:
         step: generator updates behind these weights.
         metrics: validation figures of these weights.
         io_rate: samples per second of audio in and out.
+        pretrained: name and SHA-256 of the weights that the run started from, by network; None where its checkpoint
+            does not say.
     """
 
     model: BaseVoiceConversionModel
@@ -50,6 +49,7 @@ class Voice:
     step: int
     metrics: dict[str, float]
     io_rate: int
+    pretrained: dict[str, dict[str, str]] | None = None
 
 
 def checkpoint_path(run: Path, which: str) -> Path:
@@ -161,7 +161,8 @@ def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int 
     model.requires_grad_(False)
     model.eval()
     step = int(content["state_dict"]["steps_done"])
-    return Voice(model, config, _speakers(info), info, step, dict(payload["metrics"]), rate)
+    metrics = dict(payload["metrics"])
+    return Voice(model, config, _speakers(info), info, step, metrics, rate, payload.get("pretrained"))
 
 
 def build_generator(config: DictConfig, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:
@@ -218,89 +219,3 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     """Write tensors as half precision safetensors with text metadata."""
     halves = {key: value.half().contiguous() if value.is_floating_point() else value for key, value in tensors.items()}
     atomic_write_bytes(path, save(halves, metadata=metadata))
-
-
-def load_pretrained(
-    network: torch.nn.Module,
-    file: str,
-    name: str,
-    dataset_info: dict[str, Any],
-    *,
-    speakers: Speakers = None,
-    fresh_posterior: bool = False,
-) -> str:
-    """Start a network from weights; in our own files, speaker tables start at the mean of the file's speakers.
-
-    Every other tensor must exist with the same shape on both sides.
-
-    Args:
-        network: generator or discriminator to fill in place.
-        file: safetensors file of ours or .pth of RVC; a relative path is looked up from the working folder, then from
-            the project's root.
-        name: configuration key for messages, e.g. "pretrained.generator".
-        dataset_info: dataset.json of the training data.
-        speakers: for a .pth, see load_rvc_weights.
-        fresh_posterior: for a .pth, see load_rvc_weights.
-    Returns:
-        One line that says what was taken.
-    Raises:
-        ConfigError: if the file is absent, does not fit or was trained on other content features.
-        FormatError: if a .pth is not safe or not whole.
-    """
-    path = next((folder / file for folder in (Path(), ROOT) if (folder / file).is_file()), None)
-    if path is None:
-        raise ConfigError(
-            f"{name}={file} is not a file; allowed: a .safetensors file, a .pth file of RVC or pretrained=none"
-        )
-    if path.suffix in RVC_SUFFIXES:
-        return load_rvc_weights(network, path, name, dataset_info, speakers=speakers, fresh_posterior=fresh_posterior)
-    if speakers is not None or fresh_posterior:
-        settings = "pretrained.speakers and pretrained.fresh_posterior"
-        raise ConfigError(f"{settings} belong to a .pth of RVC, not to {name}={file}")
-    theirs, metadata = _read_pretrained(path, name)
-    wanted = metadata.get("content_weights_sha256", "")
-    have = str(dataset_info["features"]["content"]["identity"].get("weights_sha256", ""))
-    if wanted and wanted != have:
-        raise ConfigError(
-            f"{name}={file} was trained on content features of encoder {wanted[:12]}, the dataset has those of "
-            f"{have[:12] or 'another encoder'}; prepare the dataset with content=builtin or type pretrained=none"
-        )
-    note = _fit_speaker_table(network, theirs)
-    _check_same_tensors(network, theirs, f"{name}={file}")
-    network.load_state_dict(theirs)
-    return f"{name}: {len(theirs)} tensors from {path.name}{note}"
-
-
-def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(str(path), framework="pt") as stream:
-            keys = stream.keys()
-            return {key: stream.get_tensor(key).float() for key in keys}, dict(stream.metadata() or {})
-    except SafetensorError as error:
-        raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
-
-
-def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor]) -> str:
-    ours = network.state_dict()
-    table = "speaker.weight"
-    if table not in ours or table not in theirs:
-        return ""
-    count = ours[table].shape[0]
-    mean = theirs[table].mean(dim=0, keepdim=True)
-    note = f"; {count} speaker(s) start at the mean of the file's {theirs[table].shape[0]}"
-    theirs[table] = mean.expand(count, -1).clone()
-    return note
-
-
-def _check_same_tensors(network: torch.nn.Module, theirs: dict[str, Tensor], what: str) -> None:
-    ours = network.state_dict()
-    missing, unexpected = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
-    wrong = [
-        f"{key} {tuple(theirs[key].shape)} instead of {tuple(ours[key].shape)}"
-        for key in sorted(ours.keys() & theirs.keys())
-        if theirs[key].shape != ours[key].shape
-    ]
-    if missing or unexpected or wrong:
-        details = [f"missing {missing[:3]}"] * bool(missing) + [f"unexpected {unexpected[:3]}"] * bool(unexpected)
-        reason = "; ".join(details + wrong[:3])
-        raise ConfigError(f"{what} does not fit this model: {reason}; choose the model it was made for")

@@ -35,7 +35,6 @@ from utils.training.checkpoints import (
     CODEBOOK_FILE,
     build_generator,
     codebook_origin,
-    load_pretrained,
     read_codebook,
     require_same_networks,
     save_codebook,
@@ -57,6 +56,7 @@ from utils.training.monitoring import RunMonitor, StepClock
 from utils.training.nonfinite import NonFiniteGuard
 from utils.training.optimizers import build_optimizer, prepare_networks, require_same_optimizers
 from utils.training.overtraining import build_watch
+from utils.training.pretrained import load_pretrained, pretrained_files
 from utils.training.probe import probe, report_probe
 from utils.training.progress import ProgressLine
 from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
@@ -92,7 +92,8 @@ def train(config: DictConfig) -> Path:
         run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from,
         first_judged=first_judged(config),
     )  # fmt: skip
-    trainer = build_trainer(config, run, [history, *watch, RunPayload(config, store.info), guard], keeper)
+    payload = RunPayload(config, store.info, pretrained_files(config) if resume_from is None else None)
+    trainer = build_trainer(config, run, [history, *watch, payload, guard], keeper)
     module = build_training(config, store, run, fresh=resume_from is None)
     if resume_from is not None:
         content = read_resumed(resume_from)

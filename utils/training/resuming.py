@@ -126,12 +126,16 @@ class RunPayload(Callback):
     Args:
         config: the configuration.
         dataset: dataset.json of the training data.
+        pretrained: the weights that a new run starts from, see pretrained_files; a resumed one keeps its own.
     """
 
-    def __init__(self, config: DictConfig, dataset: dict[str, Any]) -> None:
+    def __init__(
+        self, config: DictConfig, dataset: dict[str, Any], pretrained: dict[str, dict[str, str]] | None = None
+    ) -> None:
         self.config_yaml = OmegaConf.to_yaml(config, resolve=True)
         self.decisive = describe_run(config, dataset)
         self.dataset = dataset
+        self.pretrained = pretrained
         self.restored: dict[str, Any] | None = None
 
     def on_save_checkpoint(
@@ -145,6 +149,7 @@ class RunPayload(Callback):
             "decisive": self.decisive,
             "dataset": self.dataset,
             "metrics": metrics,
+            "pretrained": self.pretrained,
         }
         checkpoint[RANDOM_KEY] = gather_random_states()
         checkpoint.pop("loops", None)
@@ -152,8 +157,9 @@ class RunPayload(Callback):
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random states until the training begins."""
+        """Keep the random states until the training begins, and what the run began with."""
         self.restored = checkpoint.get(RANDOM_KEY)
+        self.pretrained = checkpoint[PAYLOAD_KEY].get("pretrained")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Restore the random states and count on from the updates done."""

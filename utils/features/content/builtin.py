@@ -8,10 +8,10 @@ import torch.nn.functional as functional
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, FormatError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
-from utils.files import sha256_of_file
+from utils.shipped import checked_sha256, find_shipped
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
 SIZES = ("channels", "num_layers", "num_heads", "rotary_dim", "past", "future", "dim")
@@ -24,28 +24,24 @@ class BuiltinContent(ContentEncoder):
     """Our encoder with shipped weights.
 
     Args:
-        weights: name of a file in utils/features/weights, or a path of one's own.
+        weights: name of a shipped file, which is always that of utils/features/weights, or a path of one's own.
         look_ahead: "full", the best features, or "short": no audio later than 14 ms behind a frame of 20 ms.
+    Raises:
+        ConfigError: if look_ahead is unknown, or a file of one's own is absent or no content encoder of ours.
+        FormatError: if the shipped file is absent or not what it was.
     """
 
     def __init__(self, *, weights: str = "content_builtin.safetensors", look_ahead: str = "full") -> None:
         super().__init__()
         if look_ahead not in LOOK_AHEADS:
             raise ConfigError(f"content.look_ahead={look_ahead} is not one of {', '.join(LOOK_AHEADS)}")
-        self.path = WEIGHTS_FOLDER / weights if not Path(weights).is_file() else Path(weights)
-        metadata, tensors = read_weights(self.path)
-        try:
-            sizes = {key: int(metadata[key]) for key in SIZES}
-            self.version = metadata["version"]
-            self.network = ContentNetwork(**sizes)
-            self.network.load_state_dict({key: value.float() for key, value in tensors.items()})
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise _damaged(self.path, error) from error
-        self.dim = sizes["dim"]
+        self.path = _find(weights)
+        self.sha256 = checked_sha256(self.path)
+        self.version, self.network = _build(self.path)
+        self.dim = self.network.head.out_features
         self.look_ahead = look_ahead
         self.requires_grad_(False)
         self.eval()
-        self.sha256 = sha256_of_file(self.path)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -109,19 +105,57 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Read a safetensors file: its text metadata and its tensors.
 
     Raises:
-        ConfigError: if the file is absent or not a complete safetensors file.
+        ConfigError: if the file is not a complete safetensors file.
+        FormatError: if it cannot be read, or is a shipped one that is not what it was.
     """
-    if not path.is_file():
-        where = f"{path.name} are missing in {path.parent}"
-        raise ConfigError(f"content weights {where}; restore the file from the repository")
+    checked_sha256(path)
+    return _read(path)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(str(path), framework="pt") as stream:
             names = stream.keys()
             return dict(stream.metadata() or {}), {name: stream.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise _damaged(path, error) from error
+        raise ConfigError(f"{path} is not a complete safetensors file ({_reason(error)}); make it again") from error
 
 
-def _damaged(path: Path, error: Exception) -> ConfigError:
-    reason = " ".join(str(error).split())[:120]
-    return ConfigError(f"content weights {path} are damaged ({reason}); restore the file from the repository")
+def _find(weights: str) -> Path:
+    shipped = find_shipped(weights, WEIGHTS_FOLDER)
+    own = Path(weights).expanduser()
+    path = shipped or (own if own.is_file() else WEIGHTS_FOLDER / own)
+    if shipped is None and not path.is_file():
+        raise ConfigError(
+            f"content.weights={weights} is not a file; give the file of an encoder of yours, or leave content.weights "
+            "out for the one that ships with the workbench"
+        )
+    return path
+
+
+def _build(path: Path) -> tuple[str, ContentNetwork]:
+    """Return version and network of a file."""
+    metadata, tensors = _read(path)
+    missing = [key for key in (*SIZES, "version") if key not in metadata]
+    if missing:
+        raise _foreign(path, f"its metadata have no {', '.join(missing)}")
+    infinite = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if infinite:
+        raise FormatError(f"content.weights={path} has values that are not finite in {infinite[0]}; make it again")
+    try:
+        network = ContentNetwork(**{key: int(metadata[key]) for key in SIZES})
+        network.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except (ValueError, ZeroDivisionError, RuntimeError) as error:
+        raise _foreign(path, _reason(error)) from error
+    return metadata["version"], network
+
+
+def _foreign(path: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        f"content.weights={path} is no content encoder of this workbench ({reason}); docs/content_encoder.md says how "
+        "to make one"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

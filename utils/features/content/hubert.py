@@ -15,6 +15,7 @@ from utils.features.content.hubert_files import HubertWeights, digest, explain, 
 REPEATS = 2  # 50 frames a second become 100
 HUBERT_HOP = REPEATS * FEATURE_HOP
 VERSION = "2"
+HUB_PREFIX = "hf:"
 
 
 def open_content(
@@ -23,7 +24,8 @@ def open_content(
     """Open an encoder from wherever its weights are.
 
     Args:
-        path: transformers folder, file of weights, hub id, fairseq .pt or ONNX file.
+        path: transformers folder, file of weights, fairseq .pt or ONNX file; "hf:user/model" is of the hub, and
+            nothing else leads to the network.
         layer: hidden layer, counted from 1.
         name: what datasets and exports record as the encoder's id.
         is_projected: whether the layer goes through the network's final projection, as in RVC v1.
@@ -38,8 +40,8 @@ def open_content(
 
         return OnnxContent(path=path, layer=layer, name=name, is_projected=is_projected, is_normalized=is_normalized)
     try:
-        place = Path(path).expanduser()
-        weights = read_hubert(place if place.exists() or not _is_hub_id(path) else fetch_from_hub(path))
+        is_of_hub = path.startswith(HUB_PREFIX)
+        weights = read_hubert(fetch_from_hub(path.removeprefix(HUB_PREFIX)) if is_of_hub else _existing(path))
     except WorkbenchError as error:
         raise explain(error, name) from error
     return HubertContent(weights, layer=layer, name=name, is_projected=is_projected, is_normalized=is_normalized)
@@ -136,6 +138,8 @@ def on_our_frames(hidden: Tensor, audio: Tensor) -> Tensor:
     return doubled[:, : audio.shape[-1] // FEATURE_HOP]
 
 
-def _is_hub_id(path: str) -> bool:
-    parts = path.split("/")
-    return len(parts) == 2 and all(parts) and not path.startswith((".", "~"))
+def _existing(path: str) -> Path:
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise ConfigError(f"content.path={path} is not a file or folder")
+    return place

@@ -119,12 +119,13 @@ def fetch_from_hub(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise ConfigError("a hub id needs the package huggingface_hub; type: pip install huggingface_hub") from error
+        words = f"content.path=hf:{name} needs the package huggingface_hub"
+        raise ConfigError(f"{words}; type: pip install huggingface_hub") from error
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG, *WEIGHTS]))
     except (OSError, ValueError, RuntimeError) as error:  # HTTP errors are OSErrors, wrong names ValueErrors
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ConfigError(f"the hub did not give {name!r} ({reason[:120]})") from error
+        raise ConfigError(f"content.path=hf:{name}: the hub did not give it ({reason[:120]})") from error
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -209,6 +210,7 @@ def _shape(value: Any) -> Any:
 def explain(error: WorkbenchError, name: str) -> ConfigError:
     """Return the error with what to put where."""
     return ConfigError(
-        f"{error}; {name} is read from a transformers folder ({CONFIG} with {' or '.join(WEIGHTS)}), a hub id, RVC's "
-        "hubert_base.pt or an .onnx file: put one somewhere and type content.path=<folder, id or file>"
+        f"{error}; {name} is read from a transformers folder ({CONFIG} with {' or '.join(WEIGHTS)}), RVC's "
+        "hubert_base.pt or an .onnx file: put one somewhere and type content.path=<folder or file>; "
+        "content.path=hf:<user>/<model> takes one from the hub"
     )

@@ -1,6 +1,7 @@
 """Pitch trackers that users bring themselves: packages with weights of their own, and RMVPE from a weights file."""
 
 import importlib
+import importlib.metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -9,7 +10,7 @@ import librosa
 import numpy as np
 import torch
 
-from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
 from utils.errors import ConfigError
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
 from utils.files import sha256_of_file
@@ -19,6 +20,9 @@ MAX_JUMP = 0.12  # natural logarithm, two semitones; pitch is not interpolated a
 RMVPE_BANDS = 128
 RMVPE_CENTS = 20 * np.arange(360) + 1997.3794084376191  # above 10 Hz; Wei et al. 2023 (RMVPE), after CREPE
 RMVPE_MULTIPLE = 32  # frames; its network halves them five times
+RMVPE_THRESHOLD = 0.03
+RMVPE_HINT = "put RMVPE's ONNX file (rmvpe.onnx) somewhere and type pitch.path=<file>"
+TONE_HZ, TONE_TOLERANCE = 220.0, 0.03  # half a semitone
 
 
 def _package(name: str, install: str) -> ModuleType:
@@ -28,6 +32,14 @@ def _package(name: str, install: str) -> ModuleType:
         raise ConfigError(
             f"this pitch tracker needs the package {name} ({error}); type: pip install {install}"
         ) from error
+
+
+def _installed(distribution: str) -> str:
+    """Return name and version of a package: its versions carry different weights and give different values."""
+    try:
+        return f"{distribution} {importlib.metadata.version(distribution)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{distribution} of unknown version"
 
 
 def _fit(f0_hz: np.ndarray, frames: int) -> np.ndarray:
@@ -57,7 +69,12 @@ class SwiftPackagePitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "swift_f0_package", "version": 1, "voicing_threshold": self.voicing_threshold}
+        return {
+            "id": "swift_f0_package",
+            "version": 1,
+            "package": _installed("swift-f0"),
+            "voicing_threshold": self.voicing_threshold,
+        }
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
@@ -95,7 +112,13 @@ class CrepePitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "crepe", "version": 2, "model": self.model, "periodicity_threshold": self.periodicity_threshold}
+        return {
+            "id": "crepe",
+            "version": 2,
+            "package": _installed("torchcrepe"),
+            "model": self.model,
+            "periodicity_threshold": self.periodicity_threshold,
+        }
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
@@ -129,7 +152,7 @@ class FcpePitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "fcpe", "version": 2, "threshold": self.threshold}
+        return {"id": "fcpe", "version": 2, "package": _installed("torchfcpe"), "threshold": self.threshold}
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
@@ -155,24 +178,29 @@ class OnnxPitch:
     Args:
         path: the user's file.
         threshold: a frame is voiced when its best score is at least this.
+    Raises:
+        ConfigError: if the file is absent, no ONNX graph, or does not hear the pitch of a tone.
     """
 
     is_exportable = False
 
-    def __init__(self, *, path: str | None, threshold: float = 0.03) -> None:
-        hint = "put RMVPE's ONNX file (rmvpe.onnx) somewhere and type pitch.path=<file>"
-        if not path or not Path(path).is_file():
-            raise ConfigError(f"pitch.path={path!r} is not a file; {hint}")
+    def __init__(self, *, path: str | None, threshold: float = RMVPE_THRESHOLD) -> None:
+        place = Path(path).expanduser() if path else None
+        if place is None or not place.is_file():
+            raise ConfigError(f"pitch.path={path!r} is not a file; {RMVPE_HINT}")
         import onnxruntime
 
-        self.path, self.threshold = Path(path), threshold
+        self.path, self.threshold = place, threshold
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what goes wrong is raised; the library would also print it
         try:
-            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a kind for each reason, without a common base
             raise ConfigError(
-                f"pitch.path={path!r} is no ONNX graph (a .pt file holds bare weights); {hint}"
+                f"pitch.path={path!r} is no ONNX graph (a .pt file holds bare weights); {RMVPE_HINT}"
             ) from error
-        self.takes_mel = len(self.session.get_inputs()[0].shape) == 3
+        self.takes_mel = any(len(value.shape) == 3 for value in self.session.get_inputs()[:1])
+        self._probe()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -182,27 +210,56 @@ class OnnxPitch:
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
         frames = len(audio) // FEATURE_HOP
-        if frames == 0:
-            return np.zeros(0, np.float32)
-        samples = _centred(audio)
-        return _fit(self._from_mel(samples, frames) if self.takes_mel else self._from_audio(samples), frames)
+        return _fit(self._run(audio, frames, self.threshold), frames) if frames else np.zeros(0, np.float32)
 
-    def _from_audio(self, samples: np.ndarray) -> np.ndarray:
+    def _run(self, audio: np.ndarray, frames: int, threshold: float) -> np.ndarray:
+        samples = _centred(audio)
+        return self._from_mel(samples, frames, threshold) if self.takes_mel else self._from_audio(samples, threshold)
+
+    def _probe(self) -> None:
+        """Let the file hear a tone of one second, as a graph of another kind may give numbers, too."""
+        shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in self.session.get_inputs())
+        frames = FRAME_RATE
+        try:
+            f0_hz = self._run(tone_of_a_second(), frames, min(self.threshold, RMVPE_THRESHOLD))
+        except Exception as error:  # of onnxruntime, as above, or of what the graph gave
+            reason = " ".join(str(error).split())[:160]
+            raise ConfigError(
+                f"pitch.path={self.path} takes {shown or 'nothing'} and cannot be run as RMVPE ({reason}); {RMVPE_HINT}"
+            ) from error
+        if abs(f0_hz.size - frames) > 1:
+            raise ConfigError(
+                f"pitch.path={self.path} is no RMVPE: it gives {f0_hz.size} values for one second of sound, not "
+                f"{frames}; {RMVPE_HINT}"
+            )
+        heard = float(np.median(f0_hz[frames // 5 : -frames // 5]))
+        if not abs(heard - TONE_HZ) <= TONE_TOLERANCE * TONE_HZ:
+            found = f"it hears {heard:.1f} Hz in a tone of {TONE_HZ:.0f} Hz"
+            raise ConfigError(f"pitch.path={self.path} is no RMVPE: {found}; {RMVPE_HINT}")
+
+    def _from_audio(self, samples: np.ndarray, threshold: float) -> np.ndarray:
         inputs = self.session.get_inputs()
         feed: dict[str, np.ndarray] = {inputs[0].name: samples[None]}
         if len(inputs) > 1:
-            feed[inputs[1].name] = np.full([1] * len(inputs[1].shape), self.threshold, np.float32)
+            feed[inputs[1].name] = np.full([1] * len(inputs[1].shape), threshold, np.float32)
         names = [output.name for output in self.session.get_outputs()]
         values = dict(zip(names, self.session.run(None, feed), strict=True))
         f0_hz = np.asarray(values[names[0]]).reshape(-1)
         return np.where(np.asarray(values["uv"]).reshape(-1).astype(bool), 0, f0_hz) if "uv" in values else f0_hz
 
-    def _from_mel(self, samples: np.ndarray, frames: int) -> np.ndarray:
+    def _from_mel(self, samples: np.ndarray, frames: int, threshold: float) -> np.ndarray:
         name = self.session.get_inputs()[0].name
         mel = rmvpe_mel(samples)[:, :frames]
         padded = np.pad(mel, ((0, 0), (0, -frames % RMVPE_MULTIPLE)))
         scores = np.asarray(self.session.run(None, {name: padded[None]})[0])[0, :frames]
-        return decode_rmvpe(scores, self.threshold)
+        return decode_rmvpe(scores, threshold)
+
+
+def tone_of_a_second() -> np.ndarray:
+    """Return 16 kHz audio, float32 [16000], of 220 Hz with ten harmonics that fall by 6 dB an octave."""
+    harmonics = np.arange(1, 11)
+    turns = np.outer(np.arange(FEATURE_RATE) / FEATURE_RATE, TONE_HZ * harmonics)
+    return (np.sin(2 * np.pi * turns) @ (0.1 / harmonics)).astype(np.float32)
 
 
 def rmvpe_mel(samples: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ folded onto the newest one.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -28,6 +29,7 @@ from utils.features.pitch.swift import (
     WINDOWS,
     SwiftPitch,
 )
+from utils.files import sha256_of_file
 
 LOOK_AHEAD = 224  # samples at 16 kHz after the end of a frame
 WEIGHTS = WEIGHTS_FOLDER / "pitch_stream.safetensors"
@@ -56,7 +58,19 @@ class StreamPitch(nn.Module):
             self._store(f"axis_{index}", tracker.get_buffer(f"axis_{index}")[: window // 2 + 1].contiguous())
         self._store("slope", refinement_windows()[1].float())
         stored = folded_weights(tracker) if weights is None else read_weights(weights)[1]
+        self.weights_sha256 = None if weights is None else sha256_of_file(weights)
         self.weights = nn.ParameterDict({name: nn.Parameter(value.float()) for name, value in stored.items()})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain data that names the tracker and everything that shapes its values."""
+        return {
+            "id": "swift_f0_stream",
+            "version": 1,
+            "weights_sha256": self.weights_sha256,
+            "voicing_threshold": self.voicing_threshold,
+            "tracker": self.tracker.identity,  # whose tables and refinement it uses
+        }
 
     def forward(self, audio: Tensor, memory: Memory | None = None) -> Tensor:
         """Return f0 in Hz [B, F], 0 where unvoiced, of the next F * 160 samples at 16 kHz, [B, F * 160].

@@ -1,0 +1,142 @@
+"""Weights from which a new run starts: ours, which ship or were made with benchmarks.base_voice, and those of RVC."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from utils.errors import ConfigError
+from utils.shipped import ROOT, checked_sha256, find_shipped
+from utils.training.foreign import Speakers, load_rvc_weights
+
+CONTENT_HASH = "content_weights_sha256"  # in the metadata of our files
+RVC_SUFFIXES = (".pth", ".pt")
+
+
+def load_pretrained(
+    network: torch.nn.Module,
+    file: str,
+    name: str,
+    dataset_info: dict[str, Any],
+    *,
+    speakers: Speakers = None,
+    fresh_posterior: bool = False,
+) -> str:
+    """Start a network from weights; in our own files, speaker tables start at the mean of the file's speakers.
+
+    Every other tensor must exist with the same shape on both sides.
+
+    Args:
+        network: generator or discriminator to fill in place.
+        file: safetensors file of ours or .pth of RVC, see find_pretrained.
+        name: configuration key for messages, e.g. "pretrained.generator".
+        dataset_info: dataset.json of the training data.
+        speakers: for a .pth, see load_rvc_weights.
+        fresh_posterior: for a .pth, see load_rvc_weights.
+    Returns:
+        One line that says what was taken.
+    Raises:
+        ConfigError: if the file is absent, does not fit, was trained on other content features or does not say
+            on which.
+        FormatError: if a .pth is not safe or not whole, or a shipped file is not what it was.
+    """
+    path = find_pretrained(file, name)
+    if path.suffix in RVC_SUFFIXES:
+        return load_rvc_weights(network, path, name, dataset_info, speakers=speakers, fresh_posterior=fresh_posterior)
+    if speakers is not None or fresh_posterior:
+        settings = "pretrained.speakers and pretrained.fresh_posterior"
+        raise ConfigError(f"{settings} belong to a .pth of RVC, not to {name}={file}")
+    theirs, metadata = _read_pretrained(path, name)
+    wanted = metadata.get(CONTENT_HASH)
+    if wanted is None:
+        raise ConfigError(
+            f"{name}={file} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
+            "give a file of python -m benchmarks.base_voice, or type pretrained=none"
+        )
+    have = str(dataset_info["features"]["content"]["identity"].get("weights_sha256", ""))
+    if wanted != have:
+        raise ConfigError(
+            f"{name}={file} was trained on content features of {wanted[:12] or 'another encoder'}, the dataset has "
+            f"those of {have[:12] or 'another encoder'}; prepare it with content=builtin or type pretrained=none"
+        )
+    note = _fit_speaker_table(network, theirs)
+    _check_same_tensors(network, theirs, f"{name}={file}")
+    network.load_state_dict(theirs)
+    return f"{name}: {len(theirs)} tensors from {path.name}{note}"
+
+
+def find_pretrained(file: str, name: str) -> Path:
+    """Return the file of weights that a configuration names.
+
+    Args:
+        file: name of a shipped file, which is always the project's own; any other relative path is looked up from the
+            working folder, then from the project's root.
+        name: configuration key for messages.
+    Raises:
+        ConfigError: if there is none.
+    """
+    shipped = find_shipped(file)
+    if shipped is not None:
+        return shipped
+    place = Path(file).expanduser()
+    path = next((folder / place for folder in (Path(), ROOT) if (folder / place).is_file()), None)
+    if path is None:
+        raise ConfigError(
+            f"{name}={file} is not a file; allowed: a .safetensors file, a .pth file of RVC or pretrained=none"
+        )
+    return path
+
+
+def pretrained_files(config: DictConfig) -> dict[str, dict[str, str]]:
+    """Return name and SHA-256 of the weights that a new run starts from, by network; empty for a random start.
+
+    Raises:
+        ConfigError: if a file is absent.
+        FormatError: if a shipped file is not what it was.
+    """
+    networks = ["generator"] + ["discriminator"] * bool(config.discriminator.get("_target_"))
+    found = {
+        network: find_pretrained(str(config.pretrained[network]), f"pretrained.{network}")
+        for network in networks
+        if config.pretrained[network]
+    }
+    return {network: {"file": path.name, "sha256": checked_sha256(path)} for network, path in found.items()}
+
+
+def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    checked_sha256(path)
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            keys = stream.keys()
+            return {key: stream.get_tensor(key).float() for key in keys}, dict(stream.metadata() or {})
+    except SafetensorError as error:
+        raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
+
+
+def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor]) -> str:
+    ours = network.state_dict()
+    table = "speaker.weight"
+    if table not in ours or table not in theirs:
+        return ""
+    count = ours[table].shape[0]
+    mean = theirs[table].mean(dim=0, keepdim=True)
+    note = f"; {count} speaker(s) start at the mean of the file's {theirs[table].shape[0]}"
+    theirs[table] = mean.expand(count, -1).clone()
+    return note
+
+
+def _check_same_tensors(network: torch.nn.Module, theirs: dict[str, Tensor], what: str) -> None:
+    ours = network.state_dict()
+    missing, unexpected = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
+    wrong = [
+        f"{key} {tuple(theirs[key].shape)} instead of {tuple(ours[key].shape)}"
+        for key in sorted(ours.keys() & theirs.keys())
+        if theirs[key].shape != ours[key].shape
+    ]
+    if missing or unexpected or wrong:
+        details = [f"missing {missing[:3]}"] * bool(missing) + [f"unexpected {unexpected[:3]}"] * bool(unexpected)
+        reason = "; ".join(details + wrong[:3])
+        raise ConfigError(f"{what} does not fit this model: {reason}; choose the model it was made for")
