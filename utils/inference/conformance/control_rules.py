@@ -7,6 +7,7 @@ import numpy as np
 
 from utils.export.checks import Check
 from utils.export.contract import ControlDefaults
+from utils.export.runtime import RUNTIME_ERRORS
 from utils.inference.conformance.candidate import Candidate, faults, relative_db
 from utils.inference.conformance.stream_feed import fresh_stream, in_blocks, speech_blocks
 from utils.inference.stream import StreamSession
@@ -96,7 +97,11 @@ def _hostile(candidate: Candidate, name: str, audio: np.ndarray, answer: Answer)
     trials, problems = list(_hostile_values(candidate)), []
     for controls in trials:
         given = ", ".join(f"{name}={value:g}" for name, value in controls.items())
-        problems += [f"{given}: {fault}" for fault in answer(audio, controls)]
+        try:
+            found = answer(audio, controls)
+        except RUNTIME_ERRORS as error:
+            found = [f"the run fails: {str(error).splitlines()[0][:160]}"]
+        problems += [f"{given}: {fault}" for fault in found]
     detail = f"{len(trials)} values of {len(candidate.known_controls)} controls, NaN and infinity among them"
     return Check(name, not problems, "; ".join(problems[:4]) or detail)
 
