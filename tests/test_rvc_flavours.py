@@ -308,7 +308,7 @@ def test_a_reference_that_is_nan_is_no_proof(tmp_path: Path) -> None:
 def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) -> None:
     """What the file is comes from our metadata, else the client's, else its inputs."""
     own = {"voclo_trainer_generator": json.dumps({"dialect": "wokada", **asdict(shape_of(V2)), "num_speakers": 2})}
-    metadata = {"own": own, "client": None, "none": {}}
+    metadata: dict[str, dict[str, str] | None] = {"own": own, "client": None, "none": {}}
     for dialect, source, speakers in (
         ("wokada", "own", 2), ("wokada", "client", 1), ("wokada", "none", 1), ("deiteris", "client", 1),
         ("deiteris", "none", 1), ("rvc_webui", "none", 1),

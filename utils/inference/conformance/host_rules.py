@@ -95,8 +95,8 @@ def check_seams(candidate: Candidate) -> Check:
         )
     elif is_smooth and seams.jump_db > SEAM_JUMP_DB:
         detail += (
-            f"; from {SEAM_JUMP_DB:g} dB against one piece on seams can be heard, as with every voice that keeps no state "
-            "(docs/streaming.md)"
+            f"; from {SEAM_JUMP_DB:g} dB against one piece on seams can be heard, "
+            "as with every voice that keeps no state (docs/streaming.md)"
         )
     is_warning = not is_smooth or seams.jump_db > SEAM_JUMP_DB
     return Check("voclo, seams", is_smooth or candidate.needs_context, detail, figures, is_warning=is_warning)

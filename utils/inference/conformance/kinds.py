@@ -85,7 +85,7 @@ def _guess(session: onnxruntime.InferenceSession, dialect: Dialect, rate: int) -
 def _probed_rate(candidate: GeneratorCandidate) -> int:
     """Return the rate by the number of samples that some frames become; the usual one where the graph fails."""
     try:
-        count = candidate.play(candidate.feed(candidate.features(PROBE_FRAMES, 0))).size
+        count = candidate.session.run(None, candidate.feed(candidate.features(PROBE_FRAMES, 0)))[0].size
     except Exception:  # the rules will say what is wrong
         log.debug("%s does not run as %s feeds it", candidate.path, candidate.dialect.program, exc_info=True)
         return USUAL_RATE
