@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ with numpy.load(inputs) as arrays:
 numpy.savez(outputs, **answers)
 print(onnxruntime.__version__)
 """
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A version, and how far its worst answer is from that of the version installed here; infinite for NaN."""
+
+    version: str
+    difference_db: float
+    worst_input: str
+
+    @property
+    def is_near(self) -> bool:
+        """Whether all its answers count as equal."""
+        return self.difference_db <= ALLOWED_DB
 
 
 def trial_inputs(sample_rate: int) -> dict[str, np.ndarray]:
@@ -90,26 +105,19 @@ def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tu
             return finished.stdout.strip(), {name: found[name] for name in found.files}
 
 
-def compare(graph: Path, versions: list[str], folder: Path) -> list[dict[str, object]]:
-    """Return a row for each version: what it is, and its largest difference from the version installed here."""
+def compare(graph: Path, versions: list[str], folder: Path) -> list[Comparison]:
+    """Return a row for each version."""
     session = open_session(graph)
     sample_rate = int(graph.stem.split("_sr")[1].split("_")[0])
     inputs = trial_inputs(sample_rate)
     expected = {name: session.run([AUDIO_OUTPUT], {AUDIO_INPUT: audio})[0] for name, audio in inputs.items()}
-    rows: list[dict[str, object]] = []
+    rows = []
     for version in versions:
         said, found = answers_of(graph, inputs, installed(version, folder))
         differences = {name: relative_db(found[name], expected[name]) for name in inputs}
-        # a comparison with NaN is False, whichever way: an answer that is none is the worst
-        worst = max(differences, key=lambda name: math.inf if math.isnan(differences[name]) else differences[name])
-        rows.append({"version": said, "difference_db": differences[worst], "worst_input": worst})
+        worst = max(differences, key=lambda name: differences[name])
+        rows.append(Comparison(said, differences[worst], worst))
     return rows
-
-
-def finite_or_none(value: object) -> float | None:
-    """Return a number as JSON knows it: NaN and infinity are none."""
-    number = float(str(value))
-    return number if math.isfinite(number) else None
 
 
 def main() -> int:
@@ -125,12 +133,13 @@ def main() -> int:
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2 if isinstance(error, ConfigError) else 1
-    cells = [[str(row["version"]), f"{row['difference_db']:.1f} dB", str(row["worst_input"])] for row in rows]
+    cells = [[row.version, f"{row.difference_db:.1f} dB", row.worst_input] for row in rows]
     emit(table(cells, ("onnxruntime", "largest difference", "at")))
     if options.json:
-        plain = [{**row, "difference_db": finite_or_none(row["difference_db"])} for row in rows]
-        options.json.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return int(not all(float(str(row["difference_db"])) <= ALLOWED_DB for row in rows))
+        # JSON has no infinity
+        plain = [asdict(row) | ({} if math.isfinite(row.difference_db) else {"difference_db": None}) for row in rows]
+        options.json.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    return int(not all(row.is_near for row in rows))
 
 
 if __name__ == "__main__":

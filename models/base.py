@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.draws import ClipDraws
+from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
 from models.layers.frames import FramesToSamples
 from models.layers.overlap import LowDelayTransform
 from models.layers.recompute import RecomputableBlock
@@ -20,7 +21,7 @@ from utils.audio.reshaping import reshape
 SILENCE_DB = FLOOR_DB + 8.0  # below this the output is silent
 GATE_RANGE_DB = 6.0  # the output fades in over this range above SILENCE_DB
 INPUT_LIMIT = 8.0  # larger samples and infinities are cut to this before analysis
-PROTECT_OFF = 0.5  # from this value on retrieval also touches unvoiced frames (the RVC convention)
+PROTECT_OFF = 0.5  # at this value retrieval also touches unvoiced frames (the RVC convention)
 
 
 class TrainingPass(NamedTuple):
@@ -49,6 +50,7 @@ class BaseVoiceConversionModel(nn.Module):
         needs_context: whether the architecture is meant to be given sound before and after what is wanted, so that
             blocks converted by themselves may meet with a click.
         is_for_streams: whether it can be exported as a streaming graph alone.
+        control_defaults: what forward_audio takes for a control that is given as NaN.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
@@ -72,6 +74,7 @@ class BaseVoiceConversionModel(nn.Module):
         self.retrieval: nn.Module | None = None
         self.output_resampler: nn.Module | None = None
         self.io_rate = sample_rate
+        self.control_defaults: dict[str, float] = dict(CONTROL_DEFAULTS)
 
     @abstractmethod
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
@@ -161,33 +164,35 @@ class BaseVoiceConversionModel(nn.Module):
 
         Args:
             audio: [B, T] at io_rate, any T >= 1; NaN counts as silence.
-            pitch_shift: scalar, semitones added to the pitch.
+            pitch_shift: scalar -36..36, semitones added to the pitch.
             speaker_id: scalar int64; values outside 0..S-1 mean the nearest speaker.
             index_rate: scalar 0..1, share of retrieved content.
             protect: scalar 0..0.5, share of retrieval in unvoiced frames; 0.5 and more means no protection.
             loudness_mix: scalar 0..1; 1 keeps the model's own level, 0 imposes the input's level on each frame.
+            A control outside its range counts as the nearest end, NaN as its default.
         Returns:
             [B, T], finite; silent where the input is silent.
         """
         if self.frontend is None or self.output_resampler is None:
             raise RuntimeError("forward_audio needs attach() first")
         hop = self.io_rate // FRAME_RATE
+        controls = bounded_controls(Controls(pitch_shift, index_rate, protect, loudness_mix), self.control_defaults)
         finite = torch.where(audio == audio, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         whole = _pad_to_whole_frames(finite, hop)
         content, f0_hz, loudness_db = self.frontend(whole)
         speaker = speaker_id.clamp(0, self.num_speakers - 1) + torch.zeros_like(audio[:, 0]).to(torch.int64)
-        content = self._retrieve(content, f0_hz, speaker, index_rate, protect)
-        shifted = f0_hz * torch.exp2(pitch_shift / 12.0)
+        content = self._retrieve(content, f0_hz, speaker, controls.index_rate, controls.protect)
+        shifted = f0_hz * torch.exp2(controls.pitch_shift / 12.0)
         converted = self.output_resampler(self.inference(content, shifted, loudness_db, speaker))
-        gain = self._level_gain(converted, whole, loudness_mix)
+        gain = self._level_gain(converted, whole, controls.loudness_mix)
         gate = ((loudness_db - SILENCE_DB) / GATE_RANGE_DB).clamp(0.0, 1.0)
         return (converted * self.io_envelope(gain * gate))[:, : audio.shape[1]]
 
     def _retrieve(self, content: Tensor, f0_hz: Tensor, speaker: Tensor, index_rate: Tensor, protect: Tensor) -> Tensor:
         if self.retrieval is None:
             return content + 0.0 * (index_rate + protect)  # keeps both inputs in the graph
-        share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), protect.new_ones(()))
-        weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, f0_hz.new_ones(()), share)
+        share = torch.where(protect < PROTECT_OFF, protect, protect.new_ones(()))
+        weight = index_rate * torch.where(f0_hz > 0, f0_hz.new_ones(()), share)
         blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker, index_rate) - content)
         # keep the frame's own length: a blend is shorter than what training saw (sqrt(D) but for foreign encoders)
         power, own = (value.square().mean(dim=-1, keepdim=True) + 1e-8 for value in (blended, content))
@@ -197,7 +202,7 @@ class BaseVoiceConversionModel(nn.Module):
         hop = self.io_rate // FRAME_RATE
         source_rms = torch.sqrt(reshape(source, 0, -1, hop).square().mean(-1) + 1e-8)
         converted_rms = torch.sqrt(reshape(converted, 0, -1, hop).square().mean(-1) + 1e-8)
-        exponent = 1.0 - loudness_mix.clamp(0.0, 1.0)
+        exponent = 1.0 - loudness_mix
         return torch.exp(exponent * torch.log(source_rms / converted_rms)).clamp(max=10.0)
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
 from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, Speaker, VoiceMetadata
 from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.export.verification import Subject
@@ -38,6 +39,9 @@ class StandInVoice(nn.Module):
         loudness_mix: Tensor,
     ) -> Tensor:
         """Return [B, T] from audio [B, T]."""
+        pitch_shift, index_rate, protect, loudness_mix = bounded_controls(
+            Controls(pitch_shift, index_rate, protect, loudness_mix), CONTROL_DEFAULTS
+        )
         finite = torch.where(torch.isfinite(audio), audio, torch.zeros_like(audio)).clamp(-1.0, 1.0)
         frames = (audio.shape[1] + HOP - 1) // HOP
         whole = functional.pad(finite, (0, frames * HOP - audio.shape[1]))

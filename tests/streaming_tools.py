@@ -1,6 +1,6 @@
 """A small light voice that converts streams, for tests."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -45,6 +45,7 @@ def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
         hop_length=geometry.hop_length,
         n_fft=geometry.n_fft,
         flavour="stream",
+        defaults=asdict(DEFAULTS),
     )
     return make_stream(
         FlavourJob(
@@ -54,7 +55,7 @@ def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
             options=GraphOptions(),
             metadata=metadata.to_json(),
             folder=folder,
-            tolerance=0.01,
+            tolerance=1e-4,
             recordings=(),
             extent=Extent(minutes=0, num_blocks=60),
         )

@@ -1,7 +1,7 @@
 """Tracing a voice to a graph, and the rules that verification applies to it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,14 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from models.layers.controls import CONTROL_DEFAULTS, CONTROL_LIMITS
 from tests.standin_voice import HOP, RATE, StandInVoice, export_standin
+from tests.streaming_tools import DEFAULTS, small_voice
 from utils.errors import ConfigError, ExportError
 from utils.export import verification
-from utils.export.contract import AUDIO_INPUT, CONTROLS
-from utils.export.graph import GraphOptions
+from utils.export.contract import AUDIO_INPUT, CONTROLS, ControlDefaults
+from utils.export.graph import GraphOptions, build_graph
+from utils.export.runtime import open_session
 from utils.export.signals import hostile, speech_like
 from utils.export.verification import Check, Subject, verify
 
@@ -116,6 +119,79 @@ def test_each_defect_is_found_by_its_rule(rule: str, voice: nn.Module, tmp_path:
     subject = export_standin(tmp_path, voice)
 
     assert rule in [check.name for check in verify(subject) if not check.passed]
+
+
+class BreaksAtFullRate(nn.Module):
+    """A stand-in that is NaN while index_rate is above 0.75."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = StandInVoice()
+
+    def forward_audio(self, audio: Tensor, pitch_shift: Tensor, speaker: Tensor, rate: Tensor, *rest: Tensor) -> Tensor:
+        made = self.inner.forward_audio(audio, pitch_shift, speaker, rate, *rest)
+        return made + 0.0 * torch.sqrt(0.75 - rate)
+
+
+def test_nan_at_a_value_of_a_control_is_found_also_where_pytorch_has_it_too(tmp_path: Path) -> None:
+    subject = export_standin(tmp_path, BreaksAtFullRate())
+
+    for voice in (subject.voice, StandInVoice()):
+        checks = {check.name: check for check in verify(replace(subject, voice=voice))}
+        found = {name: check.detail for name, check in checks.items() if not check.passed}
+        assert "not finite at one of its values: index_rate, protect" in found["controls take effect"]
+        assert "with pitch_shift=-3.5, speaker_id=1, index_rate=1" in found["parity with PyTorch"]
+        assert all(np.isfinite(list(check.figures.values())).all() for check in checks.values())
+
+
+def test_a_row_that_turns_nan_beside_a_broken_one_is_found(tmp_path: Path) -> None:
+    def leak(output: Tensor, audio: Tensor, shift: Tensor) -> Tensor:
+        return output + 0.0 * audio.sum(0, keepdim=True)
+
+    subject = export_standin(tmp_path, Changed(leak))
+
+    check = verification.check_batch(subject)
+
+    assert not check.passed
+
+
+def test_parity_that_only_the_last_bit_excuses_is_a_warning(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "own_change_db", lambda reference, audio: -60.0)
+    convert = subject.run
+    louder = replace(subject)
+    monkeypatch.setattr(Subject, "run", lambda self, audio, **controls: np.float32(1.0003) * convert(audio, **controls))
+
+    check = verification.check_parity(louder)
+
+    assert check.outcome == "WARN"
+    assert "the voice itself moves by -60 dB" in check.detail
+
+
+def test_impossible_values_count_as_what_is_documented(tmp_path: Path) -> None:
+    voice = small_voice()
+    voice.control_defaults = asdict(DEFAULTS)
+    graph = build_graph(voice, sample_rate=voice.io_rate, defaults=DEFAULTS, options=GraphOptions(), metadata={})
+    session = open_session(graph.SerializeToString())
+    audio = speech_like(voice.io_rate, voice.io_rate // 2, 2)[None]
+    plain = verification.run_graph(session, audio, {})
+
+    for control in CONTROLS:
+        if not control.is_integer:
+            np.testing.assert_array_equal(verification.run_graph(session, audio, {control.name: np.nan}), plain)
+            for given, counts in ((1e6, control.high), (np.inf, control.high), (-np.inf, control.low)):
+                found, wanted = (
+                    verification.run_graph(session, audio, {control.name: value}) for value in (given, counts)
+                )
+                np.testing.assert_array_equal(found, wanted)
+    inside, outside = (verification.run_graph(session, audio, {"speaker_id": value}) for value in (1, 2**62))
+    np.testing.assert_array_equal(inside, outside)
+
+
+def test_limits_of_controls_are_the_same_in_the_voice_and_in_the_contract() -> None:
+    plain = {control.name: (control.low, control.high) for control in CONTROLS if not control.is_integer}
+
+    assert plain == CONTROL_LIMITS
+    assert asdict(ControlDefaults()) == {**CONTROL_DEFAULTS, "speaker_id": 0}
 
 
 def test_a_voice_without_pitch_may_ignore_the_shift_and_no_other_control(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from utils.export.dialects import DIALECTS, FLOAT, HALF, INTEGER, GeneratorShape
 from utils.export.generator_graph import build_generator_graph
 from utils.export.generators import GeneratorJob, export_generator, generator_job
 from utils.export.precision import PARITY_DB
-from utils.inference.conformance.candidate import relative_db
-from utils.inference.conformance.rvc_clients import GeneratorCandidate, check_generator
+from utils.inference.conformance.candidate import Candidate, Extent, relative_db
+from utils.inference.conformance.kinds import generator_of
+from utils.inference.conformance.rvc_clients import GeneratorCandidate, check_file, check_generator
+from utils.inference.verify import VerifyJob, run_verification
 
 Kind = tuple[str, int, bool]
 V2, V1_WITHOUT_F0 = ("rvc_v2_32k", 768, True), ("rvc_v1_40k", 256, False)
@@ -161,13 +163,13 @@ def rename_input(model: onnx.ModelProto) -> None:
     next(item for item in model.graph.input if item.name == "sid").name = "speaker"
 
 
-def after_output(operator: str) -> Callable[[onnx.ModelProto], None]:
+def after_output(operator: str, gain: float = 1e5) -> Callable[[onnx.ModelProto], None]:
     def change(model: onnx.ModelProto) -> None:
         for item in model.graph.node:
             for place, name in enumerate(item.output):
                 if name == "audio":
                     item.output[place] = "before"
-        model.graph.initializer.append(helper.make_tensor("gain", TensorProto.FLOAT, [], [1e5]))
+        model.graph.initializer.append(helper.make_tensor("gain", TensorProto.FLOAT, [], [gain]))
         model.graph.initializer.append(helper.make_tensor("first", TensorProto.INT64, [1], [1]))
         model.graph.initializer.append(helper.make_tensor("end", TensorProto.INT64, [1], [1 << 40]))
         inputs = {"Mul": ["before", "gain"], "Unsqueeze": ["before", "first"], "Slice": ["before", "first", "end"]}
@@ -190,6 +192,31 @@ def no_metadata(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
 
 
+def extra_float_input(model: onnx.ModelProto) -> None:
+    after_output("Mul")(model)
+    model.graph.input.append(helper.make_tensor_value_info("gain_of_host", TensorProto.FLOAT, []))
+    model.graph.node[-1].input[1] = "gain_of_host"
+
+
+def ignores(name: str, instead: str) -> Callable[[onnx.ModelProto], None]:
+    """Return a change after which another value stands wherever an input was read."""
+
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(helper.make_tensor("start", TensorProto.INT64, [], [0]))
+        for item in model.graph.node:
+            for place, found in enumerate(item.input):
+                if found == name:
+                    item.input[place] = instead
+
+    return change
+
+
+def deaf_to_noise(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(helper.make_tensor("no", TensorProto.FLOAT, [], [0.0]))
+    ignores("rnd", "silenced")(model)
+    model.graph.node.insert(0, helper.make_node("Mul", ["rnd", "no"], ["silenced"]))
+
+
 def newer_operators(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 19
 
@@ -201,6 +228,9 @@ def newer_operators(model: onnx.ModelProto) -> None:
         ({"conversion"}, after_output("Slice")),
         ({"conversion"}, after_output("Mul")),
         ({"file", "same input, same output"}, after_output("RandomNormalLike")),
+        ({"conversion"}, after_output("Unsqueeze")),
+        ({"conversion", "inputs take effect"}, after_output("Mul", float("nan"))),
+        ({"inputs", "conversion"}, extra_float_input),
         ({"metadata"}, no_metadata),
         ({"metadata"}, change_metadata(embChannels=256)),
         ({"metadata"}, change_metadata(f0=1)),
@@ -213,6 +243,9 @@ def newer_operators(model: onnx.ModelProto) -> None:
         "a sample short",
         "too loud",
         "random",
+        "rank",
+        "NaN",
+        "extra float input",
         "no metadata",
         "channels",
         "f0",
@@ -227,6 +260,84 @@ def test_each_planted_fault_is_found(
     candidate = write(tmp_path, "wokada")
 
     assert rules <= set(failed(edited(candidate, change)))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "rules", "change"),
+    [
+        ("rvc_webui", {"conversion"}, after_output("Mul")),
+        ("rvc_webui", {"conversion", "inputs take effect"}, after_output("Mul", float("nan"))),
+        ("rvc_webui", {"inputs", "conversion"}, extra_float_input),
+        ("rvc_webui", {"inputs take effect"}, deaf_to_noise),
+        ("deiteris", {"window"}, ignores("skip_head", "start")),
+        ("deiteris", {"window"}, ignores("formant_length", "return_length")),
+        ("deiteris", {"window"}, ignores("return_length", "formant_length")),
+        ("deiteris", {"window"}, ignores("skip_head", "formant_length")),
+    ],
+    ids=["too loud", "NaN", "extra float input", "deaf to rnd", "skip_head ignored", "formant_length ignored",
+         "return_length ignored", "another window"],
+)  # fmt: skip
+def test_faults_in_graphs_of_the_other_programs_are_found(
+    tmp_path: Path, dialect: str, rules: set[str], change: Callable[[onnx.ModelProto], None]
+) -> None:
+    found = failed(edited(write(tmp_path, dialect), change))
+
+    assert rules <= set(found), found
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_weights_in_another_file_are_found(tmp_path: Path, dialect: str) -> None:
+    candidate = write(tmp_path, dialect)
+    path = tmp_path / "apart.onnx"
+    onnx.save(onnx.load(str(candidate.path)), str(path), save_as_external_data=True, location="w", size_threshold=0)
+
+    check = check_file(replace(candidate, path=path))
+
+    assert not check.passed
+    assert "weights in another file (" in check.detail
+
+
+def test_a_reference_that_is_nan_is_no_proof(tmp_path: Path) -> None:
+    candidate = write(tmp_path, "deiteris")
+
+    found = failed(replace(candidate, reference=lambda fed: np.full_like(candidate.play(fed), np.nan)))
+
+    assert {"conversion", "window"} <= set(found)
+
+
+def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) -> None:
+    """What the file is comes from our metadata, else the client's, else its inputs."""
+    own = {"voclo_trainer_generator": json.dumps({"dialect": "wokada", **asdict(shape_of(V2)), "num_speakers": 2})}
+    metadata: dict[str, dict[str, str] | None] = {"own": own, "client": None, "none": {}}
+    for dialect, source, speakers in (
+        ("wokada", "own", 2), ("wokada", "client", 1), ("wokada", "none", 1), ("deiteris", "client", 1),
+        ("deiteris", "none", 1), ("rvc_webui", "none", 1),
+    ):  # fmt: skip
+        path = write(tmp_path, dialect).path
+        model = onnx.load(str(path))
+        stored = metadata[source]
+        if stored is not None:
+            del model.metadata_props[:]
+            helper.set_model_props(model, stored)
+        path.write_bytes(model.SerializeToString())
+
+        found = generator_of(Candidate(path=path))
+
+        assert found is not None
+        expected = replace(shape_of(V2), num_speakers=speakers)
+        expected = expected if dialect == "rvc_webui" else replace(expected, channels=found.shape.channels)
+        assert (found.dialect.name, found.shape, found.precision) == (dialect, expected, "fp32")
+
+
+def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
+    path = write(tmp_path, "wokada", V1_WITHOUT_F0).path
+
+    report = run_verification(VerifyJob(onnx=path, report=tmp_path / "r.json", extent=Extent()))
+
+    assert report["passed"], report["checks"]
+    assert report["kind"] == "wokada"
+    assert report["notes"][0] == "tried by the rules of w-okada's voice changer (flavours.md)"
+    assert "metadata" in [check["name"] for check in report["checks"]]
 
 
 def test_a_file_of_another_program_is_found(tmp_path: Path) -> None:

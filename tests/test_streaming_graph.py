@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from models.lite import LiteStreamVoice
 from models.toy import ToyVoice
@@ -20,6 +22,8 @@ from utils.config import compose
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.card import write_cards
 from utils.export.contract import (
+    CONTROLS,
+    ControlDefaults,
     FileGeometry,
     StreamFacts,
     check_stream_block,
@@ -35,9 +39,11 @@ from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import SwiftPitch
 from utils.features.streaming import StreamFrontend
-from utils.inference.conformance import suite
+from utils.inference.conformance import file_rules, suite
 from utils.inference.conformance.candidate import Candidate, Extent
-from utils.inference.conformance.stream_rules import stream_rules
+from utils.inference.conformance.kinds import is_stream
+from utils.inference.conformance.stream_feed import in_blocks, speech_blocks
+from utils.inference.conformance.stream_rules import check_parity, check_signature, stream_rules
 from utils.inference.session import VoiceSession
 from utils.inference.stream import StreamSession
 from utils.inference.verify import VerifyJob, run_verification
@@ -124,6 +130,46 @@ def slightly_other(names: Any, feed: Any, run: Any) -> Any:
     return output * np.float32(1.01), state
 
 
+def nan_while(name: str, place: int) -> Callable[..., Any]:
+    """Return a change that lets NaN of a control into the output (0) or the state (1)."""
+
+    def change(names: Any, feed: Any, run: Any) -> Any:
+        shift = feed.get(name, np.float32(0))
+        clean = {key: value for key, value in feed.items() if key != name or np.isfinite(value)}
+        answers = run(names, {**clean, "state": np.nan_to_num(clean["state"])})
+        answers[place] = answers[place] + 0 * shift
+        return answers
+
+    return change
+
+
+def deaf_to(*names_of_controls: str) -> Callable[..., Any]:
+    def change(names: Any, feed: Any, run: Any) -> Any:
+        return run(names, {key: value for key, value in feed.items() if key not in names_of_controls})
+
+    return change
+
+
+def other_default(names: Any, feed: Any, run: Any) -> Any:
+    return run(names, {"loudness_mix": np.float32(0.5), **feed})
+
+
+def louder_when_shifted(names: Any, feed: Any, run: Any) -> Any:
+    output, state = run(names, feed)
+    return output * np.float32(1.01 if "pitch_shift" in feed else 1), state
+
+
+def louder_in_recordings(names: Any, feed: Any, run: Any) -> Any:
+    output, state = run(names, feed)
+    return output * np.float32(1.01 if np.abs(feed["audio"]).max() > 0.995 else 1), state
+
+
+def nan_after_speech(names: Any, feed: Any, run: Any) -> Any:
+    output, state = run(names, feed)
+    has_heard = bool(np.abs(feed["state"]).max() > 0) and not feed["audio"].any()
+    return output + np.float32(np.nan if has_heard else 0), state
+
+
 def draws_random_numbers() -> Callable[..., Any]:
     rng = np.random.default_rng(0)
 
@@ -142,6 +188,14 @@ FAULTS: list[tuple[str, Callable[..., Any], dict[str, Any], set[str]]] = [
     ("NaN passes", passes_nan, {}, {"stream, hostile blocks"}),
     ("1 % louder", slightly_other, {}, {"stream, blocks against one piece"}),
     ("random", draws_random_numbers(), {}, {"stream, same input, same output"}),
+    ("NaN of a control passes", nan_while("pitch_shift", 0), {}, {"stream, hostile controls"}),
+    ("NaN of a control stays", nan_while("loudness_mix", 1), {}, {"stream, hostile controls"}),
+    ("deaf to the level", deaf_to("loudness_mix"), {}, {"stream, controls take effect"}),
+    ("no protection", deaf_to("protect"), {}, {"stream, controls take effect"}),
+    ("other defaults", other_default, {}, {"stream, defaults"}),
+    ("other sound when controlled", louder_when_shifted, {}, {"stream, blocks against one piece"}),
+    ("other sound of recordings", louder_in_recordings, {}, {"stream, blocks against one piece"}),
+    ("NaN after speech", nan_after_speech, {}, {"stream, silence"}),
     ("other latency", nothing, {"look_ahead": 20}, {"stream, latency"}),
     ("too late", nothing, {"look_ahead": 300}, {"stream, signature", "stream, latency"}),
     ("other block", nothing, {"block": 640}, {name for name, _ in stream_rules()} - {"stream, endurance"}),
@@ -158,10 +212,18 @@ def test_planted_faults_are_caught(
     from utils.export.graph import control_tensors
 
     stream = StreamingVoice(small_voice())
+
+    def steered(audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
+        made: np.ndarray = stream.whole(torch.from_numpy(audio), *control_tensors(values)).numpy()
+        return made
+
     candidate = Candidate(
         path=exported.path,
         extent=Extent(minutes=0, num_blocks=0),
-        reference=lambda audio: stream.whole(torch.from_numpy(audio), *control_tensors(DEFAULTS)).numpy(),
+        reference=lambda audio: steered(audio, DEFAULTS),
+        steered=steered,
+        idle_controls=frozenset(),
+        recordings=(np.clip(8 * speech_like(RATE, RATE // 2, 5), -1, 1),),
     )
     candidate.__dict__["session"] = Tampered(open_session(exported.path), change, facts)
 
@@ -185,6 +247,99 @@ def test_controls_take_effect_in_a_stream(exported: ExportedGraph) -> None:
     assert len(plain) == len(audio)
     for control in ({"pitch_shift": 7.0}, {"speaker_id": 1}, {"index_rate": 1.0}, {"loudness_mix": 0.0}):
         assert not np.allclose(stream.convert(audio, control), plain, atol=1e-4), control
+    guarded, bare = (stream.convert(audio, {"index_rate": 1.0, "protect": value}) for value in (0.0, 0.5))
+    assert not np.allclose(guarded, bare, atol=1e-4)
+
+
+def test_impossible_values_of_a_stream_count_as_what_is_documented(exported: ExportedGraph) -> None:
+    stream = StreamSession.open(exported.path)
+    audio = speech_like(RATE, RATE // 2, 2)
+    plain = stream.convert(audio)
+
+    for control in CONTROLS:
+        if not control.is_integer:
+            np.testing.assert_array_equal(stream.convert(audio, {control.name: np.nan}), plain)
+            for given, counts in ((1e6, control.high), (np.inf, control.high), (-np.inf, control.low)):
+                found, wanted = (stream.convert(audio, {control.name: value}) for value in (given, counts))
+                np.testing.assert_array_equal(found, wanted)
+
+
+def edited(exported: ExportedGraph, folder: Path, change: Callable[[onnx.ModelProto], None]) -> Candidate:
+    model = onnx.load(str(exported.path))
+    change(model)
+    onnx.save(model, str(folder / exported.path.name))
+    return Candidate(path=folder / exported.path.name, extent=Extent(minutes=0, num_blocks=0))
+
+
+def test_a_lost_control_is_found(exported: ExportedGraph, tmp_path: Path) -> None:
+    def lose(model: onnx.ModelProto) -> None:
+        model.graph.input.remove(next(value for value in model.graph.input if value.name == "loudness_mix"))
+
+    check = check_signature(edited(exported, tmp_path, lose))
+
+    assert not check.passed
+    assert "no optional scalar input loudness_mix" in check.detail
+
+
+def test_an_extra_float_input_is_found(exported: ExportedGraph, tmp_path: Path) -> None:
+    def extend(model: onnx.ModelProto) -> None:
+        model.graph.input.append(helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1, 320]))
+
+    checks = suite.check_conformance(edited(exported, tmp_path, extend))
+
+    details = {check.name: check.detail for check in checks if not check.passed}
+    assert "('noise', 'tensor(float)', [1, 320])" in details["stream, signature"]
+
+
+def test_weights_of_a_stream_in_another_file_are_found(exported: ExportedGraph, tmp_path: Path) -> None:
+    model = onnx.load(str(exported.path))
+    path = tmp_path / exported.path.name
+    onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+
+    check = file_rules.check_file(Candidate(path=path))
+
+    assert not check.passed
+    assert "in another file (" in check.detail
+
+
+def test_a_wrong_name_of_a_stream_is_found_and_its_rules_are_those_of_streams(
+    exported: ExportedGraph, tmp_path: Path
+) -> None:
+    others = ("small_sr48000_hop480_nfft1920_stream.onnx", "small_sr16000_hop160_nfft640.onnx")
+    paths = [tmp_path / name for name in others]
+    for path in paths:
+        path.write_bytes(exported.path.read_bytes())
+
+    rate, kind = (file_rules.check_name(Candidate(path=path)) for path in paths)
+
+    assert "sr48000 in the name, 16000 inside" in rate.detail and not rate.passed
+    assert "streams end in _stream.onnx" in kind.detail and not kind.passed
+    assert is_stream(Candidate(path=paths[1]))
+
+
+def test_limit_of_a_stream_is_taken_literally_when_it_is_stricter(exported: ExportedGraph) -> None:
+    candidate = Candidate(path=exported.path)
+    stream = StreamSession.open(exported.path)
+
+    def reference(audio: np.ndarray) -> np.ndarray:
+        stream.reset()
+        return 1.0003 * in_blocks(stream, audio[0])[None]
+
+    outcomes = {
+        limit: check_parity(replace(candidate, reference=reference, parity_db=limit)) for limit in (-80, -100, -20)
+    }
+
+    assert [check.outcome for check in outcomes.values()] == ["PASS", "FAIL", "PASS"]
+    assert "(allowed -60)" in outcomes[-80].detail
+    assert "(allowed -100;" in outcomes[-100].detail
+    assert "(allowed -20)" in outcomes[-20].detail
+
+
+def test_sound_for_a_rule_fills_two_blocks_of_any_length(exported: ExportedGraph) -> None:
+    stream = StreamSession.open(exported.path)
+    stream.facts = replace(stream.facts, block=RATE)
+
+    assert len(speech_blocks(Candidate(path=exported.path), stream, 0.4, 1)) == 2 * RATE
 
 
 def test_file_names_tell_streams_from_other_graphs(exported: ExportedGraph) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.audio.frames import FRAME_RATE
 from utils.errors import ConfigError, FormatError
+from utils.export.stored_values import metadata_fault
 
 AUDIO_INPUT = "audio"
 AUDIO_OUTPUT = "output"
@@ -246,7 +247,7 @@ def metadata_from_json(text: str, source: str) -> VoiceMetadata:
         text: the JSON stored in the graph.
         source: file named in errors.
     Raises:
-        FormatError: if it is not JSON of our schema or was written by a later version.
+        FormatError: if it is not JSON of our schema, holds what cannot be, or was written by a later version.
     """
     try:
         values = json.loads(text)
@@ -260,6 +261,9 @@ def metadata_from_json(text: str, source: str) -> VoiceMetadata:
             f"{source}: metadata has schema_version {version!r}, this program reads 1 to {SCHEMA_VERSION}; "
             "use the version that exported it or export again"
         )
+    fault = metadata_fault(values)
+    if fault is not None:
+        raise FormatError(f"{source}: in its metadata {fault}; export the voice again")
     try:
         speakers = tuple(Speaker(**speaker) for speaker in values["speakers"])
         return VoiceMetadata(**{**values, "speakers": speakers})

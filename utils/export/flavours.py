@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from utils.export.contract import (
     metadata_from_json,
 )
 from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
-from utils.export.precision import PARITY_DB, Precision, fixed_tables, reduce_weights, tolerance_of
+from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
 from utils.export.stream_graph import build_stream_graph
 from utils.export.streaming import StreamingVoice
 from utils.export.verification import Subject, verify
@@ -102,6 +103,7 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
             f"{type(job.model).__name__} is a voice for streams and has no graph for recordings; "
             "type export.flavours=[stream], or train model=lite"
         )
+    job.model.control_defaults = asdict(job.defaults)
     graph = build_graph(
         job.model,
         sample_rate=job.geometry.sample_rate,
@@ -135,6 +137,7 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
 
 def make_stream(job: FlavourJob) -> ExportedGraph:
     """Write and verify the graph that converts a stream block by block."""
+    job.model.control_defaults = asdict(job.defaults)
     voice = StreamingVoice(job.model, block_ms=job.stream_block_ms).eval()
     rate = job.geometry.sample_rate
     facts = StreamFacts(
@@ -152,13 +155,20 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
 
-    def reference(audio: np.ndarray) -> np.ndarray:
+    def steered(audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
         with torch.no_grad():
-            whole: np.ndarray = voice.whole(torch.from_numpy(audio), *control_tensors(job.defaults)).numpy()
+            whole: np.ndarray = voice.whole(torch.from_numpy(audio), *control_tensors(values)).numpy()
         return whole
 
-    parity_db = PARITY_DB[job.precision]
-    candidate = Candidate(path=path, extent=job.extent, reference=reference, parity_db=parity_db)
+    candidate = Candidate(
+        path=path,
+        extent=job.extent,
+        reference=partial(steered, values=job.defaults),
+        parity_db=20 * math.log10(tolerance_of(job.precision, job.tolerance)),
+        steered=steered,
+        idle_controls=_idle_controls(job.model),
+        recordings=job.recordings,
+    )
     return ExportedGraph(path, tuple(check_conformance(candidate)), facts, metadata)
 
 
@@ -174,6 +184,16 @@ def stream_metadata(stored: VoiceMetadata, voice: StreamingVoice, facts: StreamF
     trained_on = {"encoder": stored.encoder, "pitch": stored.pitch}
     extra = {**stored.extra, "stream": asdict(facts), "trained_on": trained_on}
     return replace(stored, encoder=encoder, pitch=pitch, extra=extra)
+
+
+def _idle_controls(model: BaseVoiceConversionModel) -> frozenset[str]:
+    """Return the controls that a voice gives nothing to act on."""
+    without_retrieval = {"index_rate", "protect"} if model.retrieval is None else set()
+    return frozenset(
+        without_retrieval
+        | (set() if model.use_f0 else {"pitch_shift"})
+        | (set() if model.num_speakers > 1 else {"speaker_id"})
+    )
 
 
 FLAVOURS: dict[str, Flavour] = {

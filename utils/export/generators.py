@@ -19,6 +19,7 @@ from utils.export.contract import check_voice_name
 from utils.export.delivery import HINT, without_places
 from utils.export.dialects import (
     DIALECTS,
+    OWN_KEY,
     Dialect,
     GeneratorShape,
     client_embedder,
@@ -38,7 +39,6 @@ from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
 from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
 
-OWN_KEY = "voclo_trainer_generator"
 SCHEMA_VERSION = 1
 
 
@@ -223,7 +223,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
             parity_db=PARITY_DB[job.precision],
         )
         checks = check_generator(candidate)
-        rows = [["PASS" if check.passed else "FAIL", check.name, check.detail] for check in checks]
+        rows = [[check.outcome, check.name, check.detail] for check in checks]
         failures = [check.name for check in checks if not check.passed]
         shown = [path.name, table(rows, ["", "rule", "detail"])]
         if failures:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import GATE_RANGE_DB, INPUT_LIMIT, PROTECT_OFF, SILENCE_DB, BaseVoiceConversionModel
+from models.layers.controls import Controls, bounded_controls
 from models.layers.streaming import Memory
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.resample import RationalResampler
@@ -73,11 +74,12 @@ class StreamingVoice(nn.Module):
         Args:
             audio: [1, T] at the rate of the stream, T a multiple of 20 ms; NaN counts as silence.
             state: [1, state_size] what the call before returned; zeros are a fresh start.
-            pitch_shift: scalar, semitones added to the pitch.
+            pitch_shift: scalar -36..36, semitones added to the pitch.
             speaker_id: scalar int64; values outside 0..S-1 mean the nearest speaker.
             index_rate: scalar 0..1, share of retrieved content.
             protect: scalar 0..0.5, share of retrieval in unvoiced frames; 0.5 and more means no protection.
             loudness_mix: scalar 0..1; 1 keeps the model's own level, 0 imposes the input's level on each frame.
+            A control outside its range counts as the nearest end, NaN as its default.
         Returns:
             [1, T], finite, `look_ahead` samples behind the input; and the state for the next call.
         """
@@ -101,14 +103,15 @@ class StreamingVoice(nn.Module):
     ) -> Tensor:
         voice, transform = self.voice, self.voice.stream_transform
         assert transform is not None
+        controls = bounded_controls(Controls(pitch_shift, index_rate, protect, loudness_mix), voice.control_defaults)
         finite = torch.where(audio == audio, audio, torch.zeros_like(audio)).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         half_rate, f0_hz, loudness_db = self.frontend(finite, memory)
         speaker = speaker_id.clamp(0, voice.num_speakers - 1).reshape(1)
-        content = self._retrieve(half_rate, f0_hz, speaker, index_rate, protect)
-        shifted = f0_hz * torch.exp2(pitch_shift / 12.0)
+        content = self._retrieve(half_rate, f0_hz, speaker, controls.index_rate, controls.protect)
+        shifted = f0_hz * torch.exp2(controls.pitch_shift / 12.0)
         pieces = voice.stream_pieces(content, shifted, loudness_db, speaker, memory)
         gate = ((loudness_db - SILENCE_DB) / GATE_RANGE_DB).clamp(0.0, 1.0)
-        gain = gate * _level_gain(pieces, transform.synthesis, loudness_db, loudness_mix)
+        gain = gate * _level_gain(pieces, transform.synthesis, loudness_db, controls.loudness_mix)
         made = transform.add(pieces * gain.unsqueeze(-1), memory)
         return self.output_resampler(made, memory, "output")
 
@@ -119,8 +122,8 @@ class StreamingVoice(nn.Module):
         retrieval = self.voice.retrieval
         if retrieval is None:
             return half_rate.repeat_interleave(2, dim=1) + 0.0 * (index_rate + protect)
-        share = torch.where(protect < PROTECT_OFF, protect.clamp(min=0.0), torch.ones_like(protect))
-        weight = index_rate.clamp(0.0, 1.0) * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
+        share = torch.where(protect < PROTECT_OFF, protect, torch.ones_like(protect))
+        weight = index_rate * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
         step = (retrieval(half_rate, speaker, index_rate) - half_rate).repeat_interleave(2, dim=1)
         content = half_rate.repeat_interleave(2, dim=1)
         blended = content + weight.unsqueeze(-1) * step
@@ -132,5 +135,5 @@ def _level_gain(pieces: Tensor, window: Tensor, loudness_db: Tensor, loudness_mi
     """Return the gain [B, F] that gives each piece the input's level, in the share that is asked for."""
     made = pieces.square().sum(dim=-1) / window.square().sum() + SMALL_POWER
     wanted = 10 ** (0.1 * loudness_db) + SMALL_POWER
-    exponent = 0.5 * (1.0 - loudness_mix.clamp(0.0, 1.0))
+    exponent = 0.5 * (1.0 - loudness_mix)
     return torch.exp(exponent * torch.log(wanted / made)).clamp(max=MAX_LEVEL_GAIN)

@@ -11,7 +11,7 @@ from utils.config import to_plain
 from utils.errors import ConfigError
 from utils.files import atomic_write_json, sha256_of_file
 from utils.inference.conformance.candidate import Candidate, Extent
-from utils.inference.conformance.suite import check_conformance
+from utils.inference.conformance.suite import check_file
 
 REPORT_SCHEMA_VERSION = 1
 FOLDER = Path("verified")
@@ -49,8 +49,10 @@ def run_verification(job: VerifyJob) -> dict[str, Any]:
         The content of the report: "file", "sha256", "passed", "checks", "notes", ...
     Raises:
         ConfigError: if there is no such file.
+        FormatError: if it is no voice.
     """
-    checks = check_conformance(Candidate(path=job.onnx, extent=job.extent))
+    verdict = check_file(Candidate(path=job.onnx, extent=job.extent))
+    checks = verdict.checks
     report: dict[str, Any] = {
         "schema_version": REPORT_SCHEMA_VERSION,
         "file": str(job.onnx),
@@ -58,7 +60,8 @@ def run_verification(job: VerifyJob) -> dict[str, Any]:
         "onnxruntime": onnxruntime.__version__,
         "passed": all(check.passed for check in checks),
         "checks": [{**asdict(check), "outcome": check.outcome} for check in checks],
-        "notes": [NO_PARITY],
+        "kind": verdict.kind,
+        "notes": [f"tried by the rules of {verdict.rules}", NO_PARITY],
     }
     atomic_write_json(job.report, report)
     return report

@@ -10,6 +10,7 @@ ENVELOPE_STEPS_PER_SECOND = 4000
 COPY_SECONDS = 0.05
 NUM_BANDS = 40
 SPECTRAL_RANGE_DB = 60.0
+COPY = 0.95  # likeness from which on a conversion counts as its source again
 SMALL = 1e-12
 
 
@@ -62,6 +63,16 @@ def copy_likeness(source: np.ndarray, converted: np.ndarray, sample_rate: int) -
     """Return 0..1: how far `converted` [T] is `source` [T] again, at any gain, sign and delay up to 50 ms."""
     _, values = _correlation(source, converted, round(COPY_SECONDS * sample_rate))
     return float(np.abs(values).max())
+
+
+def copy_faults(source: np.ndarray, converted: np.ndarray, sample_rate: int) -> list[str]:
+    """Say which rows of `converted` [C, T] are those of `source` again, at any gain, sign and delay up to 50 ms."""
+    likeness = [copy_likeness(*rows, sample_rate) for rows in zip(source, converted, strict=True)]
+    return [
+        f"the unconverted sound comes back (correlation {value:.2f}; a copy: from {COPY:g} on)"
+        for value in likeness
+        if not value < COPY
+    ][:1]
 
 
 def seam_scores(whole: np.ndarray, pieced: np.ndarray, block: int) -> Seams:

@@ -8,7 +8,13 @@ import numpy as np
 
 from utils.export.checks import Check
 from utils.export.signals import bursts, speech_like
-from utils.inference.conformance.alignment import copy_likeness, level_delay, spectral_difference_db
+from utils.inference.conformance.alignment import (
+    COPY,
+    copy_faults,
+    copy_likeness,
+    level_delay,
+    spectral_difference_db,
+)
 from utils.inference.conformance.candidate import (
     SILENCE_PEAK,
     Candidate,
@@ -23,7 +29,6 @@ LATENCY_SECONDS = 1e-3
 ATTACK_SECONDS = 5e-3  # how far a voice's own attack moves its level; up to 2.5 ms were measured on trained voices
 LEAST_LIKENESS = 0.9  # of the levels of input and output, below which no delay can be told
 LATENCY_TEST_SECONDS = 4.0
-COPY = 0.95  # correlation from which on the output counts as the input again
 WHOLE_SECONDS = 4.0
 PAUSE_TAIL_SECONDS = 0.2  # sound may ring so long into a pause
 LONG_TAIL_SECONDS = 10.0
@@ -146,15 +151,18 @@ def check_long(candidate: Candidate) -> Check:
         drift = spectral_difference_db(output[0, len(audio) - tail + half :], alone, candidate.sample_rate)
         figures["long_drift_db"] = drift
         detail += f", its end {drift:.1f} dB from the end alone (allowed {LONG_DRIFT_DB:g})"
-        problems += [detail] if drift > LONG_DRIFT_DB else []
+        problems += [detail] if not drift <= LONG_DRIFT_DB else []
+        problems += copy_faults(audio[None, -tail:], output[:, -tail:], candidate.sample_rate)
     return Check(name, not problems, "; ".join(problems) or detail, figures)
 
 
 def check_case(candidate: Candidate, case: Case) -> Check:
-    """Length, finiteness, level, silence and, with a reference, equality with PyTorch for one input."""
+    """Length, finiteness, level, silence, conversion and, with a reference, equality with PyTorch for one input."""
     output = candidate.run(case.audio)
     problems = faults(output, case.audio, is_sound=case.is_sound)
-    detail, figures = "" if problems else levels(output), {}
+    if case.is_sound and not problems:
+        problems += copy_faults(case.audio, output, candidate.sample_rate)
+    detail, figures, is_near = "" if problems else levels(output), {}, True
     if not problems and case.silent_from is not None:
         peak = float(np.abs(output[:, case.silent_from :]).max(initial=0.0))
         if peak > SILENCE_PEAK:
@@ -163,7 +171,8 @@ def check_case(candidate: Candidate, case: Case) -> Check:
         parity = relative_db(output, candidate.reference(case.audio))
         figures["parity_db"] = parity
         detail += f"; PyTorch {parity:.0f} dB"
-        if not parity <= candidate.parity_db:
+        is_near = parity <= candidate.parity_db
+        if not is_near:
             own = candidate.own_change_db(case.audio)
             figures["own_change_db"] = own
             allowed = limit_of_parity_db(candidate.parity_db, own)
@@ -171,4 +180,4 @@ def check_case(candidate: Candidate, case: Case) -> Check:
             detail += f", {words}"
             if not parity <= allowed:
                 problems.append(f"{parity:.1f} dB from PyTorch (allowed {allowed:.3g}; {words})")
-    return Check(case.name, not problems, "; ".join(problems) or detail, figures)
+    return Check(case.name, not problems, "; ".join(problems) or detail, figures, is_warning=not is_near)

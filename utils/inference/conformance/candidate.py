@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,10 @@ import onnxruntime
 
 from utils.config import check_range
 from utils.errors import FormatError
-from utils.export.contract import METADATA_KEY, VoiceMetadata, metadata_from_json
+from utils.export.contract import CONTROLS, METADATA_KEY, Control, ControlDefaults, VoiceMetadata, metadata_from_json
 from utils.export.runtime import open_session
 from utils.export.signals import speech_like
-from utils.inference.conformance.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
+from utils.inference.conformance.live_host import FLOAT, INTEGER, NAME_DEFAULTS, LiveHost, numbers_in_name
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
 LOUDEST_PEAK = 4.0  # of the answer to input within full scale
@@ -28,6 +28,7 @@ LONGEST_MINUTES = 60.0
 MOST_BLOCKS = 1_000_000
 
 Reference = Callable[[np.ndarray], np.ndarray]
+SteeredReference = Callable[[np.ndarray, ControlDefaults], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +59,18 @@ class Candidate:
         extent: how long the suite takes.
         reference: what the PyTorch voice makes of [B, T] with the graph's defaults; None without it.
         parity_db: largest allowed difference from the reference, relative to its level.
+        steered: the same as `reference` with other values of the controls; None without it.
+        idle_controls: names of those that this voice gives nothing to act on; None where nobody knows.
+        recordings: [T] excerpts of real recordings at the graph's rate, tried beside the synthetic ones.
     """
 
     path: Path
     extent: Extent = Extent()
     reference: Reference | None = None
     parity_db: float = PARITY_DB
+    steered: SteeredReference | None = None
+    idle_controls: frozenset[str] | None = None
+    recordings: tuple[np.ndarray, ...] = ()
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
@@ -79,6 +86,17 @@ class Candidate:
     def controls(self) -> set[str]:
         """Names of the optional inputs."""
         return {value.name for value in self.session.get_overridable_initializers()}
+
+    @property
+    def known_controls(self) -> list[Control]:
+        """The optional inputs that a graph of this workbench has."""
+        return [control for control in CONTROLS if control.name in self.controls]
+
+    @property
+    def lacks_controls(self) -> list[str]:
+        """What of the optional inputs of this workbench's graphs is absent or no scalar of its type."""
+        found = {(value.name, value.type, len(value.shape)) for value in self.session.get_overridable_initializers()}
+        return [item.name for item in CONTROLS if (item.name, INTEGER if item.is_integer else FLOAT, 0) not in found]
 
     @cached_property
     def metadata(self) -> VoiceMetadata | None:
@@ -103,10 +121,16 @@ class Candidate:
         return round(rate if RATES[0] <= rate <= RATES[1] else NAME_DEFAULTS["sr"])
 
     def run(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
-        """Return the first output for [B, T] float32 given to the first input, and float controls if it has them."""
-        feed = {self.session.get_inputs()[0].name: audio}
-        feed |= {name: np.array(value, np.float32) for name, value in (controls or {}).items() if name in self.controls}
-        output: np.ndarray = self.session.run([self.session.get_outputs()[0].name], feed)[0]
+        """Return the first output for [B, T] float32 given to the first input, and controls if it has them.
+
+        Raises:
+            FormatError: if the output is no array of numbers.
+        """
+        first = self.session.get_outputs()[0]
+        feed = {self.session.get_inputs()[0].name: audio} | control_feed(controls or {}, self.controls)
+        output: np.ndarray = self.session.run([first.name], feed)[0]
+        if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
+            raise FormatError(f"its first output {first.name} is {first.type}, no audio")
         return output
 
     def own_change_db(self, audio: np.ndarray) -> float:
@@ -117,6 +141,13 @@ class Candidate:
     def speech(self, seconds: float, seed: int) -> np.ndarray:
         """Return [T] of synthetic speech."""
         return speech_like(self.sample_rate, round(seconds * self.sample_rate), seed)
+
+
+def control_feed(controls: Mapping[str, float], present: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return what a graph is given for the controls that it has."""
+    whole = {control.name for control in CONTROLS if control.is_integer}
+    chosen = {name: value for name, value in controls.items() if name in present}
+    return {name: np.array(value, np.int64 if name in whole else np.float32) for name, value in chosen.items()}
 
 
 def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool) -> list[str]:
@@ -166,8 +197,11 @@ def limit_of_parity_db(limit_db: float, own_db: float) -> float:
 
 
 def relative_db(got: np.ndarray, expected: np.ndarray) -> float:
-    """Return the RMS of the difference over that of `expected` in dB: not below -200, infinite for other shapes."""
-    if got.shape != expected.shape:
+    """Return the RMS of the difference over that of `expected` in dB: not below -200.
+
+    Infinite for other shapes and where either is not finite everywhere, so that no comparison lets NaN pass.
+    """
+    if got.shape != expected.shape or not (np.isfinite(got).all() and np.isfinite(expected).all()):
         return math.inf
     difference = math.sqrt(float(np.mean(np.square(got.astype(np.float64) - expected))))
     level = math.sqrt(float(np.mean(np.square(expected, dtype=np.float64))))

@@ -83,6 +83,10 @@ def check_name(candidate: Candidate) -> Check:
         problems += [
             f"{key}{written[key]} in the name, {inside[key]} inside" for key in written if written[key] != inside[key]
         ]
+        if ("stream" in metadata.extra) != named.is_stream:
+            problems.append(
+                "streams end in _stream.onnx, other graphs do not; by its metadata this one should be named otherwise"
+            )
         if metadata.name != named.name:
             problems.append(f"the name says {named.name!r}, the metadata {metadata.name!r}")
     detail = f"{named.name!r}, {named.sample_rate} Hz, hop {named.hop_length}, window {named.n_fft}"
@@ -101,6 +105,8 @@ def check_inputs(candidate: Candidate) -> Check:
     if (first.name, first.type) != (AUDIO_INPUT, FLOAT):
         problems.append(f"first input is {first.name} {first.type} instead of {AUDIO_INPUT} {FLOAT}")
     problems += _axes(first.name, first.shape)
+    if candidate.metadata is not None and candidate.lacks_controls:
+        problems.append(f"no optional scalar input {', '.join(candidate.lacks_controls)}")
     optional = ", ".join(value.name for value in candidate.session.get_overridable_initializers()) or "none"
     return Check("required input", not problems, "; ".join(problems) or f"only {AUDIO_INPUT}; optional: {optional}")
 
