@@ -16,6 +16,7 @@ from tests.corpus_tools import make_job, write_sounds
 from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
+from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export import precision
 from utils.export.delivery import ExportJob, ExportOutcome, export_job, export_voice
@@ -205,6 +206,22 @@ def test_a_dataset_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_dataset_of_other_recordings_is_refused(folder: Path, exported: ExportOutcome, tmp_path: Path) -> None:
+    sounds = {
+        f"{name}/0.wav": voice(2.0, RATE, f0_hz=f0_hz, seed=9) for name, f0_hz in (("ann", 210.0), ("bob", 120.0))
+    }
+    write_sounds(tmp_path / "recordings", sounds)
+    preprocess(make_job(tmp_path / "recordings", tmp_path / "datasets" / "two"))
+
+    with pytest.raises(ExportError, match=r"holds other clips .* the index would not be of this voice") as caught:
+        export_voice(job(folder, f"dataset={tmp_path / 'datasets' / 'two'}"))
+
+    assert "\n" not in str(caught.value)
+    metadata = VoiceSession.open(exported.folder / "pair_sr16000_hop160_nfft640.onnx").metadata
+    assert metadata is not None
+    assert metadata.dataset_fingerprint == CorpusStore.open(folder / "datasets" / "two").fingerprint
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -216,7 +233,7 @@ def test_a_dataset_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -
         ("name=a_sr2", "contains 'sr2'"),
         ("export.rates=[44101]", "44101 is not possible"),
         ("export.flavours=[rvc]", "'rvc' is unknown; allowed: audio_to_audio"),
-        ("export.flavours=[]", "name at least one"),
+        ("export.flavours=[]", "must name at least one, and each once"),
         ("export.defaults.index_rate=2", "export.defaults.index_rate=2 is out of range"),
         ("export.parity_tolerance=1", "export.parity_tolerance=1 is out of range"),
     ],

@@ -21,6 +21,7 @@ from utils.export.retrieval import BakingReport
 from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 
+CARD, CARD_TEXT = "card.json", "card.md"
 CARD_SCHEMA_VERSION = 2  # 2: precision, baking, further figures of the index
 F0_WORDS = {"zero_unvoiced": "0", "interpolated": "a line between the voiced ones"}
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
@@ -58,8 +59,8 @@ def write_cards(
     card = _card(metadata, graphs, index_path, index_report)
     card["baking"] = asdict(baking) if baking else None
     retrieval = [str(item) for item in (index_report, baking) if item]
-    atomic_write_json(folder / "card.json", card)
-    atomic_write_text(folder / "card.md", _markdown(card, metadata, retrieval))
+    atomic_write_json(folder / CARD, card)
+    atomic_write_text(folder / CARD_TEXT, _markdown(card, metadata, retrieval))
     return card
 
 
@@ -69,7 +70,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     Raises:
         FormatError: if a later version of this program wrote it.
     """
-    path = folder / "card.json"
+    path = folder / CARD
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
