@@ -1,4 +1,4 @@
-"""Each setting of export_onnx.py and test_model.py is declared once; wrong kinds and keys without effect are refused."""
+"""Settings of export_onnx.py and test_model.py are declared once; wrong kinds and keys without effect are refused."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -101,7 +101,9 @@ def test_every_key_of_a_trial_is_declared() -> None:
     }
 
 
-@pytest.mark.parametrize("setting", [item for item in EXPORT_SETTINGS if item.kind in FITTING], ids=lambda item: item.key)
+@pytest.mark.parametrize(
+    "setting", [item for item in EXPORT_SETTINGS if item.kind in FITTING], ids=lambda item: item.key
+)
 def test_a_value_of_another_kind_is_one_line(setting: Setting) -> None:
     kind = "rvc_checkpoint" if setting.key == "export.resume_in" else "wokada" if "embedder" in setting.key else "onnx"
     voice = "voice=bob.pth" if setting.key.startswith("rvc.") else "run=runs/x"
@@ -207,7 +209,9 @@ def test_the_block_of_a_stream_can_be_chosen() -> None:
 def test_a_verification_refuses_what_is_for_conversions(override: str) -> None:
     key = override.partition("=")[0]
 
-    assert refusal(trial, "verify=a.onnx", override) == f"{key} does nothing with verify=; leave it out (it is for onnx=)"
+    assert (
+        refusal(trial, "verify=a.onnx", override) == f"{key} does nothing with verify=; leave it out (it is for onnx=)"
+    )
 
 
 @pytest.mark.parametrize("key", ["verify_minutes", "verify_blocks"])

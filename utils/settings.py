@@ -37,14 +37,15 @@ class Setting:
     read_by: tuple[str, ...] = ()
 
 
-def check_kinds(plain: Mapping[str, Any], settings: Sequence[Setting]) -> None:
+def check_kinds(plain: Mapping[str, Any], settings: Sequence[Setting], use: str) -> None:
     """Refuse values of another kind than is declared, and unknown keys in sections whose keys are declared.
 
-    A key that is not there counts as null, but where it belongs to some uses only.
+    A key that is not there counts as null, but where it belongs to other uses.
 
     Args:
         plain: the resolved configuration.
         settings: sections before what stands in them.
+        use: what the script is asked for, a name that `read_by` of the settings has.
     Raises:
         ConfigError: in one line, naming key, value and an example.
     """
@@ -53,7 +54,7 @@ def check_kinds(plain: Mapping[str, Any], settings: Sequence[Setting]) -> None:
         node: Any = plain
         for section in sections:
             node = node.get(section) if isinstance(node, Mapping) else None
-        if isinstance(node, Mapping) and (name in node or not setting.read_by):
+        if isinstance(node, Mapping) and (name in node or not setting.read_by or use in setting.read_by):
             _check_kind(setting, node.get(name))
             if setting.kind == "section":
                 _check_keys(setting.key, node.get(name) or {}, settings)

@@ -66,7 +66,8 @@ def check_settings(plain: dict[str, Any]) -> None:
     Raises:
         ConfigError: in one line that names the key.
     """
-    check_kinds(plain, SETTINGS)
+    section = plain.get("export")
+    check_kinds(plain, SETTINGS, f"export={section.get('kind') if isinstance(section, dict) else None}")
 
 
 def refuse_unread(plain: dict[str, Any], given: Collection[str]) -> None:

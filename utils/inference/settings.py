@@ -34,5 +34,6 @@ def check_settings(plain: dict[str, Any], given: Collection[str] = ()) -> None:
     Raises:
         ConfigError: in one line that names the key.
     """
-    check_kinds(plain, SETTINGS)
-    refuse_idle(given, SETTINGS, VERIFY if plain["verify"] else CONVERT)
+    use = VERIFY if plain["verify"] is not None else CONVERT
+    check_kinds(plain, SETTINGS, use)
+    refuse_idle(given, SETTINGS, use)
