@@ -134,7 +134,11 @@ def test_metadata_and_card_hold_what_a_voice_must_say_of_itself(exported: Export
     assert said["encoder"]["id"] == "random" and said["pitch"]["id"]
     assert all(said[key] not in ("", None, "unknown", {}) for key in ("dataset_fingerprint", "metrics", "config"))
     card = json.loads((exported.folder / "card.json").read_text(encoding="utf-8"))
-    assert {key: value for key, value in said.items() if key not in ("schema_version", "extra")} == card["voice"]
+    of_one_file = ("sample_rate", "hop_length", "n_fft", "flavour")
+    assert {key: said[key] for key in said if key not in ("schema_version", "extra", *of_one_file)} == card["voice"]
+    (graph,) = card["graphs"].values()
+    assert {key: said[key] for key in of_one_file} == {key: graph[key] for key in of_one_file}
+    assert card["rates"] == [16000] and graph["resamplers"] == []
 
 
 @pytest.mark.slow
@@ -178,6 +182,10 @@ def test_a_graph_for_each_rate(folder: Path) -> None:
     audio = voice(0.5, 44100)
     session = VoiceSession.open(outcome.folder / "rates_sr44100_hop441_nfft1764.onnx")
     assert session.run(audio).shape == audio.shape
+    card = json.loads((outcome.folder / "card.json").read_text(encoding="utf-8"))
+    resamplers = {name: item["resamplers"] for name, item in card["graphs"].items()}
+    rates = [(item["source_rate"], item["target_rate"]) for item in resamplers["rates_sr44100_hop441_nfft1764.onnx"]]
+    assert rates == [(44100, 16000), (16000, 44100)] and resamplers["rates_sr16000_hop160_nfft640.onnx"] == []
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from utils.export.contract import (
     check_stream_block,
     check_voice_name,
     geometry_at,
+    speaker_number,
 )
 from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
 from utils.export.graph import GraphOptions
@@ -159,7 +160,9 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     voice = _load(job)
     notes = tuple(explain_import(voice)) if job.imported else ()
     store = None if job.imported else open_training_data(job, voice)
-    job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, voice.speakers)))
+    if job.speaker is not None:
+        chosen = speaker_number(job.speaker, voice.speakers, "export.speaker", "this voice")
+        job = replace(job, defaults=replace(job.defaults, speaker_id=chosen))
     target = job.root / job.name
     earlier = files_of_card(target)
     with staging_folder(target, _file_names(job, voice)) as folder:
@@ -360,17 +363,6 @@ def _file_names(job: ExportJob, voice: Voice) -> list[str]:
 
 def _rates(value: Any) -> list[int]:
     return [check_rate(rate) for rate in as_list(value)]
-
-
-def _speaker_id(wanted: str | int | None, speakers: list[str]) -> int:
-    if wanted is None:
-        return 0
-    if isinstance(wanted, str) and wanted in speakers:
-        return speakers.index(wanted)
-    if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(speakers):
-        return wanted
-    shown = [f"{index} {name}" for index, name in enumerate(speakers[:10])] + ["..."] * (len(speakers) > 10)
-    raise ConfigError(f"export.speaker={wanted!r} is not in this voice; it has: {', '.join(shown)}")
 
 
 def _pitch_identity(voice: Voice) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from models.base import BaseVoiceConversionModel
+from utils.audio.resample import RationalResampler
+from utils.audio.resample_bands import ResamplerBands, measure_bands
 from utils.errors import ConfigError, ExportError
 from utils.export.checks import Check
 from utils.export.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts, metadata_from_json
@@ -54,11 +56,17 @@ class FlavourJob:
 
 @dataclass(frozen=True)
 class ExportedGraph:
-    """A written graph and the outcome of its verification; `stream` for a streaming graph only."""
+    """A written graph and the outcome of its verification.
+
+    Attributes:
+        stream: for a streaming graph only.
+        resamplers: bands of those from and to the rate of the graph, where it is not the same inside.
+    """
 
     path: Path
     checks: tuple[Check, ...]
     stream: StreamFacts | None = None
+    resamplers: tuple[ResamplerBands, ...] = ()
 
     @property
     def has_passed(self) -> bool:
@@ -114,7 +122,9 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         reference=lambda audio: subject.reference(audio, subject.defaults),
         parity_db=20 * math.log10(tolerance),
     )
-    return ExportedGraph(path, (*verify(subject), *check_conformance(candidate)))
+    checks = (*verify(subject), *check_conformance(candidate))
+    frontend = job.model.frontend
+    return ExportedGraph(path, checks, None, _bands(getattr(frontend, "resampler", None), job.model.output_resampler))
 
 
 def make_stream(job: FlavourJob) -> ExportedGraph:
@@ -141,7 +151,13 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
 
     parity_db = PARITY_DB[job.precision]
     candidate = Candidate(path=path, extent=job.extent, reference=reference, parity_db=parity_db)
-    return ExportedGraph(path, tuple(check_conformance(candidate)), facts)
+    bands = _bands(voice.frontend.resampler.resampler, voice.output_resampler.resampler)
+    return ExportedGraph(path, tuple(check_conformance(candidate)), facts, bands)
+
+
+def _bands(*resamplers: object) -> tuple[ResamplerBands, ...]:
+    measured = [measure_bands(item) for item in resamplers if isinstance(item, RationalResampler)]
+    return tuple(bands for bands in measured if bands is not None)
 
 
 FLAVOURS: dict[str, Flavour] = {

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from utils.config import require, to_plain
 from utils.errors import ConfigError, DataError
-from utils.export.contract import CONTROLS
+from utils.export.contract import CONTROLS, speaker_number
 from utils.files import atomic_write_json, check_new_file
 from utils.inference.measures import (
     PitchMeter,
@@ -215,12 +215,9 @@ class _Trial:
 def _speaker_control(session: VoiceSession, speaker: str | int | None) -> dict[str, float]:
     if speaker is None:
         return {}
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
+    if not session.speakers and isinstance(speaker, int):  # a graph of another program, which has numbers alone
         return {"speaker_id": speaker}
-    if speaker not in session.speakers:
-        names = ", ".join(session.speakers) or "no names"
-        raise ConfigError(f"speaker={speaker!r} is not in {session.path.name}; it has: {names}")
-    return {"speaker_id": session.speakers.index(str(speaker))}
+    return {"speaker_id": speaker_number(speaker, session.speakers, "speaker", session.path.name)}
 
 
 def _target_median_hz(session: VoiceSession, speaker_id: int) -> float:
