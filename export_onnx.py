@@ -4,7 +4,7 @@ import shlex
 
 from omegaconf import DictConfig
 
-from utils.config import run_script
+from utils.config import given_keys, run_script, to_plain
 
 
 def main(config: DictConfig) -> None:
@@ -14,11 +14,13 @@ def main(config: DictConfig) -> None:
     from utils.export.contract import is_stream_file
     from utils.export.delivery import export_job, export_voice
     from utils.export.foreign import run_foreign
+    from utils.export.settings import check_settings
 
+    check_settings(to_plain(config))
     if config.export.kind != "onnx":
-        emit("\n".join(run_foreign(config)))
+        emit("\n".join(run_foreign(config, given_keys())))
         return
-    outcome = export_voice(export_job(config))
+    outcome = export_voice(export_job(config, given_keys()))
     for note in outcome.notes:
         emit(note)
     for graph in outcome.graphs:

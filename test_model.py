@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from utils.config import run_script
+from utils.config import given_keys, run_script
 from utils.inference.arguments import spell_paths
 
 
@@ -24,7 +24,7 @@ def verify(config: DictConfig) -> None:
     from utils.console import emit, table
     from utils.inference.verify import run_verification, verify_job
 
-    job = verify_job(config)
+    job = verify_job(config, given_keys())
     report = run_verification(job)
     failed = [check["name"] for check in report["checks"] if not check["passed"]]
     rows = [[check["outcome"], check["name"], check["detail"]] for check in report["checks"]]
@@ -43,7 +43,7 @@ def convert(config: DictConfig) -> None:
     from utils.errors import DataError
     from utils.inference.trial import run_trial, trial_job
 
-    report = run_trial(trial_job(config), emit)
+    report = run_trial(trial_job(config, given_keys()), emit)
     print_graph(report["graph"])
     print_files(report["files"])
     print_speed(report["speed"])

@@ -26,7 +26,7 @@ SMALL = {
     "train.py": ["trainer.steps=6", "trainer.validate_every=3", "data.batch_size=2", "data.segment_frames=40",
                  "data.val_segment_frames=100", "retrieval.codebook_size=32", "trainer.progress_bar=false"],
     "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=50"],
-    "test_model.py": ["verify_minutes=0.1", "verify_blocks=50"],
+    "test_model.py verify=": ["verify_minutes=0.1", "verify_blocks=50"],
     "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2", "--work=quality"],
     "utils.evaluation.report": ["--judges=resemblyzer"],
 }  # fmt: skip
@@ -68,7 +68,8 @@ def run_command(line: str, work: Path) -> float | None:
         raise WorkbenchError(f"README has a command that the smoke run cannot execute: {line}")
     command = words[1:]
     name = command[1] if command[0] == "-m" else command[0]
-    return run_script([*command, *SMALL.get(name, [])], work)
+    use = f"{name} verify=" if any(word.startswith("verify=") for word in command) else name
+    return run_script([*command, *SMALL.get(use, [])], work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from utils.audio.resample import PASS_BAND, STOP_BAND, RationalResampler
+from utils.audio.resample import PASS_BAND, STOP_BAND, ZERO_CROSSINGS, RationalResampler
+from utils.audio.resample_bands import measure_bands
+from utils.features.streaming import STREAM_PASS_BAND, STREAM_STOP_BAND
+from utils.features.streaming import ZERO_CROSSINGS as STREAM_CROSSINGS
 
 PAIRS = [(24000, 16000), (16000, 24000), (44100, 16000), (24000, 44100), (48000, 24000), (24000, 48000), (32000, 40000)]
 
@@ -33,21 +36,55 @@ def test_pass_band_is_flat_and_without_delay(source: int, target: int, share: fl
     assert_close(inner(resampled), inner(expected), atol=1e-3, rtol=0)
 
 
-def response_db(source: int, target: int) -> tuple[torch.Tensor, torch.Tensor]:
+def response_db(source: int, target: int, zero_crossings: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Hertz and gain of one phase of the filter, from its taps alone."""
-    resampler = RationalResampler(source, target)
+    resampler = RationalResampler(source, target, zero_crossings=zero_crossings)
     taps = resampler.kernels[0, 0].double()
     gain = torch.fft.rfft(taps, n=1 << 16).abs()
     return torch.arange(len(gain)) * source / (1 << 16), 20 * torch.log10(gain + 1e-12)
 
 
-@pytest.mark.parametrize(("source", "target"), [pair for pair in PAIRS if pair[0] > pair[1]] + [(48000, 16000)])
-def test_stated_bands_hold(source: int, target: int) -> None:
-    hertz, gain_db = response_db(source, target)
+DOWN = [(source, target) for source, target in PAIRS if source > target] + [(48000, 16000), (96000, 16000)]
+KERNELS = [(ZERO_CROSSINGS, PASS_BAND, STOP_BAND), (STREAM_CROSSINGS, STREAM_PASS_BAND, STREAM_STOP_BAND)]
+
+
+@pytest.mark.parametrize(("source", "target"), DOWN)
+@pytest.mark.parametrize(("zero_crossings", "pass_band", "stop_band"), KERNELS, ids=["recordings", "streams"])
+def test_stated_bands_hold(source: int, target: int, zero_crossings: int, pass_band: float, stop_band: float) -> None:
+    hertz, gain_db = response_db(source, target, zero_crossings)
 
     nyquist = target / 2
-    assert gain_db[hertz <= PASS_BAND * nyquist].abs().max().item() < 0.1
-    assert gain_db[hertz >= STOP_BAND * nyquist].max().item() < -80.0
+    assert gain_db[hertz <= pass_band * nyquist].abs().max().item() < 0.1
+    assert gain_db[hertz >= stop_band * nyquist].max().item() < -80.0
+
+
+@pytest.mark.parametrize(("source", "target"), [*PAIRS, (48000, 16000), (22000, 16000), (8000, 16000)])
+@pytest.mark.parametrize(("zero_crossings", "pass_band", "stop_band"), KERNELS, ids=["recordings", "streams"])
+def test_measured_bands_are_as_wide_as_stated(
+    source: int, target: int, zero_crossings: int, pass_band: float, stop_band: float
+) -> None:
+    bands = measure_bands(RationalResampler(source, target, zero_crossings=zero_crossings))
+
+    assert bands is not None and (bands.source_rate, bands.target_rate) == (source, target)
+    nyquist = min(source, target) / 2
+    assert pass_band < bands.pass_band_hz / nyquist < pass_band + 0.025
+    assert stop_band - 0.01 < bands.stop_band_hz / nyquist <= stop_band
+    assert bands.ripple_db < 0.1 and 80 <= bands.attenuation_db < 84
+
+
+@pytest.mark.parametrize("zero_crossings", [ZERO_CROSSINGS, STREAM_CROSSINGS])
+def test_measured_bands_are_those_that_tones_meet(zero_crossings: int) -> None:
+    resampler = RationalResampler(48000, 16000, zero_crossings=zero_crossings)
+    bands = measure_bands(resampler)
+    assert bands is not None
+
+    def gain_db(hertz: float) -> float:
+        power = inner(resampler(sine(hertz, 48000, 48000))).double().square().mean()
+        return 10 * math.log10(2 * power.item())
+
+    assert abs(gain_db(bands.pass_band_hz)) < 0.1 < abs(gain_db(bands.pass_band_hz + 20))
+    assert gain_db(bands.stop_band_hz) < -80 < gain_db(bands.stop_band_hz - 40)
+    assert measure_bands(RationalResampler(16000, 16000)) is None
 
 
 @pytest.mark.parametrize(("source", "target"), [(24000, 16000), (44100, 16000), (48000, 16000), (48000, 24000)])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from utils.errors import ConfigError
 from utils.export import staging
 from utils.export.staging import move_into_place, staging_folder
 
@@ -73,3 +74,43 @@ def test_what_a_killed_export_left_is_removed_after_a_day(tmp_path: Path) -> Non
         pass
 
     assert [path.name for path in tmp_path.iterdir()] == [recent.name]
+
+
+def test_a_folder_named_like_a_new_file_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "voice"
+    write(target / "graph", mine="mine")
+
+    with (
+        pytest.raises(ConfigError, match="graph is a folder where the export puts a file"),
+        staging_folder(target) as staged,
+    ):
+        write(staged, graph="new", card="new")
+        move_into_place(staged, target, lambda path: False)
+
+    assert contents(target / "graph") == {"mine": "mine"}
+    assert [path.name for path in target.iterdir()] == ["graph"]
+    with pytest.raises(ConfigError, match="graph is a folder"), staging_folder(target, ["graph"]):
+        pytest.fail("the work has begun")
+
+
+@pytest.mark.parametrize(
+    ("occupied", "message"),
+    [("out", "export.root: .* since .*out is a file"), ("out/voice", "name: .* since .*voice is a file")],
+)
+def test_an_occupied_place_is_refused_before_the_work(tmp_path: Path, occupied: str, message: str) -> None:
+    place = tmp_path / occupied
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("mine")
+
+    with pytest.raises(ConfigError, match=message) as caught, staging_folder(tmp_path / "out" / "voice"):
+        pytest.fail("the work has begun")
+
+    assert "\n" not in str(caught.value)
+    assert place.read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    with pytest.raises(ConfigError, match=r"export.root: nothing may be written to .*; choose another export.root="):
+        staging_folder(tmp_path / "out" / "voice").__enter__()

@@ -16,6 +16,7 @@ from tests.corpus_tools import make_job, write_sounds
 from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
+from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export import delivery, precision
 from utils.export.contract import metadata_from_json
@@ -135,7 +136,11 @@ def test_metadata_and_card_hold_what_a_voice_must_say_of_itself(exported: Export
     assert said["encoder"]["id"] == "random" and said["pitch"]["id"]
     assert all(said[key] not in ("", None, "unknown", {}) for key in ("dataset_fingerprint", "metrics", "config"))
     card = json.loads((exported.folder / "card.json").read_text(encoding="utf-8"))
-    assert {key: value for key, value in said.items() if key not in ("schema_version", "extra")} == card["voice"]
+    of_one_file = ("sample_rate", "hop_length", "n_fft", "flavour")
+    assert {key: said[key] for key in said if key not in ("schema_version", "extra", *of_one_file)} == card["voice"]
+    (graph,) = card["graphs"].values()
+    assert {key: said[key] for key in of_one_file} == {key: graph[key] for key in of_one_file}
+    assert card["rates"] == [16000] and graph["resamplers"] == []
 
 
 def test_the_card_names_what_is_in_the_first_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +201,10 @@ def test_a_graph_for_each_rate(folder: Path) -> None:
     audio = voice(0.5, 44100)
     session = VoiceSession.open(outcome.folder / "rates_sr44100_hop441_nfft1764.onnx")
     assert session.run(audio).shape == audio.shape
+    card = json.loads((outcome.folder / "card.json").read_text(encoding="utf-8"))
+    resamplers = {name: item["resamplers"] for name, item in card["graphs"].items()}
+    rates = [(item["source_rate"], item["target_rate"]) for item in resamplers["rates_sr44100_hop441_nfft1764.onnx"]]
+    assert rates == [(44100, 16000), (16000, 44100)] and resamplers["rates_sr16000_hop160_nfft640.onnx"] == []
 
 
 @pytest.mark.slow
@@ -224,6 +233,22 @@ def test_a_dataset_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_dataset_of_other_recordings_is_refused(folder: Path, exported: ExportOutcome, tmp_path: Path) -> None:
+    sounds = {
+        f"{name}/0.wav": voice(2.0, RATE, f0_hz=f0_hz, seed=9) for name, f0_hz in (("ann", 210.0), ("bob", 120.0))
+    }
+    write_sounds(tmp_path / "recordings", sounds)
+    preprocess(make_job(tmp_path / "recordings", tmp_path / "datasets" / "two"))
+
+    with pytest.raises(ExportError, match=r"holds other clips .* the index would not be of this voice") as caught:
+        export_voice(job(folder, f"dataset={tmp_path / 'datasets' / 'two'}"))
+
+    assert "\n" not in str(caught.value)
+    metadata = VoiceSession.open(exported.folder / "pair_sr16000_hop160_nfft640.onnx").metadata
+    assert metadata is not None
+    assert metadata.dataset_fingerprint == CorpusStore.open(folder / "datasets" / "two").fingerprint
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -235,7 +260,7 @@ def test_a_dataset_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -
         ("name=a_sr2", "contains 'sr2'"),
         ("export.rates=[44101]", "44101 is not possible"),
         ("export.flavours=[rvc]", "'rvc' is unknown; allowed: audio_to_audio"),
-        ("export.flavours=[]", "name at least one"),
+        ("export.flavours=[]", "must name at least one, and each once"),
         ("export.defaults.index_rate=2", "export.defaults.index_rate=2 is out of range"),
         ("export.parity_tolerance=1", "export.parity_tolerance=1 is out of range"),
     ],

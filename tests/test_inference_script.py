@@ -109,6 +109,13 @@ def test_one_file_can_be_given_a_name(folder: Path) -> None:
         (("onnx=voice.onnx", "audio=recordings", "pitch_shift=high"), "error: pitch_shift='high' is not a number"),
         (("onnx=voice.onnx", "audio=recordings", "speaker=nobody"), "error: speaker='nobody' is not in voice.onnx"),
         (("onnx=voice.onnx", "audio=recordings", "speed=2"), "speed"),
+        (("onnx=voice.onnx", "audio=recordings", "report=recordings/one.wav"), "would replace recordings/one.wav"),
+        (
+            ("verify=voice.onnx", "report=voice.onnx"),
+            "error: report=voice.onnx would replace voice.onnx, which is read",
+        ),
+        (("verify=voice.onnx", "report=voice.onnx/r.json"), "voice.onnx is a file; choose another report="),
+        (("verify=voice.onnx", "threads=1"), "error: threads does nothing with verify="),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -19,7 +19,7 @@ class Session:
 
 @pytest.mark.parametrize(
     ("factor", "code", "words", "written"),
-    [(1.0, 0, "-200.0 dB", -200.0), (1.01, 1, "-40.0 dB", -40.0), (np.nan, 1, "nan dB", None)],
+    [(1.0, 0, "-200.0 dB", -200.0), (1.01, 1, "-40.0 dB", -40.0), (np.nan, 1, "inf dB", None)],
 )
 def test_an_answer_that_is_no_number_is_a_difference(
     tmp_path: Path,

@@ -48,7 +48,7 @@ def test_command_composes(words: list[str]) -> None:
 def test_sizes_of_the_smoke_run_are_for_commands_of_readme(script: str) -> None:
     names = {words[1] if words[0] == "-m" else words[0] for words in SCRIPT_LINES}
 
-    assert script in names
+    assert script.partition(" ")[0] in names
 
 
 def test_every_command_line_can_be_executed_by_the_smoke_run() -> None:

@@ -239,7 +239,7 @@ def test_what_an_imported_voice_lacks_is_named(tmp_path: Path, overrides: tuple[
         (("run=runs/x", "voice=bob.pth"), "run=runs/x and voice=bob.pth are given"),
         (("run=runs/x", "content=toy"), "content belongs to voice="),
         (("run=runs/x", "rvc.speakers=[0]"), "rvc.speakers belongs to voice="),
-        (("voice=bob.pth", "rvc.speakers=first"), "rvc.speakers=first must be a list"),
+        (("voice=bob.pth", "rvc.speakers=first"), "rvc.speakers='first' must be a whole number or a list"),
     ],
 )
 def test_settings_without_effect_are_refused(overrides: tuple[str, ...], message: str) -> None:

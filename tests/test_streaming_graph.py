@@ -18,6 +18,8 @@ from models.lite import LiteStreamVoice
 from models.toy import ToyVoice
 from tests.standin_voice import metadata_of
 from tests.streaming_tools import METADATA_KEY, RATE, export_small_stream, small_voice
+from utils.audio.resample import RationalResampler
+from utils.audio.resample_bands import measure_bands
 from utils.config import compose
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.card import write_cards
@@ -31,7 +33,7 @@ from utils.export.contract import (
     metadata_from_json,
     parse_file_name,
 )
-from utils.export.flavours import ExportedGraph, make_audio_to_audio, stream_metadata
+from utils.export.flavours import ExportedGraph, _bands, make_audio_to_audio, stream_metadata
 from utils.export.runtime import open_session
 from utils.export.signals import speech_like
 from utils.export.streaming import StreamingVoice
@@ -397,6 +399,66 @@ def test_a_voice_of_the_full_look_ahead_is_warned_about_as_a_stream(
     stream_metadata(replace(metadata_of("small"), encoder=encoder), stream, FACTS)
 
     assert ("was trained on content.look_ahead=full, a stream hears look_ahead=short" in caplog.text) == said
+
+
+def test_card_of_streams_alone_shows_a_loop_that_runs(
+    exported: ExportedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import soundfile
+
+    graph = tmp_path / exported.path.name
+    graph.write_bytes(exported.path.read_bytes())
+    audio = speech_like(RATE, RATE + 77, 3)
+    soundfile.write(tmp_path / "input.wav", audio, RATE, subtype="FLOAT")
+    monkeypatch.chdir(tmp_path)
+
+    write_cards(tmp_path, StreamSession.open(graph).metadata, [replace(exported, path=graph)], None, None)
+
+    text = (tmp_path / "card.md").read_text()
+    assert "[batch, time]" not in text and "It has no form for recordings of any length" in text
+    exec(compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], "card.md", "exec"), {})
+    converted, _ = soundfile.read(tmp_path / "converted.wav", dtype="float32")
+    expected = np.clip(StreamSession.open(exported.path).convert(audio), -1, 1)
+    assert np.abs(converted - expected).max() < 1e-4  # 16-bit steps
+
+
+def test_card_lists_every_rate_with_its_resamplers(exported: ExportedGraph, tmp_path: Path) -> None:
+    whole = measure_bands(RationalResampler(44100, 16000))
+    short = measure_bands(RationalResampler(48000, 16000, zero_crossings=30))
+    assert whole is not None and short is not None
+    names = ("small_sr48000_hop480_nfft1920_stream.onnx", "small_sr44100_hop441_nfft1764.onnx")
+    for name in names:
+        (tmp_path / name).write_bytes(b"graph")
+    graphs = [
+        replace(exported, path=tmp_path / names[0], resamplers=(short,)),
+        replace(exported, path=tmp_path / names[1], stream=None, resamplers=(whole,)),
+    ]
+
+    card = write_cards(tmp_path, StreamSession.open(exported.path).metadata, graphs, None, None)
+
+    assert card["rates"] == [44100, 48000]
+    assert not {"sample_rate", "hop_length", "n_fft", "flavour"} & set(card["voice"])
+    listed = [(item["flavour"], item["sample_rate"], item["n_fft"]) for item in card["graphs"].values()]
+    assert listed == [("stream", 48000, 1920), ("audio_to_audio", 44100, 1764)]
+    assert card["graphs"][names[0]]["resamplers"][0]["stop_band_hz"] == short.stop_band_hz > 8000 > whole.stop_band_hz
+    text = (tmp_path / "card.md").read_text()
+    assert "at 44100 or 48000 Hz in, one file for each rate" in text
+    assert (
+        f"- {names[0]}: 48000 Hz in and out; 48000 to 16000 Hz: within 0.09 dB up to 7031 Hz, 82 dB down from" in text
+    )
+    assert (
+        f'InferenceSession("{names[1]}")' in text and "assert rate == 44100" in text
+    )  # not the stream, which needs a state
+
+
+def test_a_stream_records_the_bands_of_its_own_kernels(tmp_path: Path) -> None:
+    graph = StreamingVoice(small_voice(48000))
+
+    bands = _bands(graph.frontend.resampler.resampler, graph.output_resampler.resampler)
+
+    assert [(item.source_rate, item.target_rate) for item in bands] == [(48000, 16000), (16000, 48000)]
+    assert all(item.stop_band_hz > 1.01 * 8000 for item in bands)
+    assert _bands(RationalResampler(16000, 16000), None) == ()
 
 
 def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:

@@ -1,5 +1,6 @@
 """Typed configuration values and the Hydra shell around every script."""
 
+import errno
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from utils.errors import ConfigError, StoppedBySignalError, WorkbenchError
+from utils.errors import ConfigError, DataError, StoppedBySignalError, WorkbenchError
 from utils.overrides import (
     RUN_SUFFIX,
     Environment,
@@ -91,6 +92,14 @@ def to_plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def given_keys() -> frozenset[str]:
+    """Return the keys that command line and environment set, inside a script's task; none outside of one."""
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return frozenset(key_of(item) for item in overrides)
+
+
 def require(config: DictConfig, key: str, hint: str) -> Any:
     """Return a value that the user has to give.
 
@@ -139,8 +148,9 @@ def run_script(
 ) -> None:
     """Run a script: compose configs/<config_name>.yaml with environment and command line and call the task.
 
-    Errors in the configuration and every WorkbenchError become one line on standard error and the error's exit code,
-    which is 2 for what the user can repair; anything else keeps its traceback. In a sweep the other runs still go on.
+    Errors in the configuration, every WorkbenchError and what the system says about a file or a full disk become one
+    line on standard error and the error's exit code, which is 2 for what the user can repair; anything else keeps its
+    traceback. In a sweep the other runs still go on.
 
     Args:
         config_name: root configuration.
@@ -157,7 +167,7 @@ def run_script(
     def guarded(config: DictConfig) -> Any:
         with _one_of_a_sweep() as is_sweep:
             try:
-                return task(config)
+                return _with_lines_for_files(task, config)
             except (WorkbenchError, OmegaConfBaseException) as error:
                 if not is_sweep or isinstance(error, StoppedBySignalError):
                     _exit_with(error)
@@ -170,6 +180,19 @@ def run_script(
         _exit_with(error)
     except HydraException as error:
         _exit_with(ConfigError(_explain(error, config_name)))
+
+
+def _with_lines_for_files(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Run a task; what the system says about a file or a full disk becomes a DataError of one line."""
+    try:
+        return task(config)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and error.filename is None:
+            raise
+        files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        remedy = "free some space, or write to another disk" if full else "make it accessible, or give another place"
+        raise DataError(f"{files or 'writing a file'}: {error.strerror}; {remedy}") from error
 
 
 @contextmanager
@@ -209,6 +232,10 @@ def compose(config_name: str, overrides: list[str], *, with_hydra: bool = False)
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
+    for item in overrides:
+        if item.partition("=")[2] == "null" and (CONFIG_FOLDER / key_of(item)).is_dir():
+            options = ", ".join(sorted(path.stem for path in (CONFIG_FOLDER / key_of(item)).glob("*.yaml")))
+            raise ConfigError(f"{item} is no option; allowed: {options}")
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):

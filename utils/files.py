@@ -4,8 +4,11 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from utils.errors import ConfigError
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -34,6 +37,40 @@ def atomic_write_text(path: Path, text: str) -> None:
 def atomic_write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are refused (ValueError) because JSON has none."""
     atomic_write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def check_new_folder(path: Path, key: str) -> None:
+    """Check that files can be written into a folder, which is made later where there is none.
+
+    Args:
+        path: the folder.
+        key: setting that chose it, for the message.
+    Raises:
+        ConfigError: if it or a folder above it is a file, or the nearest folder that exists may not be written to.
+    """
+    nearest = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise ConfigError(f"{key}: {path} cannot be a folder, since {nearest} is a file; choose another {key}=")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: nothing may be written to {nearest}; choose another {key}=")
+
+
+def check_new_file(path: Path, key: str, inputs: Iterable[Path] = ()) -> None:
+    """Check that a file can be written, before the work whose result it is.
+
+    Args:
+        path: the file, new or to be replaced.
+        key: setting that chose it, for the message.
+        inputs: files that must be left as they are.
+    Raises:
+        ConfigError: if it is a folder or one of the inputs, or its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{key}={path} is a folder; give the name of a file")
+    for item in inputs:
+        if path.resolve() == item.resolve() or (path.exists() and item.exists() and path.samefile(item)):
+            raise ConfigError(f"{key}={path} would replace {item}, which is read; choose another {key}=")
+    check_new_folder(path.parent, key)
 
 
 def sha256_of_file(path: Path) -> str:

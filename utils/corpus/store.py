@@ -71,9 +71,7 @@ class CorpusStore:
     @property
     def fingerprint(self) -> str:
         """Hash of every feature's fingerprint and of the manifest: equal for equal data."""
-        features = {name: item["fingerprint"] for name, item in self.info["features"].items()}
-        manifest = self.info["files"]["manifest"]  # the name holds the hash of the content
-        return sha256_of_json([self.info["reading_fingerprint"], features, manifest, self.speakers])
+        return fingerprint_of(self.info)
 
     @property
     def content_dim(self) -> int:
@@ -136,6 +134,14 @@ class CorpusStore:
                 found = arrays.num_rows(name)
                 raise FormatError(f"{path} has {found} rows, expected {expected}; run preprocess.py again")
         return arrays
+
+
+def fingerprint_of(info: dict[str, Any]) -> str:
+    """Return CorpusStore.fingerprint of the content of a dataset.json, such as a checkpoint keeps."""
+    features = {name: item["fingerprint"] for name, item in info["features"].items()}
+    manifest = info["files"]["manifest"]  # the name holds the hash of the content
+    speakers = [row["name"] for row in info["speakers"]]
+    return sha256_of_json([info["reading_fingerprint"], features, manifest, speakers])
 
 
 def _range(clip: Clip, first_frame: int, num_frames: int | None) -> tuple[int, int]:

@@ -15,13 +15,16 @@ from utils.export.contract import (
     NEXT_STATE_OUTPUT,
     STATE_INPUT,
     VoiceMetadata,
+    parse_file_name,
 )
 from utils.export.flavours import ExportedGraph
 from utils.export.retrieval import BakingReport
 from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 
-CARD_SCHEMA_VERSION = 2  # 2: precision, baking, further figures of the index
+CARD, CARD_TEXT = "card.json", "card.md"
+CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs
+OF_ONE_GRAPH = ("sample_rate", "hop_length", "n_fft", "flavour")
 F0_WORDS = {"zero_unvoiced": "0", "interpolated": "a line between the voiced ones"}
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
 USAGE = """import numpy as np
@@ -34,6 +37,23 @@ assert rate == {rate}  # the graph does not resample for you
 converted = session.run(None, {{"audio": audio.mean(1)[None]}})[0][0]
 # optional controls: session.run(None, {{"audio": ..., "pitch_shift": np.float32(-3)}})
 soundfile.write("converted.wav", np.clip(converted, -1, 1), rate)
+"""
+STREAM_USAGE = """import numpy as np
+import onnxruntime
+import soundfile
+
+session = onnxruntime.InferenceSession("{file}")
+audio, rate = soundfile.read("input.wav", dtype="float32", always_2d=True)
+assert rate == {rate}  # the graph does not resample for you
+block, late = {block}, {look_ahead}  # samples
+sound = np.pad(audio.mean(1), (0, late + -(len(audio) + late) % block))  # silence behind it: the output is late
+state, converted = np.zeros((1, {state_size}), np.float32), []
+for start in range(0, len(sound), block):  # a live host gets these blocks from its device
+    feed = {{"audio": sound[None, start : start + block], "state": state}}
+    output, state = session.run(["output", "next_state"], feed)
+    converted.append(output[0])
+result = np.concatenate(converted)[late : late + len(audio)]
+soundfile.write("converted.wav", np.clip(result, -1, 1), rate)
 """
 
 
@@ -58,8 +78,8 @@ def write_cards(
     card = _card(metadata, graphs, index_path, index_report)
     card["baking"] = asdict(baking) if baking else None
     retrieval = [str(item) for item in (index_report, baking) if item]
-    atomic_write_json(folder / "card.json", card)
-    atomic_write_text(folder / "card.md", _markdown(card, metadata, retrieval))
+    atomic_write_json(folder / CARD, card)
+    atomic_write_text(folder / CARD_TEXT, _markdown(card, metadata, graphs, retrieval))
     return card
 
 
@@ -69,7 +89,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     Raises:
         FormatError: if a later version of this program wrote it.
     """
-    path = folder / "card.json"
+    path = folder / CARD
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -104,10 +124,13 @@ def _card(
     index_report: IndexReport | None,
 ) -> dict[str, Any]:
     paths = [graph.path for graph in graphs] + ([index_path] if index_path else [])
-    described = {key: value for key, value in asdict(metadata).items() if key not in ("schema_version", "extra")}
+    hidden = ("schema_version", "extra", *OF_ONE_GRAPH)
+    described = {key: value for key, value in asdict(metadata).items() if key not in hidden}
     return {
         "schema_version": CARD_SCHEMA_VERSION,
         "voice": described,
+        "rates": sorted({parse_file_name(graph.path).sample_rate for graph in graphs}),
+        "graphs": {graph.path.name: _graph(graph) for graph in graphs},
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
         "index": asdict(index_report) if index_report else None,
         "pretrained": metadata.extra.get("pretrained"),
@@ -119,8 +142,20 @@ def _card(
     }
 
 
-def _markdown(card: dict[str, Any], metadata: VoiceMetadata, retrieval: Sequence[str]) -> str:
-    graph = next(iter(card["verification"]))
+def _graph(graph: ExportedGraph) -> dict[str, Any]:
+    geometry = parse_file_name(graph.path)
+    return {
+        "flavour": "stream" if graph.stream else "audio_to_audio",
+        "sample_rate": geometry.sample_rate,
+        "hop_length": geometry.hop_length,
+        "n_fft": geometry.n_fft,
+        "resamplers": [asdict(bands) for bands in graph.resamplers],
+    }
+
+
+def _markdown(
+    card: dict[str, Any], metadata: VoiceMetadata, graphs: Sequence[ExportedGraph], retrieval: Sequence[str]
+) -> str:
     speakers = "\n".join(
         f"| {speaker.id} | {speaker.name} | {speaker.f0_median_hz:.0f} |" for speaker in metadata.speakers
     )
@@ -134,16 +169,16 @@ def _markdown(card: dict[str, Any], metadata: VoiceMetadata, retrieval: Sequence
     )
     parts = [
         f"# {metadata.name}",
-        f"A voice-conversion graph: `{AUDIO_INPUT}` float32 [batch, time] at {metadata.sample_rate} Hz in, "
-        f"`{AUDIO_OUTPUT}` of the same length out. Any length from one sample; silence stays silence.",
+        _summary(card),
         f"Licence: {metadata.licence}. Consent of the speaker: {metadata.consent}.",
         f"## Speakers\n\n| id | name | median pitch (Hz) |\n|---|---|---|\n{speakers}",
         f"## Files\n\n| file | MB | SHA-256 |\n|---|---|---|\n{files}",
         "## Controls\n\nOptional inputs of the graph. onnxsim keeps them with mutable_initializer=True and "
         "initializers_as_constants=False only.\n\n"
         f"| name | type | default | range | meaning |\n|---|---|---|---|---|\n{controls}",
-        f"## Use\n\n```python\n{USAGE.format(file=graph, rate=metadata.sample_rate)}```",
+        f"## Use\n\n```python\n{_usage(card)}```",
         *_streams(card),
+        f"## Rates\n\n{_rates(graphs)}",
         *(["## Retrieval", *(f"- {line}" for line in retrieval)] if retrieval else []),
         _origin(metadata),
         _verification(card),
@@ -158,6 +193,39 @@ def _stream(graph: ExportedGraph) -> dict[str, Any]:
     return asdict(graph.stream) | inside
 
 
+def _summary(card: dict[str, Any]) -> str:
+    rates = " or ".join(str(rate) for rate in card["rates"])
+    one_each = ", one file for each rate" * (len(card["rates"]) > 1)
+    if len(card["streams"]) == len(card["graphs"]):
+        return (
+            f"A voice-conversion graph for streams at {rates} Hz{one_each}: blocks of one length, with a state that "
+            "goes in and comes out. It has no form for recordings of any length. Silence stays silence."
+        )
+    return (
+        f"A voice-conversion graph: `{AUDIO_INPUT}` float32 [batch, time] at {rates} Hz in{one_each}, `{AUDIO_OUTPUT}` "
+        "of the same length out. Any length from one sample; silence stays silence."
+    )
+
+
+def _usage(card: dict[str, Any]) -> str:
+    """Return code that converts a recording, with a stream only where there is no other graph."""
+    name = next((name for name in card["graphs"] if name not in card["streams"]), None)
+    if name is not None:
+        return USAGE.format(file=name, rate=card["graphs"][name]["sample_rate"])
+    name, facts = next(iter(card["streams"].items()))
+    return STREAM_USAGE.format(file=name, rate=card["graphs"][name]["sample_rate"], **facts)
+
+
+def _rates(graphs: Sequence[ExportedGraph]) -> str:
+    lines = []
+    for graph in graphs:
+        bands = (
+            "; ".join(str(item) for item in graph.resamplers) or "no resampler, the rate of the graph is that inside"
+        )
+        lines.append(f"- {graph.path.name}: {parse_file_name(graph.path).sample_rate} Hz in and out; {bands}")
+    return "\n".join(lines)
+
+
 def _streams(card: dict[str, Any]) -> list[str]:
     """Return the section about streaming graphs, if there are any."""
     rows = "\n".join(
@@ -168,7 +236,7 @@ def _streams(card: dict[str, Any]) -> list[str]:
         f"## Streams\n\nBlock by block: `{AUDIO_INPUT}` [1, block] and `{STATE_INPUT}` [1, size] in, `{AUDIO_OUTPUT}` "
         f"[1, block] and `{NEXT_STATE_OUTPUT}` [1, size] out, float32. Zeros for the state begin a new stream; each "
         "call takes what the one before returned. The output is behind the input by the look-ahead; latency counts the "
-        "block, too. A host that keeps no state must use the other graph.\n\n"
+        "block, too. A host that keeps no state must use a graph for recordings.\n\n"
         "| file | block (samples) | look-ahead (samples) | latency (ms) | state (numbers) |\n|---|---|---|---|---|\n"
     )
     heard = {

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from utils.config import check_range, require, to_plain
-from utils.corpus.store import CorpusStore
+from utils.corpus.store import CorpusStore, fingerprint_of
 from utils.errors import ConfigError, ExportError
-from utils.export.card import files_of_card, write_cards
+from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.contract import (
     F0_CONVENTION,
     ControlDefaults,
@@ -25,17 +26,20 @@ from utils.export.contract import (
     check_stream_block,
     check_voice_name,
     geometry_at,
+    speaker_number,
 )
 from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
 from utils.export.graph import GraphOptions
 from utils.export.imported import ImportSettings, explain_import, load_imported_voice
 from utils.export.precision import Precision, check_precision
 from utils.export.retrieval import BakingReport, baking_report, held_out, index_of
+from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.features.index import IndexOptions, IndexReport, save_index
 from utils.features.retrieval import CodebookRetrieval
 from utils.files import sha256_of_file
 from utils.inference.conformance.candidate import Extent
+from utils.settings import as_list
 from utils.training.checkpoints import Voice, load_voice
 
 HINT = "python export_onnx.py run=runs/<run>"
@@ -95,14 +99,19 @@ class ExportOutcome:
         ]
 
 
-def export_job(config: DictConfig) -> ExportJob:
+def export_job(config: DictConfig, given: Collection[str] = ()) -> ExportJob:
     """Build the typed job of configs/export.yaml.
 
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
     Raises:
-        ConfigError: if the run is missing, or a value is unknown or out of range.
+        ConfigError: if the run is missing, or a value is of a wrong kind, unknown, out of range or without effect.
     """
     plain = to_plain(config)
+    check_settings(plain)
     imported = _import_settings(plain)
+    refuse_unread(plain, given)
     run = None if imported else Path(str(require(config, "run", HINT))).expanduser()
     settings: dict[str, Any] = plain["export"]
     size = plain["retrieval"]["codebook_size"]
@@ -115,10 +124,9 @@ def export_job(config: DictConfig) -> ExportJob:
     tolerance = float(settings["parity_tolerance"])
     if not 0 < tolerance <= 0.1:
         raise ConfigError(f"export.parity_tolerance={tolerance:g} is out of range; allowed: above 0, at most 0.1")
-    if not settings["flavours"]:
-        raise ConfigError("export.flavours is empty; name at least one, such as [audio_to_audio]")
-    for flavour in settings["flavours"]:
-        find_flavour(flavour)
+    flavours = [find_flavour(name).name for name in as_list(settings["flavours"])]
+    if not flavours or len(set(flavours)) < len(flavours):
+        raise ConfigError(f"export.flavours={settings['flavours']} must name at least one, and each once")
     return ExportJob(
         run=run,
         imported=imported,
@@ -127,7 +135,7 @@ def export_job(config: DictConfig) -> ExportJob:
         dataset=Path(str(plain["dataset"])).expanduser() if plain["dataset"] else None,
         root=Path(str(settings["root"])).expanduser(),
         rates=tuple(_rates(settings["rates"])),
-        flavours=tuple(settings["flavours"]),
+        flavours=tuple(flavours),
         options=GraphOptions(opset=settings["opset"], exporter=settings["exporter"]),
         speaker=settings["speaker"],
         defaults=ControlDefaults(**settings["defaults"]),
@@ -152,10 +160,12 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     voice = _load(job)
     notes = tuple(explain_import(voice)) if job.imported else ()
     store = None if job.imported else open_training_data(job, voice)
-    job = replace(job, defaults=replace(job.defaults, speaker_id=_speaker_id(job.speaker, voice.speakers)))
+    if job.speaker is not None:
+        chosen = speaker_number(job.speaker, voice.speakers, "export.speaker", "this voice")
+        job = replace(job, defaults=replace(job.defaults, speaker_id=chosen))
     target = job.root / job.name
     earlier = files_of_card(target)
-    with staging_folder(target) as folder:
+    with staging_folder(target, _file_names(job, voice)) as folder:
         index_path, report, digest, baking = None, None, None, None
         retrieval = voice.model.retrieval
         if store is not None:
@@ -193,7 +203,7 @@ def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
 
     Raises:
         ConfigError: if it is not there.
-        ExportError: if it was prepared with another encoder or other speakers.
+        ExportError: if it was prepared with another encoder, or holds other speakers or clips.
     """
     trained = voice.config.dataset
     folder = job.dataset or Path(str(trained.root)) / str(trained.name)
@@ -211,6 +221,12 @@ def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
         raise ExportError(
             f"dataset {folder} has the speakers {store.speakers}, the run {job.run} has {trained_speakers}; "
             "give the dataset of the run with dataset=<folder>, or train again"
+        )
+    if store.info["files"]["manifest"] != voice.dataset_info["files"]["manifest"]:
+        raise ExportError(
+            f"dataset {folder} holds other clips ({store.fingerprint[:12]}) than run {job.run} was trained on "
+            f"({fingerprint_of(voice.dataset_info)[:12]}), so that the index would not be of this voice; give the "
+            "dataset of the run with dataset=<folder>, prepare its recordings again, or train again"
         )
     return store
 
@@ -244,7 +260,7 @@ def describe(
         index_sha256=index_sha256,
         licence=job.licence,
         consent=job.consent,
-        dataset_fingerprint=store.fingerprint if store is not None else "unknown",
+        dataset_fingerprint=fingerprint_of(voice.dataset_info) if store is not None else "unknown",
         step=voice.step,
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
         config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
@@ -318,14 +334,11 @@ def _import_settings(plain: dict[str, Any]) -> ImportSettings | None:
         return None
     if plain["run"]:
         raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
-    speakers = own["speakers"]
-    if speakers is not None and not (isinstance(speakers, list) and all(type(row) is int for row in speakers)):
-        raise ConfigError(f"rvc.speakers={speakers} must be a list of row numbers such as [0], or null")
     return ImportSettings(
         file=Path(str(plain["voice"])).expanduser(),
         f0_convention=own["f0_convention"],
-        embedder=own["embedder"],
-        speakers=tuple(speakers) if speakers is not None else None,
+        embedder=str(own["embedder"]) if own["embedder"] is not None else None,
+        speakers=tuple(as_list(own["speakers"])) if own["speakers"] is not None else None,
         **others,
     )
 
@@ -340,22 +353,17 @@ def _geometries(job: ExportJob, voice: Voice) -> list[FileGeometry]:
     return [geometry_at(job.name, rate, model_rate=model_rate, model_n_fft=n_fft) for rate in rates]
 
 
+def _file_names(job: ExportJob, voice: Voice) -> list[str]:
+    graphs = [
+        replace(geometry, is_stream=flavour == "stream").file_name
+        for geometry in _geometries(job, voice)
+        for flavour in job.flavours
+    ]
+    return [*graphs, *([] if job.imported else [f"{job.name}.index"]), CARD, CARD_TEXT]
+
+
 def _rates(value: Any) -> list[int]:
-    rates = [] if value is None else value if isinstance(value, list) else [value]
-    if not all(isinstance(rate, int) and not isinstance(rate, bool) for rate in rates):
-        raise ConfigError(f"export.rates={value!r} must be a list of whole numbers such as [44100,48000], or null")
-    return [check_rate(rate) for rate in rates]
-
-
-def _speaker_id(wanted: str | int | None, speakers: list[str]) -> int:
-    if wanted is None:
-        return 0
-    if isinstance(wanted, str) and wanted in speakers:
-        return speakers.index(wanted)
-    if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(speakers):
-        return wanted
-    shown = [f"{index} {name}" for index, name in enumerate(speakers[:10])] + ["..."] * (len(speakers) > 10)
-    raise ConfigError(f"export.speaker={wanted!r} is not in this voice; it has: {', '.join(shown)}")
+    return [check_rate(rate) for rate in as_list(value)]
 
 
 def _pitch_identity(voice: Voice) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from models.base import BaseVoiceConversionModel
+from utils.audio.resample import RationalResampler
+from utils.audio.resample_bands import ResamplerBands, measure_bands
 from utils.errors import ConfigError, ExportError
 from utils.export.checks import Check
 from utils.export.contract import (
@@ -70,12 +72,14 @@ class ExportedGraph:
     Attributes:
         stream: of a streaming graph only.
         metadata: what the file says where that differs from what its job said.
+        resamplers: bands of those from and to the rate of the graph, where it is not the same inside.
     """
 
     path: Path
     checks: tuple[Check, ...]
     stream: StreamFacts | None = None
     metadata: VoiceMetadata | None = None
+    resamplers: tuple[ResamplerBands, ...] = ()
 
     @property
     def has_passed(self) -> bool:
@@ -132,7 +136,10 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         reference=lambda audio: subject.reference(audio, subject.defaults),
         parity_db=20 * math.log10(tolerance),
     )
-    return ExportedGraph(path, (*verify(subject), *check_conformance(candidate)))
+    checks = (*verify(subject), *check_conformance(candidate))
+    frontend = job.model.frontend
+    bands = _bands(getattr(frontend, "resampler", None), job.model.output_resampler)
+    return ExportedGraph(path, checks, resamplers=bands)
 
 
 def make_stream(job: FlavourJob) -> ExportedGraph:
@@ -169,7 +176,8 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
         idle_controls=_idle_controls(job.model),
         recordings=job.recordings,
     )
-    return ExportedGraph(path, tuple(check_conformance(candidate)), facts, metadata)
+    bands = _bands(voice.frontend.resampler.resampler, voice.output_resampler.resampler)
+    return ExportedGraph(path, tuple(check_conformance(candidate)), facts, metadata, bands)
 
 
 def stream_metadata(stored: VoiceMetadata, voice: StreamingVoice, facts: StreamFacts) -> VoiceMetadata:
@@ -194,6 +202,11 @@ def _idle_controls(model: BaseVoiceConversionModel) -> frozenset[str]:
         | (set() if model.use_f0 else {"pitch_shift"})
         | (set() if model.num_speakers > 1 else {"speaker_id"})
     )
+
+
+def _bands(*resamplers: object) -> tuple[ResamplerBands, ...]:
+    measured = [measure_bands(item) for item in resamplers if isinstance(item, RationalResampler)]
+    return tuple(bands for bands in measured if bands is not None)
 
 
 FLAVOURS: dict[str, Flavour] = {

@@ -1,6 +1,6 @@
 """A run of ours as files that RVC-WebUI and Applio load: a shared voice, or a pair to resume training from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from utils.export.delivery import HINT, without_places
 from utils.export.dialects import DIALECTS
 from utils.export.generators import export_generator, generator_job
 from utils.export.imported import report_file
+from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
 from utils.rvc.layout import SPEAKER_TABLE, Order, is_rvc, layout_of, legacy_state, shapes_of
@@ -51,23 +52,35 @@ class ForeignJob:
     consent: str
 
 
-def run_foreign(config: DictConfig) -> list[str]:
-    """Do what another export= than onnx asks for and return lines that say what was done."""
+def run_foreign(config: DictConfig, given: Collection[str] = ()) -> list[str]:
+    """Do what another export= than onnx asks for and return lines that say what was done.
+
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
+    """
     if config.export.kind in DIALECTS:
-        return export_generator(generator_job(config))
+        return export_generator(generator_job(config, given))
     if config.export.kind == "rvc_report":
+        plain = to_plain(config)
+        check_settings(plain)
+        refuse_unread(plain, given)
         path = require(config, "voice", "python export_onnx.py voice=<file.pth> export=rvc_report")
         return report_file(Path(str(path)).expanduser())
-    return export_foreign(foreign_job(config))
+    return export_foreign(foreign_job(config, given))
 
 
-def foreign_job(config: DictConfig) -> ForeignJob:
+def foreign_job(config: DictConfig, given: Collection[str] = ()) -> ForeignJob:
     """Build the typed job.
 
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
     Raises:
-        ConfigError: if the run is missing or a value is unknown.
+        ConfigError: if the run is missing, or a value is of a wrong kind, unknown or without effect.
     """
     plain = to_plain(config)
+    check_settings(plain)
     settings: dict[str, Any] = plain["export"]
     kind = settings["kind"]
     if kind not in ("rvc_pth", "rvc_checkpoint"):
@@ -77,6 +90,7 @@ def foreign_job(config: DictConfig) -> ForeignJob:
         )
     if plain["voice"]:
         raise ConfigError(f"export={kind} writes a run of train.py; give run=<folder> instead of voice=")
+    refuse_unread(plain, given)
     run = Path(str(require(config, "run", HINT))).expanduser()
     if plain["checkpoint"] not in ("best", "last"):
         raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
@@ -107,7 +121,7 @@ def export_foreign(job: ForeignJob) -> list[str]:
     content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
     files, notes = (_voice_files if job.kind == "rvc_pth" else _training_files)(job, content)
     target = job.root / job.name
-    with staging_folder(target) as folder:
+    with staging_folder(target, files) as folder:
         for name, value in files.items():
             torch.save(value, folder / name)
         written = move_into_place(folder, target, lambda path: False)

@@ -1,7 +1,7 @@
 """A generator of RVC as a graph that RVC-WebUI, w-okada's voice changer or deiteris' fork loads."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +31,14 @@ from utils.export.generator_graph import GeneratorGraph, build_generator_graph, 
 from utils.export.graph import save_graph
 from utils.export.imported import load_imported_network
 from utils.export.precision import PARITY_DB
+from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write_json, sha256_of_file
 from utils.inference.conformance.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
 from utils.rvc.encoders import encoder_name, require_published_content
 from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
+from utils.settings import as_list
 from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
 
 SCHEMA_VERSION = 1
@@ -92,25 +94,29 @@ class GeneratorVoice:
         )
 
 
-def generator_job(config: DictConfig) -> GeneratorJob:
+def generator_job(config: DictConfig, given: Collection[str] = ()) -> GeneratorJob:
     """Build the typed job.
 
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
     Raises:
-        ConfigError: if neither or both of run and voice are given, or a value is unknown.
+        ConfigError: if neither or both of run and voice are given, or a value is of a wrong kind, unknown or without
+            effect.
     """
     plain = to_plain(config)
+    check_settings(plain)
     settings: dict[str, Any] = plain["export"]
     dialect = find_dialect(settings["kind"], settings["precision"])
     if plain["run"] and plain["voice"]:
         raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
     _refuse_idle(plain)
+    refuse_unread(plain, given)
     file = Path(str(plain["voice"])).expanduser() if plain["voice"] else None
     run = None if file else Path(str(require(config, "run", HINT))).expanduser()
     if plain["checkpoint"] not in ("best", "last"):
         raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
     rows = plain["rvc"]["speakers"]
-    if rows is not None and not (isinstance(rows, list) and all(type(row) is int for row in rows)):
-        raise ConfigError(f"rvc.speakers={rows} must be a list of row numbers such as [0], or null")
     convention = plain["rvc"]["f0_convention"]
     if convention is not None and known_convention(convention) is None:
         raise ConfigError(f"rvc.f0_convention={convention} is unknown; allowed: {', '.join(F0_CONVENTIONS)}")
@@ -119,13 +125,13 @@ def generator_job(config: DictConfig) -> GeneratorJob:
         run=run,
         file=file,
         checkpoint=plain["checkpoint"],
-        speakers=tuple(rows) if rows is not None else None,
+        speakers=tuple(as_list(rows)) if rows is not None else None,
         name=check_voice_name(str(plain["name"] or default)),
         root=Path(str(settings["root"])).expanduser(),
         dialect=dialect,
         precision=settings["precision"],
         embedder=settings.get("embedder"),
-        encoder=plain["rvc"]["embedder"],
+        encoder=str(plain["rvc"]["embedder"]) if plain["rvc"]["embedder"] is not None else None,
         f0_convention=known_convention(convention),
         licence=str(plain["licence"]),
         consent=str(plain["consent"]),
@@ -133,7 +139,7 @@ def generator_job(config: DictConfig) -> GeneratorJob:
 
 
 def _refuse_idle(plain: dict[str, Any]) -> None:
-    """Refuse settings that would have no effect."""
+    """Refuse settings that would have no effect, also where nobody typed them; refuse_unread has the rest."""
     given = next((key for key in ("content", "pitch") if plain.get(key)), None)
     if given is not None:
         raise ConfigError(
@@ -203,7 +209,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
         )
     embedder = client_embedder(encoder_name(voice.encoder), job.embedder)
     target, stem = job.root / job.name, f"{job.name}_{job.dialect.name}"
-    with staging_folder(target) as folder:
+    with staging_folder(target, (f"{stem}.onnx", f"{stem}.json")) as folder:
         path = folder / f"{stem}.onnx"
         client = client_metadata(voice.shape, embedder)
         graph = build_generator_graph(

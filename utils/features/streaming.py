@@ -18,6 +18,8 @@ from utils.features.pitch.streaming import StreamPitch
 from utils.features.pitch.swift import SwiftPitch
 
 ZERO_CROSSINGS = 30  # of the resampling kernel: 11 less than for recordings are 1.1 ms less of delay at 48 kHz
+# shares of the lower Nyquist frequency, as PASS_BAND and STOP_BAND of utils.audio.resample
+STREAM_PASS_BAND, STREAM_STOP_BAND = 0.875, 1.025
 LOUDNESS_WINDOW = 2 * FEATURE_HOP  # half of FrameLoudness': it ends with the newest sample
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from utils.config import require, to_plain
 from utils.errors import ConfigError, DataError
-from utils.export.contract import CONTROLS
-from utils.files import atomic_write_json
+from utils.export.contract import CONTROLS, speaker_number
+from utils.files import atomic_write_json, check_new_file
 from utils.inference.measures import (
     PitchMeter,
     automatic_shift,
@@ -26,6 +26,8 @@ from utils.inference.measures import (
 )
 from utils.inference.pipeline import SourceAudio, convert_file, find_recordings, output_paths, read_source
 from utils.inference.session import VoiceSession
+from utils.inference.settings import check_settings
+from utils.settings import as_list
 
 HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
 REPORT_SCHEMA_VERSION = 1
@@ -52,24 +54,27 @@ class TrialJob:
     speaker: str | int | None
 
 
-def trial_job(config: DictConfig) -> TrialJob:
+def trial_job(config: DictConfig, given: Collection[str] = ()) -> TrialJob:
     """Build the typed job of configs/test_model.yaml.
 
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
     Raises:
-        ConfigError: if onnx or audio is missing or a value is of the wrong kind.
+        ConfigError: if onnx or audio is missing, or a value is of the wrong kind or without effect.
     """
+    plain = to_plain(config)
+    check_settings(plain, given)
     onnx = Path(str(require(config, "onnx", HINT))).expanduser()
     audio = Path(str(require(config, "audio.path", HINT))).expanduser()
-    plain = to_plain(config)
     names = [control.name for control in CONTROLS if control.name != "speaker_id"]
     is_automatic = plain["pitch_shift"] == "auto"
     given = [name for name in names if plain[name] is not None and not (name == "pitch_shift" and is_automatic)]
     controls = {name: plain[name] for name in given}
-    for name, value in controls.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{name}={value!r} is not a number{' or auto' if name == 'pitch_shift' else ''}")
-    threads = plain["threads"] if isinstance(plain["threads"], list) else [plain["threads"]]
-    if not threads or not all(isinstance(count, int) and 1 <= count <= 256 for count in threads):
+    if isinstance(controls.get("pitch_shift"), str):
+        raise ConfigError(f"pitch_shift={controls['pitch_shift']!r} is not a number or auto")
+    threads = as_list(plain["threads"])
+    if not threads or not all(1 <= count <= 256 for count in threads):
         raise ConfigError(f"threads={plain['threads']!r} must be a list of whole numbers from 1 to 256, such as [1,2]")
     return TrialJob(
         onnx=onnx,
@@ -101,6 +106,12 @@ def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
     session.check_controls(controls | ({"pitch_shift": 0.0} if job.is_pitch_automatic else {}))
     output = job.output or Path("converted") / session.name
     places = output_paths(find_recordings(job.audio), job.audio, output)
+    report_place = job.report or (
+        output.with_suffix(".json") if output.suffix.lower() == ".wav" else output / "report.json"
+    )
+    for place in places.values():
+        check_new_file(place, "output", [job.onnx])
+    check_new_file(report_place, "report", [job.onnx, *places, *places.values()])
     target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1))) if job.is_pitch_automatic else None
     report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
     trial = _Trial(session, controls, target_hz, announce)
@@ -112,9 +123,8 @@ def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
         threads = speed["num_threads"]
         report[f"rtf_{threads}_thread{'s' if threads > 1 else ''}"] = speed["real_time_factor"]
     report["files"], report["failures"] = trial.files, trial.failures
-    place = job.report or (output.with_suffix(".json") if output.suffix.lower() == ".wav" else output / "report.json")
-    atomic_write_json(place, report)
-    return {**report, "report": str(place)}
+    atomic_write_json(report_place, report)
+    return {**report, "report": str(report_place)}
 
 
 def describe_graph(session: VoiceSession) -> dict[str, Any]:
@@ -205,12 +215,9 @@ class _Trial:
 def _speaker_control(session: VoiceSession, speaker: str | int | None) -> dict[str, float]:
     if speaker is None:
         return {}
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
+    if not session.speakers and isinstance(speaker, int):  # a graph of another program, which has numbers alone
         return {"speaker_id": speaker}
-    if speaker not in session.speakers:
-        names = ", ".join(session.speakers) or "no names"
-        raise ConfigError(f"speaker={speaker!r} is not in {session.path.name}; it has: {names}")
-    return {"speaker_id": session.speakers.index(str(speaker))}
+    return {"speaker_id": speaker_number(speaker, session.speakers, "speaker", session.path.name)}
 
 
 def _target_median_hz(session: VoiceSession, speaker_id: int) -> float:

@@ -1,5 +1,6 @@
 """Verify an exported graph alone: the job of `test_model.py verify=<file>` and its report."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from omegaconf import DictConfig
 
 from utils.config import to_plain
 from utils.errors import ConfigError
-from utils.files import atomic_write_json, sha256_of_file
+from utils.files import atomic_write_json, check_new_file, sha256_of_file
 from utils.inference.conformance.candidate import Candidate, Extent
 from utils.inference.conformance.suite import check_file
+from utils.inference.settings import check_settings
 
 REPORT_SCHEMA_VERSION = 1
 FOLDER = Path("verified")
@@ -27,17 +29,23 @@ class VerifyJob:
     extent: Extent
 
 
-def verify_job(config: DictConfig) -> VerifyJob:
+def verify_job(config: DictConfig, given: Collection[str] = ()) -> VerifyJob:
     """Build the typed job of configs/test_model.yaml with `verify` given.
 
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
     Raises:
-        ConfigError: if a recording or another graph is given too, or a value is out of range.
+        ConfigError: if a recording or another graph is given too, the report cannot be written at its place, or a value
+            is of a wrong kind, out of range or without effect.
     """
     plain = to_plain(config)
+    check_settings(plain, given)
     path = Path(str(plain["verify"])).expanduser()
     if plain["onnx"] or plain["audio"]["path"]:
         raise ConfigError("verify= tries a graph on its own signals; leave onnx= and audio= out, or verify= out")
     report = Path(str(plain["report"])).expanduser() if plain["report"] else FOLDER / f"{path.stem}.json"
+    check_new_file(report, "report", [path])
     extent = Extent(minutes=float(plain["verify_minutes"]), num_blocks=int(plain["verify_blocks"]))
     return VerifyJob(onnx=path, report=report, extent=extent)
 
