@@ -153,7 +153,7 @@ def deaf_to(*names_of_controls: str) -> Callable[..., Any]:
 
 
 def other_default(names: Any, feed: Any, run: Any) -> Any:
-    return run(names, {"loudness_mix": np.float32(0.5), **feed})
+    return run(names, {"loudness_mix": np.array(0.5, np.float32), **feed})
 
 
 def louder_when_shifted(names: Any, feed: Any, run: Any) -> Any:

@@ -150,7 +150,7 @@ def control_feed(controls: Mapping[str, float], present: Iterable[str]) -> dict[
     return {name: np.array(value, np.int64 if name in whole else np.float32) for name, value in chosen.items()}
 
 
-def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool) -> list[str]:
+def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool, loudest: float = LOUDEST_PEAK) -> list[str]:
     """Return what is wrong with an answer to [B, T]: shape, finiteness, level."""
     if output.shape != audio.shape:
         return [f"shape {list(output.shape)} for {list(audio.shape)}"]
@@ -159,8 +159,8 @@ def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool) -> list[str
         return [f"{wrong} of {output.size} samples are not finite"]
     peak = float(np.abs(output).max(initial=0.0))
     within = np.isfinite(audio).all() and float(np.abs(audio).max(initial=0.0)) <= 1.0
-    if within and peak > LOUDEST_PEAK:
-        return [f"peak {peak:.1f} (allowed {LOUDEST_PEAK:g})"]
+    if within and peak > loudest:
+        return [f"peak {peak:.1f} (allowed {loudest:g})"]
     return [f"silent (peak {peak:.1e}) where the input speaks"] if is_sound and peak <= SILENCE_PEAK else []
 
 

@@ -13,6 +13,7 @@ from utils.inference.conformance.stream_feed import fresh_stream, in_blocks, spe
 from utils.inference.stream import StreamSession
 
 HOSTILE_SECONDS = 0.3
+LOUDEST_PEAK = 16.0  # three octaves away a voice may be louder than where it speaks by itself
 BEYOND = 1e3  # finite, and far from what any control may be
 WHOLE_NUMBERS: tuple[float, ...] = (-1, 2**31 - 1, -(2**63), 2**63 - 1)
 DEFAULTS_SECONDS = 0.4
@@ -34,7 +35,7 @@ def check_hostile_controls(candidate: Candidate) -> Check:
     """Whatever number a host gives for a control, the sound is finite, as long and no louder than it may be."""
 
     def answer(audio: np.ndarray, controls: Controls) -> list[str]:
-        return faults(candidate.run(audio[None], controls), audio[None], is_sound=False)
+        return faults(candidate.run(audio[None], controls), audio[None], is_sound=False, loudest=LOUDEST_PEAK)
 
     return _hostile(candidate, "hostile controls", candidate.speech(HOSTILE_SECONDS, 0), answer)
 
@@ -50,7 +51,7 @@ def check_hostile_stream_controls(candidate: Candidate) -> Check:
         if not np.isfinite(stream.state).all():
             return ["the state is not finite"]
         made.append(in_blocks(stream, audio[half:]))
-        return faults(np.concatenate(made)[None], audio[None], is_sound=False)
+        return faults(np.concatenate(made)[None], audio[None], is_sound=False, loudest=LOUDEST_PEAK)
 
     audio = speech_blocks(candidate, stream, HOSTILE_SECONDS, 0)
     return _hostile(candidate, "stream, hostile controls", audio, answer)
