@@ -150,7 +150,7 @@ def describe(clips: Files, audio: Audio) -> None:
     if len(audio) - len(single) < 2:
         log.warning("no speaker leak: fewer than two speakers have two clips")
     elif single:
-        log.warning("with one clip left out of the speaker leak: %s", ", ".join(single))
+        log.warning("left out of the speaker leak, which needs two clips: %s", ", ".join(single))
 
 
 def warn_left_out(reasons: Sequence[str]) -> None:
