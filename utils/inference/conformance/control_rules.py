@@ -98,7 +98,9 @@ def _hostile(candidate: Candidate, name: str, audio: np.ndarray, answer: Answer)
         return Check(name, True, "it has no optional inputs of this workbench", is_skipped=True)
     trials, problems = list(_hostile_values(candidate)), []
     for controls in trials:
-        given = ", ".join(f"{name}={value:.10g}" for name, value in controls.items())
+        given = ", ".join(
+            f"{name}={value if isinstance(value, int) else format(value, 'g')}" for name, value in controls.items()
+        )
         try:
             found = answer(audio, controls)
         except RUNTIME_ERRORS as error:
