@@ -14,6 +14,7 @@ FLOAT, HALF, INTEGER = "tensor(float)", "tensor(float16)", "tensor(int64)"
 FRAMES = "frames"
 OUTPUT = "audio"
 CLIENT_KEY = "metadata"
+OWN_KEY = "voclo_trainer_generator"  # of our own JSON about a generator
 CLIENT_VERSION = "2.1"  # the audio is one-dimensional and within full scale
 LAYERS = {256: 9, 768: 12}  # of the content encoder, by its size
 # our names of the encoders -> the clients'; a voice of any other encoder cannot be fed by them
