@@ -1,5 +1,6 @@
 """From a shared voice to a graph, and from a run to the files of the other programs and back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from tests.rvc_tools import SMALL, applio_voice, saved, shared_weights, small_ge
 from tests.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.pipeline import preprocess
+from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError, WorkbenchError
-from utils.export import flavours, imported
+from utils.export import flavours, generators, imported
 from utils.export.delivery import export_job, export_voice
 from utils.export.foreign import export_foreign, foreign_job, run_foreign
 from utils.export.imported import load_imported_voice
@@ -370,6 +372,19 @@ def test_a_run_of_another_layer_is_not_written_for_programs_that_give_their_own(
     message = str(caught.value)
     assert f"{trained}, but every program gives RVC v2 layer 12 without projection" in message
     assert "\n" not in message and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_graph_for_another_program_tells_what_its_run_was_trained_on(run: Path, tmp_path: Path) -> None:
+    identity = {"id": "contentvec", "version": "2", "dim": 768, "layer": 12, "weights_sha256": "ab12"}
+    other = with_encoder(run, tmp_path, identity)
+    job = generators.generator_job(compose("export", [f"run={other}", "export=wokada"]))
+
+    said = json.loads(generators.own_metadata(job, generators.load_generator(job)))
+
+    assert (said["schema_version"], said["encoder_identity"]) == (2, identity)
+    assert said["dataset_fingerprint"] == CorpusStore.open(run.parents[1] / "datasets" / "two").fingerprint
+    assert said["pitch"]["id"] and set(said["metrics"]) >= {"val/mel"}
 
 
 @pytest.mark.slow

@@ -15,10 +15,11 @@ from onnx import TensorProto, helper
 
 from tests.rvc_tools import SMALL, saved, small_generator, webui_voice
 from utils.config import compose
-from utils.errors import ConfigError, ExportError, WorkbenchError
+from utils.errors import ConfigError, ExportError, FormatError, WorkbenchError
 from utils.export import generators, imported
 from utils.export.dialects import DIALECTS, FLOAT, HALF, INTEGER, GeneratorShape, client_metadata, inputs_of
 from utils.export.generator_graph import build_generator_graph
+from utils.export.generator_metadata import KEYS, generator_metadata_from_json
 from utils.export.generators import GeneratorJob, export_generator, generator_job
 from utils.export.precision import PARITY_DB
 from utils.inference.conformance.candidate import Candidate, Extent, relative_db
@@ -380,12 +381,34 @@ def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     stored = {item.key: item.value for item in onnx.load(str(folder / f"bob_{dialect}.onnx")).metadata_props}
     own = json.loads(stored[generators.OWN_KEY])
     assert (own["licence"], own["speakers"], own["num_speakers"]) == ("CC0", ["bob"], 1)
+    # a shared file does not say more
+    assert (own["schema_version"], own["dataset_fingerprint"], own["metrics"], own["pitch"]) == (2, "unknown", {}, {})
+    assert generator_metadata_from_json(stored[generators.OWN_KEY], "bob") == own
     recorded = (own["f0_convention"], own["encoder"], report["f0_convention"], report["encoder"])
     assert recorded == ("interpolated", "contentvec") * 2
     assert any("trained with f0 interpolated in unvoiced frames" in line for line in lines)
     assert json.loads(stored["metadata"])["samplingRate"] == 48000
     assert str(tmp_path) not in stored[generators.OWN_KEY]
     assert any("PASS  conversion" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "bob: metadata has schema_version 99, this program reads 1 to 2"),
+        ({"schema_version": 1}, "bob: its metadata is incomplete (no name)"),
+        ({"schema_version": True}, "bob: metadata has schema_version True"),
+    ],
+)
+def test_metadata_of_a_generator_is_read_by_its_version(change: dict[str, object], message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        generator_metadata_from_json(json.dumps(change), "bob")
+
+    assert str(caught.value).startswith(message)
+    complete = dict.fromkeys(KEYS[1], "x") | {"schema_version": 1}
+    assert generator_metadata_from_json(json.dumps(complete), "bob") == complete
+    with pytest.raises(FormatError, match="no encoder_identity"):
+        generator_metadata_from_json(json.dumps(complete | {"schema_version": 2}), "bob")
 
 
 @pytest.mark.usefixtures("small")

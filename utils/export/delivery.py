@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
 from utils.export.graph import GraphOptions
 from utils.export.imported import ImportSettings, explain_import, load_imported_voice
 from utils.export.precision import Precision, check_precision
-from utils.export.retrieval import BakingReport, baking_report, held_out, index_of
+from utils.export.retrieval import BakingReport, baking_report, held_out, index_of, training_frames
 from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.features.index import IndexOptions, IndexReport, save_index
@@ -176,7 +177,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
             if job.codebook_size is not None:
                 retrieval = rebuilt_retrieval(store, job.codebook_size, seed=job.index.seed)
             if isinstance(retrieval, CodebookRetrieval):
-                baking = baking_report(index, retrieval, list(held_out(store)))
+                baking = baking_report(index, retrieval, list(held_out(store)), partial(training_frames, store))
         metadata = [
             describe(job, voice, store, geometry, flavour=flavour, index_sha256=digest)
             for geometry in _geometries(job, voice)

@@ -1,8 +1,9 @@
 """A generator of RVC as a graph that RVC-WebUI, w-okada's voice changer or deiteris' fork loads."""
 
 import json
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from torch import nn
 
 from utils.config import require, to_plain
 from utils.console import table
-from utils.errors import ConfigError, ExportError
+from utils.corpus.store import fingerprint_of
+from utils.errors import ConfigError, ExportError, FormatError
+from utils.export.checks import Check
 from utils.export.contract import check_voice_name
 from utils.export.delivery import HINT, without_places
 from utils.export.dialects import (
@@ -28,6 +31,7 @@ from utils.export.dialects import (
     inputs_of,
 )
 from utils.export.generator_graph import GeneratorGraph, build_generator_graph, graph_metadata
+from utils.export.generator_metadata import SCHEMA_VERSION, generator_metadata_from_json
 from utils.export.graph import save_graph
 from utils.export.imported import load_imported_network
 from utils.export.precision import PARITY_DB
@@ -41,7 +45,7 @@ from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
 from utils.settings import as_list
 from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
 
-SCHEMA_VERSION = 1
+REPORT_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +76,15 @@ class GeneratorJob:
 
 @dataclass(frozen=True)
 class GeneratorVoice:
-    """A generator without front end, and what is known of it; f0_convention is None where nobody says it."""
+    """A generator without front end, and what is known of it; f0_convention is None where nobody says it.
+
+    Attributes:
+        encoder: name of the content encoder.
+        encoder_identity: what else is known of it, such as the hash of its weights.
+        pitch: identity of the pitch tracker of the training data; empty for a file, which does not say it.
+        dataset_fingerprint: of the training data; "unknown" for a file.
+        metrics: held-out figures; empty for a file.
+    """
 
     model: nn.Module
     speakers: list[str]
@@ -80,6 +92,10 @@ class GeneratorVoice:
     f0_convention: F0Convention | None
     step: int
     config: str
+    encoder_identity: dict[str, Any] = field(default_factory=dict)
+    pitch: dict[str, Any] = field(default_factory=dict)
+    dataset_fingerprint: str = "unknown"
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def shape(self) -> GeneratorShape:
@@ -164,8 +180,15 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
         require_published_content(file.encoder, file.layout.version, str(job.file))
         encoder = job.encoder or file.embedder or "an encoder that its file does not name"
         convention = job.f0_convention or file.f0_convention
-        yaml = OmegaConf.to_yaml(network.config)
-        return GeneratorVoice(network.model.eval(), network.speakers, encoder, convention, file.step, yaml)
+        return GeneratorVoice(
+            model=network.model.eval(),
+            speakers=network.speakers,
+            encoder=encoder,
+            f0_convention=convention,
+            step=file.step,
+            config=OmegaConf.to_yaml(network.config),
+            encoder_identity=dict(file.encoder),
+        )
     assert job.run is not None
     content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
     payload = content[PAYLOAD_KEY]
@@ -191,6 +214,10 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
         f0_convention=known_convention(unvoiced) or "zero_unvoiced",
         step=int(content["state_dict"]["steps_done"]),
         config=yaml,
+        encoder_identity=without_places(dict(identity)),
+        pitch=without_places(dict(info["features"]["f0_hz"].get("identity", {}))),
+        dataset_fingerprint=fingerprint_of(info),
+        metrics={name: float(value) for name, value in payload["metrics"].items() if math.isfinite(float(value))},
     )
 
 
@@ -228,7 +255,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
             reference=reference_of(voice, job),
             parity_db=PARITY_DB[job.precision],
         )
-        checks = check_generator(candidate)
+        checks = [*check_generator(candidate), check_own_metadata(candidate)]
         rows = [[check.outcome, check.name, check.detail] for check in checks]
         failures = [check.name for check in checks if not check.passed]
         shown = [path.name, table(rows, ["", "rule", "detail"])]
@@ -238,7 +265,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
                 f"({next(check.detail for check in checks if not check.passed)})"
             )
         report = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": REPORT_SCHEMA_VERSION,
             "file": {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)},
             "program": job.dialect.program,
             "precision": job.precision,
@@ -251,6 +278,18 @@ def export_generator(job: GeneratorJob) -> list[str]:
     return [*shown, *(f"wrote {item} ({item.stat().st_size / 1e6:.2f} MB)" for item in written), *_notes(job, voice)]
 
 
+def check_own_metadata(candidate: GeneratorCandidate) -> Check:
+    """What the graph says of itself to this workbench can be read again."""
+    stored = candidate.session.get_modelmeta().custom_metadata_map
+    try:
+        values = generator_metadata_from_json(stored.get(OWN_KEY, ""), candidate.path.name)
+    except FormatError as error:
+        return Check("own metadata", False, str(error))
+    return Check(
+        "own metadata", True, f"schema {values['schema_version']}, dataset {values['dataset_fingerprint'][:12]}"
+    )
+
+
 def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
     """Return our JSON about a generator: where it comes from and who may use it."""
     values = {
@@ -261,14 +300,18 @@ def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
         **asdict(voice.shape),
         "speakers": voice.speakers,
         "encoder": voice.encoder,
+        "encoder_identity": voice.encoder_identity,
+        "pitch": voice.pitch,
         "f0_convention": voice.f0_convention,
+        "dataset_fingerprint": voice.dataset_fingerprint,
         "step": voice.step,
+        "metrics": voice.metrics,
         "licence": job.licence,
         "consent": job.consent,
         "created": datetime.now(UTC).date().isoformat(),
         "config": voice.config,
     }
-    return json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Reference:

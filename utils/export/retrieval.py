@@ -1,13 +1,14 @@
 """The retrieval of an export: the index file, the codebook in the graph, and what the smaller one loses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from utils.corpus.store import CorpusStore
-from utils.features.index import FeatureIndex, IndexOptions, build_index
+from utils.features.index import NEIGHBOURS, FeatureIndex, IndexOptions, blend, build_index
+from utils.features.index_kinds import faiss_library
 from utils.features.retrieval import CodebookRetrieval
 
 MAX_QUERY_FRAMES = 20_000
@@ -16,25 +17,27 @@ MAX_COMPARED_FRAMES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class BakingReport:
-    """How near the codebook inside the graph comes to the index beside it, on held-out frames.
+    """How near the codebook inside the graph comes to an index of all training frames, on held-out frames.
 
     Attributes:
         codebook_size: entries for each speaker.
         num_frames: held-out frames compared.
+        num_vectors: training frames that the full index retrieves from.
         cosine: mean cosine of what the two retrieve.
-        cosine_to_content: mean cosine of what the index retrieves and the frame itself, for scale.
+        cosine_to_content: mean cosine of what the full index retrieves and the frame itself, for scale.
     """
 
     codebook_size: int
     num_frames: int
+    num_vectors: int
     cosine: float
     cosine_to_content: float
 
     def __str__(self) -> str:
         return (
             f"in the graph: {self.codebook_size} entries a speaker; what they retrieve has a mean cosine of "
-            f"{self.cosine:.3f} to what the index retrieves ({self.num_frames} held-out frames; index to the frames "
-            f"themselves {self.cosine_to_content:.3f})"
+            f"{self.cosine:.3f} to what all {self.num_vectors} frames retrieve ({self.num_frames} held-out frames; all "
+            f"to the frames themselves {self.cosine_to_content:.3f})"
         )
 
 
@@ -64,9 +67,20 @@ def held_out(store: CorpusStore) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def baking_report(
-    index: FeatureIndex, retrieval: CodebookRetrieval, queries: list[tuple[int, np.ndarray]]
+    index: FeatureIndex,
+    retrieval: CodebookRetrieval,
+    queries: list[tuple[int, np.ndarray]],
+    all_frames: Callable[[], list[np.ndarray]] | None = None,
 ) -> BakingReport | None:
-    """Compare what index and codebook retrieve for held-out (speaker_id, content [F, D]); None without frames."""
+    """Compare what a codebook retrieves with what an index of all training frames does; None without held-out frames.
+
+    Args:
+        index: of the export.
+        retrieval: the codebook.
+        queries: held-out (speaker_id, content [F, D]).
+        all_frames: gives each speaker's training frames [N, D], for an index that holds only centres of them; without
+            it such an index itself is compared with.
+    """
     if not queries:
         return None
     speakers = np.concatenate([np.full(len(frames), speaker) for speaker, frames in queries])
@@ -79,13 +93,31 @@ def baking_report(
         frames = torch.from_numpy(content[mine])[None]
         with torch.no_grad():
             baked[mine] = retrieval(frames, torch.tensor([int(speaker)]))[0].numpy()
-    full = index.retrieve(content)
+    num_vectors = index.report.num_vectors
+    if all_frames is not None and num_vectors < index.report.num_frames:
+        num_vectors, full = index.report.num_frames, retrieve_exactly(all_frames(), content)
+    else:
+        full = index.retrieve(content)
     return BakingReport(
         codebook_size=int(retrieval.codebook.shape[1]),
         num_frames=len(content),
+        num_vectors=num_vectors,
         cosine=mean_cosine(baked, full),
         cosine_to_content=mean_cosine(full, content),
     )
+
+
+def retrieve_exactly(frames_by_speaker: list[np.ndarray], content: np.ndarray) -> np.ndarray:
+    """Return the blend [Q, D] of the 8 nearest of all frames [N, D] of all speakers, found without an index."""
+    distances, vectors = [], []
+    for frames in frames_by_speaker:
+        if len(frames):
+            found = faiss_library().knn(content, np.ascontiguousarray(frames, np.float32), min(NEIGHBOURS, len(frames)))
+            distances.append(found[0])
+            vectors.append(frames[found[1]])
+    near, nearest = np.concatenate(distances, axis=1), np.concatenate(vectors, axis=1)
+    order = np.argsort(near, axis=1)[:, :NEIGHBOURS, None]
+    return blend(np.take_along_axis(nearest, order, axis=1), np.take_along_axis(near, order[..., 0], axis=1))
 
 
 def mean_cosine(one: np.ndarray, other: np.ndarray) -> float:

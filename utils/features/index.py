@@ -19,6 +19,7 @@ MAX_QUERIES = 2000
 SMALLEST_DISTANCE = 1e-6  # squared; a query that is in the index is this far from itself
 # What is stored lies this far from its frame: programs that divide by the distance never divide by zero.
 EXACT_MATCH_OFFSET = 1e-3
+ERROR_MARGIN = 4.0  # of the squared offset above the error of a squared distance
 log = logging.getLogger(__name__)
 
 
@@ -155,8 +156,8 @@ def build_index(
         raise DataError("content features contain NaN or infinity; delete the dataset's cache and prepare it again")
     kept = [reduce_frames(np.asarray(frames), share, options.seed) for frames in frames_by_speaker]
     vectors = np.ascontiguousarray(np.concatenate(kept), dtype=np.float32)
-    vectors[:, 0] += EXACT_MATCH_OFFSET
     kind = find_kind(options.kind)
+    vectors[:, 0] += exact_match_offset(vectors, kind)
     index = kind.make(vectors, code_bytes=options.code_bytes, seed=options.seed)
     seconds = time.perf_counter() - started
     asked = _thin(vectors if queries is None or not len(queries) else np.asarray(queries), MAX_QUERIES)
@@ -183,6 +184,12 @@ def build_index(
     )
     log.info("%s", report)
     return FeatureIndex(index, report)
+
+
+def exact_match_offset(vectors: np.ndarray, kind: IndexKind) -> np.ndarray:
+    """Return how far [N] from its frame each of vectors [N, D] is stored, so that its squared distance is not lost."""
+    lengths = np.linalg.norm(vectors, axis=1)
+    return np.maximum(EXACT_MATCH_OFFSET, np.sqrt(ERROR_MARGIN * kind.distance_error) * lengths)
 
 
 def save_index(index: FeatureIndex, path: Path) -> None:
