@@ -609,7 +609,7 @@ def with_controls(folder: Path, *last: NodeProto, **constants: Any) -> Path:
 )
 def test_a_control_that_breaks_the_sound_is_found(reason: str, nodes: tuple[NodeProto, ...], tmp_path: Path) -> None:
     path = with_controls(
-        tmp_path, *nodes, most=np.float32(0.75), thousand=np.float32(1e3), table=np.float32([0.0, np.nan])
+        tmp_path, *nodes, most=np.float32(0.75), thousand=np.float32(1e3), table=np.array([0.0, np.nan], np.float32)
     )
 
     check = control_rules.check_hostile_controls(Candidate(path=path))

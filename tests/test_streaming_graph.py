@@ -257,7 +257,7 @@ def test_impossible_values_of_a_stream_count_as_what_is_documented(exported: Exp
             np.testing.assert_array_equal(stream.convert(audio, {control.name: np.nan}), plain)
             for given, counts in ((1e6, control.high), (np.inf, control.high), (-np.inf, control.low)):
                 answers = [stream.convert(audio, {control.name: value}) for value in (given, counts)]
-                np.testing.assert_array_equal(*answers)
+                np.testing.assert_array_equal(answers[0], answers[1])
 
 
 def edited(exported: ExportedGraph, folder: Path, change: Callable[[onnx.ModelProto], None]) -> Candidate:
