@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.overrides"}
+BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.settings", "utils.overrides"}
 LOWER = BASE | {"utils.audio", "utils.features"}
 MODELS = {"models.base", "models.adversarial", "models.updating"}
 ALLOWED: dict[str, set[str]] = {
@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils.overrides": {"utils.errors"},
     "utils.console": set(),
     "utils.files": {"utils.errors"},
+    "utils.settings": {"utils.errors"},
     "utils.audio": BASE,
     "utils.features": BASE | {"utils.audio", "utils.rvc", "models.layers"},
     "utils.corpus": LOWER,
