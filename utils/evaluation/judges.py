@@ -19,6 +19,8 @@ import torch
 
 from utils.errors import WorkbenchError
 
+MAX_COMPRESSION = 2.4  # text that packs better is a loop of the decoder (Radford et al. 2022, 4.5)
+LONGEST_REPETITION = 4  # words or parts of words that may not come twice then
 JUDGE_RATE = 16000
 INSTALL = "pip install --no-deps -r requirements-evaluation.lock"
 
@@ -114,6 +116,12 @@ class WhisperRecognizer:
 
     def transcribe(self, audio: np.ndarray) -> str:
         """Return the text of 16 kHz audio [T]; the same audio always gives the same text."""
+        segments = self._decode(audio)
+        if any(segment.compression_ratio > MAX_COMPRESSION for segment in segments):
+            segments = self._decode(audio, no_repeat_ngram_size=LONGEST_REPETITION)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def _decode(self, audio: np.ndarray, **settings: Any) -> list[Any]:
         # beams: a greedy search sometimes stops after the first sentence
         segments, _ = self._model.transcribe(
             np.asarray(audio, np.float32),
@@ -121,8 +129,9 @@ class WhisperRecognizer:
             beam_size=5,
             temperature=0.0,
             condition_on_previous_text=False,
+            **settings,
         )
-        return " ".join(segment.text.strip() for segment in segments)
+        return list(segments)
 
 
 class MoonshineRecognizer:
