@@ -2,8 +2,7 @@
 
     python -m benchmarks.precision --run runs/<run> [--dataset FOLDER] [--sources FOLDER] [--target FOLDER]
 
-Exports the run in every precision with the real script; "int8 dynamic" is measured beside them: matrix products in
-8-bit integers (MatMulInteger), whose scale depends on the whole input.
+Exports the run in every precision with the real script.
 """
 
 import argparse
@@ -15,8 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.pipeline import ROOT, only_file, run_script
 from benchmarks.variants import FIGURES, figure_cells, judge_variants, missing_lines
@@ -26,66 +23,18 @@ from utils.console import emit, table
 from utils.errors import WorkbenchError
 from utils.evaluation.judges import load_judges
 from utils.evaluation.report import list_audio
-from utils.export.precision import PRECISIONS, SMALLEST, UNTOUCHED
+from utils.export.precision import PRECISIONS
 from utils.files import atomic_write_json
 from utils.inference.conformance.candidate import relative_db
 from utils.inference.pipeline import convert
 from utils.inference.session import VoiceSession
 
-DYNAMIC = "int8 dynamic"
 WHOLE_SECONDS, BLOCK_SECONDS = 10.0, 0.1
 WHOLE_REPEATS, BLOCK_REPEATS = 5, 100
 
 
-def quantize_products(model: onnx.ModelProto) -> int:
-    """Replace products with large constant matrices by 8-bit integer ones, in place; returns how many."""
-    graph = model.graph
-    constants = {item.name: item for item in graph.initializer}
-    nodes: list[onnx.NodeProto] = []
-    count = 0
-    for node in graph.node:
-        tensor = constants.get(node.input[1]) if node.op_type in ("Gemm", "MatMul") else None
-        attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        is_plain = attributes.get("alpha", 1.0) == 1.0 and attributes.get("beta", 1.0) == 1.0
-        is_plain = is_plain and not attributes.get("transA") and tensor is not None and len(tensor.dims) == 2
-        if tensor is None or not is_plain or np.prod(tensor.dims) < SMALLEST or UNTOUCHED in tensor.name:
-            nodes.append(node)
-            continue
-        nodes += _integer_product(graph, node, tensor, transposed=bool(attributes.get("transB")))
-        count += 1
-    del graph.node[:]
-    graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [item for item in graph.initializer if item.name in used or item.name in {v.name for v in graph.input}]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    return count
-
-
-def _integer_product(
-    graph: onnx.GraphProto, node: onnx.NodeProto, tensor: onnx.TensorProto, *, transposed: bool
-) -> list[onnx.NodeProto]:
-    values = numpy_helper.to_array(tensor)
-    values = values.T if transposed else values
-    scale = np.maximum(np.abs(values).max(axis=0), 1e-12).astype(np.float32) / 127
-    own = node.output[0]
-    graph.initializer.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{own}.weight"))
-    graph.initializer.append(numpy_helper.from_array(scale, f"{own}.scale"))
-    names = {part: f"{own}.{part}" for part in ("input", "input_scale", "input_zero", "sum", "real", "factor")}
-    last = f"{own}.product" if len(node.input) > 2 else own
-    steps = [
-        helper.make_node("DynamicQuantizeLinear", [node.input[0]],
-                         [names["input"], names["input_scale"], names["input_zero"]]),
-        helper.make_node("MatMulInteger", [names["input"], f"{own}.weight", names["input_zero"]], [names["sum"]]),
-        helper.make_node("Cast", [names["sum"]], [names["real"]], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [names["input_scale"], f"{own}.scale"], [names["factor"]]),
-        helper.make_node("Mul", [names["real"], names["factor"]], [last]),
-    ]  # fmt: skip
-    return [*steps, helper.make_node("Add", [last, node.input[2]], [own])] if len(node.input) > 2 else steps
-
-
 def export_all(options: argparse.Namespace, work: Path) -> dict[str, Path]:
-    """Export the run in every precision and add the dynamic variant; returns the graphs."""
+    """Export the run in every precision; returns the graphs."""
     graphs: dict[str, Path] = {}
     for precision in PRECISIONS:
         command = ["export_onnx.py", f"run={options.run.resolve()}", f"name=voice_{precision}",
@@ -95,10 +44,6 @@ def export_all(options: argparse.Namespace, work: Path) -> dict[str, Path]:
         if not list((work / "exports" / f"voice_{precision}").glob("*.onnx")):
             run_script(command, work)
         graphs[precision] = only_file(work / "exports" / f"voice_{precision}", "*.onnx")
-    model = onnx.load(str(graphs["fp32"]))
-    quantize_products(model)
-    graphs[DYNAMIC] = work / graphs["fp32"].name.replace("fp32", "dynamic")
-    onnx.save(model, str(graphs[DYNAMIC]))
     return graphs
 
 

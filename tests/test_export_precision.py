@@ -8,7 +8,6 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.precision import quantize_products
 from utils.config import compose
 from utils.errors import ConfigError
 from utils.export.delivery import export_job
@@ -117,18 +116,6 @@ def test_onnxruntime_folds_the_weights_when_it_loads(tmp_path: Path) -> None:
 
     loaded = {node.op_type for node in onnx.load(str(tmp_path / "loaded.onnx")).graph.node}
     assert not loaded & {"Cast", "Mul", "DequantizeLinear"}
-
-
-def test_integer_products_are_standard_and_near() -> None:
-    before, after = model(), model()
-
-    count = quantize_products(after)
-
-    onnx.checker.check_model(after, full_check=True)
-    assert count == 2
-    assert {node.domain for node in after.graph.node} == {""}
-    expected, got = run(before), run(after)
-    assert np.sqrt(np.mean(np.square(got - expected)) / np.mean(np.square(expected))) < 0.05
 
 
 def test_each_precision_has_its_bar() -> None:

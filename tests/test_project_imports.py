@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = {
-    "utils.errors", "utils.config", "utils.console", "utils.files", "utils.overrides", "utils.settings", "utils.shipped",
+    "utils.errors", "utils.config", "utils.console", "utils.files", "utils.overrides", "utils.settings",
+    "utils.shipped",
 }  # fmt: skip
 LOWER = BASE | {"utils.audio", "utils.features"}
 MODELS = {"models.base", "models.adversarial", "models.updating"}
