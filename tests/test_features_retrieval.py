@@ -85,8 +85,12 @@ def test_codebook_and_index_of_the_same_vectors_give_the_same_blend() -> None:
     baked = CodebookRetrieval(entries[None])(content[None], torch.tensor([0]))[0]
     full = build_index([entries.numpy()], None, IndexOptions(kind="flat")).retrieve(content.numpy())
 
+    # a flat index stores vectors .3 % of their length aside (.012), so of two equally far the other may be among the 8
+    nearest = torch.cdist(content, entries).sort(dim=1).values
+    is_clear = nearest[:, 8] > 1.005 * nearest[:, 7]
+    assert is_clear.sum() > 30
     assert bool(torch.isfinite(baked).all())
-    assert_close(baked, normalize_content(torch.from_numpy(full).float()), atol=5e-3, rtol=0)
+    assert_close(baked[is_clear], normalize_content(torch.from_numpy(full).float())[is_clear], atol=0.025, rtol=0)
 
 
 def test_codebook_smaller_than_the_neighbours_works() -> None:
