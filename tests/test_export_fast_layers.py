@@ -7,10 +7,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto
 from torch import Tensor, nn
 from torch.testing import assert_close
 
 from models.layers.convnext import ConvNeXtBlock
+from models.layers.excitation import PulseTrain
 from models.layers.frames import FramesToSamples
 from models.layers.image import apply_linear, from_image, gelu, to_image
 from utils.audio.reshaping import neighbours, reshape
@@ -96,3 +98,18 @@ def test_a_graph_searches_only_when_something_is_wanted(speakers: int) -> None:
     assert "TopK" not in {node.op_type for node in graph.graph.node}
     assert_close(answer(graph, x, torch.tensor(0.1)), module(x, torch.tensor(0.1)), atol=1e-5, rtol=1e-5)
     assert_close(answer(graph, x, torch.tensor(0.0)), x)
+
+
+def test_no_product_in_float64_reads_what_was_transposed() -> None:
+    """onnxruntime 1.20 merges the two into an operator that it has for float32 alone, and refuses the file."""
+    graph = onnx.shape_inference.infer_shapes(traced(PulseTrain(24000, 240), torch.full((2, 8), 100.0))).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    made_by = {name: node for node in graph.node for name in node.output}
+    products = [node for node in graph.node if node.op_type == "MatMul" and kinds[node.output[0]] == TensorProto.DOUBLE]
+
+    assert len(products) == 2
+    for node in products:
+        source = made_by[node.input[0]]
+        while source.op_type == "Cast":
+            source = made_by[source.input[0]]
+        assert source.op_type != "Transpose"

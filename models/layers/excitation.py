@@ -7,7 +7,6 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.frames import FramesToSamples
-from utils.audio.reshaping import neighbours
 
 FALLBACK_F0_HZ = 100.0
 FADE = 0.25  # of a harmonic that there is room for: from there on it is whole
@@ -43,7 +42,9 @@ class PulseTrain(nn.Module):
         voiced = (f0_hz > 0).to(f0_hz.dtype)
         filled = _fill_neighbours(f0_hz)
         # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
-        around = neighbours(filled).double()
+        # stacked, not neighbours(): onnxruntime 1.20 cannot load a product in float64 of what was transposed
+        padded = functional.pad(filled, (1, 1), mode="replicate")
+        around = torch.stack([padded[:, :-2], filled, padded[:, 2:]], dim=-1).double()
         phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
         rate = torch.matmul(around, self.shares)  # cycles per sample
         kernel = sum_of_harmonics(phase, (0.49 / rate).to(f0_hz.dtype), peak=1e-5)
