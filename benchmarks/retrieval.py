@@ -47,8 +47,8 @@ class IndexRetrieval(nn.Module):
         super().__init__()
         self.index = index
 
-    def forward(self, content: Tensor, speaker_id: Tensor) -> Tensor:
-        """Return retrieved content [B, F, D]."""
+    def forward(self, content: Tensor, speaker_id: Tensor, share: Tensor | None = None) -> Tensor:
+        """Return retrieved content [B, F, D], whatever the share of it that the voice will use."""
         flat = self.index.retrieve(content.reshape(-1, content.shape[-1]).numpy())
         return torch.from_numpy(flat).to(content.dtype).reshape(content.shape)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from benchmarks.retrieval import IndexRetrieval
 from models.toy import ToyVoice
 from utils.features.content.base import normalize_content
 from utils.features.index import IndexOptions, build_index
@@ -160,3 +161,13 @@ def test_clusters_far_apart_are_found() -> None:
 
     nearest = (centres @ directions.T / 4).max(dim=0).values
     assert bool((nearest > 0.99).all())
+
+
+def test_a_voice_can_ask_the_whole_index_as_it_asks_a_codebook() -> None:
+    entries, content = vectors(200, 16), vectors(1, 5, 16, seed=1)
+    retrieval = IndexRetrieval(build_index([entries.numpy()], None, IndexOptions(kind="flat")))
+
+    found = retrieval(content, torch.tensor([0]), torch.tensor(0.5))
+
+    assert found.shape == content.shape
+    assert_close(found, retrieval(content, torch.tensor([0])))
