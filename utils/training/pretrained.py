@@ -14,6 +14,7 @@ from utils.training.foreign import Speakers, load_rvc_weights
 
 CONTENT_HASH = "content_weights_sha256"  # in the metadata of our files
 RVC_SUFFIXES = (".pth", ".pt")
+ALL_SPEAKERS = "all"  # of pretrained.speakers: row by row, for a dataset of the same speakers
 
 
 def load_pretrained(
@@ -25,7 +26,7 @@ def load_pretrained(
     speakers: Speakers = None,
     fresh_posterior: bool = False,
 ) -> str:
-    """Start a network from weights; in our own files, speaker tables start at the mean of the file's speakers.
+    """Start a network from weights; by default, speaker tables start at the mean of the speakers of a file of ours.
 
     Every other tensor must exist with the same shape on both sides.
 
@@ -34,7 +35,7 @@ def load_pretrained(
         file: safetensors file of ours or .pth of RVC, see find_pretrained.
         name: configuration key for messages, e.g. "pretrained.generator".
         dataset_info: dataset.json of the training data.
-        speakers: for a .pth, see load_rvc_weights.
+        speakers: in a file of ours "all" for the same speakers as the file's; for a .pth, see load_rvc_weights.
         fresh_posterior: for a .pth, see load_rvc_weights.
     Returns:
         One line that says what was taken.
@@ -46,9 +47,13 @@ def load_pretrained(
     path = find_pretrained(file, name)
     if path.suffix in RVC_SUFFIXES:
         return load_rvc_weights(network, path, name, dataset_info, speakers=speakers, fresh_posterior=fresh_posterior)
-    if speakers is not None or fresh_posterior:
-        settings = "pretrained.speakers and pretrained.fresh_posterior"
-        raise ConfigError(f"{settings} belong to a .pth of RVC, not to {name}={file}")
+    if fresh_posterior:
+        raise ConfigError(f"pretrained.fresh_posterior belongs to a .pth of RVC, not to {name}={file}")
+    if speakers not in (None, "mean", ALL_SPEAKERS):
+        raise ConfigError(
+            f"pretrained.speakers={speakers}: rows of a speaker table are chosen in a .pth of RVC, not in {name}={file}; "
+            f"allowed: mean, null, or {ALL_SPEAKERS} where the dataset has the file's speakers"
+        )
     theirs, metadata = _read_pretrained(path, name)
     wanted = metadata.get(CONTENT_HASH)
     if wanted is None:
@@ -62,7 +67,7 @@ def load_pretrained(
             f"{name}={file} was trained on content features of {wanted[:12] or 'another encoder'}, the dataset has "
             f"those of {have[:12] or 'another encoder'}; prepare it with content=builtin or type pretrained=none"
         )
-    note = _fit_speaker_table(network, theirs)
+    note = _fit_speaker_table(network, theirs, f"{name}={file}", keep=speakers == ALL_SPEAKERS)
     _check_same_tensors(network, theirs, f"{name}={file}")
     network.load_state_dict(theirs)
     return f"{name}: {len(theirs)} tensors from {path.name}{note}"
@@ -116,14 +121,21 @@ def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str
         raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
 
 
-def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor]) -> str:
+def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor], what: str, *, keep: bool) -> str:
     ours = network.state_dict()
     table = "speaker.weight"
     if table not in ours or table not in theirs:
         return ""
-    count = ours[table].shape[0]
+    count, rows = ours[table].shape[0], theirs[table].shape[0]
+    if keep:
+        if count != rows:
+            raise ConfigError(
+                f"pretrained.speakers={ALL_SPEAKERS}: the dataset has {count} speaker(s), {what} has {rows}; type "
+                "pretrained.speakers=mean"
+            )
+        return f"; each of its {rows} speaker(s) stays"
     mean = theirs[table].mean(dim=0, keepdim=True)
-    note = f"; {count} speaker(s) start at the mean of the file's {theirs[table].shape[0]}"
+    note = f"; {count} speaker(s) start at the mean of the file's {rows}"
     theirs[table] = mean.expand(count, -1).clone()
     return note
 
