@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.lite import LiteVoice
 from models.toy import ToyVoice
 from tests.training_tools import make_dataset, training
 from utils import shipped
@@ -38,6 +39,18 @@ INFO: dict[str, Any] = {"features": {"content": {"identity": {"weights_sha256": 
 
 def toy(**more: Any) -> ToyVoice:
     return ToyVoice(**{"sample_rate": 16000, "n_fft": 640, "content_dim": 16, "num_speakers": 2, **more})
+
+
+def lite(num_speakers: int) -> LiteVoice:
+    return LiteVoice(
+        sample_rate=16000,
+        n_fft=640,
+        content_dim=16,
+        num_speakers=num_speakers,
+        channels=32,
+        num_blocks=1,
+        speaker_dim=8,
+    )
 
 
 def test_the_list_names_every_shipped_file_with_its_hash() -> None:
@@ -184,3 +197,21 @@ def test_a_checkpoint_that_does_not_say_what_its_run_started_from_is_read(starte
     train(training(folder / "datasets", folder / "runs", "older", 3, "discriminator=none", "resume=last",
                    "resume_changed=true"))  # fmt: skip
     assert read_checkpoint(checkpoint_path(run, "last"))[PAYLOAD_KEY]["pretrained"] is None
+
+
+def test_speakers_of_a_file_of_ours_stay_where_they_are_asked_to(tmp_path: Path) -> None:
+    path, voice, start = tmp_path / "mine.safetensors", lite(3), lite(3)
+    save_weights(path, voice.state_dict(), {"content_weights_sha256": "ab"})
+    table = voice.state_dict()["speaker.weight"]
+
+    assert "each of its 3 speaker(s) stays" in load_pretrained(
+        start, str(path), "pretrained.generator", INFO, speakers="all"
+    )
+    assert torch.equal(start.state_dict()["speaker.weight"], table)
+    load_pretrained(start, str(path), "pretrained.generator", INFO)
+    assert torch.allclose(start.state_dict()["speaker.weight"], table.mean(dim=0).expand(3, -1))
+    with pytest.raises(ConfigError, match=r"speakers=all: the dataset has 2 speaker\(s\), .* has 3; type .*=mean$"):
+        load_pretrained(lite(2), str(path), "pretrained.generator", INFO, speakers="all")
+    for wanted in ("some", [0, 1, 2]):
+        with pytest.raises(ConfigError, match=r"rows of a speaker table are chosen in a \.pth of RVC"):
+            load_pretrained(start, str(path), "pretrained.generator", INFO, speakers=wanted)

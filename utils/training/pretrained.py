@@ -51,8 +51,8 @@ def load_pretrained(
         raise ConfigError(f"pretrained.fresh_posterior belongs to a .pth of RVC, not to {name}={file}")
     if speakers not in (None, "mean", ALL_SPEAKERS):
         raise ConfigError(
-            f"pretrained.speakers={speakers}: rows of a speaker table are chosen in a .pth of RVC, not in {name}={file}; "
-            f"allowed: mean, null, or {ALL_SPEAKERS} where the dataset has the file's speakers"
+            f"pretrained.speakers={speakers}: rows of a speaker table are chosen in a .pth of RVC, not in "
+            f"{name}={file}; allowed: mean, null, or {ALL_SPEAKERS} where the dataset has the file's speakers"
         )
     theirs, metadata = _read_pretrained(path, name)
     wanted = metadata.get(CONTENT_HASH)
