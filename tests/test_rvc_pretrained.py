@@ -224,12 +224,18 @@ def test_an_absent_file_says_what_may_be_given(tmp_path: Path) -> None:
     assert "allowed: a .safetensors file, a .pth file of RVC" in refusal(small_generator(), tmp_path / "f0G48k.pth")
 
 
-def test_settings_for_a_pth_are_refused_with_another_file() -> None:
-    with pytest.raises(WorkbenchError, match=r"pretrained\.speakers and pretrained\.fresh_posterior belong to a \.pth"):
-        load_pretrained(
-            small_generator(), "models/weights/lite_base_generator.safetensors", "pretrained.generator", info(),
-            speakers="mean",
-        )  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"fresh_posterior": True}, r"pretrained\.fresh_posterior belongs to a \.pth"),
+        ({"speakers": [0]}, r"rows of a speaker table are chosen in a \.pth"),
+    ],
+)
+def test_settings_for_a_pth_are_refused_with_another_file(settings: dict[str, Any], reason: str) -> None:
+    file = "models/weights/lite_base_generator.safetensors"
+
+    with pytest.raises(WorkbenchError, match=reason):
+        load_pretrained(small_generator(), file, "pretrained.generator", info(), **settings)
 
 
 @pytest.mark.parametrize(
