@@ -26,8 +26,8 @@ from utils.audio.batch import VoiceBatch
 from utils.config import audio_config, compose, instantiate
 from utils.export.contract import ControlDefaults
 from utils.export.graph import GraphOptions, build_graph
+from utils.training.assembly import build_spectral_loss
 from utils.training.devices import keep_freed_memory
-from utils.training.fit import build_spectral_loss
 from utils.training.losses import MelDistance
 from utils.training.optimizers import build_optimizer
 

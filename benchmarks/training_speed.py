@@ -110,7 +110,7 @@ def lightning_block(config: Any, store: Any, run: Path, steps: int) -> tuple[lis
     """Return seconds from step to step, and seconds of each within the training step, of a run as train.py does it."""
     import pytorch_lightning as lightning
 
-    from utils.training.fit import build_data, build_trainer, build_training
+    from utils.training.assembly import build_data, build_trainer, build_training
     from utils.training.keeping import RunKeeper
 
     class Clock(lightning.Callback):
@@ -150,7 +150,7 @@ def plain_block(config: Any, store: Any, run: Path, steps: int) -> list[float]:
     import torch
 
     from models.updating import NetworkUpdate
-    from utils.training.fit import build_data, build_training
+    from utils.training.assembly import build_data, build_training
 
     module, data = build_training(config, store, run, fresh=True), build_data(config, store)
     optimizers, schedules = module.configure_optimizers()

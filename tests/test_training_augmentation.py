@@ -11,8 +11,8 @@ from utils.audio.batch import VoiceBatch
 from utils.config import AudioConfig, compose
 from utils.features.content.base import normalize_content
 from utils.features.retrieval import CodebookRetrieval
+from utils.training.assembly import learning_rate_factor
 from utils.training.augmentation import BatchAugmentation
-from utils.training.fit import learning_rate_factor
 from utils.training.losses import MelDistance, MultiResolutionMelLoss
 
 

@@ -18,8 +18,9 @@ from tests.test_training_step import batch_of, fit, make, weights
 from tests.training_tools import make_dataset, training
 from utils.config import compose
 from utils.errors import ConfigError
+from utils.training.assembly import learning_rate_factor
 from utils.training.checkpoints import read_checkpoint
-from utils.training.fit import learning_rate_factor, train
+from utils.training.fit import train
 from utils.training.optimizers import build_optimizer, decay_groups, prepare_networks, require_same_optimizers
 
 

@@ -23,8 +23,9 @@ from tests.test_training_exact_resume import assert_same_run
 from tests.training_tools import make_dataset, training
 from utils.corpus.store import CorpusStore
 from utils.errors import StoppedBySignalError, TrainingError
+from utils.training.assembly import build_data
 from utils.training.checkpoints import read_checkpoint
-from utils.training.fit import build_data, train
+from utils.training.fit import train
 
 COMMON = ["data.batch_size=4", "optim.optimizer.lr=0.001", "loss.adversarial_frames=20", "trainer.log_every=1"]
 

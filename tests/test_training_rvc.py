@@ -20,8 +20,9 @@ from utils.config import compose
 from utils.corpus.pipeline import preprocess
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
+from utils.training.assembly import learning_rate_factor, steps_per_epoch
 from utils.training.checkpoints import load_voice, read_checkpoint
-from utils.training.fit import learning_rate_factor, steps_per_epoch, train
+from utils.training.fit import train
 
 HOP = 320
 RECIPE = {"spectral": 45.0, "adversarial": 1.0, "feature_matching": 2.0, "kl": 1.0}

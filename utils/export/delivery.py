@@ -194,7 +194,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
 
 def rebuilt_retrieval(store: CorpusStore, size: int, *, seed: int) -> CodebookRetrieval | None:
     """Return the retrieval inside the graph with a codebook of another size than the run's; None for 0."""
-    from utils.training.fit import build_codebooks  # needs Lightning, which no other export waits for
+    from utils.training.assembly import build_codebooks  # needs Lightning, which no other export waits for
 
     return CodebookRetrieval(build_codebooks(store, size, seed=seed)) if size else None
 

@@ -1,71 +1,46 @@
-"""Train a voice: put data, networks, losses and Lightning together as the configuration says."""
+"""Train a voice: check the configuration, run or resume the training, say how it went."""
 
 import json
 import logging
-import math
 import os
 import time
 import warnings
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytorch_lightning as lightning
-import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
-from utils.config import AudioConfig, audio_config, check_range, instantiate, require
+from utils.config import audio_config, check_range, require
 from utils.console import emit, table
-from utils.corpus.balance import plain_speaker_weights
 from utils.corpus.datamodule import VoiceDataModule
-from utils.corpus.drawing import draws_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
-from utils.features.pitch.swift import SwiftPitch
-from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
-from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
+from utils.files import atomic_write_json, atomic_write_text
 from utils.overrides import run_suffix
-from utils.training.augmentation import BatchAugmentation
+from utils.training.assembly import build_data, build_trainer, build_training, first_judged, learning_rate_factor
 from utils.training.callbacks import HistoryRecorder
 from utils.training.checkpoints import (
-    CODEBOOK_FILE,
-    build_generator,
-    codebook_origin,
-    read_codebook,
     require_same_networks,
-    save_codebook,
 )
 from utils.training.devices import (
     choose_precision,
-    choose_strategy,
-    environment_plugins,
     first_device,
     is_first_process,
-    keep_freed_memory,
     num_processes,
 )
-from utils.training.keeping import AtomicCheckpointIO, RunKeeper
-from utils.training.loggers import build_loggers
-from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
-from utils.training.media import MediaLogger
-from utils.training.monitoring import RunMonitor, StepClock
+from utils.training.keeping import RunKeeper
 from utils.training.nonfinite import NonFiniteGuard
-from utils.training.optimizers import build_optimizer, prepare_networks, require_same_optimizers
+from utils.training.optimizers import require_same_optimizers
 from utils.training.overtraining import build_watch
-from utils.training.pretrained import load_pretrained, pretrained_files
+from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
-from utils.training.progress import ProgressLine
 from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
-from utils.training.schedules import with_warmup
-from utils.training.stopping import StopAfterSteps, StopOnSignal, leave_when_asked
+from utils.training.stopping import leave_when_asked
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
-CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
 
 @leave_when_asked()
@@ -189,176 +164,10 @@ def run_folder(config: DictConfig) -> Path:
     return Path(config.run.root) / f"{name}{run_suffix()}"
 
 
-def first_judged(config: DictConfig) -> int:
-    """Return the update from which on a state can be the best: an adversary that joins raises the criterion."""
-    return int(config.loss.adversarial_start) if config.discriminator.get("_target_") else 0
-
-
 def best_held_out(run: Path) -> float | None:
     """Return the lowest val/mel of a finished run; None where another process writes it (see report)."""
     path = run / "metrics.json"
     return float(json.loads(path.read_text("utf-8"))["best"]["val/mel"]) if path.is_file() else None
-
-
-def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
-    """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
-    audio = audio_config(config.audio)
-    optimizer = build_optimizer(config, choose_precision(config))
-    generator = build_generator(config, store.info)
-    discriminator = instantiate(config.discriminator, "discriminator") if config.discriminator.get("_target_") else None
-    if fresh:
-        for name, network in (("generator", generator), ("discriminator", discriminator)):
-            if config.pretrained[name] and network is not None:
-                note = load_pretrained(
-                    network,
-                    str(config.pretrained[name]),
-                    f"pretrained.{name}",
-                    store.info,
-                    speakers=config.pretrained.speakers,
-                    fresh_posterior=bool(config.pretrained.fresh_posterior),
-                )
-                if is_first_process():
-                    emit(note)
-    if config.trainer.recompute and not generator.recompute_blocks():
-        raise ConfigError(f"trainer.recompute=true: {config.model._target_} has no blocks that can be computed again")
-    prepare_networks(config, generator, discriminator)
-    changes = instantiate(config.augmentation, "augmentation")
-    augmentation = BatchAugmentation(
-        prepare_codebook(config, store, run, fresh=fresh),
-        retrieval_share=config.retrieval.training_share,
-        gain_down_db=changes.gain_down_db,
-        gain_up_db=changes.gain_up_db,
-        seed=int(config.seed),
-    )
-    return AdversarialTraining(
-        generator=generator,
-        discriminator=discriminator,
-        spectral_loss=build_spectral_loss(str(config.loss.objective), audio),
-        validation_loss=MelDistance(audio),
-        optimizer=optimizer,
-        schedule=learning_rate_factor(config, steps_per_epoch(config, store)),
-        loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
-        objective=config.loss.objective,
-        augmentation=augmentation,
-        accumulate=int(config.optim.accumulate),
-        clip_norm=float(config.optim.clip_norm),
-        precision=choose_precision(config),
-        fit_memory=bool(config.trainer.fit_memory),
-        ema_decay=float(config.optim.ema_decay),
-        adversarial_start=int(config.loss.adversarial_start),
-        adversarial_frames=int(config.loss.adversarial_frames),
-        seed=int(config.seed),
-    )
-
-
-def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
-    """Return the spectral loss that belongs to an objective."""
-    return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
-
-
-def learning_rate_factor(config: DictConfig, epoch_steps: int = 1) -> Callable[[int], float]:
-    """Return the factor of the learning rate as a function of the step: the rise, then the group optim/schedule."""
-    schedule = instantiate(config.optim.schedule, "optim.schedule")
-    return with_warmup(schedule, warmup_steps=int(config.optim.warmup_steps), epoch_steps=epoch_steps)
-
-
-def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
-    """Return after how many steps as much audio has been drawn as the training clips hold."""
-    draws = draws_per_epoch([clip.num_frames for clip in store.split("train")], config.data.segment_frames)
-    return max(1, math.ceil(draws / int(config.data.batch_size)))
-
-
-def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
-    """Return the codebook of the run, made anew where it is a new run's or lost; the first process writes it.
-
-    Each process that a cluster starts makes it for itself: they meet only when the training begins.
-    """
-    path, seed = run / CODEBOOK_FILE, int(config.seed)
-    size = entries_per_speaker(config.retrieval.codebook_size, len(store.speakers))
-    if not size:
-        if fresh and is_first_process():
-            path.unlink(missing_ok=True)
-        return None if fresh else read_codebook(run)
-    origin = sha256_of_json([store.info["features"]["content"], store.info["files"], size, seed])
-    if path.is_file() and (not fresh or codebook_origin(run) == origin):
-        return read_codebook(run)
-    codebook = build_codebooks(store, size, seed=seed)
-    if is_first_process():
-        save_codebook(run, codebook, origin)
-    return CodebookRetrieval(codebook)
-
-
-def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
-    """Cluster each speaker's training content into one codebook; returns [S, K, D]."""
-    books = []
-    for name in store.speakers:
-        clips = [clip for clip in store.split("train") if clip.speaker == name]
-        frames = store.sample_frames("content", clips, CODEBOOK_FRAMES, seed=seed)
-        books.append(build_codebook(torch.from_numpy(frames), size, seed=seed))
-    most = max(len(book) for book in books)
-    # speakers with fewer vectors repeat theirs: a repeated entry changes a blend of neighbours, not its meaning
-    return torch.stack([book.repeat(-(-most // len(book)), 1)[:most] for book in books])
-
-
-def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
-    """Make the data module that the configuration describes."""
-    return VoiceDataModule(
-        dataset=store.path,
-        batch_size=int(config.data.batch_size),
-        segment_frames=config.data.segment_frames,
-        num_workers=int(config.data.num_workers),
-        seed=int(config.seed),
-        perturbed_share=float(config.data.perturbed_share),
-        val_segment_frames=int(config.data.val_segment_frames),
-        speaker_weights=plain_speaker_weights(config.data.speaker_weights),
-        augmentation=instantiate(config.augmentation, "augmentation"),
-        bucketing=bool(config.data.bucketing),
-        device_cache=bool(config.data.device_cache),
-    )
-
-
-def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keeper: RunKeeper) -> lightning.Trainer:
-    """Make Lightning's trainer.
-
-    Raises:
-        ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
-    """
-    settings = config.trainer
-    # who has blocks computed again is short of memory: that which is kept has gaps
-    if first_device(config).type == "cpu" and not settings.recompute:
-        keep_freed_memory()
-    clock = StepClock()
-    extra: list[Callback] = [
-        StopAfterSteps(int(settings.steps)),
-        RunMonitor(config, run, clock, first_judged=first_judged(config)),
-    ]
-    extra += [MediaLogger(audio_config(config.audio), SwiftPitch())] if settings.media else []
-    extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
-    loggers = build_loggers(config, run)
-    try:
-        return lightning.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            strategy=choose_strategy(config),
-            plugins=[AtomicCheckpointIO(), *environment_plugins()],
-            max_epochs=-1,
-            max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
-            max_time=timedelta(minutes=settings.max_minutes) if settings.max_minutes is not None else None,
-            val_check_interval=int(settings.validate_every),
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            logger=loggers,
-            log_every_n_steps=int(settings.log_every),
-            profiler=clock,
-            callbacks=[*callbacks, *extra, keeper, StopOnSignal(keeper)],
-            enable_model_summary=False,
-            enable_progress_bar=False,  # ours is ProgressLine
-            use_distributed_sampler=False,
-        )
-    except (ValueError, MisconfigurationException) as error:
-        asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "num_nodes"))
-        raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
 
 
 def probe_only(config: DictConfig, module: AdversarialTraining, data: VoiceDataModule, run: Path) -> Path:

@@ -49,7 +49,7 @@ class RunKeeper(Checkpoint):
         folder: where the checkpoints lie.
         save_every: updates between two saves; each validation saves too.
         resumed_from: the checkpoint that the run goes on from.
-        first_judged: the update from which on a state replaces any earlier best one, see utils.training.fit.
+        first_judged: the update from which on a state replaces any earlier best one, see utils.training.assembly.
     """
 
     def __init__(
