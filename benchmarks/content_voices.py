@@ -57,13 +57,15 @@ FIGURES = (
     "distillmos_converted",
     "f0_correlation",
 )
+# as in exported graphs; above all no retrieval, which would hide what the encoders do
+CONTROLS = {"pitch_shift": 0.0, "index_rate": 0.0, "protect": 0.33, "loudness_mix": 1.0}
 log = logging.getLogger(__name__)
 
 Figures = dict[str, float | None]
 
 
 class TorchVoice:
-    """A trained voice that converts in PyTorch; controls that are not given have their defaults.
+    """A trained voice that converts in PyTorch; controls that are not given are as in exported graphs.
 
     Args:
         voice: with its front end.
@@ -76,12 +78,8 @@ class TorchVoice:
     @torch.no_grad()
     def run(self, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
         """Convert [T] float32 at the voice's rate in one piece; returns [T]."""
-        given = dict(controls or {})
-        numbers = [
-            torch.tensor(given.get(name, float("nan")))
-            for name in ("pitch_shift", "index_rate", "protect", "loudness_mix")
-        ]
-        shift, index_rate, protect, loudness_mix = numbers
+        values = CONTROLS | dict(controls or {})
+        shift, index_rate, protect, loudness_mix = (torch.tensor(values[name]) for name in CONTROLS)
         samples = torch.from_numpy(np.asarray(audio, np.float32))[None]
         converted = self._model.forward_audio(samples, shift, torch.tensor(0), index_rate, protect, loudness_mix)
         return converted[0].numpy()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,13 +90,16 @@ def test_rows_of_a_batch_do_not_see_each_other(statistics: Path) -> None:
     torch.testing.assert_close(batch[1], encoder(10 * both[1:])[0], atol=1e-4, rtol=0)  # whatever the level
 
 
-def test_components_count_alike_before_the_length_is_set(statistics: Path, tmp_path: Path) -> None:
+def test_components_count_alike_before_the_length_is_set(
+    statistics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mean, deviation = read_statistics(statistics)
 
     heard = hear(FakeTeacher(), soundfile.read(tmp_path / "speech/a.wav", dtype="float32")[0])  # type: ignore[arg-type]
     standard = (torch.from_numpy(heard).double() - mean) / deviation
     encoder = TeacherContent(statistics=str(statistics))
-    encoder.teacher = SimpleNamespace(encode=lambda audio: np.tile(mean + 2 * deviation, (99, 1)))
+    steady = np.tile(mean + 2 * deviation, (99, 1))
+    monkeypatch.setattr(encoder.teacher, "encode", lambda audio: steady)
 
     np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-5)
     np.testing.assert_allclose(standard.std(dim=0, correction=0), 1, atol=1e-5)
@@ -148,8 +152,9 @@ def test_the_overrides_choose_the_teacher_wherever_the_folder_is(statistics: Pat
     assert compose("preprocess", content_overrides(OURS, folder)).content._target_.endswith("BuiltinContent")
 
 
-def pretend(command: list[str], work: Path) -> float:
-    """Make what a script would."""
+def pretend(commands: list[list[str]], command: list[str], work: Path) -> float:
+    """Make what a script would, and note its command."""
+    commands.append(command)
     named = dict(item.split("=", 1) for item in command if "=" in item)
     made = {"-m": "teacher_statistics.safetensors", "preprocess.py": "datasets/{}/dataset.json"}
     place = work / made.get(command[0], "runs/{}/metrics.json").format(named.get("dataset.name"))
@@ -163,7 +168,7 @@ def test_both_are_trained_alike_and_only_once(tmp_path: Path, monkeypatch: pytes
     clips = [SimpleNamespace(source="b.wav"), SimpleNamespace(source="a.wav"), SimpleNamespace(source="b.wav")]
     store = SimpleNamespace(split=lambda part: clips if part == "val" else [])
     monkeypatch.setattr(content_voices.CorpusStore, "open", lambda _: store)
-    monkeypatch.setattr(pipeline_module, "run_script", lambda *call: commands.append(call[0]) or pretend(*call))
+    monkeypatch.setattr(pipeline_module, "run_script", partial(pretend, commands))
 
     def run(updates: int) -> Pipeline:
         pipeline = Pipeline(tmp_path / "state.json", tmp_path)
@@ -208,8 +213,9 @@ def test_a_voice_that_cannot_be_exported_converts_in_pytorch(
     audio = soundfile.read(source, dtype="float32")[0]
     shifts = {shift: float(np.abs(converter.run(audio, {"pitch_shift": shift}) - made).max()) for shift in (0.0, 12.0)}
     assert shifts[12.0] < shifts[0.0]  # 95 Hz to the 190 Hz of the first speaker
-    defaults = {"index_rate": 0.5, "protect": 0.33, "loudness_mix": 1.0}
+    defaults = {key: float(value) for key, value in compose("export", []).export.defaults.items()}
     np.testing.assert_array_equal(converter.run(audio, defaults), converter.run(audio))
+    assert np.abs(converter.run(audio, {"index_rate": 0.5}) - converter.run(audio)).max() > 1e-4
     assert np.abs(converter.run(audio, {"loudness_mix": 0.0}) - converter.run(audio)).max() > 1e-4
 
 
