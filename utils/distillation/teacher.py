@@ -108,9 +108,15 @@ def set_level(audio: np.ndarray) -> np.ndarray:
     return np.clip(audio / level * LEVEL, -1, 1).astype(np.float32)
 
 
-def align(features: np.ndarray, num_frames: int) -> np.ndarray:
-    """Interpolate the teacher's features [N, 288] to the centres of frames of 20 ms; returns [num_frames, 288]."""
-    centres = (np.arange(num_frames) + 0.5) * FRAME_SAMPLES
+def align(features: np.ndarray, num_frames: int, frame_samples: int = FRAME_SAMPLES) -> np.ndarray:
+    """Interpolate the teacher's features [N, 288] to the centres of frames; returns [num_frames, 288].
+
+    Args:
+        features: of audio at 16 kHz.
+        num_frames: of the result.
+        frame_samples: length of a frame, 20 ms if not given.
+    """
+    centres = (np.arange(num_frames) + 0.5) * frame_samples
     position = np.clip((centres - TEACHER_CENTRE) / TEACHER_HOP, 0, len(features) - 1)
     before = np.floor(position).astype(int)
     after = np.minimum(before + 1, len(features) - 1)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.errors import ConfigError, DataError
-from utils.inference.session import ControlValues, VoiceSession
+from utils.inference.session import ControlValues
 
 SUFFIXES = {
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".caf", ".w64",
@@ -35,6 +36,16 @@ class SourceAudio:
     problem: str | None
 
 
+class Converter(Protocol):
+    """A voice that converts audio in one piece, such as a VoiceSession."""
+
+    sample_rate: int
+
+    def run(self, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
+        """Convert [T] float32 at the rate; returns [T]."""
+        ...
+
+
 def read_source(path: Path, sample_rate: int) -> SourceAudio:
     """Read a recording as mono at a rate.
 
@@ -49,7 +60,7 @@ def read_source(path: Path, sample_rate: int) -> SourceAudio:
     return SourceAudio(load_audio(path, sample_rate), rate, channels, problem)
 
 
-def convert(session: VoiceSession, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
+def convert(session: Converter, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
     """Convert [T] float32 of any length; returns [T].
 
     Up to 30 s go through the graph at once. Longer audio is cut at quiet places; the pieces overlap by a second, which
@@ -127,7 +138,7 @@ def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, P
     return places
 
 
-def convert_file(session: VoiceSession, source: SourceAudio, output: Path, controls: ControlValues) -> np.ndarray:
+def convert_file(session: Converter, source: SourceAudio, output: Path, controls: ControlValues) -> np.ndarray:
     """Convert a recording, write it as 16-bit WAV at the graph's rate and return the samples before clipping."""
     converted = convert(session, source.samples, controls)
     save_audio(output, converted, session.sample_rate)

@@ -122,15 +122,18 @@ def require_same_networks(
         )
 
 
-def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None) -> Voice:
+def load_voice(
+    run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None, *, for_export: bool = True
+) -> Voice:
     """Load a trained voice from its run folder.
 
     Args:
         run: a folder made by train.py.
         which: "best" by validation or "last".
         io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
+        for_export: refuse an encoder that cannot stand inside a graph; else it converts in PyTorch.
     Raises:
-        ConfigError: if the run or checkpoint is absent or its encoder is not exportable.
+        ConfigError: if the run or checkpoint is absent or its encoder is refused.
         FormatError: if a file is damaged.
     """
     content = read_checkpoint(checkpoint_path(run, which))
@@ -146,7 +149,7 @@ def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int 
             f"{run} was trained with content features of {_short(info['features']['content']['identity'])}, "
             f"but the encoder here is {_short(encoder.identity)}; restore those weights or prepare and train again"
         )
-    if not encoder.is_exportable:
+    if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
     tracker = instantiate(OmegaConf.create(info["features"]["f0_hz"]["config"]), "pitch")
     if not tracker.is_exportable:
