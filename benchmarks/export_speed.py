@@ -1,11 +1,13 @@
 """How fast and how large exported voices are, on one thread.
 
-python -m benchmarks.export_speed [--voice <voice>.onnx] [--public <folder of RVC-WebUI's code>] [--rounds 200]
+python -m benchmarks.export_speed [--voice <voice>.onnx] [--public <folder of RVC-WebUI's code>] [--rounds 200] \\
+    [--lite model.channels=64 ...]
 
-Rows: the given voice (without one a lite voice with random weights, which costs the same), its streaming graph when a
-`*_stream.onnx` lies beside it, the generator of rvc_v2_48k with random weights behind the same front end, and, with
---public, RVC's own generator in PyTorch, without any front end. The graphs take turns, so that a busy machine hits all
-alike. The bars of the project are printed too; JSON goes to --json. The exit code is 1 if the voice misses a bar.
+Rows: the given voice (without one a lite voice with random weights, which costs the same and whose sizes --lite
+changes), its streaming graph if it lies beside it as `*_stream.onnx` or the weights are random, the generator of
+rvc_v2_48k with random weights behind the same front end, and, with --public, RVC's own generator in PyTorch, alone. The
+graphs take turns, so that a busy machine hits all alike. The bars of the project are printed too; JSON
+goes to --json. The exit code is 1 if the voice misses a bar.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,6 +35,8 @@ from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, ControlDefaults
 from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.export.runtime import open_session
 from utils.export.signals import speech_like
+from utils.export.stream_graph import build_stream_graph
+from utils.export.streaming import StreamingVoice
 from utils.features.content.builtin import BuiltinContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import SwiftPitch
@@ -80,10 +85,12 @@ class Row:
         self.missed = [key for key, limit in limits.items() if values[key] is not None and values[key] > limit]
 
 
-def random_voice(model: str, audio: str, num_speakers: int, io_rate: int = 48000) -> BaseVoiceConversionModel:
-    """Return a voice of the default sizes with random weights behind the built-in front end, ready to be exported."""
+def random_voice(
+    model: str, audio: str, num_speakers: int, io_rate: int = 48000, sizes: Sequence[str] = ()
+) -> BaseVoiceConversionModel:
+    """Return a voice with random weights behind the built-in front end, ready to be exported; `sizes` are overrides."""
     torch.manual_seed(0)
-    config = compose("train", [f"model={model}", f"audio={audio}"])
+    config = compose("train", [f"model={model}", f"audio={audio}", *sizes])
     encoder = BuiltinContent()
     voice: BaseVoiceConversionModel = instantiate(
         config.model, "model", content_dim=encoder.dim, num_speakers=num_speakers
@@ -99,6 +106,14 @@ def export(voice: BaseVoiceConversionModel, path: Path) -> Path:
     graph = build_graph(
         voice, sample_rate=voice.io_rate, defaults=ControlDefaults(index_rate=0.0), options=GraphOptions(), metadata={}
     )
+    save_graph(graph, path)
+    return path
+
+
+def export_stream(voice: BaseVoiceConversionModel, path: Path) -> Path:
+    """Write the streaming graph of a voice."""
+    defaults, options = ControlDefaults(index_rate=0.0), GraphOptions()
+    graph = build_stream_graph(StreamingVoice(voice), defaults=defaults, options=options, metadata={})
     save_graph(graph, path)
     return path
 
@@ -226,24 +241,28 @@ def public_row(folder: Path) -> Row:
     return Row("RVC's code, v2 48k, generator alone", whole / WHOLE_SECONDS, BLOCK_SECONDS, median, slow)
 
 
-def measure(voice: Path | None, public: Path | None, rounds: int) -> list[Row]:
+def measure(voice: Path | None, public: Path | None, rounds: int, lite_sizes: Sequence[str] = ()) -> list[Row]:
     """Return a row for each way to convert."""
     with tempfile.TemporaryDirectory() as scratch:
         counts = (1, FEW, MANY)
         places = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("rvc", *map(str, counts))}
         sizes = {
-            count: export(random_voice("lite", "24k", count), places[str(count)]).stat().st_size for count in counts
+            count: export(random_voice("lite", "24k", count, sizes=lite_sizes), places[str(count)]).stat().st_size
+            for count in counts
         }
         given = voice if voice is not None else places["1"]
-        label = given.stem if voice is not None else "lite voice, random weights"
+        label = given.stem if voice is not None else " ".join(["lite voice, random weights", *lite_sizes])
         rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), places["rvc"])
         graphs = [Timed(label, given), Timed("rvc_v2_48k, random weights, built-in front end", rvc)]
         take_turns(graphs, rounds)
+        if voice is None:
+            name = Path(scratch) / "random_sr48000_hop480_nfft1920_stream.onnx"
+            made = stream_row(export_stream(random_voice("lite", "24k", 1, sizes=lite_sizes), name), rounds)
     rows = [graph.row() for graph in graphs]
     rows[0].further_speaker_kb = (sizes[MANY] - sizes[FEW]) / (MANY - FEW) / 1000
     rows[0].judge(LIMITS)
     streams = sorted(voice.parent.glob("*_stream.onnx")) if voice is not None else []
-    rows += [stream_row(path, rounds) for path in streams]
+    rows += [stream_row(path, rounds) for path in streams] if voice is not None else [made]
     return [*rows, *([public_row(public)] if public is not None else [])]
 
 
@@ -253,10 +272,15 @@ def main() -> int:
     parser.add_argument("--voice", type=Path)
     parser.add_argument("--public", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument(
+        "--lite", nargs="+", default=[], metavar="model.KEY=VALUE", help="sizes of the random lite voice"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     try:
-        rows = measure(options.voice, options.public, options.rounds)
+        if options.voice is not None and options.lite:
+            raise ConfigError("--lite changes a voice with random weights, --voice gives one; leave one of them out")
+        rows = measure(options.voice, options.public, options.rounds, options.lite)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
