@@ -16,7 +16,7 @@ from models.adversarial import AdversarialTraining
 from tests.process_tools import run_alone
 from tests.training_tools import make_dataset, training
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
-from utils.training import fit, keeping
+from utils.training import assembly, keeping
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 
@@ -346,7 +346,7 @@ def test_signal_before_the_first_update_asks_for_another_try(
 
     before = signal.getsignal(sent)
     with monkeypatch.context() as patched:
-        patched.setattr(fit, "prepare_codebook", asked)
+        patched.setattr(assembly, "prepare_codebook", asked)
         with pytest.raises(StoppedBySignalError, match=rf"{sent.name} .*outside of the updates.*resume=auto") as caught:
             train(config(datasets, tmp_path, "early"))
 
