@@ -53,6 +53,7 @@ LIMITS = {
     "further_speaker_kb": 250.0,
 }
 STREAM_LIMITS = {"real_time_factor": 0.10, "block_p99_ms": 6.0}
+PUBLIC_PLACES = ("infer/module/models.py", "infer/lib/infer_pack/models.py")  # of newer and older versions
 # SynthesizerTrnMs768NSFsid of RVC v2 at 48 kHz, as published
 PUBLIC_ARGUMENTS = (
     1025, 32, 192, 192, 768, 2, 6, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, [12, 10, 2, 2], 512, [24, 20, 4, 4], 109,
@@ -208,12 +209,13 @@ def public_row(folder: Path) -> Row:
         ConfigError: if the folder does not hold RVC-WebUI's code.
     """
     sys.path.insert(0, str(folder))
+    places = [place for place in PUBLIC_PLACES if (folder / place).is_file()]
+    if not places:
+        raise ConfigError(f"--public {folder} has neither {' nor '.join(PUBLIC_PLACES)}; give RVC-WebUI's code")
     try:
-        module = importlib.import_module("infer.lib.infer_pack.models")
+        module = importlib.import_module(places[0].removesuffix(".py").replace("/", "."))
     except ImportError as error:
-        raise ConfigError(
-            f"--public {folder}: no infer/lib/infer_pack/models.py that can be imported ({error})"
-        ) from error
+        raise ConfigError(f"--public {folder}: {places[0]} cannot be imported ({error})") from error
     finally:
         sys.path.remove(str(folder))
     torch.set_num_threads(1)
