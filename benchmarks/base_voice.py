@@ -8,7 +8,11 @@ the content encoder that is nearly a linear map of its features (utils/distillat
     python -m benchmarks.base_voice --rebase old_content.safetensors --recordings FOLDER --version 4
 
 rewrites the layer that reads the content, so that the shipped base continues where it was: old features are expressed
-in new ones by least squares over the recordings.
+in new ones by least squares over the recordings. And
+
+    python -m benchmarks.base_voice --narrow 2 --dataset datasets/base --version 6 --output narrow
+
+makes the hidden layers of its blocks twice instead of three times as wide as the blocks, see narrowing.py.
 """
 
 import argparse
@@ -19,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.narrowing import narrow_base
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, pad_to_frames
 from utils.audio.io import load_audio
 from utils.console import emit
@@ -114,7 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", type=Path, help="folder of the multi-speaker run")
-    source.add_argument("--rebase", type=Path, metavar="WEIGHTS", help="content weights that the shipped base reads")
+    source.add_argument("--rebase", type=Path, metavar="WEIGHTS", help="content weights that the base reads")
+    source.add_argument(
+        "--narrow", type=int, metavar="EXPANSION", help="width of hidden layers as a multiple of the blocks'"
+    )
+    parser.add_argument(
+        "--base", type=Path, default=WEIGHTS, help="folder of the base to change (default: the shipped)"
+    )
+    parser.add_argument("--dataset", type=Path, help="the base's speakers, for --narrow")
     parser.add_argument("--content", default="content_builtin.safetensors", help="content weights that it shall read")
     parser.add_argument("--recordings", type=Path, help="speech for --rebase")
     parser.add_argument("--checkpoint", default="last", help="best or last")
@@ -126,11 +138,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.run:
             from_run(options.run, options.checkpoint, options.version, options.output)
             return 0
+        if options.narrow:
+            if options.dataset is None:
+                raise ConfigError("--dataset is missing; give the dataset that the base was trained on")
+            lost = narrow_base(
+                options.base, options.dataset, options.narrow, version=options.version, output=options.output
+            )
+            emit(f"{100 * lost:.1f} % of what the blocks add is lost; train on with pretrained.speakers=all")
+            return 0
         if options.recordings is None:
             raise ConfigError("--recordings is missing; give a folder of speech")
         recordings = list_audio(options.recordings)
         rebase(
-            options.rebase, options.content, recordings, base=WEIGHTS, version=options.version, output=options.output
+            options.rebase,
+            options.content,
+            recordings,
+            base=options.base,
+            version=options.version,
+            output=options.output,
         )
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")

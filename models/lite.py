@@ -41,6 +41,7 @@ class LiteVoice(BaseVoiceConversionModel):
         channels: width of the blocks.
         num_blocks: number of ConvNeXt blocks.
         kernel_size: frames seen by each block.
+        expansion: width of a block's hidden layer as a multiple of channels.
         speaker_dim: size of a speaker's embedding.
     """
 
@@ -54,6 +55,7 @@ class LiteVoice(BaseVoiceConversionModel):
         channels: int = 320,
         num_blocks: int = 8,
         kernel_size: int = 7,
+        expansion: int = 3,
         speaker_dim: int = 128,
     ) -> None:
         super().__init__(sample_rate=sample_rate, content_dim=content_dim, num_speakers=num_speakers)
@@ -69,7 +71,9 @@ class LiteVoice(BaseVoiceConversionModel):
         self.pitch_embedding = PitchEmbedding(channels)
         self.content_in = nn.Conv1d(content_dim, channels, 3, padding=1)
         self.loudness_in = nn.Conv1d(1, channels, 3, padding=1)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(channels, kernel_size=kernel_size) for _ in range(num_blocks))
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(channels, expansion=expansion, kernel_size=kernel_size) for _ in range(num_blocks)
+        )
         self.speaker_in = nn.ModuleList(nn.Linear(speaker_dim, channels) for _ in range(num_blocks))
         self.norm = nn.LayerNorm(channels)
         self.head = FilterHead(channels, self.stft.num_bins)

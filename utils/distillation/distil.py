@@ -28,11 +28,13 @@ from utils.distillation.sharpen import sharpen
 from utils.distillation.teacher import Features, load_features, moonshine_weights
 from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.features.content.builtin import WEIGHTS_FOLDER
+from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
 from utils.training.checkpoints import save_weights
 
 WEIGHTS = WEIGHTS_FOLDER / "content_builtin.safetensors"
 LOSS_WEIGHTS = {"cosine": 1.0, "error": 0.1, "mean": 2.0, "unit": 0.1}
+KEPT_PRECISE = frozenset({"filters.weight", "head.weight"})
 LEARNING_RATE = 5e-4
 WARMUP_STEPS = 100
 VALIDATION_STEPS = 250
@@ -244,7 +246,10 @@ def train(
 
 
 def export(checkpoint: Path, weights: Path, features: Features, *, version: str) -> None:
-    """Sharpen the network of a checkpoint (see sharpen.py) and write it in half precision, as BuiltinContent reads it.
+    """Sharpen the network of a checkpoint (see sharpen.py) and write it as BuiltinContent reads it.
+
+    Large matrices are rounded to 8 bits (utils/features/content/grid.py) but for the two that rounding would hurt most,
+    the first filters and the head with its directions of very different size; the rest is in half precision.
 
     Args:
         checkpoint: of the training.
@@ -263,7 +268,7 @@ def export(checkpoint: Path, weights: Path, features: Features, *, version: str)
     sharpen(network, Material(features, TargetSpace(**content["space"]), seed=content["seed"]))
     named = {key: str(value) for key, value in asdict(sizes).items() if key != "num_units"}
     named |= {"version": version}
-    save_weights(weights, network.state_dict(), named)
+    save_weights(weights, to_grid(network.state_dict(), keep=KEPT_PRECISE), named)
     log.info("step %d of %s -> %s", content["step"], checkpoint, weights)
 
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from utils.errors import ConfigError
+from utils.export.storage import GRID, LEVELS, restored
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -21,7 +22,6 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 # (docs/precision.md), with a margin.
 PARITY_DB: dict[str, float] = {"fp32": -80.0, "fp16": -50.0, "int8": -20.0}
 SMALLEST = 4096  # values of a tensor; smaller ones are left alone, they weigh nothing
-LEVELS = 127
 UNTOUCHED = "pitch_tracker"  # a small network whose decisions jump
 _WEIGHT_INPUT = 1
 _OUTPUT_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}
@@ -119,14 +119,9 @@ def _eight_bits(name: str, values: np.ndarray, axis: int) -> tuple[list[onnx.Ten
     others = tuple(number for number in range(values.ndim) if number != axis % values.ndim)
     peak = np.abs(values).max(axis=others, keepdims=True)
     scale = (np.where(peak > 0, peak, 1.0) / LEVELS).astype(np.float32)
-    stored = numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.int8")
-    scales = numpy_helper.from_array(scale, f"{name}.scale")
-    # Cast and Mul, not DequantizeLinear: onnxruntime does not fold that one, and would repeat it at every run
-    steps = [
-        helper.make_node("Cast", [stored.name], [f"{name}.steps"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{name}.steps", scales.name], [name]),
-    ]
-    return [stored, scales], steps
+    stored = numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.{GRID[0]}")
+    scales = numpy_helper.from_array(scale, f"{name}.{GRID[1]}")
+    return [stored, scales], restored(name, stored.name, scales.name)
 
 
 def _fingerprint(values: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
-"""Smaller files at no cost: what half precision holds exactly is stored so, and what is there twice is stored once.
+"""Smaller files at no cost: what 8 bits or half precision hold exactly is stored so, and what is there twice once.
 
-Content encoders and shared RVC voices come in half precision, and the codebook is made in it. Where the simplifier has
+The built-in content encoder comes in rows of 8 bits (utils/features/content/grid.py), others and shared RVC voices in
+half precision, and the codebook is made in it. Where the simplifier has
 taken a power of two into a table (the half of a GELU), small values would be lost; the table is stored without that
 factor. The steps that bring the tables back (Cast, Mul, Transpose, Reshape of constants) are standard operators, which
 onnxruntime folds once when it loads the file; every number that is computed afterwards is the same.
@@ -11,6 +12,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SMALLEST = 4096  # values of a tensor; smaller ones are left alone, they weigh nothing
+LEVELS = 127  # of each sign that 8 bits hold
+GRID = ("int8", "scale")  # how the parts of a table in 8 bits are called
 FACTORS = tuple(np.array(2.0**power, np.float32) for power in (0, -1, -2, -3))
 
 
@@ -28,6 +31,14 @@ def store_without_loss(model: onnx.ModelProto) -> int:
             added += _derive(name, twin, tables[twin], values, written)
             continue
         originals.setdefault(key, []).append(name)
+        grid = _on_grid(values)
+        if grid is not None:
+            stored, scale = (
+                numpy_helper.from_array(part, f"{name}.{kind}") for part, kind in zip(grid, GRID, strict=True)
+            )
+            written += [stored, scale]
+            added += restored(name, stored.name, scale.name)
+            continue
         halves = ((factor, _as_half(values / factor)) for factor in FACTORS)
         factor, half = next(((factor, half) for factor, half in halves if half is not None), (None, None))
         if factor is None or half is None:
@@ -53,6 +64,32 @@ def _large_tables(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     large = {name: item for name, item in found.items()
              if item.data_type == TensorProto.FLOAT and np.prod(item.dims) >= SMALLEST}  # fmt: skip
     return {name: numpy_helper.to_array(item) for name, item in large.items()}
+
+
+def restored(name: str, stored: str, scale: str) -> list[onnx.NodeProto]:
+    """Return the nodes that make a table `name` of 8-bit integers and their scale.
+
+    Cast and Mul, not DequantizeLinear: onnxruntime does not fold that one, and would repeat it at every run.
+    """
+    steps = f"{name}.steps"
+    return [
+        helper.make_node("Cast", [stored], [steps], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [steps, scale], [name]),
+    ]
+
+
+def _on_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return 8-bit integers and a scale for each index of the first or last axis if their products are the values."""
+    for axis in (0, -1):
+        others = tuple(range(1, values.ndim)) if axis == 0 else tuple(range(values.ndim - 1))
+        peak = np.abs(values).max(axis=others, keepdims=True)
+        scale = np.where(peak > 0, peak / np.float32(LEVELS), np.float32(1.0)).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole = np.rint(values / scale)
+        # a zero that is negative becomes positive on the right, and so keeps its table
+        if np.isfinite(whole).all() and (whole * scale).tobytes() == (values + np.float32(0.0)).tobytes():
+            return whole.astype(np.int8), scale
+    return None
 
 
 def _as_half(values: np.ndarray) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from utils.errors import ConfigError, FormatError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
+from utils.features.content.grid import from_grid
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.shipped import checked_sha256, find_shipped
 
@@ -144,8 +145,8 @@ def _build(path: Path) -> tuple[str, ContentNetwork]:
         raise FormatError(f"content.weights={path} has values that are not finite in {infinite[0]}; make it again")
     try:
         network = ContentNetwork(**{key: int(metadata[key]) for key in SIZES})
-        network.load_state_dict({key: value.float() for key, value in tensors.items()})
-    except (ValueError, ZeroDivisionError, RuntimeError) as error:
+        network.load_state_dict(from_grid(tensors))
+    except (FormatError, ValueError, ZeroDivisionError, RuntimeError) as error:
         raise _foreign(path, _reason(error)) from error
     return metadata["version"], network
 
