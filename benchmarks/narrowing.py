@@ -133,7 +133,7 @@ def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, outp
     files = {name: f"lite_base_{name}.safetensors" for name in ("generator", "discriminator")}
     metadata, tensors = read_weights(base / files["generator"])
     store = CorpusStore.open(dataset)
-    have = store.info["features"]["content"]["identity"].get("weights_sha256")
+    have = str(store.info["features"]["content"]["identity"].get("weights_sha256", ""))
     if metadata[CONTENT_HASH] != have:
         raise ConfigError(f"{base / files['generator']} does not read the content features of {dataset}")
     voice = _generator(tensors, store)

@@ -13,11 +13,14 @@ from utils.errors import FormatError
 
 LEVELS = 127
 SCALE_SUFFIX = ".scale"
+SMALLEST_SCALE = torch.finfo(torch.float16).tiny
 SMALLEST = 32_768  # values of a tensor; smaller ones stay as they are
 
 
 def to_grid(tensors: Mapping[str, Tensor], keep: frozenset[str] = frozenset()) -> dict[str, Tensor]:
     """Return tensors of which the large matrices are int8 [out, ...], each with "<name>.scale" [out] in half precision.
+
+    A matrix with a row whose scale would be too small for half precision stays as it is.
 
     Args:
         tensors: of a network.
@@ -29,7 +32,11 @@ def to_grid(tensors: Mapping[str, Tensor], keep: frozenset[str] = frozenset()) -
             stored[name] = value
             continue
         rows = value.float().flatten(1)
-        scale = (rows.abs().amax(dim=1) / LEVELS).clamp(min=torch.finfo(torch.float16).tiny).half()
+        peak = rows.abs().amax(dim=1)
+        if ((peak > 0) & (peak < LEVELS * SMALLEST_SCALE)).any():
+            stored[name] = value
+            continue
+        scale = (peak / LEVELS).clamp(min=SMALLEST_SCALE).half()
         whole = torch.round(rows / scale.float()[:, None]).clamp(-LEVELS, LEVELS)
         stored |= {name: whole.to(torch.int8).view_as(value), name + SCALE_SUFFIX: scale}
     return stored
