@@ -15,10 +15,12 @@ from omegaconf import DictConfig
 from models.adversarial import AdversarialTraining
 from tests.process_tools import run_alone
 from tests.training_tools import make_dataset, training
+from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
 from utils.training import assembly, keeping
-from utils.training.checkpoints import read_checkpoint
+from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
 from utils.training.fit import train
+from utils.training.resuming import describe_run, require_same_run
 
 STEPS = 7
 ROUNDS = ["trainer.validate_every=3", "trainer.save_every=2", "data.batch_size=4"]
@@ -284,6 +286,20 @@ def test_settings_that_decide_no_number_can_change(
     other = train(training(datasets, tmp_path, "never", STEPS + 2, *ROUNDS))
     ours, theirs = (read_checkpoint(place / "checkpoints" / "last.ckpt")["state_dict"] for place in (run, other))
     assert not differences(ours, theirs, "last")
+
+
+def test_a_run_from_before_a_setting_existed_goes_on_with_what_it_had(datasets: Path, tmp_path: Path) -> None:
+    info = CorpusStore.open(datasets / "tiny").info
+    old, new = (
+        training(datasets, tmp_path, "old", STEPS, "model=lite", f"model.expansion={count}") for count in (3, 2)
+    )
+    decisive = describe_run(old, info)
+    del decisive["model.expansion"]
+    content = {PAYLOAD_KEY: {"decisive": decisive}}
+
+    assert require_same_run(content, tmp_path / "last.ckpt", old, info) == ""
+    with pytest.raises(ConfigError, match=r"model\.expansion 3 -> 2"):
+        require_same_run(content, tmp_path / "last.ckpt", new, info)
 
 
 def test_auto_resume_begins_a_run_that_does_not_exist(

@@ -25,6 +25,7 @@ RANDOM_KEY = "random_states"
 DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "augmentation", "retrieval")
 FREE = ("data.num_workers", "data.device_cache")
 ROUNDING = "sums are taken in another order: results differ by rounding"
+ADDED = {"model.expansion": 3}  # settings that older runs do not name, and what they had
 LOSSES = {
     "processes": ROUNDING,
     "optim.accumulate": ROUNDING,
@@ -106,6 +107,7 @@ def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, da
             raise ConfigError(f"resume: {words}; type resume_changed=true to go on all the same")
         return f"{words}: whether the run goes on as it began is not known"
     now = describe_run(config, dataset_info)
+    before = {key: value for key, value in ADDED.items() if key in now} | before
     different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if not different:
         return ""
