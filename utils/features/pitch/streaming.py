@@ -80,7 +80,10 @@ class StreamPitch(nn.Module):
             memory: of the stream; None: all of a recording.
         """
         memory = memory or Memory()
-        longer = memory.extend("pitch.audio", audio, HISTORY)
+        return self.read(memory.extend("pitch.audio", audio, HISTORY), memory)
+
+    def read(self, longer: Tensor, memory: Memory) -> Tensor:
+        """Return what forward returns of the last samples of [B, HISTORY + F * 160]."""
         scores, voicing = self.network(self.spectra(longer), memory)
         short = _frames(longer, SHORT_WINDOW)
         both = torch.stack([short * self.get_buffer("window_2"), short * self.get_buffer("slope")], dim=1)
