@@ -30,7 +30,7 @@ def convolve(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Te
 def convolve_together(convolutions: Sequence[nn.Conv1d], x: Tensor, memory: Memory, name: str) -> Tensor:
     """Return [B, F, out], the sum of convolutions of equal length that read [B, F, in] side by side."""
     kernel = torch.cat([folded_kernel(convolution) for convolution in convolutions], dim=2)
-    bias = sum(convolution.bias for convolution in convolutions if convolution.bias is not None)
+    bias = torch.stack([convolution.bias for convolution in convolutions if convolution.bias is not None]).sum(dim=0)
     taken, weight = _neighbourhoods(x, len(kernel), memory, name), kernel.transpose(1, 2).flatten(0, 1)
     if torch.jit.is_tracing():  # of rows, the runtime makes one operator
         return torch.addmm(bias, taken.reshape(int(x.shape[1]), -1), weight).unsqueeze(0)

@@ -15,9 +15,9 @@ class Memory:
     """Tensors that pass from one block to the next, packed into one row of numbers.
 
     A part of a stream calls `recall` for what it kept after the previous block and `keep` for what the next one needs,
-    once each and in the same order in every block; `recall_rows` and `keep_rows` are the same for one stream without the
-    axis of the batch. Zeros are a fresh start. What has one shape lies together in the row of numbers: a graph so takes
-    it apart and puts it together in few operators.
+    once each and in the same order in every block; `recall_rows` and `keep_rows` are the same for one stream without
+    the axis of the batch. Zeros are a fresh start. What has one shape lies together in the row of numbers: a graph so
+    takes it apart and puts it together in few operators.
 
     Args:
         packed: [1, N] what `packed` returned after the previous block; None: a fresh start.
@@ -88,12 +88,12 @@ class Memory:
 
 
 class _Kept(NamedTuple):
-    """`count` values from `first` on along an axis; along axis 0 there is no batch."""
+    """`length` values from `first` on along an axis; along axis 0 there is no batch."""
 
     value: Tensor
     axis: int
     first: int
-    count: int
+    length: int
 
 
 class _Groups:

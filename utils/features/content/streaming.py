@@ -61,6 +61,7 @@ class StreamContent(nn.Module):
             places = _places(count, stage).to(x.device)
             taken = x if count == 1 and kernel == counts[stage - 1] else x[places]
             weight = convolution.weight.permute(2, 1, 0).flatten(0, 1)
+            assert convolution.bias is not None
             x = functional.gelu(torch.addmm(convolution.bias, taken.reshape(count, -1), weight))
         return x
 
