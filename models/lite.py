@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
-from models.layers.causal import convolve, convolve_depthwise
+from models.layers.causal import convolve_depthwise, convolve_rows, convolve_together
 from models.layers.convnext import ConvNeXtBlock
 from models.layers.excitation import FixedNoise, PulseTrain
 from models.layers.image import apply_linear, from_image, to_image
@@ -111,10 +111,7 @@ class LiteVoice(BaseVoiceConversionModel):
         image = to_image(torch.cat(read, dim=-1).unsqueeze(1))
         x = from_image(convolve_image(image, weight, bias, padding=taps // 2))  # [B, 1, F, C]
         blocks = [block for block in self.blocks if isinstance(block, ConvNeXtBlock)]
-        biases = [torch.zeros_like(bias), *(block.scaled_projection()[1] for block in blocks)]
-        sums = [layer(self.speaker.weight) + before for layer, before in zip(self.speaker_in, biases[:-1], strict=True)]
-        table = torch.cat([*sums, biases[-1].expand_as(sums[0])], dim=1)  # [S, (blocks + 1) * C]
-        now, *later = table[:, None, None][speaker_id].chunk(len(blocks) + 1, dim=-1)
+        now, *later = self._additions(blocks)[:, None, None][speaker_id].split(x.shape[-1], dim=-1)
         x = x + now
         for block, behind in zip(blocks, later, strict=True):
             x = x + block.product_in_graph(x) + behind
@@ -122,26 +119,43 @@ class LiteVoice(BaseVoiceConversionModel):
         log_gain, phase, noise_log_gain = made.split(self.head.num_bins, dim=-1)
         return log_gain, phase, noise_log_gain
 
+    def _additions(self, blocks: list[ConvNeXtBlock]) -> Tensor:
+        """Return [S, (blocks + 1) * C], a constant of a graph: what is added before and behind the blocks."""
+        biases = [torch.zeros_like(self.norm.bias), *(block.scaled_projection()[1] for block in blocks)]
+        sums = [layer(self.speaker.weight) + before for layer, before in zip(self.speaker_in, biases[:-1], strict=True)]
+        return torch.cat([*sums, biases[-1].expand_as(sums[0])], dim=1)
+
     def stream_pieces(
         self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory
     ) -> Tensor:
         """Generate from the past alone, see the base class; every convolution's look-ahead is folded, see causal.py."""
         loudness = ((loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB).unsqueeze(-1)
-        x = convolve(self.content_in, content, memory, "content_in") + convolve(
-            self.loudness_in, loudness, memory, "loudness_in"
-        )
-        x = x + convolve(self.pitch_embedding.project, self.pitch_embedding.waves(f0_hz), memory, "pitch_in")
-        # one table for all blocks: a constant of the exported graph
-        table = torch.cat([condition(self.speaker.weight) for condition in self.speaker_in], dim=-1)
-        conditions = table[speaker_id].unsqueeze(1).split(x.shape[-1], dim=-1)
-        for index, (block, condition) in enumerate(zip(self.blocks, conditions, strict=True)):
-            assert isinstance(block, ConvNeXtBlock)
-            x = x + condition
-            x = x + block.branch(convolve_depthwise(block.depthwise, x, memory, f"block{index}"))
-        log_gain, phase, noise_log_gain = self.head.project(self.norm(x)).split(self.stft.num_bins, dim=-1)
+        read = torch.cat([content, loudness, self.pitch_embedding.waves(f0_hz)], dim=-1)
+        inputs = (self.content_in, self.loudness_in, self.pitch_embedding.project)
+        x = convolve_together(inputs, read, memory, "inputs")
+        blocks = [block for block in self.blocks if isinstance(block, ConvNeXtBlock)]
+        if torch.jit.is_tracing():
+            log_gain, phase, noise_log_gain = self._stream_head_in_graph(x.squeeze(0), speaker_id, blocks, memory)
+        else:
+            # one table for all blocks: a constant of the exported graph
+            speaker = self.speaker(speaker_id)
+            for index, (block, condition) in enumerate(zip(blocks, self.speaker_in, strict=True)):
+                x = x + condition(speaker).unsqueeze(1)
+                x = x + block.branch(convolve_depthwise(block.depthwise, x, memory, f"block{index}"))
+            log_gain, phase, noise_log_gain = self.head(self.norm(x))
         # fp32 from here on, as in inference
         with torch.autocast(f0_hz.device.type, enabled=False):
             return self._filter_stream(log_gain.float(), phase.float(), noise_log_gain.float(), f0_hz.float(), memory)
+
+    def _stream_head_in_graph(
+        self, x: Tensor, speaker_id: Tensor, blocks: list[ConvNeXtBlock], memory: Memory
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the head returns, [F, bins] each, of [F, C]: rows of one stream, see _head_in_graph."""
+        now, *later = self._additions(blocks)[speaker_id].split(x.shape[-1], dim=-1)
+        x = x + now
+        for index, (block, behind) in enumerate(zip(blocks, later, strict=True)):
+            x = block.added_in_graph(x, convolve_rows(block.depthwise, x, memory, f"block{index}")) + behind
+        return self.head(self.norm(x))
 
     def _filter_stream(
         self, log_gain: Tensor, phase: Tensor, noise_log_gain: Tensor, f0_hz: Tensor, memory: Memory

@@ -4,6 +4,8 @@ What a centred convolution reads of later frames it reads of the newest one here
 its own. A trained network so starts from what it would say if the sound stood still.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,30 @@ def convolve(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Te
     taken = _neighbourhoods(x, len(kernel), memory, name).flatten(2)
     assert convolution.bias is not None
     return torch.matmul(taken, kernel.transpose(1, 2).flatten(0, 1)) + convolution.bias
+
+
+def convolve_together(convolutions: Sequence[nn.Conv1d], x: Tensor, memory: Memory, name: str) -> Tensor:
+    """Return [B, F, out], the sum of convolutions of equal length that read [B, F, in] side by side."""
+    kernel = torch.cat([folded_kernel(convolution) for convolution in convolutions], dim=2)
+    bias = torch.stack([convolution.bias for convolution in convolutions if convolution.bias is not None]).sum(dim=0)
+    taken, weight = _neighbourhoods(x, len(kernel), memory, name), kernel.transpose(1, 2).flatten(0, 1)
+    if torch.jit.is_tracing():  # of rows, the runtime makes one operator
+        return torch.addmm(bias, taken.reshape(int(x.shape[1]), -1), weight).unsqueeze(0)
+    return torch.matmul(taken.flatten(2), weight) + bias
+
+
+def convolve_rows(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Tensor:
+    """Return [F, C] of [F, C] by a convolution with as many groups as channels; what convolve_depthwise does, in the
+    fewest operators of a graph."""
+    assert convolution.bias is not None
+    kernel = torch.cat([folded_kernel(convolution)[..., 0], convolution.bias[None]])  # the bias reads a row of ones
+    frames, past = int(x.shape[0]), len(kernel) - 2
+    before = memory.recall_rows(name, (past, int(x.shape[1])), x)
+    longer = torch.cat([before, x, torch.ones_like(kernel[:1])])
+    memory.keep_rows(longer, frames, past)
+    places = torch.arange(frames, device=x.device)[:, None] + torch.arange(past + 1, device=x.device)
+    places = torch.cat([places, torch.full_like(places[:, :1], frames + past)], dim=1)
+    return (longer[places] * kernel).sum(dim=1)
 
 
 def convolve_depthwise(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Tensor:

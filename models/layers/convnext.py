@@ -45,6 +45,13 @@ class ConvNeXtBlock(RecomputableBlock):
             hidden = functional.gelu(hidden, approximate="tanh")
         return functional.linear(hidden, *self.scaled_projection())
 
+    def added_in_graph(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Return [F, C] plus what branch makes of [F, C], but for scaled_projection's bias."""
+        hidden = self.expand(self.norm(mixed))
+        # of GELU's tanh form, in the order of operators that onnxruntime makes one of
+        inner = hidden * (GELU_LINEAR / 2) * (1 + 0.044715 * hidden * hidden)
+        return torch.addmm(x, hidden * 0.5 * (1 + torch.tanh(inner)), self.scaled_projection()[0].T)
+
     def product_in_graph(self, x: Tensor) -> Tensor:
         """Return what forward adds to its input but for scaled_projection's bias, of and as [B, 1, F, C]."""
         layer = self.depthwise

@@ -28,39 +28,59 @@ class RealFourier(nn.Module):
         self.kept = self.columns // 2 + 1
         rows, columns = torch.arange(self.rows), torch.arange(self.columns)
         cosine, sine = _waves(rows, rows, self.rows)
-        self._store(
-            "first", torch.cat([cosine, sine, sine, -cosine])
-        )  # real, -imaginary; the same, turned by 90 degrees
+        self._store("first", torch.stack([cosine, sine], dim=1).flatten(0, 1))  # [2P, P]: both of one r together
         cosine, sine = _waves(rows, columns, size)
-        self._store("turn_cosine", cosine.repeat(2, 1))  # [2P, Q]
-        self._store("turn_sine", sine.repeat(2, 1))
+        # what becomes of the two sums: two terms of the real part, two of minus the imaginary part
+        turn = torch.stack([torch.cat([cosine, -sine], 1), torch.cat([sine, cosine], 1)], dim=1)
+        self._store("turn", turn)  # [P, 2, 2Q]
         cosine, sine = _waves(columns, columns[: self.kept], self.columns)
-        second = torch.stack([torch.cat([cosine, -sine], 1), torch.cat([-sine, -cosine], 1)])
-        self._store("second", second)  # [2, Q, 2H]
-        weight = torch.full((self.num_bins,), 2.0 / size, dtype=torch.float64)
-        weight[0] = weight[-1] = 1.0 / size
-        self._store("weight", weight)
+        real, imaginary = torch.cat([cosine, -sine], 1), torch.cat([-sine, -cosine], 1)
+        self._store("second", torch.cat([real, real, imaginary, imaginary]))  # [4Q, 2H]
+        bins = rows[:, None] + self.rows * columns[: self.kept]
+        weight = torch.where(bins < self.num_bins, 2.0 / size, 0.0).double()
+        weight[0, 0] = 1.0 / size
+        weight[bins == size // 2] = 1.0 / size
+        self._store("weight", weight)  # [P, H]
+
+    def by_row(self, grid: Tensor) -> Tensor:
+        """Return [..., P, 2 H], real and then imaginary parts of the bins r + P s, of frames cut into [..., P, Q].
+
+        Bins above N/2 are there too, as far as H steps reach.
+        """
+        lead, rows = list(map(int, grid.shape[:-2])), self.rows
+        summed = torch.matmul(self.get_buffer("first"), grid).reshape(*lead, rows, 1, 2 * self.columns)
+        turned = (summed * self.get_buffer("turn")).reshape(*lead, rows, 4 * self.columns)
+        return torch.matmul(turned, self.get_buffer("second"))
+
+    def rows_from_bins(self, table: Tensor) -> Tensor:
+        """Return [P * H, ...], in the order of by_row, of a table with a row for each bin; 0 for those above N/2."""
+        padded = functional.pad(table, (0, 0, 0, self.rows * self.kept - self.num_bins))
+        return padded.unflatten(0, (self.kept, self.rows)).transpose(0, 1).flatten(0, 1).contiguous()
+
+    def from_rows(self, spectrum: Tensor, first: int = 0) -> Tensor:
+        """Return the samples from `first` on, [..., N - first], of what by_row returns; bins above N/2 do not count."""
+        lead, rows, columns = list(map(int, spectrum.shape[:-2])), self.rows, self.columns
+        skipped = first // columns  # rows of samples
+        weighted = spectrum * self.get_buffer("weight").repeat(1, 2)
+        spread = torch.matmul(weighted, self.get_buffer("second").T).reshape(*lead, rows, 2, 2 * columns)
+        turned = (spread * self.get_buffer("turn")).reshape(*lead, 4 * rows, columns)
+        wave = self.get_buffer("first").reshape(rows, 2, rows)[..., skipped:].repeat(1, 2, 1).flatten(0, 1)
+        samples = torch.matmul(wave.T, turned).reshape(*lead, self.size - skipped * columns)
+        return samples[..., first - skipped * columns :]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [..., N/2 + 1], of [..., N]."""
-        lead, rows = list(map(int, frames.shape[:-1])), self.rows
-        grid = torch.matmul(self.get_buffer("first"), frames.reshape(*lead, rows, self.columns))
-        plain, quarter = grid.split(2 * rows, dim=-2)
-        turned = plain * self.get_buffer("turn_cosine") - quarter * self.get_buffer("turn_sine")
-        parts = torch.matmul(turned.reshape(*lead, 2, rows, self.columns), self.get_buffer("second")).sum(dim=-3)
-        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.kept * rows)
+        lead = list(map(int, frames.shape[:-1]))
+        parts = self.by_row(frames.reshape(*lead, self.rows, self.columns))
+        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.kept * self.rows)
         real, imaginary = flat[..., : self.num_bins].unbind(-2)
         return real, imaginary
 
-    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """Return [..., N] from real and imaginary part, each [..., N/2 + 1]."""
-        lead, rows = list(map(int, real.shape[:-1])), self.rows
-        weighted = torch.stack([real, imaginary], dim=-2) * self.get_buffer("weight")
-        padded = functional.pad(weighted, (0, rows * self.kept - self.num_bins))
-        parts = padded.reshape(*lead, 2 * self.kept, rows).transpose(-1, -2).unsqueeze(-3)
-        turned = torch.matmul(parts, self.get_buffer("second").transpose(1, 2)).reshape(*lead, 2 * rows, self.columns)
-        spread = torch.cat([turned * self.get_buffer("turn_cosine"), -turned * self.get_buffer("turn_sine")], dim=-2)
-        return torch.matmul(self.get_buffer("first").T, spread).reshape(*lead, self.size)
+    def inverse(self, real: Tensor, imaginary: Tensor, first: int = 0) -> Tensor:
+        """Return the samples from `first` on, [..., N - first], of real and imaginary part, each [..., N/2 + 1]."""
+        lead = list(map(int, real.shape[:-1]))
+        padded = functional.pad(torch.stack([real, imaginary], dim=-2), (0, self.rows * self.kept - self.num_bins))
+        return self.from_rows(padded.reshape(*lead, 2 * self.kept, self.rows).transpose(-1, -2), first)
 
     def _store(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float(), persistent=False)

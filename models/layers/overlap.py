@@ -53,7 +53,7 @@ class LowDelayTransform(nn.Module):
 
     def pieces(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Return the windowed pieces of output [B, F, hop_length + overlap] of a spectrum [B, F, n_fft / 2 + 1]."""
-        return self.fourier.inverse(real, imaginary)[..., self.n_fft - self.piece :] * self.synthesis
+        return self.fourier.inverse(real, imaginary, self.n_fft - self.piece) * self.synthesis
 
     def add(self, pieces: Tensor, memory: Memory) -> Tensor:
         """Return the next [B, F * hop_length] samples; a frame's piece begins with the samples of its own hop."""

@@ -49,15 +49,15 @@ class StreamPulses(nn.Module):
         """
         phase = memory.recall("pulses.phase", (2,), cycles).double().sum(dim=1, keepdim=True)
         within = torch.cumsum(cycles.double(), dim=-1)
+        goes_on, ends = goes_on.to(phase.dtype), within[..., -1]
         starts = []
         for frame in range(int(cycles.shape[1])):
-            phase = phase * goes_on[:, frame : frame + 1].to(phase.dtype)
-            starts.append(phase)
-            phase = phase + within[:, frame, -1:]
-            phase = phase - torch.floor(phase)
+            starts.append(phase * goes_on[:, frame : frame + 1])
+            phase = starts[-1] + ends[:, frame : frame + 1]
+        phase = phase - torch.floor(phase)
         coarse = phase.float()
         memory.keep(torch.cat([coarse, (phase - coarse.double()).float()], dim=1).to(cycles.dtype))
-        turns = within + torch.stack(starts, dim=1)
+        turns = within + torch.cat(starts, dim=1).unsqueeze(-1)
         return (turns - torch.floor(turns)).to(cycles.dtype)
 
 

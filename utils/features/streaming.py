@@ -14,6 +14,7 @@ from utils.errors import ConfigError
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.features.content.streaming import StreamContent
 from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.streaming import HISTORY as PITCH_HISTORY
 from utils.features.pitch.streaming import StreamPitch
 from utils.features.pitch.swift import SwiftPitch
 
@@ -73,14 +74,14 @@ class StreamFrontend(nn.Module):
     def forward(self, audio: Tensor, memory: Memory) -> StreamAnalysis:
         """Analyse the next samples [B, F * io_rate / 100]; F is even."""
         audio_16k = self.resampler(audio, memory, "input")
-        return StreamAnalysis(
-            self.content(audio_16k, memory), self.pitch(audio_16k, memory), self._loudness(audio_16k, memory)
-        )
+        samples = int(audio_16k.shape[1])
+        longer = memory.extend("audio", audio_16k, PITCH_HISTORY)  # the tracker's windows are the longest
+        content, f0_hz = self.content.read(longer, samples, memory), self.pitch.read(longer, memory)
+        return StreamAnalysis(content, f0_hz, self._loudness(longer, samples))
 
-    def _loudness(self, audio: Tensor, memory: Memory) -> Tensor:
-        longer = memory.extend("loudness.audio", audio, LOUDNESS_WINDOW - FEATURE_HOP)
-        frames = overlapping_frames(longer.square(), LOUDNESS_WINDOW, FEATURE_HOP)
-        power = (frames * self.loudness_window).sum(dim=-1)
+    def _loudness(self, longer: Tensor, samples: int) -> Tensor:
+        frames = overlapping_frames(longer, LOUDNESS_WINDOW, FEATURE_HOP, samples // FEATURE_HOP)
+        power = torch.matmul(frames.square(), self.loudness_window)
         return 10.0 * torch.log10(power.clamp(min=10 ** (FLOOR_DB / 10)))
 
 
@@ -108,7 +109,7 @@ class StreamResampler(nn.Module):
             return audio
         longer = memory.extend(f"{name}.resampler", audio, 2 * self.delay).unsqueeze(1)
         phases = functional.conv1d(longer, self.resampler.kernels, stride=self.resampler.down)
-        return phases.transpose(1, 2).flatten(1)
+        return phases.squeeze(1) if self.resampler.up == 1 else phases.transpose(1, 2).flatten(1)
 
 
 def smallest_block(io_rate: int) -> int:

@@ -6,15 +6,16 @@ look-ahead gives (benchmarks/streaming_pitch.py), starting from that tracker's, 
 folded onto the newest one.
 """
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.fourier import RealFourier
-from models.layers.streaming import Memory, overlapping_frames
+from models.layers.streaming import Memory
 from utils.audio.frames import FEATURE_HOP
 from utils.features.content.builtin import WEIGHTS_FOLDER, read_weights
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
@@ -25,9 +26,12 @@ from utils.features.pitch.swift import (
     LAST_BLOCK,
     LAST_REACH,
     NUM_CANDIDATES,
+    NUM_FREQUENCIES,
     SILENCE_PEAK,
     WINDOWS,
     SwiftPitch,
+    hint_and_scores,
+    widened,
 )
 from utils.files import sha256_of_file
 
@@ -55,8 +59,10 @@ class StreamPitch(nn.Module):
         self.fouriers = nn.ModuleList(RealFourier(window) for window in WINDOWS)
         for index, window in enumerate(WINDOWS):
             self._store(f"window_{index}", torch.hann_window(window)[: _span(window)])
-            self._store(f"axis_{index}", tracker.get_buffer(f"axis_{index}")[: window // 2 + 1].contiguous())
+            axis = tracker.get_buffer(f"axis_{index}")[: window // 2 + 1]
+            self._store(f"axis_{index}", self._fourier(index).rows_from_bins(axis))
         self._store("slope", refinement_windows()[1].float())
+        self._store("signs", torch.tensor([[1.0], [-1.0]]))
         stored = folded_weights(tracker) if weights is None else read_weights(weights)[1]
         self.weights_sha256 = None if weights is None else sha256_of_file(weights)
         self.weights = nn.ParameterDict({name: nn.Parameter(value.float()) for name, value in stored.items()})
@@ -80,27 +86,55 @@ class StreamPitch(nn.Module):
             memory: of the stream; None: all of a recording.
         """
         memory = memory or Memory()
-        longer = memory.extend("pitch.audio", audio, HISTORY)
-        scores, voicing = self.network(self.spectra(longer), memory)
-        short = _frames(longer, SHORT_WINDOW)
-        both = torch.stack([short * self.get_buffer("window_2"), short * self.get_buffer("slope")], dim=1)
-        real, imaginary = self.fouriers[2](both)
-        spectrum = torch.stack([real[:, 0], imaginary[:, 0], real[:, 1], imaginary[:, 1]], dim=2)
-        coarse_hz = self.tracker._decode(scores)
-        f0_hz = self.tracker.refinement(coarse_hz.flatten(), spectrum.flatten(0, 1)).reshape(coarse_hz.shape)
-        voiced = (torch.sigmoid(voicing) >= self.voicing_threshold) & (short.abs().amax(dim=-1) >= SILENCE_PEAK)
-        voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
-        return torch.where(voiced, f0_hz, torch.zeros_like(f0_hz))
+        return self.read(memory.extend("pitch.audio", audio, HISTORY), memory)
+
+    def read(self, longer: Tensor, memory: Memory) -> Tensor:
+        """Return what forward returns of the last samples of [B, HISTORY + F * 160]."""
+        maps, fields = self._analyse(longer)
+        scores, voicing = self.network(maps, memory)
+        coarse_hz = self.tracker._decode(scores).reshape(-1, 1)
+        f0_hz = self.tracker.refinement.refine(coarse_hz, fields).reshape(voicing.shape)
+        is_sound = _frames(longer, SHORT_WINDOW).abs().amax(dim=-1) >= SILENCE_PEAK
+        voiced = (voicing >= math.log(self.voicing_threshold / (1 - self.voicing_threshold))) & is_sound
+        voiced = voiced & (f0_hz == f0_hz.clamp(MIN_F0_HZ, MAX_F0_HZ))
+        return torch.where(voiced, f0_hz, f0_hz.new_zeros(()))
 
     def spectra(self, audio: Tensor) -> Tensor:
         """Return [B, 3, 128, F], what the network reads, of audio [B, HISTORY + F * 160]."""
-        maps = []
-        for index, window in enumerate(WINDOWS):
-            seen = _frames(audio, window) * self.get_buffer(f"window_{index}")
-            real, imaginary = self.fouriers[index](functional.pad(seen, (0, window - _span(window))))
-            magnitude = torch.sqrt(real.square() + imaginary.square())
-            maps.append(torch.log(torch.matmul(magnitude, self.get_buffer(f"axis_{index}")) + 1e-8))
-        return torch.stack(maps, dim=1).transpose(2, 3)
+        return self._analyse(audio)[0]
+
+    def _analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network reads, [B, 3, 128, F], and what the refinement reads, [B * F, 2 K]."""
+        axes = []
+        for index in (0, 1):
+            parts = self._fourier(index).by_row(self._cut(audio, index, self.get_buffer(f"window_{index}")))
+            axes.append(self._on_axis(torch.linalg.vector_norm(_halves(parts), dim=-2), index))
+        windows = torch.stack([self.get_buffer("window_2"), self.get_buffer("slope")])
+        both = _halves(self._fourier(2).by_row(self._cut(audio, 2, windows)))  # [B, F, 2, P, 2, H]
+        # turned by a right angle under the derivative: the sum of products is the turning of the phase
+        plain, slope = both[:, :, :1], both[:, :, 1:].flip(-2) * self.get_buffer("signs")
+        power = plain.square().sum(dim=-2)
+        fields = torch.cat([power, (plain * slope).sum(dim=-2)], dim=2)  # [B, F, 2, P, H]
+        axes.append(self._on_axis(torch.sqrt(power.squeeze(2)), 2))
+        maps = torch.log(torch.cat(axes, dim=-1) + 1e-8).transpose(1, 2)
+        batch, frames = int(audio.shape[0]), int(maps.shape[2])
+        fields = fields.transpose(-1, -2).reshape(batch * frames, -1)
+        return maps.reshape(batch, len(WINDOWS), NUM_FREQUENCIES, frames), fields
+
+    def _cut(self, audio: Tensor, index: int, window: Tensor) -> Tensor:
+        """Return the frames under a window [span], or under several [W, span], cut for the transform: [..., P, Q]."""
+        fourier, span = self._fourier(index), _span(WINDOWS[index])
+        shape, spare = (fourier.rows, fourier.columns), WINDOWS[index] - span
+        places = functional.pad(_places(audio, WINDOWS[index]), (0, spare)).unflatten(1, shape)
+        table = functional.pad(window, (0, spare)).unflatten(-1, shape)
+        seen = audio[:, places]
+        return (seen.unsqueeze(2) if window.dim() > 1 else seen) * table
+
+    def _fourier(self, index: int) -> RealFourier:
+        return cast(RealFourier, self.fouriers[index])
+
+    def _on_axis(self, magnitude: Tensor, index: int) -> Tensor:
+        return torch.matmul(magnitude.flatten(-2), self.get_buffer(f"axis_{index}"))
 
     def network(self, spectra: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
         """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, 128, F]."""
@@ -112,18 +146,18 @@ class StreamPitch(nn.Module):
             x = functional.relu(self._convolve(residual, first, memory))
             x = x[:, :, : NUM_CANDIDATES + LAST_REACH] if is_last else x
             x = self._convolve(x, first + 1, memory)
-            x = functional.relu(x + residual[:, :, : x.shape[2]])
+            x = functional.relu(x + (residual[:, :, : NUM_CANDIDATES + LAST_REACH] if is_last else residual))
         x = functional.pad(x[:, :, :NUM_CANDIDATES], (0, 0, 1, 0))
         x = functional.relu(self._convolve(x, 13, memory))
-        hint = functional.conv2d(x, *self._layer(14), padding=(2, 0)).amax(dim=2)
-        scores = functional.conv2d(x, *self._layer(15)).squeeze(1).transpose(1, 2)
-        voice = torch.cat([hint, spectra.mean(dim=(1, 2)).unsqueeze(1)], dim=1)
+        hint, scores = hint_and_scores(x, self._layer(14), self._layer(15))
+        voice = torch.cat([hint.amax(dim=2), spectra.mean(dim=(1, 2)).unsqueeze(1)], dim=1)
         voice = memory.extend("pitch.voicing", voice, TAPS - 1, axis=2)
         voice = functional.relu(functional.conv1d(voice, *self._layer(VOICING_LAYER)))
-        return scores, functional.conv1d(voice, *self._layer(17)).squeeze(1)
+        return scores.squeeze(1).transpose(1, 2), functional.conv1d(voice, *self._layer(17)).squeeze(1)
 
     def _convolve(self, x: Tensor, index: int, memory: Memory) -> Tensor:
         weight, bias = self._layer(index)
+        weight, bias = widened(weight, bias, is_first=index == 0)
         if weight.shape[3] > 1:
             x = memory.extend(f"pitch.layer{index}", x, TAPS - 1, axis=3)
         if index >= len(DILATIONS):
@@ -158,9 +192,18 @@ def _span(window: int) -> int:
     return window // 2 + min(window // 2, AFTER_CENTRE)
 
 
+def _places(audio: Tensor, window: int) -> Tensor:
+    """Return [F, N], the places of what a window of each frame sees of audio [B, HISTORY + F * 160]."""
+    first = HISTORY + FEATURE_HOP - AFTER_CENTRE - window // 2
+    frames = torch.arange((int(audio.shape[1]) - HISTORY) // FEATURE_HOP, device=audio.device)
+    return first + FEATURE_HOP * frames[:, None] + torch.arange(_span(window), device=audio.device)
+
+
 def _frames(audio: Tensor, window: int) -> Tensor:
     """Return [B, F, N], what a window of each frame sees of audio [B, HISTORY + F * 160]."""
-    first = HISTORY + FEATURE_HOP - AFTER_CENTRE - window // 2
-    count = (int(audio.shape[1]) - HISTORY) // FEATURE_HOP
-    seen = audio[:, first : first + _span(window) + (count - 1) * FEATURE_HOP]
-    return overlapping_frames(seen, _span(window), FEATURE_HOP)
+    return audio[:, _places(audio, window)]
+
+
+def _halves(parts: Tensor) -> Tensor:
+    """Return [..., 2, H], real parts and the others, of [..., 2 H]."""
+    return parts.unflatten(-1, (2, int(parts.shape[-1]) // 2))

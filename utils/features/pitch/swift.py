@@ -35,6 +35,7 @@ SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoice
 DILATIONS = (1, 1, 1, 17, 17, 27, 27, 40, 40, 48, 48, 2, 2)
 LAST_BLOCK = 11  # from here on only the candidates count, and the frequencies that each convolution reaches above them
 LAST_REACH = 6
+WIDE = 16  # channels of images that onnxruntime computes at once
 
 
 class SwiftPitch(nn.Module):
@@ -128,17 +129,18 @@ class SwiftPitch(nn.Module):
             x = x[:, :, :NUM_CANDIDATES] if is_last else x
             x = x.add_(kept).relu_()
         x = functional.pad(x, (1, 1, 1, 0))
-        x = functional.relu(functional.conv2d(x, *self._layer(13)))
-        hint = functional.conv2d(x, *self._layer(14), padding=(2, 0)).amax(dim=2)
+        x = functional.relu(self._convolve(x, 13))
+        hint, scores = hint_and_scores(x, self._layer(14), self._layer(15))
         mean = spectra.mean(dim=(1, 2), keepdim=False).unsqueeze(1)
-        scores = functional.conv2d(x, *self._layer(15)).squeeze(1).transpose(1, 2)
-        voice = torch.cat([hint, mean], dim=1)
+        voice = torch.cat([hint.amax(dim=2), mean], dim=1)
         voice = functional.relu(functional.conv1d(voice, *self._layer(16), padding=1))
         voice = functional.conv1d(voice, *self._layer(17)).squeeze(1)
-        return scores, torch.sigmoid(voice)
+        return scores.squeeze(1).transpose(1, 2), torch.sigmoid(voice)
 
     def _convolve(self, x: Tensor, index: int) -> Tensor:
         weight, bias = self._layer(index)
+        if index >= len(DILATIONS):
+            return functional.conv2d(x, weight, bias)
         dilation = DILATIONS[index]
         padding = ((weight.shape[2] - 1) // 2 * dilation, (weight.shape[3] - 1) // 2)
         return functional.conv2d(x, weight, bias, padding=padding, dilation=(dilation, 1))
@@ -149,12 +151,11 @@ class SwiftPitch(nn.Module):
 
     def _decode(self, scores: Tensor) -> Tensor:
         """Return Hz [B, F]: the mean of log frequency over the best candidate and its two neighbours."""
-        best = scores.argmax(dim=-1)
-        around = best.unsqueeze(-1) + torch.arange(3, device=scores.device)
-        near = torch.gather(functional.pad(scores, (1, 1), value=-1e9), -1, around)
         # relative to the best: a mean of large logarithms would lose the last digits of the frequency
-        offset = (torch.softmax(near, dim=-1) * self.log_ratios[best]).sum(-1)
-        return self.frequencies[best] * torch.exp(offset)
+        found = self.around_best[scores.argmax(dim=-1)]
+        elsewhere, log_ratios, frequency = found.split([NUM_CANDIDATES - 1, NUM_CANDIDATES - 1, 1], dim=-1)
+        offset = (torch.softmax(scores + elsewhere, dim=-1) * log_ratios).sum(-1)
+        return frequency.squeeze(-1) * torch.exp(offset)
 
     def _load(self, path: Path) -> None:
         import onnx
@@ -175,15 +176,44 @@ class SwiftPitch(nn.Module):
             self._store(f"axis_{index}", _widened(axis, transforms[index]))
         gathered = [node.input[0] for node in graph.node if node.op_type == "Gather" and node.input[0] in values]
         table = next(values[name] for name in gathered if values[name].dtype == np.float64)
-        # log ratio of each candidate's neighbours to itself, [95, 3]; there is none beyond the ends
-        ratios = np.pad(table, 1, mode="edge")[np.arange(len(table))[:, None] + np.arange(3)] - table[:, None]
-        self._store("log_ratios", ratios.astype(np.float32))
-        self._store("frequencies", np.exp(table).astype(np.float32))
-        self.log_ratios: Tensor
-        self.frequencies: Tensor
+        # for each candidate a row: very low beyond its neighbours, log ratios of these to it, its frequency
+        ratios = table[None] - table[:, None]
+        is_near = np.abs(np.arange(len(table)) - np.arange(len(table))[:, None]) <= 1
+        rows = [np.where(is_near, 0.0, -1e9), np.where(is_near, ratios, 0.0), np.exp(table)[:, None]]
+        self._store("around_best", np.concatenate(rows, axis=1).astype(np.float32))
+        self.around_best: Tensor
 
     def _store(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.array(value)), persistent=False)
+
+
+def widened(weight: Tensor, bias: Tensor, *, is_first: bool = False) -> tuple[Tensor, Tensor]:
+    """Return a convolution with empty channels, so many that onnxruntime passes on its own layout of images.
+
+    Args:
+        weight: [out, in, height, width], at most WIDE channels.
+        bias: [out].
+        is_first: whether it reads what is not widened.
+    """
+    missing = WIDE - len(bias)
+    weight = torch.cat([weight, weight.new_zeros(missing, *map(int, weight.shape[1:]))])
+    if not is_first:
+        sizes = list(map(int, weight.shape))
+        weight = torch.cat([weight, weight.new_zeros(WIDE, WIDE - sizes[1], *sizes[2:])], dim=1)
+    return weight, torch.cat([bias, bias.new_zeros(missing)])
+
+
+def hint_and_scores(x: Tensor, hint: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return what two convolutions along frequency, the second of one place, make of [B, C, 95, F], as one."""
+    (hint_weight, hint_bias), (score_weight, score_bias) = hint, score
+    reach = hint_weight.shape[2] // 2
+    beside = torch.zeros_like(hint_weight[: len(score_weight), :, :reach])
+    weight = torch.cat([hint_weight, torch.cat([beside, score_weight, beside], dim=2)])
+    outputs, inputs, height, width = map(int, weight.shape)
+    weight = torch.cat([weight, weight.new_zeros(outputs, int(x.shape[1]) - inputs, height, width)], dim=1)
+    made = functional.conv2d(x, weight, torch.cat([hint_bias, score_bias]), padding=(reach, 0))
+    split: tuple[Tensor, Tensor] = made.split([len(hint_bias), len(score_bias)], dim=1)
+    return split
 
 
 def _hann(length: int) -> Tensor:
