@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.causal import convolve, convolve_depthwise
+from models.layers.causal import convolve_depthwise, convolve_rows, convolve_together
 from models.layers.fourier import RealFourier
 from models.layers.overlap import LowDelayTransform
 from models.layers.stream_source import StreamPulses
@@ -64,9 +64,11 @@ def test_causal_convolutions_say_what_centred_ones_say_when_the_sound_stands_sti
     x = torch.randn(1, 30, 4)
     x[:, 12:] = x[:, 12:13]
 
-    for convolution, causal in ((plain, convolve), (depthwise, convolve_depthwise)):
+    together = convolve_together((plain,), x, Memory(), "x")
+    apart = convolve_depthwise(depthwise, x, Memory(), "x")
+    rows = convolve_rows(depthwise, x[0], Memory(), "x")[None]
+    for convolution, got in ((plain, together), (depthwise, apart), (depthwise, rows)):
         expected = convolution(x.transpose(1, 2)).transpose(1, 2)
-        got = causal(convolution, x, Memory(), "x")
         torch.testing.assert_close(got[:, 12:20], expected[:, 12:20], atol=1e-5, rtol=0)
         assert not torch.allclose(got[:, 5:10], expected[:, 5:10], atol=1e-2)
 

@@ -19,14 +19,6 @@ def folded_kernel(convolution: nn.Conv1d) -> Tensor:
     return torch.cat([weight[:reach], weight[reach:].sum(dim=0, keepdim=True)])
 
 
-def convolve(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Tensor:
-    """Return [B, F, out] of [B, F, in]."""
-    kernel = folded_kernel(convolution)
-    taken = _neighbourhoods(x, len(kernel), memory, name).flatten(2)
-    assert convolution.bias is not None
-    return torch.matmul(taken, kernel.transpose(1, 2).flatten(0, 1)) + convolution.bias
-
-
 def convolve_together(convolutions: Sequence[nn.Conv1d], x: Tensor, memory: Memory, name: str) -> Tensor:
     """Return [B, F, out], the sum of convolutions of equal length that read [B, F, in] side by side."""
     kernel = torch.cat([folded_kernel(convolution) for convolution in convolutions], dim=2)
