@@ -1,6 +1,7 @@
 """The contract of an architecture: what every voice-conversion model offers to training and export."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from models.draws import ClipDraws
 from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
 from models.layers.frames import FramesToSamples
+from models.layers.narrowing import narrow_blocks
 from models.layers.overlap import LowDelayTransform
 from models.layers.recompute import RecomputableBlock
 from models.layers.streaming import Memory
@@ -121,6 +123,10 @@ class BaseVoiceConversionModel(nn.Module):
         for block in blocks:
             block.recompute = True
         return len(blocks)
+
+    def narrow_blocks(self, batches: Iterable[VoiceBatch], expansion: int) -> float:
+        """Reduce the hidden layers of the ConvNeXt blocks in place, see narrow_blocks of models/layers/narrowing.py."""
+        return narrow_blocks(self, batches, expansion)
 
     def parts_to_compile(self) -> list[nn.Module]:
         """Return the modules that training calls and torch.compile may take; here this one."""

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.base_voice import main
-from benchmarks.narrowing import narrow, narrow_base, remaining_units
+from benchmarks.narrowing import narrow_base
+from models.layers.narrowing import remaining_units
 from models.lite import LiteVoice
 from tests.training_tools import make_dataset
 from utils.audio.batch import VoiceBatch
@@ -90,7 +91,7 @@ def test_a_voice_becomes_narrower_where_hidden_units_repeat() -> None:
     batch = random_batch()
     before = wide(batch)
 
-    lost = narrow(wide, [batch], 2)
+    lost = wide.narrow_blocks([batch], 2)
 
     assert lost < 1e-5
     assert {name: value.shape for name, value in wide.state_dict().items()} == {
