@@ -12,6 +12,7 @@ from utils.config import compose
 from utils.errors import ConfigError
 from utils.export.delivery import export_job
 from utils.export.precision import PARITY_DB, Precision, reduce_weights, tolerance_of
+from utils.export.storage import store_without_loss
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.standard_normal((64, 96)).astype(np.float32) * np.geomspace(0.01, 1, 96, dtype=np.float32)
@@ -88,6 +89,20 @@ def test_fixed_tables_and_small_tensors_stay() -> None:
     reduce_weights(graph, "fp16", [TABLE.T.reshape(2, -1), SMALL_TABLE])
 
     assert sorted(stored(graph)) == ["dense.half", "kernel.half", "small", "table", "zero"]
+
+
+def test_what_8_bits_hold_exactly_is_not_made_larger_by_half_precision() -> None:
+    reduced = model()
+    reduce_weights(reduced, "int8", [TABLE])
+    on_grid = stored(reduced)["dense.int8"] * stored(reduced)["dense.scale"]
+    graph = model()
+    graph.graph.initializer[0].CopyFrom(numpy_helper.from_array(on_grid, "dense"))
+
+    reduce_weights(graph, "fp16", [TABLE])
+
+    assert np.array_equal(stored(graph)["dense"], on_grid) and "kernel.half" in stored(graph)
+    assert store_without_loss(graph) > 0
+    assert stored(graph)["dense.int8"].dtype == np.int8
 
 
 def test_a_weight_with_another_reader_stays() -> None:

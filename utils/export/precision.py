@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from utils.errors import ConfigError
-from utils.export.storage import GRID, LEVELS, restored
+from utils.export.storage import GRID, LEVELS, on_grid, restored
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -74,7 +74,8 @@ def reduce_weights(model: onnx.ModelProto, precision: Precision, fixed: Iterable
     for name, axis in _weights(model.graph).items():
         tensor = next(item for item in model.graph.initializer if item.name == name)
         values = numpy_helper.to_array(tensor)
-        if _fingerprint(values) in kept:
+        # what 8 bits hold exactly is stored so afterwards, see store_without_loss
+        if _fingerprint(values) in kept or (precision == "fp16" and on_grid(values) is not None):
             continue
         stored, more = _half(name, values) if precision == "fp16" else _eight_bits(name, values, axis)
         model.graph.initializer.remove(tensor)

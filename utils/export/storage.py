@@ -31,7 +31,7 @@ def store_without_loss(model: onnx.ModelProto) -> int:
             added += _derive(name, twin, tables[twin], values, written)
             continue
         originals.setdefault(key, []).append(name)
-        grid = _on_grid(values)
+        grid = on_grid(values)
         if grid is not None:
             stored, scale = (
                 numpy_helper.from_array(part, f"{name}.{kind}") for part, kind in zip(grid, GRID, strict=True)
@@ -78,7 +78,7 @@ def restored(name: str, stored: str, scale: str) -> list[onnx.NodeProto]:
     ]
 
 
-def _on_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def on_grid(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Return 8-bit integers and a scale for each index of the first or last axis if their products are the values."""
     for axis in (0, -1):
         others = tuple(range(1, values.ndim)) if axis == 0 else tuple(range(values.ndim - 1))
