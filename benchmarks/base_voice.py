@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.run:
             from_run(options.run, options.checkpoint, options.version, options.output)
             return 0
-        if options.narrow:
+        if options.narrow is not None:
             if options.dataset is None:
                 raise ConfigError("--dataset is missing; give the dataset that the base was trained on")
             lost = narrow_base(

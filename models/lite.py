@@ -137,7 +137,6 @@ class LiteVoice(BaseVoiceConversionModel):
         if torch.jit.is_tracing():
             log_gain, phase, noise_log_gain = self._stream_head_in_graph(x.squeeze(0), speaker_id, blocks, memory)
         else:
-            # one table for all blocks: a constant of the exported graph
             speaker = self.speaker(speaker_id)
             for index, (block, condition) in enumerate(zip(blocks, self.speaker_in, strict=True)):
                 x = x + condition(speaker).unsqueeze(1)

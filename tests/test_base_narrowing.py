@@ -161,6 +161,7 @@ def test_a_base_that_does_not_fit_is_refused(
     ("arguments", "words"),
     [
         (["--narrow", "2"], "--dataset is missing"),
+        (["--narrow", "0"], "--dataset is missing"),
         (["--narrow", "2", "--dataset", "nowhere"], "nowhere"),
     ],
 )

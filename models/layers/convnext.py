@@ -38,11 +38,7 @@ class ConvNeXtBlock(RecomputableBlock):
 
     def branch(self, mixed: Tensor) -> Tensor:
         """Return what is added to the input, [B, F, C], of what the depthwise convolution made of it, [B, F, C]."""
-        hidden = self.expand(self.norm(mixed))
-        if torch.jit.is_tracing():  # the same in fewer operators
-            hidden = hidden * torch.sigmoid(hidden * (GELU_LINEAR + GELU_CUBIC * hidden.square()))
-        else:
-            hidden = functional.gelu(hidden, approximate="tanh")
+        hidden = functional.gelu(self.expand(self.norm(mixed)), approximate="tanh")
         return functional.linear(hidden, *self.scaled_projection())
 
     def added_in_graph(self, x: Tensor, mixed: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Smaller files at no cost: what 8 bits or half precision hold exactly is stored so, and what is there twice once.
 
 The built-in content encoder comes in rows of 8 bits (utils/features/content/grid.py), others and shared RVC voices in
-half precision, and the codebook is made in it. Where the simplifier has
-taken a power of two into a table (the half of a GELU), small values would be lost; the table is stored without that
-factor. The steps that bring the tables back (Cast, Mul, Transpose, Reshape of constants) are standard operators, which
-onnxruntime folds once when it loads the file; every number that is computed afterwards is the same.
+half precision, and the codebook is made in it. Where the simplifier has taken a power of two into a table (the half
+of a GELU), small values would be lost; the table is stored without that factor. The steps that bring the tables back
+(Cast, Mul, Transpose, Reshape of constants) are standard operators, which onnxruntime folds once when it loads the
+file; every number that is computed afterwards is the same.
 """
 
 import numpy as np
