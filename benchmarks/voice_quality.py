@@ -18,8 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.pipeline import ROOT, Pipeline, only_file, real_time_factors, run_script, spoken
+from utils.audio.decoding import open_audio
+from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
@@ -84,6 +88,33 @@ def stage_sources(chosen: Sequence[tuple[str, Path]], folder: Path) -> list[Path
     return staged
 
 
+def delay_sources(staged: Sequence[Path], folder: Path, delays_ms: Sequence[int]) -> list[Path]:
+    """Write every clip once for each delay, behind so much silence: its sounds fall onto the frames otherwise.
+
+    Returns:
+        The files, 16-bit WAV at the clip's rate, `<name>_<delay>ms.wav`.
+    """
+    written = []
+    for path in staged:
+        with open_audio(path) as decoder:
+            rate = decoder.sample_rate
+        audio = load_audio(path, rate)
+        for delay in delays_ms:
+            written.append(folder / f"{path.stem}_{delay}ms.wav")
+            save_audio(written[-1], np.pad(audio, (delay * rate // 1000, 0)), rate)
+    return written
+
+
+def errors_by_delay(files: Sequence[Mapping[str, Any]], delays_ms: Sequence[int]) -> list[list[float]]:
+    """Return rows of delay and Whisper's character error over the clips with that delay."""
+    rows = []
+    for delay in delays_ms:
+        mine = [file for file in files if str(file["file"]).endswith(f"_{delay}ms")]
+        edits, characters = (sum(file[f"whisper_{key}"] for file in mine) for key in ("edits", "characters"))
+        rows.append([delay, round(edits / max(1, characters), 4)])
+    return rows
+
+
 def train_and_export(options: argparse.Namespace, work: Path) -> tuple[Path, list[Path], dict[str, float]]:
     """Run preprocess.py, train.py and export_onnx.py.
 
@@ -138,17 +169,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, command in judges.missing.items():
             log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
         sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
+        if options.delays:
+            shutil.rmtree(work / "delayed", ignore_errors=True)
+            sources = delay_sources(sources, work / "delayed", options.delays)
         seconds: dict[str, float] = {}
         onnx, target = options.onnx, spread(list_audio(options.target), NUM_TARGET_CLIPS)
         if onnx is None:
             onnx, target, seconds = train_and_export(options, work)
-        converted, conversion = convert(onnx.resolve(), work / "sources", work)
+        converted, conversion = convert(onnx.resolve(), sources[0].parent, work)
         evaluation = evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     judged = bars(evaluation.means)
     show(evaluation, conversion, seconds, judged)
+    if options.delays and "whisper" in judges.recognizers:
+        emit()
+        emit(table(errors_by_delay(evaluation.files, options.delays), ["silence before (ms)", "character error"]))
     result = {
         "means": evaluation.means,
         "bars": plain_bars(judged),
@@ -173,6 +210,14 @@ def show(evaluation: Evaluation, conversion: dict[str, Any], seconds: dict[str, 
     show_bars(judged)
 
 
+def milliseconds(text: str) -> list[int]:
+    """Read whole numbers with commas between them, for argparse."""
+    delays = [int(part) for part in text.split(",")]
+    if min(delays) < 0 or len(set(delays)) < len(delays):
+        raise ValueError
+    return delays
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -181,6 +226,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
     parser.add_argument("--source-count", type=int, default=NUM_SOURCES, help="how many of them to convert")
+    parser.add_argument(
+        "--delays",
+        type=milliseconds,
+        default=[],
+        help="convert each clip once for each of these, behind so many ms of silence, for example 0,10,37,111",
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for the training")
     parser.add_argument("--onnx", type=Path, help="judge this exported voice instead of training one")
     parser.add_argument(

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from benchmarks import pipeline as pipeline_module
 from benchmarks.demo import parity_of
 from benchmarks.pipeline import Pipeline, only_file, run_script, shipped_weights
-from benchmarks.voice_quality import bars, pick_sources, stage_sources
+from benchmarks.voice_quality import bars, delay_sources, errors_by_delay, parse, pick_sources, stage_sources
 from utils.errors import WorkbenchError
 
 
@@ -176,6 +178,39 @@ def test_few_speakers_share_the_clips(tmp_path: Path) -> None:
 
     assert [speaker for speaker, _ in chosen] == ["p225"] * 3 + ["p226"] * 2
     assert staged[0].name == "p225_000.wav"
+
+
+def test_delayed_clips_have_silence_before_them_and_keep_their_rate(tmp_path: Path) -> None:
+    sound = np.linspace(-0.5, 0.5, 441)
+    soundfile.write(tmp_path / "a.flac", sound, 44100)
+
+    plain, late = delay_sources([tmp_path / "a.flac"], tmp_path / "delayed", parse(["--delays", "0,10"]).delays)
+
+    assert [plain.name, late.name] == ["a_0ms.wav", "a_10ms.wav"]
+    audio, rate = soundfile.read(late)
+    assert rate == 44100 and len(audio) == 882
+    assert not audio[:441].any() and np.abs(audio[441:] - sound).max() < 1e-4
+    assert np.array_equal(soundfile.read(plain)[0], audio[441:])
+
+
+@pytest.mark.parametrize("delays", ["-1", "5,5", "a", "", "1.5"])
+def test_delays_that_make_no_sense_are_refused(delays: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse([f"--delays={delays}"])
+
+    assert stopped.value.code == 2
+    assert "--delays" in capsys.readouterr().err
+
+
+def test_errors_stand_beside_the_delay_that_they_belong_to() -> None:
+    files = [
+        {"file": "a_0ms", "whisper_edits": 1, "whisper_characters": 10},
+        {"file": "b_0ms", "whisper_edits": 2, "whisper_characters": 30},
+        {"file": "a_10ms", "whisper_edits": 4, "whisper_characters": 10},
+        {"file": "a_110ms", "whisper_edits": 9, "whisper_characters": 10},
+    ]
+
+    assert errors_by_delay(files, [0, 10]) == [[0, 0.075], [10, 0.4]]
 
 
 def test_bars_tell_reached_missed_and_not_measured() -> None:
