@@ -28,6 +28,7 @@ from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.judges import load_judges
+from utils.evaluation.metrics import character_errors
 from utils.evaluation.report import ALL_JUDGES, Evaluation, evaluate, list_audio, render, spread
 from utils.files import atomic_write_json
 
@@ -42,6 +43,7 @@ BARS = (
     ("whisper_character_error", 0.04, False),
     ("distillmos_converted", 3.8, True),
 )
+DELAY_COLUMNS = ["silence before (ms)", "character error", "of the source, against the first row's source"]
 log = logging.getLogger(__name__)
 
 
@@ -106,12 +108,22 @@ def delay_sources(staged: Sequence[Path], folder: Path, delays_ms: Sequence[int]
 
 
 def errors_by_delay(files: Sequence[Mapping[str, Any]], delays_ms: Sequence[int]) -> list[list[float]]:
-    """Return rows of delay and Whisper's character error over the clips with that delay."""
+    """Return rows of delay, Whisper's character error over the clips with that delay, and its error on the sources.
+
+    The latter compares what it reads in the delayed source and in the source with the first delay.
+    """
+    first: list[Mapping[str, Any]] = []
     rows = []
     for delay in delays_ms:
         mine = [file for file in files if str(file["file"]).endswith(f"_{delay}ms")]
+        first = first or mine
         edits, characters = (sum(file[f"whisper_{key}"] for file in mine) for key in ("edits", "characters"))
-        rows.append([delay, round(edits / max(1, characters), 4)])
+        own = [
+            character_errors(one["whisper_text_source"], other["whisper_text_source"])
+            for one, other in zip(first, mine, strict=True)
+        ]
+        own_edits, own_characters = (sum(column) for column in zip(*own, strict=True))
+        rows.append([delay, round(edits / max(1, characters), 4), round(own_edits / max(1, own_characters), 4)])
     return rows
 
 
@@ -185,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(evaluation, conversion, seconds, judged)
     if options.delays and "whisper" in judges.recognizers:
         emit()
-        emit(table(errors_by_delay(evaluation.files, options.delays), ["silence before (ms)", "character error"]))
+        emit(table(errors_by_delay(evaluation.files, options.delays), DELAY_COLUMNS))
     result = {
         "means": evaluation.means,
         "bars": plain_bars(judged),

@@ -203,14 +203,20 @@ def test_delays_that_make_no_sense_are_refused(delays: str, capsys: pytest.Captu
 
 
 def test_errors_stand_beside_the_delay_that_they_belong_to() -> None:
+    def file(name: str, edits: int, characters: int, text: str) -> dict[str, object]:
+        keys = {"edits": edits, "characters": characters, "text_source": text}
+        return {"file": name} | {f"whisper_{key}": value for key, value in keys.items()}
+
     files = [
-        {"file": "a_0ms", "whisper_edits": 1, "whisper_characters": 10},
-        {"file": "b_0ms", "whisper_edits": 2, "whisper_characters": 30},
-        {"file": "a_10ms", "whisper_edits": 4, "whisper_characters": 10},
-        {"file": "a_110ms", "whisper_edits": 9, "whisper_characters": 10},
+        file("a_0ms", 1, 10, "abcde fghi"),
+        file("b_0ms", 2, 30, "x" * 30),
+        file("a_10ms", 4, 10, "abcde fghx"),
+        file("b_10ms", 0, 30, "x" * 29 + "y"),
+        file("a_110ms", 9, 10, "z"),
+        file("b_110ms", 9, 10, "z"),
     ]
 
-    assert errors_by_delay(files, [0, 10]) == [[0, 0.075], [10, 0.4]]
+    assert errors_by_delay(files, [0, 10]) == [[0, 0.075, 0.0], [10, 0.1, 0.05]]
 
 
 def test_bars_tell_reached_missed_and_not_measured() -> None:
