@@ -302,14 +302,14 @@ def test_adversary_waits_for_its_start() -> None:
     assert (early.steps, late.steps) == (2, 3)
 
 
-def test_first_average_is_two_elevenths_of_the_start() -> None:
+def test_first_average_is_a_third_of_the_start() -> None:
     module = make(ema_decay=0.999)
     before = weights(module.generator)
 
     fit(module, [batch_of(2)])
 
-    # decay = min(0.999, (1 + 1) / (10 + 1)) after the first step
-    expected = before * 2 / 11 + weights(module.generator) * 9 / 11
+    # decay = min(0.999, (1 + 1) / (5 + 1)) after the first step
+    expected = before / 3 + weights(module.generator) * 2 / 3
     assert_close(weights(module.averaged), expected, atol=1e-7, rtol=1e-5)
 
 
