@@ -30,7 +30,7 @@ from utils.training.devices import (
     is_first_process,
     num_processes,
 )
-from utils.training.keeping import RunKeeper
+from utils.training.keeping import RunKeeper, is_best
 from utils.training.nonfinite import NonFiniteGuard
 from utils.training.optimizers import require_same_optimizers
 from utils.training.overtraining import build_watch
@@ -165,7 +165,7 @@ def run_folder(config: DictConfig) -> Path:
 
 
 def best_held_out(run: Path) -> float | None:
-    """Return the lowest val/mel of a finished run; None where another process writes it (see report)."""
+    """Return val/mel of a finished run's best.ckpt; None where another process writes it (see report)."""
     path = run / "metrics.json"
     return float(json.loads(path.read_text("utf-8"))["best"]["val/mel"]) if path.is_file() else None
 
@@ -200,7 +200,9 @@ def report(
     """Write metrics.json and print how the held-out loss went; the best is one from `first_judged` on, if there is."""
     rows = history.rows
     judged = [row for row in rows if row["step"] >= first_judged] or rows
-    marked = {"first": rows[0], "best": min(judged, key=lambda row: row["val/mel"]), "last": rows[-1]}
+    lowest = min(row["val/mel"] for row in judged)
+    best = [row for row in judged if is_best(row["val/mel"], lowest)] or judged  # where none is a number
+    marked = {"first": rows[0], "best": best[-1], "last": rows[-1]}
     summary = {
         "steps": module.steps,
         "skipped": module.skipped,

@@ -14,6 +14,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from models.adversarial import AdversarialTraining
 
 LAST, PREVIOUS, BEST = "last", "previous", "best"
+# Share by which a criterion may stand above the lowest and still count as equal to it, the noise of a real run. The
+# later of equals is kept: similarity to the speaker still rises when the criterion rests (both: docs/training.md).
+EQUAL_SHARE = 1e-3
 CRITERION = "val/mel"
 log = logging.getLogger(__name__)
 
@@ -40,8 +43,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         _sync_folder(target.parent)
 
 
+def is_best(value: float, lowest: float) -> bool:
+    """Return whether a state with this criterion takes the place of all before it, whose lowest is given."""
+    return value <= lowest * (1 + EQUAL_SHARE)
+
+
 class RunKeeper(Checkpoint):
-    """Keep the newest state of a run, the one before it and the one with the lowest held-out criterion.
+    """Keep the newest state of a run, the one before it and the latest whose held-out criterion is as low as any.
 
     A state is saved after the validation of its step, never between: so a run that continues from it has missed none.
 
@@ -59,7 +67,7 @@ class RunKeeper(Checkpoint):
         self.save_every = save_every
         self.resumed_from = resumed_from
         self.first_judged = first_judged
-        self.best_value = float("inf")
+        self.lowest = float("inf")
         self.best_step = 0
         self.saved_step = -1
 
@@ -87,11 +95,12 @@ class RunKeeper(Checkpoint):
         if trainer.sanity_checking:
             return
         step, value = _module(pl_module).steps, float(trainer.callback_metrics[CRITERION])
-        is_best = value < self.best_value or self.best_step < self.first_judged <= step
-        if is_best:
-            self.best_value, self.best_step = value, step
+        is_first_judged = self.best_step < self.first_judged <= step
+        kept = is_first_judged or is_best(value, self.lowest)
+        if kept:
+            self.lowest, self.best_step = value if is_first_judged else min(value, self.lowest), step
         self.save(trainer, step)
-        if is_best and trainer.is_global_zero:
+        if kept and trainer.is_global_zero:
             _copy(self.folder / f"{LAST}.ckpt", self.folder / f"{BEST}.ckpt")
 
     def save(self, trainer: lightning.Trainer, step: int) -> None:
@@ -101,12 +110,12 @@ class RunKeeper(Checkpoint):
             trainer.save_checkpoint(self.folder / f"{LAST}.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the best was."""
-        return {"best_value": self.best_value, "best_step": self.best_step}
+        """Return the lowest criterion and the step of the best state."""
+        return {"best_value": self.lowest, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what the best was."""
-        self.best_value, self.best_step = float(state_dict["best_value"]), int(state_dict["best_step"])
+        """Take back both."""
+        self.lowest, self.best_step = float(state_dict["best_value"]), int(state_dict["best_step"])
 
 
 def validation_follows(trainer: lightning.Trainer, step: int) -> bool:
