@@ -60,8 +60,6 @@ def read_material(folder: Path, language: str, cache: Path) -> list[Utterance]:
                 reasons.append(f"{path}: {f'longer than {MAX_SECONDS} s' if text is None else 'has no text'}")
     except MissingJudgeError as error:
         raise DataError(f"{given} is absent, and Whisper, which would write the texts, too; type: {error}") from None
-    finally:
-        texts.save()
     warn_left_out(reasons)
     if not found:
         raise DataError(f"{folder}: no recording has a text" + (" in transcripts.json" if given.is_file() else ""))
@@ -111,16 +109,14 @@ class WhisperTexts:
         """
         key = sha256_of_file(path)
         if key not in self._texts:
-            self._recognizer = self._recognizer or WhisperRecognizer(language=self._language)
+            if self._recognizer is None:
+                self._recognizer = WhisperRecognizer(language=self._language)
+                log.info("Whisper writes texts -> %s", self._file)
             self._texts[key] = self._recognizer.transcribe(audio)
-        return self._texts[key]
-
-    def save(self) -> None:
-        """Write what is new."""
-        if self._recognizer:
+            # at once, as minutes of recognising would be lost with a process that is killed
             self._file.parent.mkdir(parents=True, exist_ok=True)
             atomic_write_json(self._file, self._texts)
-            log.info("Whisper wrote texts -> %s", self._file)
+        return self._texts[key]
 
 
 def is_same_sentence(one: str, other: str) -> bool:

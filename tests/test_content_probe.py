@@ -112,6 +112,27 @@ def test_whisper_is_asked_once_for_each_file_and_language(tmp_path: Path, monkey
     assert len(asked) == 4
 
 
+def test_what_whisper_wrote_outlives_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    file = tmp_path / "cache" / "whisper_en.json"
+
+    class Recognizer:
+        def __init__(self, *, language: str) -> None:
+            pass
+
+        def transcribe(self, _: np.ndarray) -> str:
+            written.append(len(json.loads(file.read_text())) if file.is_file() else 0)
+            return "text"
+
+    monkeypatch.setattr(content_texts, "WhisperRecognizer", Recognizer)
+    for name, seconds in (("1.wav", 0.5), ("2.wav", 0.6), ("3.wav", 0.7)):
+        save_audio(tmp_path / name, voice(seconds), 16000)
+
+    read_material(tmp_path, "en", tmp_path / "cache")
+
+    assert written == [0, 1, 2]
+
+
 def test_what_cannot_be_used_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_audio(tmp_path / "a.wav", voice(0.5), 16000)
     save_audio(tmp_path / "long.wav", np.tile(voice(1.0), 31), 16000)
