@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from models.adversarial import AdversarialTraining
 from tests.process_tools import run_alone
 from tests.training_tools import make_dataset, training
+from utils.config import compose
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
 from utils.training import assembly, keeping
 from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
 from utils.training.fit import train
-from utils.training.resuming import describe_run, require_same_run
+from utils.training.resuming import describe_run, keep_start, require_same_run
 
 STEPS = 7
 ROUNDS = ["trainer.validate_every=3", "trainer.save_every=2", "data.batch_size=4"]
@@ -300,6 +301,40 @@ def test_a_run_from_before_a_setting_existed_goes_on_with_what_it_had(datasets: 
     assert require_same_run(content, tmp_path / "last.ckpt", old, info) == ""
     with pytest.raises(ConfigError, match=r"model\.expansion 3 -> 2"):
         require_same_run(content, tmp_path / "last.ckpt", new, info)
+
+
+def test_a_run_goes_on_with_what_its_start_brought(datasets: Path, tmp_path: Path) -> None:
+    def settings(steps: int, *changed: str) -> DictConfig:
+        return training(datasets, tmp_path, "run", steps, "data.batch_size=${pretrained.batch_size}", *changed)
+
+    train(settings(3, "pretrained.learning_rate=1e-3", "pretrained.batch_size=2"))
+    run = train(settings(4, "resume=last"))
+
+    decisive = read_checkpoint(run / "checkpoints" / "last.ckpt")[PAYLOAD_KEY]["decisive"]
+    assert decisive["optim.optimizer.lr"] == 1e-3
+    assert decisive["data.batch_size"] == 2
+
+
+def test_a_run_from_before_starts_brought_settings_keeps_the_older_ones() -> None:
+    now, before = compose("train", ["pretrained=builtin"]), compose("train", ["pretrained=builtin"])
+    OmegaConf.set_struct(before, False)
+    for key in ("batch_size", "learning_rate", "half_life_steps"):
+        del before.pretrained[key]
+
+    keep_start({PAYLOAD_KEY: {"config": OmegaConf.to_yaml(before)}}, now)
+
+    assert (now.data.batch_size, now.optim.optimizer.lr, now.optim.schedule.half_life_steps) == (12, 8e-4, 5000)
+
+
+def test_the_base_voice_brings_batch_and_rate_and_given_ones_win() -> None:
+    def settings(*changed: str) -> tuple[int, float]:
+        config = compose("train", list(changed))
+        return config.data.batch_size, config.optim.optimizer.lr
+
+    assert settings("pretrained=builtin") != settings()
+    assert settings("pretrained=builtin", "data.batch_size=5", "optim.optimizer.lr=3e-4") == (5, 3e-4)
+    assert settings("pretrained=builtin", "optim=rvc")[1] == 1e-4
+    assert settings("experiment=lite_base", "pretrained=builtin") == (12, 4e-4)
 
 
 def test_auto_resume_begins_a_run_that_does_not_exist(

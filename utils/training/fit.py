@@ -36,7 +36,7 @@ from utils.training.optimizers import require_same_optimizers
 from utils.training.overtraining import build_watch
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
-from utils.training.resuming import RunPayload, find_resume, read_resumed, require_same_run
+from utils.training.resuming import RunPayload, find_resume, keep_start, read_resumed, require_same_run
 from utils.training.stopping import leave_when_asked
 
 log = logging.getLogger(__name__)
@@ -53,11 +53,14 @@ def train(config: DictConfig) -> Path:
         TrainingError: if the training diverged.
     """
     store = open_dataset(config)
+    run = run_folder(config)
+    resume_from = find_resume(config, run)
+    content = read_resumed(resume_from) if resume_from is not None else None
+    if content is not None:
+        keep_start(content, config)
     check_training_values(config)
     build_data(config, store).train_examples()  # refuses what does not fit the dataset before anything is written
     watch = build_watch(config)
-    run = run_folder(config)
-    resume_from = find_resume(config, run)
     quieten_lightning()
     lightning.seed_everything(int(config.seed), workers=True, verbose=False)
     history = HistoryRecorder()
@@ -70,8 +73,7 @@ def train(config: DictConfig) -> Path:
     payload = RunPayload(config, store.info, pretrained_files(config) if resume_from is None else None)
     trainer = build_trainer(config, run, [history, *watch, payload, guard], keeper)
     module = build_training(config, store, run, fresh=resume_from is None)
-    if resume_from is not None:
-        content = read_resumed(resume_from)
+    if resume_from is not None and content is not None:
         require_same_networks(content, resume_from, module.state_dict(), store.info)
         networks = [network for network in (module.generator, module.discriminator) if network is not None]
         require_same_optimizers(content, resume_from, module.make_optimizer, networks)

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 
 from models.adversarial import AdversarialTraining
 from models.updating import world_size
-from utils.config import to_plain
+from utils.config import given_keys, to_plain
 from utils.errors import ConfigError, FormatError
 from utils.files import sha256_of_json
 from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION, read_checkpoint
@@ -26,6 +26,8 @@ DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", 
 FREE = ("data.num_workers", "data.device_cache")
 ROUNDING = "sums are taken in another order: results differ by rounding"
 ADDED = {"model.expansion": 3}  # settings that older runs do not name, and what they had
+# what a start brings beside its weights, and what runs had that do not name it
+STARTED = {"batch_size": 12, "learning_rate": 8.0e-4, "half_life_steps": 5000}
 LOSSES = {
     "processes": ROUNDING,
     "optim.accumulate": ROUNDING,
@@ -92,6 +94,20 @@ def describe_run(config: DictConfig, dataset_info: dict[str, Any]) -> dict[str, 
         "processes": num_processes(config),
         "dataset": sha256_of_json(recordings)[:12],
     }
+
+
+def keep_start(content: dict[str, Any], config: DictConfig) -> None:
+    """Let a resumed run have the settings that its own start brought, whatever start is named now; given ones win.
+
+    Args:
+        content: of the checkpoint.
+        config: the configuration; values of its group `pretrained` are changed.
+    """
+    began = OmegaConf.create(content[PAYLOAD_KEY].get("config", "")).get("pretrained") or {}
+    given = given_keys()
+    for key, of_older_runs in STARTED.items():
+        if f"pretrained.{key}" not in given:
+            config.pretrained[key] = began.get(key, of_older_runs)
 
 
 def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, dataset_info: dict[str, Any]) -> str:
