@@ -107,6 +107,15 @@ def delay_sources(staged: Sequence[Path], folder: Path, delays_ms: Sequence[int]
     return written
 
 
+def prepare_sources(options: argparse.Namespace, work: Path) -> list[Path]:
+    """Stage the sources that the command line names, behind its delays; returns the files of one folder."""
+    staged = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
+    if not options.delays:
+        return staged
+    shutil.rmtree(work / "delayed", ignore_errors=True)
+    return delay_sources(staged, work / "delayed", options.delays)
+
+
 def errors_by_delay(files: Sequence[Mapping[str, Any]], delays_ms: Sequence[int]) -> list[list[float]]:
     """Return rows of delay, Whisper's character error over the clips with that delay, and its error on the sources.
 
@@ -180,10 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         judges = load_judges(tuple(options.judges.split(",")), language=options.language, num_threads=options.threads)
         for name, command in judges.missing.items():
             log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
-        sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
-        if options.delays:
-            shutil.rmtree(work / "delayed", ignore_errors=True)
-            sources = delay_sources(sources, work / "delayed", options.delays)
+        sources = prepare_sources(options, work)
         seconds: dict[str, float] = {}
         onnx, target = options.onnx, spread(list_audio(options.target), NUM_TARGET_CLIPS)
         if onnx is None:

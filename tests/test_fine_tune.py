@@ -1,8 +1,13 @@
 """The comparison of two trainings: which one wins, and what is not measured."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from benchmarks.fine_tune import show
+from benchmarks import fine_tune
+from benchmarks.fine_tune import Voice, show
 
 LABELS = ("short", "long")
 
@@ -23,3 +28,20 @@ def test_a_missing_figure_is_named_and_does_not_count(capsys: pytest.CaptureFixt
     assert show(figures(0.4, 0.8, None), figures(0.5, 0.7, 0.05), LABELS)
 
     assert "not measured" in capsys.readouterr().out
+
+
+def test_errors_at_each_place_on_the_frames_are_printed_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = Voice(figures(0.4, 0.8, 0.04), [[0, 0.0512, 0.0], [10, 0.0288, 0.01]])
+    long = Voice(figures(0.5, 0.7, 0.05), [[0, 0.05, 0.0], [10, 0.05, 0.01]])
+    monkeypatch.setattr(fine_tune, "load_judges", lambda *_, **__: SimpleNamespace(missing={}))
+    monkeypatch.setattr(fine_tune, "train_both", lambda *_: (short, long))
+
+    assert fine_tune.main(["--work", str(tmp_path), "--delays", "0,10"]) == 0
+
+    out = capsys.readouterr().out
+    assert "0.0512" in out
+    assert "0.0288" in out
+    kept = json.loads((tmp_path / "fine_tune.json").read_text())
+    assert kept["3 min from the base"]["errors"] == short.errors
