@@ -86,9 +86,9 @@ def test_a_base_that_loses_to_training_from_nothing_is_no_success(
     missing: dict[str, str],
     code: int,
 ) -> None:
-    figures = ({"resemblyzer_converted_to_target": short}, {"resemblyzer_converted_to_target": 0.7})
+    voices = tuple(fine_tune.Voice({"resemblyzer_converted_to_target": value}, []) for value in (short, 0.7))
     monkeypatch.setattr(fine_tune, "load_judges", lambda *_, **__: Judges({}, {}, {}, missing))
-    monkeypatch.setattr(fine_tune, "train_both", lambda *_: figures)
+    monkeypatch.setattr(fine_tune, "train_both", lambda *_: voices)
 
     found = fine_tune.main(["--work", str(tmp_path)])
 
