@@ -119,6 +119,20 @@ def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def test_spectra_by_fft_are_those_of_the_graph() -> None:
+    tracker = SwiftPitch()
+    audio = torch.from_numpy(tone(180.0, 0.3))[None]
+    frames = tracker.framing(torch.nn.functional.pad(audio, (tracker.framing.before, tracker.framing.after)))
+
+    maps, fields = tracker._maps(frames)
+    maps_in_graph, fields_in_graph = tracker._maps_in_graph(frames)
+
+    for found, expected in zip(maps, maps_in_graph, strict=True):
+        torch.testing.assert_close(found, expected[:, : found.shape[1]], atol=2e-5 * expected.max().item(), rtol=0)
+    expected = fields_in_graph[:, :, : fields.shape[2]]
+    torch.testing.assert_close(fields, expected, atol=2e-5 * expected.max().item(), rtol=0)
+
+
 def refined(audio: np.ndarray, coarse_hz: float) -> np.ndarray:
     sound = torch.from_numpy(audio)[None].double()
     windows = refinement_windows()

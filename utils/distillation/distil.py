@@ -25,21 +25,27 @@ from utils.console import emit, table
 from utils.distillation.material import IGNORED, Batch, Material, TargetSpace, as_float, fit_space
 from utils.distillation.moonshine import read_moonshine, start_from
 from utils.distillation.sharpen import sharpen
+from utils.distillation.stem import fit_stem
 from utils.distillation.teacher import Features, load_features, moonshine_weights
 from utils.errors import ConfigError, FormatError, WorkbenchError
-from utils.features.content.builtin import WEIGHTS_FOLDER
+from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent
 from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
 from utils.training.checkpoints import save_weights
+from utils.training.devices import has_native_bf16
 
 WEIGHTS = WEIGHTS_FOLDER / "content_builtin.safetensors"
 LOSS_WEIGHTS = {"cosine": 1.0, "error": 0.1, "mean": 2.0, "unit": 0.1}
 KEPT_PRECISE = frozenset({"filters.weight", "head.weight"})
-LEARNING_RATE = 5e-4
+LEARNING_RATE = 2e-4
+OLDER_RATE = 5e-4  # of checkpoints that do not say theirs
 WARMUP_STEPS = 100
 VALIDATION_STEPS = 250
 REPORT_STEPS = 50
-SHORT_SHARE = 0.3  # part of the updates in which no layer sees a later frame
+STEM_STEPS = 250
+NUM_FITTED = 60  # clips that a last layer is fitted to, some 10 minutes
+FIT_RIDGE = 1e-5  # of the mean square of what the layer reads
+SHORT_SHARE = 0.25  # part of the updates in which no layer sees a later frame
 # mean and deviation of what the teacher's group norm sees, over seven LibriSpeech readers
 TEACHER_LEVEL = (0.0, 0.0945)
 log = logging.getLogger(__name__)
@@ -54,7 +60,7 @@ class Sizes:
     num_heads: int = 8
     rotary_dim: int = 32
     past: int = 64
-    future: int = 8
+    future: int = 64
     dim: int = 256
     num_units: int = 512
 
@@ -98,9 +104,9 @@ def losses(output: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
 
 
 def learning_rate(step: int, num_steps: int) -> float:
-    """Return the rate of a step: linear start, then half a cosine down to a fiftieth."""
+    """Return the share of the highest rate in a step: linear start, then half a cosine down to a fiftieth."""
     cosine = 0.5 * (1 + math.cos(math.pi * step / num_steps))
-    return LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS) * (0.98 * cosine + 0.02)
+    return min(1.0, (step + 1) / WARMUP_STEPS) * (0.98 * cosine + 0.02)
 
 
 class Distillation:
@@ -110,23 +116,25 @@ class Distillation:
         sizes: of the student.
         num_steps: updates of the whole training; sets the learning rate's schedule.
         seed: seed of the first weights.
+        rate: highest learning rate.
     """
 
-    def __init__(self, sizes: Sizes, *, num_steps: int, seed: int = 0) -> None:
-        self.sizes, self.num_steps, self.seed, self.step = sizes, num_steps, seed, 0
+    def __init__(self, sizes: Sizes, *, num_steps: int, seed: int = 0, rate: float = LEARNING_RATE) -> None:
+        self.sizes, self.num_steps, self.seed, self.step, self.rate = sizes, num_steps, seed, 0, rate
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = sizes.build()
             self.classifier = nn.Linear(sizes.channels, sizes.num_units)
         parameters = [*self.network.parameters(), *self.classifier.parameters()]
-        self._optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+        self._optimizer = torch.optim.AdamW(parameters, rate, betas=(0.9, 0.98), weight_decay=0.02)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Make one step; returns the unweighted losses."""
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.num_steps)
+            group["lr"] = self.rate * learning_rate(self.step, self.num_steps)
         is_short = np.random.default_rng([self.seed, self.step]).random() < SHORT_SHARE
-        with torch.autocast("cpu", torch.bfloat16):
+        # a processor without instructions for bf16 is fifty times slower with it than in 32 bits
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_native_bf16()):
             hidden = self.network.hidden(batch.audio, future=0 if is_short else None)
             output, logits = self.network.head(hidden), self.classifier(hidden)
         parts = losses(output.float(), logits.float(), batch)
@@ -157,6 +165,7 @@ class Distillation:
             "step": self.step,
             "seed": self.seed,
             "num_steps": self.num_steps,
+            "rate": self.rate,
             "network": self.network.state_dict(),
             "classifier": self.classifier.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -171,12 +180,13 @@ class Distillation:
         """Take over weights, optimizer and step of a checkpoint.
 
         Raises:
-            ConfigError: if it was started with another number of steps, which the learning rate depends on.
+            ConfigError: if it was started with another number of steps or rate, which its learning rates depend on.
         """
-        if content["num_steps"] != self.num_steps:
-            raise ConfigError(
-                f"--steps {self.num_steps}: the checkpoint was started with {content['num_steps']}; keep that"
-            )
+        for option, mine, begun in (
+            ("steps", self.num_steps, content["num_steps"]), ("rate", self.rate, content.get("rate", OLDER_RATE)),
+        ):  # fmt: skip
+            if begun != mine:
+                raise ConfigError(f"--{option} {mine}: the checkpoint was started with {begun}; keep that")
         self.network.load_state_dict(content["network"])
         self.classifier.load_state_dict(content["classifier"])
         self._optimizer.load_state_dict(content["optimizer"])
@@ -198,8 +208,46 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+@torch.no_grad()
+def start_from_encoder(network: ContentNetwork, weights: Path, material: Material) -> float:
+    """Begin with a finished encoder, its last layer fitted to the targets anew: it was sharpened (see sharpen.py).
+
+    Args:
+        network: of the same sizes; filled in place.
+        weights: file of export.
+        material: clips of the training.
+    Returns:
+        Mean cosine to the targets of the clips that the layer was fitted to.
+    Raises:
+        ConfigError: if the encoder has other sizes.
+    """
+    encoder = BuiltinContent(weights=str(weights)).network
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    if {name: value.shape for name, value in encoder.state_dict().items()} != wanted:
+        raise ConfigError(f"--start {weights}: that encoder has other sizes than the one to be trained")
+    network.load_state_dict(encoder.state_dict())
+    lessons = material.sample(NUM_FITTED)
+    hidden = torch.cat([network.hidden(as_float(lesson.audio)[None])[0] for lesson in lessons]).double()
+    target = torch.cat([lesson.target for lesson in lessons]).double()
+    given = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
+    square = given.T @ given
+    # the norm before the layer leaves one direction without any signal, which least squares alone would fill with noise
+    ridge = FIT_RIDGE * square.trace() / len(square) * torch.eye(len(square), dtype=square.dtype)
+    solution = torch.linalg.solve(square + ridge, given.T @ target) * math.sqrt(target.shape[1])  # see losses
+    network.head.load_state_dict({"weight": solution[:-1].T.float(), "bias": solution[-1].float()})
+    return float(functional.cosine_similarity(given @ solution, target).mean())
+
+
 def train(
-    features: Features, checkpoint: Path, *, num_steps: int, seed: int, sizes: Sizes, is_warm: bool
+    features: Features,
+    checkpoint: Path,
+    *,
+    num_steps: int,
+    seed: int,
+    sizes: Sizes,
+    is_warm: bool,
+    start: Path | None = None,
+    rate: float = LEARNING_RATE,
 ) -> Validation:
     """Train to the end, validating and saving on the way; continues where a checkpoint stopped.
 
@@ -210,6 +258,8 @@ def train(
         seed: of weights, units and examples.
         sizes: of the student.
         is_warm: whether a new student starts from the teacher's weights; the sizes must be the teacher's then.
+        start: file of a finished encoder that a new student starts from instead.
+        rate: highest learning rate.
     """
     content = read_checkpoint(checkpoint) if checkpoint.is_file() else None
     if content:
@@ -219,10 +269,16 @@ def train(
         heard = [clip.feature for clip in features.clips if not clip.recording.is_held_out]
         space = fit_space(heard, dim=sizes.dim, num_units=sizes.num_units, seed=seed)
     material = Material(features, space, seed=seed)
-    distillation = Distillation(sizes, num_steps=num_steps, seed=seed)
-    if content is None and is_warm:
-        start_from(distillation.network, read_moonshine(moonshine_weights()), TEACHER_LEVEL)
+    distillation = Distillation(sizes, num_steps=num_steps, seed=seed, rate=rate)
+    if content is None and start is not None:
+        cosine = start_from_encoder(distillation.network, start, material)
+        log.info("starting from %s, cosine to the targets %.4f", start, cosine)
+    elif content is None and is_warm:
+        weights = read_moonshine(moonshine_weights())
+        start_from(distillation.network, weights, TEACHER_LEVEL)
         distillation.network.head.load_state_dict(space.as_layer())
+        fit_stem(distillation.network, weights, TEACHER_LEVEL, material, num_steps=STEM_STEPS)
+        log.info("before the first step, held out: %s", distillation.validate(material))
     if content:
         distillation.restore(content)
         log.info("continuing at step %d of %s", distillation.step, checkpoint)
@@ -279,8 +335,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--features", type=Path, required=True, help="file of teacher.py")
     parser.add_argument("--checkpoint", type=Path, required=True, help="file to continue from and to save to")
-    parser.add_argument("--steps", type=int, default=2400, help="updates of the whole training")
+    parser.add_argument("--steps", type=int, default=1100, help="updates of the whole training")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, units and examples")
+    parser.add_argument("--start", type=Path, help="finished encoder to begin with instead of the teacher's weights")
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="highest learning rate")
     parser.add_argument("--export", action="store_true", help="write the checkpoint's network to --weights instead")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="file that --export writes")
     parser.add_argument("--encoder-version", default="own", help="version that datasets and exports will name")
@@ -297,8 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             export(options.checkpoint, options.weights, features, version=options.encoder_version)
             return 0
         result = train(
-            features, options.checkpoint, num_steps=options.steps, seed=options.seed, sizes=Sizes(), is_warm=True
-        )
+            features, options.checkpoint, num_steps=options.steps, seed=options.seed, sizes=Sizes(), is_warm=True,
+            start=options.start, rate=options.rate,
+        )  # fmt: skip
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

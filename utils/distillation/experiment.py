@@ -36,13 +36,15 @@ def train_content_encoder(config: DictConfig, *, sizes: Sizes | None = None) -> 
     settings = config.content_encoder
     check_range("content_encoder.steps", settings.steps, 1)
     check_range("content_encoder.workers", settings.workers, 1)
+    check_range("content_encoder.rate", settings.rate, 1e-7, 0.1)
+    start = None if settings.start is None else Path(str(settings.start)).expanduser()
     run = Path(config.run.root) / str(config.run.name)
     features = prepare_features(to_plain(settings.corpora), run, workers=int(settings.workers))
     emit(minutes_table(features.clips))
     atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     result = train(
         features, run / CHECKPOINT_FILE, num_steps=int(settings.steps), seed=int(config.seed),
-        sizes=sizes or Sizes(), is_warm=sizes is None,
+        sizes=sizes or Sizes(), is_warm=sizes is None, start=start, rate=float(settings.rate),
     )  # fmt: skip
     emit(table([[name.replace("_", " "), value] for name, value in result._asdict().items()], ["held out", "value"]))
     weights = run / WEIGHTS_FILE

@@ -199,6 +199,19 @@ class Material:
         examples = [self._example(rng) for _ in range(self._batch_size)]
         return Batch(*(torch.stack(parts) for parts in zip(*examples, strict=True)))
 
+    def sample(self, count: int) -> list[Lesson]:
+        """Return whole clips of the training, at most count, spread evenly over all of them."""
+        everything = [lesson for lessons in self._lessons.values() for lesson in lessons]
+        step = max(1, len(everything) // count)
+        return everything[step // 2 :: step][:count]
+
+    def plain_and_changed(self, step: int) -> tuple[Tensor, Tensor]:
+        """Draw the audio of a batch as it is (but for its speed) and changed, [B, F * 320] each."""
+        rng = np.random.default_rng([self._seed, step])
+        plain = [cut(*self._choose(rng), self._num_frames)[0] for _ in range(self._batch_size)]
+        changed = [augment(audio, rng, self._augmentation) for audio in plain]
+        return torch.from_numpy(np.stack(plain)), torch.from_numpy(np.stack(changed))
+
     def pair(self, index: int) -> Pair:
         """Draw a part of a clip and a changed copy of it; the same seed and index give the same pair."""
         rng = np.random.default_rng([self._seed, index])

@@ -90,4 +90,9 @@ def choose_precision(config: DictConfig) -> str:
         return wanted
     if first_device(config).type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+    return "bf16-mixed" if has_native_bf16() else "32-true"
+
+
+def has_native_bf16() -> bool:
+    """Return whether the processor multiplies bf16 numbers itself; others take many times as long as for 32 bits."""
+    return bool(torch.cpu._is_avx512_bf16_supported())

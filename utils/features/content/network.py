@@ -46,12 +46,16 @@ class ContentNetwork(nn.Module):
 
     def hidden(self, audio: Tensor, *, future: int | None = None) -> Tensor:
         """Return what the head reads, [B, F, channels], of audio [B, F * 320]; see forward."""
-        x = self._stem(functional.pad(audio, (PAD_LEFT, PAD_RIGHT)).unsqueeze(1))
+        x = self.stem(audio)
         seen = self.future if future is None else future
         plan = cast(Layer, self.layers[0]).attention.plan(x, seen)
         for layer in self.layers:
             x = layer(x, seen, plan)
         return self.norm(x)
+
+    def stem(self, audio: Tensor) -> Tensor:
+        """Return what the layers read, frames [B, F, channels], of audio [B, F * 320]."""
+        return self._stem(functional.pad(audio, (PAD_LEFT, PAD_RIGHT)).unsqueeze(1))
 
     def _stem(self, audio: Tensor) -> Tensor:
         """Return frames [B, F, channels] of audio [B, 1, T]."""

@@ -57,6 +57,8 @@ class SwiftPitch(nn.Module):
         self.middle = FrameTransform(_hann(1024), rows=32)
         self.short = FrameTransform(refinement_windows(), rows=16)
         self.refinement = HarmonicRefinement()
+        for index, window in enumerate((_hann(1024), _hann(2048), refinement_windows())):
+            self._store(f"window_{index}", window.float().numpy())
         path = _model_file()
         digest = sha256_of_file(path)
         if digest != EXPECTED_SHA256:
@@ -96,16 +98,35 @@ class SwiftPitch(nn.Module):
             The samples around each frame [B, F, 2048]; spectra for the refinement [B * F, 4, bins]; what the network
             reads [B, 3, 128, F].
         """
-        frames = self.framing(functional.pad(audio, (self.framing.before, self.framing.after)))
+        padded = functional.pad(audio, (self.framing.before, self.framing.after))
+        in_graph = torch.jit.is_tracing()
+        frames = self.framing(padded) if in_graph else padded.unfold(1, FRAME, FEATURE_HOP)
+        maps, short = self._maps_in_graph(frames) if in_graph else self._maps(frames)
+        tables = [self.get_buffer(f"axis_{index}") for index in range(len(WINDOWS))]
+        if not in_graph:
+            tables = [table[: spectrum.shape[1]] for table, spectrum in zip(tables, maps, strict=True)]
+        axes = [torch.matmul(spectrum, table) for spectrum, table in zip(maps, tables, strict=True)]
+        spectra = torch.log(torch.cat(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
+        return frames, short, spectra.permute(0, 2, 3, 1)
+
+    def _maps(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return magnitudes [M, bins] under each of WINDOWS and the fields of the refinement [M, 4, bins], by FFT."""
+        middle, long, short = (
+            torch.fft.rfft(_middle(frames, length).unsqueeze(2) * self.get_buffer(f"window_{index}")).flatten(0, 1)
+            for index, length in enumerate(WINDOWS)
+        )
+        maps = [_absolute(spectrum[:, 0]) for spectrum in (middle, long, short)]
+        return maps, torch.view_as_real(short).transpose(2, 3).flatten(1, 2)
+
+    def _maps_in_graph(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return what _maps returns, by matrix products and with places above the last bin, which do not count."""
         short = reshape(self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4), 0, 4, -1)  # [M, 4, bins]
         maps = [
             _magnitude(self.middle(_middle(frames, 1024))),
             _magnitude(self.long(frames)),
             torch.linalg.vector_norm(short[:, :2], dim=1),
         ]
-        axes = [torch.matmul(spectrum, self.get_buffer(f"axis_{index}")) for index, spectrum in enumerate(maps)]
-        spectra = torch.log(torch.cat(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
-        return frames, short, spectra.permute(0, 2, 3, 1)
+        return maps, short
 
     @torch.no_grad()
     def track(self, audio: np.ndarray) -> np.ndarray:
@@ -224,6 +245,12 @@ def _middle(frames: Tensor, length: int) -> Tensor:
     """Return the middle samples of frames [B, F, 2048]."""
     start = (FRAME - length) // 2
     return frames[:, :, start : start + length]
+
+
+def _absolute(spectrum: Tensor) -> Tensor:
+    """Return the absolute values of a complex tensor; torch's own take twice as long."""
+    squares = torch.view_as_real(spectrum).square()
+    return torch.sqrt(squares[..., 0] + squares[..., 1])
 
 
 def _magnitude(spectrum: Tensor) -> Tensor:
