@@ -149,7 +149,7 @@ def test_a_training_may_begin_with_a_finished_encoder_and_a_fitted_last_layer(tm
     assert functional.cosine_similarity(outputs, targets).mean().item() == pytest.approx(cosine, abs=1e-3)
     # least squares: what is left of the targets has nothing to do with the output
     rest = targets - outputs / SIZES.dim**0.5
-    assert (rest.T @ outputs / len(rest)).abs().max() < 1e-4
+    assert (rest.T @ outputs / len(rest)).abs().max() < 1e-3  # of products of about 1; the ridge leaves some
     assert kept["head.weight"].abs().max() < 100  # nor does the layer read the direction that the norm empties
 
 

@@ -295,6 +295,6 @@ def test_script_prints_and_exits(folder: Path, arguments: tuple[str, ...], code:
     finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
     assert finished.returncode == code, finished.stderr
-    assert text in getattr(finished, stream)
+    assert text in getattr(finished, stream), getattr(finished, stream)
     assert "Traceback" not in finished.stderr
     assert (folder / "exports" / "by_script" / "card.json").is_file() == (code == 0)

@@ -82,35 +82,40 @@ class SwiftPitch(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return f0 in Hz [B, F], 0 where unvoiced, from audio [B, F * 160] at 16 kHz."""
-        frames, short, spectra = self.analyse(audio)
+        return self._estimate(*self.analyse(audio))
+
+    def _estimate(self, frames: Tensor, short: Tensor, spectra: Tensor) -> Tensor:
+        """Return f0 in Hz [B, F] from what analyse returns."""
         scores, voicing = self._network(spectra)
-        f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(audio.shape[0], -1)
+        f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(frames.shape[0], -1)
         # the peak of a frame's 32 ms, as digital silence confuses the network
         peak = _middle(frames, 512).abs().amax(dim=-1)
         voiced = (voicing >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
         voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
         return torch.where(voiced, f0_hz, f0_hz.new_zeros(()))
 
-    def analyse(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def analyse(self, audio: Tensor, *, by_fft: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the estimate is made of, from audio [B, F * 160].
 
+        Args:
+            audio: at 16 kHz.
+            by_fft: take FFTs instead of an exported graph's matrix products: a quarter of the time, other rounding.
         Returns:
             The samples around each frame [B, F, 2048]; spectra for the refinement [B * F, 4, bins]; what the network
             reads [B, 3, 128, F].
         """
         padded = functional.pad(audio, (self.framing.before, self.framing.after))
-        in_graph = torch.jit.is_tracing()
-        frames = self.framing(padded) if in_graph else padded.unfold(1, FRAME, FEATURE_HOP)
-        maps, short = self._maps_in_graph(frames) if in_graph else self._maps(frames)
+        frames = padded.unfold(1, FRAME, FEATURE_HOP) if by_fft else self.framing(padded)
+        maps, short = self._maps_by_fft(frames) if by_fft else self._maps(frames)
         tables = [self.get_buffer(f"axis_{index}") for index in range(len(WINDOWS))]
-        if not in_graph:
+        if by_fft:
             tables = [table[: spectrum.shape[1]] for table, spectrum in zip(tables, maps, strict=True)]
         axes = [torch.matmul(spectrum, table) for spectrum, table in zip(maps, tables, strict=True)]
         spectra = torch.log(torch.cat(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
         return frames, short, spectra.permute(0, 2, 3, 1)
 
-    def _maps(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return magnitudes [M, bins] under each of WINDOWS and the fields of the refinement [M, 4, bins], by FFT."""
+    def _maps_by_fft(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return magnitudes [M, bins] under each of WINDOWS and the fields of the refinement [M, 4, bins]."""
         middle, long, short = (
             torch.fft.rfft(_middle(frames, length).unsqueeze(2) * self.get_buffer(f"window_{index}")).flatten(0, 1)
             for index, length in enumerate(WINDOWS)
@@ -118,8 +123,8 @@ class SwiftPitch(nn.Module):
         maps = [_absolute(spectrum[:, 0]) for spectrum in (middle, long, short)]
         return maps, torch.view_as_real(short).transpose(2, 3).flatten(1, 2)
 
-    def _maps_in_graph(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return what _maps returns, by matrix products and with places above the last bin, which do not count."""
+    def _maps(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return what _maps_by_fft returns, by matrix products; places above the last bin do not count."""
         short = reshape(self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4), 0, 4, -1)  # [M, 4, bins]
         maps = [
             _magnitude(self.middle(_middle(frames, 1024))),
@@ -133,7 +138,8 @@ class SwiftPitch(nn.Module):
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
         if len(audio) == 0:
             return np.zeros(0, np.float32)
-        return self.forward(torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))[None])[0].numpy()
+        samples = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))[None]
+        return self._estimate(*self.analyse(samples, by_fft=True))[0].numpy()
 
     def _network(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
         """Return candidate scores [B, F, 95] and voicing probability [B, F] from [B, 3, 128, F]."""
