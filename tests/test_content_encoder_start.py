@@ -159,3 +159,11 @@ def test_an_encoder_of_other_sizes_is_no_start(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="that encoder has other sizes"):
         train(made_up_features(), tmp_path / "b.ckpt", num_steps=1, seed=0, sizes=wider, is_warm=False, start=weights)
+
+
+def test_an_absent_start_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.safetensors"
+
+    with pytest.raises(ConfigError, match=r"absent\.safetensors is not a file; give the weights of a finished encoder"):
+        train(made_up_features(), tmp_path / "b.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False, start=absent)
+    assert not (tmp_path / "b.ckpt").exists()

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from utils.config import check_range
 from utils.console import emit, table
 from utils.distillation.material import IGNORED, Batch, Material, TargetSpace, as_float, fit_space
 from utils.distillation.moonshine import read_moonshine, start_from
@@ -219,7 +220,7 @@ def start_from_encoder(network: ContentNetwork, weights: Path, material: Materia
     Returns:
         Mean cosine to the targets of the clips that the layer was fitted to.
     Raises:
-        ConfigError: if the encoder has other sizes.
+        ConfigError: if it is no encoder of ours or has other sizes.
     """
     encoder = BuiltinContent(weights=str(weights)).network
     wanted = {name: value.shape for name, value in network.state_dict().items()}
@@ -262,6 +263,8 @@ def train(
         rate: highest learning rate.
     """
     content = read_checkpoint(checkpoint) if checkpoint.is_file() else None
+    if content is None and start is not None and not start.is_file():
+        raise ConfigError(f"start={start} is not a file; give the weights of a finished encoder, or leave it out")
     if content:
         sizes, space = Sizes(**content["sizes"]), TargetSpace(**content["space"])
         seed = content["seed"]
@@ -350,6 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="distil: %(message)s")
     try:
+        check_range("--rate", options.rate, 1e-7, 0.1)
         features = load_features(options.features)
         if options.export:
             export(options.checkpoint, options.weights, features, version=options.encoder_version)
