@@ -9,7 +9,9 @@ from omegaconf import DictConfig
 
 from utils import config
 from utils.errors import ConfigError, DataError
-from utils.files import check_new_file
+from utils.evaluation.report import list_audio
+from utils.files import check_new_file, files_below
+from utils.inference.pipeline import find_recordings
 
 
 @pytest.fixture
@@ -64,3 +66,17 @@ def test_errors_that_name_no_file_keep_their_traceback() -> None:
 
     with pytest.raises(ConnectionResetError):
         config._with_lines_for_files(task, DictConfig({}))
+
+
+def test_files_of_linked_folders_are_found_once_and_hidden_ones_are_not(tmp_path: Path) -> None:
+    real, corpus = tmp_path / "real", tmp_path / "corpus"
+    for path in (real / "a.wav", real / ".hidden.wav", corpus / "b.wav", corpus / ".cache" / "c.wav"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (corpus / "alice").symlink_to(real)
+    (real / "again").symlink_to(corpus)
+
+    assert list(files_below(corpus)) == [corpus / "b.wav", corpus / "alice" / "a.wav"]
+    assert list_audio(corpus) == [corpus / "alice" / "a.wav", corpus / "b.wav"]
+    assert find_recordings(corpus) == [corpus / "alice" / "a.wav", corpus / "b.wav"]
+    assert list(files_below(corpus, exclude=corpus / "alice")) == [corpus / "b.wav"]

@@ -1,14 +1,35 @@
-"""Atomic writes and content hashes."""
+"""Files of a folder, atomic writes, content hashes."""
 
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from utils.errors import ConfigError
+
+
+def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
+    """Yield the files of a folder and of those below it, folder by folder, each sorted by name.
+
+    Symbolic links to folders are followed, a folder that is reached twice is read once; names that begin with a dot are
+    left out.
+
+    Args:
+        folder: where to look.
+        exclude: absolute path of a folder that is left out.
+    """
+    seen: set[str] = set()
+    for here, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen or (exclude is not None and Path(here).absolute() == exclude):
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (Path(here, name) for name in sorted(names) if not name.startswith("."))
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:

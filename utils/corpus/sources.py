@@ -9,6 +9,7 @@ from pathlib import Path
 import soundfile
 
 from utils.errors import DataError
+from utils.files import files_below
 
 SOUND_SUFFIXES = frozenset(
     {
@@ -141,26 +142,14 @@ def printable(name: str) -> str:
 
 def _walk(source: Path, exclude: Path, ignored: Counter[str], folders: dict[str, int]) -> list[Path]:
     """Return sound files below a folder; counts the others by suffix and enters the top folders' names."""
+    tops = next(os.walk(source), ("", [], []))[1]
+    folders.update({name: 0 for name in sorted(tops) if not name.startswith(".")})
     found: list[Path] = []
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(source, followlinks=True):
-        here = Path(folder)
-        real = os.path.realpath(folder)
-        if real in seen or here.absolute() == exclude:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if here == source:
-            folders.update(dict.fromkeys(subfolders, 0))
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            path = here / name
-            if path.suffix.lower() in SOUND_SUFFIXES or _is_sound_by_content(path):
-                found.append(path)
-            else:
-                ignored[printable(path.suffix.lower())] += 1
+    for path in files_below(source, exclude):
+        if path.suffix.lower() in SOUND_SUFFIXES or _is_sound_by_content(path):
+            found.append(path)
+        else:
+            ignored[printable(path.suffix.lower())] += 1
     return found
 
 

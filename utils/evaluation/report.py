@@ -24,7 +24,7 @@ from utils.evaluation.metrics import (
     cosine_similarity,
     mean_embedding,
 )
-from utils.files import atomic_write_json
+from utils.files import atomic_write_json, files_below
 from utils.inference.measures import PitchMeter, compare_pitch
 
 ALL_JUDGES = ("resemblyzer", "ecapa", "whisper", "distillmos")
@@ -57,9 +57,7 @@ def list_audio(folder: Path) -> list[Path]:
     Raises:
         DataError: if there are none.
     """
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_ENDINGS and not path.name.startswith(".")
-    )
+    paths = sorted(path for path in files_below(folder) if path.suffix.lower() in AUDIO_ENDINGS)
     if not paths:
         raise DataError(f"no recordings in {folder} (looked for {', '.join(AUDIO_ENDINGS)})")
     return paths

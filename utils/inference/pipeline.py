@@ -10,6 +10,7 @@ import numpy as np
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.errors import ConfigError, DataError
+from utils.files import files_below
 from utils.inference.session import ControlValues
 
 SUFFIXES = {
@@ -103,7 +104,7 @@ def find_recordings(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"audio={path} does not exist; give a recording or a folder of recordings")
-    found = sorted(item for item in path.rglob("*") if item.is_file() and _is_recording(item.relative_to(path)))
+    found = sorted(item for item in files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
     if not found:
         raise DataError(f"audio={path} holds no sound file ({', '.join(sorted(SUFFIXES)[:6])}, ...)")
     return found
@@ -151,7 +152,3 @@ def _fade_weight(low: int, high: int, start: int, end: int, *, fade: int, total:
     rise = np.ones_like(position) if start == 0 else np.clip((position - start) / (2 * fade) + 0.5, 0, 1)
     fall = np.ones_like(position) if end == total else np.clip((end - position) / (2 * fade) + 0.5, 0, 1)
     return rise * fall
-
-
-def _is_recording(relative: Path) -> bool:
-    return relative.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in relative.parts)
