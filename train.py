@@ -6,7 +6,7 @@ from utils.config import run_script
 
 
 def main(config: DictConfig) -> float | None:
-    """Train what the configuration describes; return its lowest held-out figure, which a sweep minimises."""
+    """Train what the configuration describes; return the held-out figure of its best.ckpt, which a sweep minimises."""
     if config.task != "voice":
         from utils.distillation.experiment import train_content_encoder
 

@@ -12,7 +12,6 @@ import argparse
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fine_tune import JUDGES
-from benchmarks.pipeline import ROOT, Pipeline, only_file
+from benchmarks.options import count, new_file
+from benchmarks.pipeline import ROOT, Pipeline, empty_folder, only_file
 from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, convert, pick_sources, stage_sources
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio, save_audio
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 def disturb(sources: Sequence[Path], folder: Path) -> list[Path]:
     """Write the sources with noise and a room around them, always the same ones; returns the new files."""
-    shutil.rmtree(folder, ignore_errors=True)
+    empty_folder(folder)
     written = []
     for index, path in enumerate(sources):
         rng = np.random.default_rng([17, index])
@@ -118,16 +118,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=int, default=20, help="how many of them to convert")
+    parser.add_argument("--source-count", type=count, default=20, help="how many of them to convert")
     parser.add_argument("--options", default=",".join(OPTIONS), help="of the group augmentation; the first is the bar")
-    parser.add_argument("--steps", type=int, default=600, help="updates of each training")
-    parser.add_argument("--seeds", type=int, default=2, help="trainings of each option")
+    parser.add_argument("--steps", type=count, default=600, help="updates of each training")
+    parser.add_argument("--seeds", type=count, default=2, help="trainings of each option")
     parser.add_argument("--judges", default=",".join(JUDGES), help="resemblyzer, ecapa, whisper, moonshine, distillmos")
     parser.add_argument("--language", default="en", help="language of the sources, for whisper")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "reports" / "augmentation", help="folder for all that is made"
     )
-    parser.add_argument("--json", type=Path, help="write all figures here (default: augmentation.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: augmentation.json in --work)")
     parser.add_argument("train", nargs="*", help="further overrides for train.py")
     return parser.parse_args(arguments)
 

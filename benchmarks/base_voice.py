@@ -5,7 +5,7 @@
 writes the weights of a finished multi-speaker run; models/weights/lite_base.md has all its commands. After a change of
 the content encoder that is nearly a linear map of its features (utils/distillation/sharpen.py),
 
-    python -m benchmarks.base_voice --rebase old_content.safetensors --recordings FOLDER --version 4
+    python -m benchmarks.base_voice --rebase old_content.safetensors --recordings FOLDER --version 4 --output bases
 
 rewrites the layer that reads the content, so that the shipped base continues where it was: old features are expressed
 in new ones by least squares over the recordings. And
@@ -24,17 +24,27 @@ import torch
 from torch import Tensor
 
 from benchmarks.narrowing import narrow_base
-from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, pad_to_frames
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE, pad_to_frames
 from utils.audio.io import load_audio
 from utils.console import emit
-from utils.errors import ConfigError, WorkbenchError
+from utils.errors import ConfigError, DataError, WorkbenchError
 from utils.evaluation.report import list_audio
 from utils.features.content.builtin import BuiltinContent, read_weights
-from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, save_weights
+from utils.files import check_new_folder
+from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, save_weights, voice_state
+from utils.training.pretrained import CONTENT_HASH, CONTENT_IDENTITY, content_identity
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "weights"
+NETWORKS = ("generator", "discriminator")
+DISCRIMINATOR = "discriminator."  # of the keys in a checkpoint
 READING_LAYER = "content_in"
 MAX_SECONDS = 10
+FOLDS = 5  # one recording of so many judges the map between encoders
+
+
+def base_file(network: str) -> str:
+    """Return the file name of the base's generator or discriminator."""
+    return f"lite_base_{network}.safetensors"
 
 
 def from_run(run: Path, which: str, version: str, output: Path) -> None:
@@ -45,39 +55,64 @@ def from_run(run: Path, which: str, version: str, output: Path) -> None:
         which: best or last.
         version: recorded in the files.
         output: folder for both files.
+    Raises:
+        ConfigError: if the checkpoint is absent or has no discriminator.
+        FormatError: if it is damaged.
     """
-    content = read_checkpoint(checkpoint_path(run, which))
+    path = checkpoint_path(run, which)
+    content = read_checkpoint(path)
     state = content["state_dict"]
     encoder = content[PAYLOAD_KEY]["dataset"]["features"]["content"]["identity"]
     metadata = {
         "version": version,
         "steps": str(int(state["steps_done"])),
-        "content_weights_sha256": str(encoder.get("weights_sha256", "")),
+        CONTENT_HASH: str(encoder.get("weights_sha256", "")),
+        CONTENT_IDENTITY: content_identity(encoder),
     }
-    for prefix, name in (("averaged.", "generator"), ("discriminator.", "discriminator")):
-        tensors = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        path = output / f"lite_base_{name}.safetensors"
-        save_weights(path, tensors, metadata)
-        emit(f"{path.name}: {len(tensors)} tensors, {path.stat().st_size / 1e6:.1f} MB")
+    networks = {
+        "generator": voice_state(state),
+        "discriminator": {
+            key.removeprefix(DISCRIMINATOR): value for key, value in state.items() if key.startswith(DISCRIMINATOR)
+        },
+    }
+    empty = [name for name, tensors in networks.items() if not tensors]
+    if empty:
+        raise ConfigError(f"{path} has no {empty[0]}; a base voice is a generator with a discriminator")
+    for name, tensors in networks.items():
+        file = output / base_file(name)
+        save_weights(file, tensors, metadata)
+        emit(f"{file}: {len(tensors)} tensors, {file.stat().st_size / 1e6:.1f} MB")
 
 
 @torch.no_grad()
 def fit_features(old: BuiltinContent, new: BuiltinContent, recordings: Sequence[Path]) -> tuple[Tensor, Tensor, float]:
-    """Find the affine map from new to old features.
+    """Find the affine map from new to old features on four of five recordings.
 
     Returns:
-        Matrix [D_old, D_new], offset [D_old], and the part of the old features' variance that it explains.
+        Matrix [D_old, D_new], offset [D_old], and the part of the others' variance (of old features) that it explains.
+    Raises:
+        DataError: if there is too little speech for so many unknowns.
     """
     theirs, ours = [], []
     for path in recordings:
         audio = pad_to_frames(load_audio(path, FEATURE_RATE)[: MAX_SECONDS * FEATURE_RATE], FEATURE_HOP)
         theirs.append(torch.from_numpy(old.encode(audio)))
         ours.append(torch.from_numpy(new.encode(audio)))
-    wanted, given = torch.cat(theirs).double(), torch.cat(ours).double()
-    given = torch.cat([given, torch.ones_like(given[:, :1])], dim=1)
-    solution = torch.linalg.lstsq(given, wanted).solution
-    error = (wanted - given @ solution).square().sum() / (wanted - wanted.mean(dim=0)).square().sum()
-    return solution[:-1].T.float(), solution[-1].float(), 1 - float(error)
+    # features change slowly: a tenth of the frames, at most, says something of its own
+    needed = 10 * (new.dim + 1)
+    if len(recordings) < FOLDS or sum(map(len, ours)) < needed:
+        raise DataError(
+            f"{len(recordings)} recording(s) with {sum(map(len, ours)) / FRAME_RATE:.0f} s of speech are too little to "
+            f"compare encoders; give at least {FOLDS} with {needed / FRAME_RATE:.0f} s, better many minutes"
+        )
+    apart = range(0, len(recordings), FOLDS)
+    kept = [index for index in range(len(recordings)) if index not in apart]
+    given, wanted = (torch.cat([parts[index] for index in kept]).double() for parts in (ours, theirs))
+    solution = torch.linalg.lstsq(torch.cat([given, torch.ones_like(given[:, :1])], dim=1), wanted).solution
+    matrix, offset = solution[:-1].T, solution[-1]
+    given, wanted = (torch.cat([parts[index] for index in apart]).double() for parts in (ours, theirs))
+    error = (wanted - given @ matrix.T - offset).square().sum() / (wanted - wanted.mean(dim=0)).square().sum()
+    return matrix.float(), offset.float(), 1 - float(error)
 
 
 def rebase(
@@ -94,24 +129,28 @@ def rebase(
         output: folder for both files.
     Raises:
         ConfigError: if the base does not read the features of old_weights.
+        DataError: if there is too little speech.
     """
     old, new = BuiltinContent(weights=str(old_weights)), BuiltinContent(weights=new_weights)
+    files = {name: read_weights(base / base_file(name)) for name in NETWORKS}
+    for name, (metadata, _) in files.items():
+        if metadata.get(CONTENT_HASH) != old.sha256:
+            raise ConfigError(f"{base_file(name)} does not read the features of {old_weights}")
     matrix, offset, explained = fit_features(old, new, recordings)
     emit(
-        f"{len(recordings)} recordings: {100 * explained:.2f} % of the old features' variance is a map of the new ones"
+        f"{len(recordings)} recordings: {100 * explained:.2f} % of the old features' variance is a map of the new ones "
+        "(on every fifth recording)"
     )
-    for name in ("generator", "discriminator"):
-        file = f"lite_base_{name}.safetensors"
-        metadata, tensors = read_weights(base / file)
-        if metadata["content_weights_sha256"] != old.sha256:
-            raise ConfigError(f"{file} does not read the features of {old_weights}")
-        if name == "generator":
-            weight = tensors[f"{READING_LAYER}.weight"].float()  # [C, D, K]
-            tensors[f"{READING_LAYER}.weight"] = torch.einsum("cdk,de->cek", weight, matrix)
-            shift = torch.einsum("cdk,d->c", weight, offset)
-            tensors[f"{READING_LAYER}.bias"] = tensors[f"{READING_LAYER}.bias"].float() + shift
-        save_weights(output / file, tensors, metadata | {"version": version, "content_weights_sha256": new.sha256})
-        emit(f"{output / file}: {len(tensors)} tensors")
+    reading = files["generator"][1]
+    weight = reading[f"{READING_LAYER}.weight"].float()  # [C, D, K]
+    reading[f"{READING_LAYER}.weight"] = torch.einsum("cdk,de->cek", weight, matrix)
+    shift = torch.einsum("cdk,d->c", weight, offset)
+    reading[f"{READING_LAYER}.bias"] = reading[f"{READING_LAYER}.bias"].float() + shift
+    for name, (metadata, tensors) in files.items():
+        path = output / base_file(name)
+        named = {CONTENT_HASH: new.sha256, CONTENT_IDENTITY: content_identity(new.identity)}
+        save_weights(path, tensors, metadata | {"version": version} | named)
+        emit(f"{path}: {len(tensors)} tensors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,10 +170,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recordings", type=Path, help="speech for --rebase")
     parser.add_argument("--checkpoint", default="last", help="best or last")
     parser.add_argument("--version", default="own", help="version recorded in the files (default: own)")
-    parser.add_argument("--output", type=Path, default=WEIGHTS, help="folder to write to")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder to write to; an earlier base is never replaced"
+    )
     options = parser.parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
     try:
+        check_new_folder(options.output, "--output")
+        for name in NETWORKS:
+            if (options.output / base_file(name)).exists():
+                raise ConfigError(f"--output {options.output} holds a {base_file(name)} already; give another folder")
         if options.run:
             from_run(options.run, options.checkpoint, options.version, options.output)
             return 0

@@ -31,6 +31,7 @@ import torch
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_clips import Files, describe, list_clips, read_clips
 from benchmarks.content_peers import OURS, OURS_ONNX, TEACHER, Encode, load_encoders
+from benchmarks.options import new_file
 from utils.audio.frames import FEATURE_RATE
 from utils.console import emit, table
 from utils.errors import DataError, WorkbenchError
@@ -205,7 +206,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"content ratio to reach (default {ENGLISH_RATIO:g}; {DUTCH_RATIO:g} for the shared corpora, Dutch)",
     )
     parser.add_argument("--weights", default="content_builtin.safetensors", help="weights of the builtin encoder")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=new_file, help="write the figures here too")
     return parser.parse_args(arguments)
 
 

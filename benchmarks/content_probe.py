@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_peers import OURS, TEACHER, Peer, load_encoders
 from benchmarks.content_texts import Utterance, read_material, without_sentences
+from benchmarks.options import new_file
 from utils.console import emit, table
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.metrics import edit_distance
@@ -160,7 +161,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--language", default="en", help="of --train and --test, for Whisper")
     parser.add_argument("--weights", default="content_builtin.safetensors", help="weights of the builtin encoder")
     parser.add_argument("--work", type=Path, default=ROOT / "reports" / "content_probe", help="for texts of Whisper")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=new_file, help="write the figures here too")
     return parser.parse_args(arguments)
 
 

@@ -16,7 +16,6 @@ import argparse
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,8 @@ import torch
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_peers import OURS, TEACHER
-from benchmarks.pipeline import ROOT, Pipeline
+from benchmarks.options import new_file
+from benchmarks.pipeline import ROOT, Pipeline, empty_folder
 from benchmarks.voice_quality import NUM_SOURCES, NUM_TARGET_CLIPS, pick_sources, stage_sources
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
@@ -124,9 +124,7 @@ def convert(run: Path, sources: Sequence[Path], output: Path) -> None:
     target_hz = float(voice.dataset_info["speakers"][0]["f0_median_hz"] or 0)
     if target_hz <= 0:
         raise DataError(f"the target of {run} has no voiced frames; give other recordings with --target")
-    if output.exists():
-        shutil.rmtree(output)
-    output.mkdir(parents=True)
+    empty_folder(output)
     meter, converter = PitchMeter(), TorchVoice(voice)
     for path in sources:
         source = read_source(path, converter.sample_rate)
@@ -200,7 +198,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=ROOT / "reports" / "content_voices", help="folder for all that is made"
     )
-    parser.add_argument("--json", type=Path, help="write all figures here (default: content_voices.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: content_voices.json in --work)")
     return parser.parse_args(arguments)
 
 

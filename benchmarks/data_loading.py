@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.options import count, duration, new_file
 from utils.audio.batch import VoiceBatch
 from utils.config import AudioConfig, audio_config, compose, instantiate
 from utils.console import emit, table
@@ -254,10 +255,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables; returns 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, default=None, help="folder of a prepared dataset")
-    parser.add_argument("--workers", type=int, default=2, help="loading processes")
+    parser.add_argument("--workers", type=count, default=2, help="loading processes")
     parser.add_argument("--batch", type=int, default=16, help="clips in a batch")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
-    parser.add_argument("--json", type=Path, default=None, help="write the figures here")
+    parser.add_argument("--seconds", type=duration, default=5.0, help="length of each measurement")
+    parser.add_argument("--json", type=new_file, default=None, help="write the figures here")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as place:

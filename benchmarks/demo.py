@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.demo_corpus import TARGET_SPEAKER, make_corpus
+from benchmarks.options import duration
 from benchmarks.pipeline import ROOT, Pipeline, Stage, only_file, real_time_factors
 from utils.console import emit, table
 from utils.errors import WorkbenchError
@@ -121,7 +122,7 @@ def show(stages: Sequence[Stage], figures: dict[str, Any], files: dict[str, Path
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"time for the training (default {MINUTES:g})")
+    parser.add_argument("--minutes", type=duration, default=MINUTES, help=f"of training (default {MINUTES:g})")
     parser.add_argument("--work", type=Path, default=ROOT, help="folder for everything that is made")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="demo: %(message)s")

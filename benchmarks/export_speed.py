@@ -27,6 +27,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from benchmarks.options import count, new_file
 from models.base import BaseVoiceConversionModel
 from utils.config import compose, instantiate
 from utils.console import emit, table
@@ -273,11 +274,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--voice", type=Path)
     parser.add_argument("--public", type=Path)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=count, default=200)
     parser.add_argument(
         "--lite", nargs="+", default=[], metavar="model.KEY=VALUE", help="sizes of the random lite voice"
     )
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     options = parser.parse_args()
     try:
         if options.voice is not None and options.lite:

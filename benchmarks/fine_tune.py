@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.options import count, duration, new_file
 from benchmarks.pipeline import ROOT, Pipeline, only_file
 from benchmarks.voice_quality import (
     CORPORA,
@@ -127,19 +128,19 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fine_tune", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=int, default=NUM_SOURCES, help="how many of them to convert")
+    parser.add_argument("--source-count", type=count, default=NUM_SOURCES, help="how many of them to convert")
     parser.add_argument(
         "--delays",
         type=milliseconds,
         default=DELAYS_MS,
         help="convert each clip once for each of these, behind so many ms of silence (default: 0,10,37)",
     )
-    parser.add_argument("--minutes", type=float, default=3.0, help="time for the training from the base voice")
-    parser.add_argument("--scratch-minutes", type=float, default=30.0, help="time for the training from nothing")
+    parser.add_argument("--minutes", type=duration, default=3.0, help="time for the training from the base voice")
+    parser.add_argument("--scratch-minutes", type=duration, default=30.0, help="time for the training from nothing")
     parser.add_argument("--judges", default=",".join(JUDGES), help="resemblyzer, ecapa, whisper, moonshine, distillmos")
     parser.add_argument("--language", default="en", help="language of the sources, for whisper")
     parser.add_argument("--work", type=Path, default=ROOT / "reports" / "fine_tune", help="folder for all that is made")
-    parser.add_argument("--json", type=Path, help="write all figures here (default: fine_tune.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: fine_tune.json in --work)")
     return parser.parse_args(arguments)
 
 

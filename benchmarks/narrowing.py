@@ -38,7 +38,7 @@ def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, outp
     metadata, tensors = read_weights(base / files["generator"])
     store = CorpusStore.open(dataset)
     have = str(store.info["features"]["content"]["identity"].get("weights_sha256", ""))
-    if metadata[CONTENT_HASH] != have:
+    if metadata.get(CONTENT_HASH) != have:
         raise ConfigError(f"{base / files['generator']} does not read the content features of {dataset}")
     voice, wide = _generator(tensors, store)
     if not 0 < expansion < wide:

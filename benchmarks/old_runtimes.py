@@ -23,6 +23,7 @@ if __name__ == "__main__":  # a script in a folder does not see the project besi
 
 import numpy as np
 
+from benchmarks.options import new_file
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
 from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT
@@ -126,7 +127,7 @@ def main() -> int:
     parser.add_argument("graph", type=Path, help="an exported voice")
     parser.add_argument("versions", nargs="+")
     parser.add_argument("--folder", type=Path, default=Path("runtimes"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     options = parser.parse_args()
     try:
         rows = compare(options.graph, options.versions, options.folder)

@@ -12,8 +12,6 @@ import argparse
 import csv
 import json
 import logging
-import re
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +20,15 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from benchmarks.pipeline import ROOT, Pipeline
+from benchmarks.options import count, new_file
+from benchmarks.pipeline import ROOT, Pipeline, empty_folder
 from benchmarks.voice_quality import CORPORA
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.report import list_audio
 from utils.files import atomic_write_json
+from utils.training.keeping import EQUAL_SHARE
 from utils.training.overtraining import OvertrainingDetector, OvertrainingRule
 
 TRAIN_SECONDS = 60.0
@@ -73,9 +73,7 @@ def pick_recordings(folder: Path, seconds: float) -> list[Path]:
 
 def stage(files: Sequence[Path], folder: Path) -> Path:
     """Link recordings into a folder of their own."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    empty_folder(folder)
     for path in files:
         (folder / path.name).symlink_to(path.resolve())
     return folder
@@ -188,13 +186,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.overtraining", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of one voice")
-    parser.add_argument("--steps", type=int, default=3000, help="longest training of each voice")
-    parser.add_argument("--patience", type=int, default=500, help="steps that the criterion has to be worse")
+    parser.add_argument("--steps", type=count, default=3000, help="longest training of each voice")
+    parser.add_argument("--patience", type=count, default=500, help="steps that the criterion has to be worse")
     parser.add_argument("--curves", action="store_true", help="judge made curves and train nothing")
-    parser.add_argument("--seeds", type=int, default=CURVES, help="made curves of each kind")
-    parser.add_argument("--curve-patience", type=int, default=6, help="validations, for the made curves")
+    parser.add_argument("--seeds", type=count, default=CURVES, help="made curves of each kind")
+    parser.add_argument("--curve-patience", type=count, default=6, help="validations, for the made curves")
     parser.add_argument("--work", type=Path, default=ROOT / "reports" / "overtraining", help="folder for all results")
-    parser.add_argument("--json", type=Path, help="write all figures here (default: overtraining.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: overtraining.json in --work)")
     parser.add_argument("train", nargs="*", help="further overrides for train.py")
     return parser.parse_args(arguments)
 
@@ -229,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def show(results: dict[str, dict[str, Any]], path: Path) -> int:
-    """Print both runs side by side; returns 0 when the minute was called overtrained and the whole was not."""
+    """Print both runs side by side; returns 0 when only the minute was called overtrained and its best was kept."""
     rows = []
     for name, result in results.items():
         best = min(result["curve"], key=lambda item: item[1])
@@ -243,9 +241,10 @@ def show(results: dict[str, dict[str, Any]], path: Path) -> int:
     for name, result in results.items():
         emit(f"{name}: {result['verdict'] or 'not overtrained'}; best.ckpt holds step {result['best_checkpoint_step']}")
     atomic_write_json(path, results)
-    said = results["minute"]["verdict"]
-    kept = said and int(re.findall(r"best at step (\d+)", said)[0]) == results["minute"]["best_checkpoint_step"]
-    return 0 if kept and not results["whole"]["verdict"] else 1
+    minute = results["minute"]
+    values = dict(minute["curve"])
+    kept = values[minute["best_checkpoint_step"]] <= (1 + EQUAL_SHARE) * min(values.values())
+    return 0 if minute["verdict"] and kept and not results["whole"]["verdict"] else 1
 
 
 if __name__ == "__main__":

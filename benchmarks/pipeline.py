@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.errors import WorkbenchError
+from utils.errors import ConfigError, WorkbenchError
 from utils.files import atomic_write_json, sha256_of_file
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ("models/weights", "utils/features/weights")
+MARKER = ".made_by_a_benchmark"  # in folders that a benchmark may empty
 PITCH_PACKAGE = "swift_f0"  # carries the weights of pitch=builtin
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Pipeline:
             outputs: what must exist afterwards, absolute or inside the work folder.
             run_folder: of a training; an interrupted one of the same command is continued, any other is replaced.
         Raises:
-            WorkbenchError: if the script fails or an output is missing.
+            WorkbenchError: if the script fails, an output is missing or the run's folder is somebody else's.
         """
         record = self._state.get(name, {})
         is_same_command = record.get("command") == list(command)
@@ -85,7 +86,7 @@ class Pipeline:
         if is_same_command and not self._is_stale and not is_same:
             log.info("%s: runs again, what is there was made with other weights of encoder, pitch or base", name)
         self._is_stale = True
-        extra = self._prepare_run(self._work / run_folder, is_same) if run_folder else []
+        extra = self._prepare_run(self._work / run_folder, is_same, is_ours=bool(record)) if run_folder else []
         self._remember(name, command, None)
         log.info("%s: %s", name, spoken([*command, *extra]))
         seconds = run_script([*command, *extra], self._work)
@@ -103,13 +104,34 @@ class Pipeline:
         atomic_write_json(self._state_file, self._state)
 
     @staticmethod
-    def _prepare_run(folder: Path, is_same: bool) -> list[str]:
+    def _prepare_run(folder: Path, is_same: bool, *, is_ours: bool) -> list[str]:
         """Return what to add to the command so that train.py continues; else make room for a new run."""
         if is_same and (folder / "checkpoints" / "last.ckpt").is_file() and not (folder / "metrics.json").is_file():
             return ["resume=last"]
-        if folder.exists():
-            shutil.rmtree(folder)
+        empty_folder(folder, is_ours=is_ours)
         return []
+
+
+def empty_folder(folder: Path, *, is_ours: bool = False) -> Path:
+    """Make an empty folder for results, instead of one that a benchmark made before; return it.
+
+    Args:
+        folder: the place.
+        is_ours: whether something else tells that a benchmark made it.
+    Raises:
+        ConfigError: if files of somebody else are there.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"{folder} is to be a folder for results; move away what is there, or give another --work")
+    if folder.is_dir():
+        if any(folder.iterdir()) and not is_ours and not (folder / MARKER).is_file():
+            raise ConfigError(
+                f"{folder} was not made by this command, so it is left alone; move it, or give another --work"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+    return folder
 
 
 def shipped_weights() -> dict[str, str]:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.bars import Bar, plain_bars, show_bars
+from benchmarks.options import count, duration, new_file
 from benchmarks.pitch_material import VIBRATO_CENTS, Sound, add_noise, choose_recordings, describe_voice, sing, speak
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.spectral import use_graph_form
@@ -176,21 +177,20 @@ def exported(tracker: SwiftPitch) -> Track:
     return lambda audio: session.run(None, {"audio": audio[None]})[0][0]
 
 
-def difference(first: Track, second: Track, conditions: Conditions) -> float | None:
-    """Return the largest difference in cents; None if a frame is voiced in one alone."""
-    largest = 0.0
+def difference(first: Track, second: Track, conditions: Conditions) -> tuple[float, int]:
+    """Return the largest difference in cents where both are voiced, and how many frames are voiced in one alone."""
+    largest, alone = 0.0, 0
     for sounds in conditions.values():
         for sound in sounds:
             one, other = first(sound.audio), second(sound.audio)
-            if ((one > 0) != (other > 0)).any():
-                return None
-            both = one > 0
+            alone += int(((one > 0) != (other > 0)).sum())
+            both = (one > 0) & (other > 0)
             if both.any():
                 largest = max(largest, float(np.abs(1200 * np.log2(one[both] / other[both])).max()))
-    return largest
+    return largest, alone
 
 
-def judge(ours: Result, difference_cents: float | None) -> list[Bar]:
+def judge(ours: Result, difference_cents: float, num_alone: int) -> list[Bar]:
     """Return the bars of the shipped tracker; gross errors and false voicing are those of the worst condition."""
     worst_gross = max(figures.gross_errors or 0.0 for figures in ours.conditions.values())
     worst_voicing = max(figures.false_voicing or 0.0 for figures in ours.conditions.values())
@@ -201,6 +201,7 @@ def judge(ours: Result, difference_cents: float | None) -> list[Bar]:
         Bar("false voicing, worst condition", worst_voicing, 0.02, False),
         Bar("real-time factor, one thread", ours.real_time_factor, 0.01, False),
         Bar("PyTorch to ONNX, cents", difference_cents, SAME_CENTS, False),
+        Bar("PyTorch to ONNX, frames voiced in one alone", num_alone, 0, False),
     ]
 
 
@@ -208,10 +209,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pitch", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", type=Path, default=CORPORA, help="folder of speech (default: shared corpora)")
-    parser.add_argument("--clips", type=int, default=16, help="recordings, of as many speakers as there are")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each recording at most")
+    parser.add_argument("--clips", type=count, default=16, help="recordings, of as many speakers as there are")
+    parser.add_argument("--seconds", type=duration, default=6.0, help="of each recording at most")
     parser.add_argument("--trackers", nargs="+", default=TRACKERS, choices=TRACKERS, help="only these; harvest is slow")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--json", type=new_file, help="write the figures here too")
     return parser.parse_args(arguments)
 
 
@@ -230,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(results)
     bars: list[Bar] = []
     if OURS in trackers:
-        bars = judge(results[OURS], difference(trackers[OURS], trackers[OURS_ONNX], conditions))
+        bars = judge(results[OURS], *difference(trackers[OURS], trackers[OURS_ONNX], conditions))
         emit()
         show_bars(bars)
     if options.json:

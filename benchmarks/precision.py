@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.options import count, new_file
 from benchmarks.pipeline import ROOT, only_file, run_script
 from benchmarks.variants import FIGURES, figure_cells, judge_variants, missing_lines
 from benchmarks.voice_quality import CORPORA, pick_sources
@@ -123,11 +124,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="folder that train.py made")
     parser.add_argument("--dataset", type=Path, help="its dataset, when it is no longer where the run found it")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=int, default=10, help="how many of them to convert")
+    parser.add_argument("--source-count", type=count, default=10, help="how many of them to convert")
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the run's voice")
     parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="empty for none")
     parser.add_argument("--work", type=Path, default=ROOT / "reports" / "precision", help="folder for all that is made")
-    parser.add_argument("--json", type=Path, help="write all figures here (default: precision.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: precision.json in --work)")
     return parser.parse_args(arguments)
 
 

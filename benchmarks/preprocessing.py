@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.options import count, new_file
 from benchmarks.pipeline import ROOT
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio
@@ -103,8 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table; returns 1 if the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, default=CORPUS, help="folder of recordings")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--json", type=Path, default=None, help="write the figures here")
+    parser.add_argument("--workers", type=count, default=2, help="processes")
+    parser.add_argument("--json", type=new_file, default=None, help="write the figures here")
     parser.add_argument("overrides", nargs="*", help="for preprocess.py, such as pitch=harvest")
     options = parser.parse_args(arguments)
     try:

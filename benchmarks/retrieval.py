@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.options import count, new_file
 from benchmarks.pipeline import ROOT
 from benchmarks.variants import FIGURES, Converter, figure_cells, judge_variants, missing_lines
 from benchmarks.voice_quality import CORPORA, pick_sources
@@ -178,14 +179,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="folder that train.py made; its conversions are judged too")
     parser.add_argument("--dataset", type=Path, help="the dataset of --run")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=int, default=10, help="how many of them to convert")
+    parser.add_argument("--source-count", type=count, default=10, help="how many of them to convert")
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the voice")
     parser.add_argument("--index-rate", type=float, default=1.0, help="share of retrieved content")
     parser.add_argument("--max-vectors", type=int, default=300_000, help="more frames are reduced by k-means")
     parser.add_argument("--codebooks", type=int, nargs="*", default=[512, 2048, 4096], help="sizes of the codebook")
     parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="empty for none")
     parser.add_argument("--work", type=Path, default=ROOT / "reports" / "retrieval", help="folder for all that is made")
-    parser.add_argument("--json", type=Path, help="write all figures here (default: retrieval.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: retrieval.json in --work)")
     return parser.parse_args(arguments)
 
 

@@ -23,6 +23,7 @@ if __name__ == "__main__":  # a script in a folder does not see the project besi
 
 import torch
 
+from benchmarks.options import new_file
 from benchmarks.rvc_speed_worker import Worker
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
@@ -75,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="of the audio that is converted")
     parser.add_argument("--prior-minutes", type=float, default=2.0, help="for the memory of the prior on long audio")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--json", type=new_file, help="write all figures to this file")
     options = parser.parse_args(arguments)
     least = {"threads": 1, "batch": 1, "frames": 60, "repetitions": 1, "curve_steps": 1}
     for name, value in least.items():

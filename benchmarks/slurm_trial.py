@@ -11,7 +11,6 @@ import argparse
 import importlib.util
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pipeline import ROOT
+from benchmarks.pipeline import MARKER, ROOT, empty_folder
 from benchmarks.slurm_cluster import answer, job_field, require_debian, running_cluster, submit, wait_for, wait_for_end
 from tests.corpus_tools import write_sounds
 from tests.synthetic_speech import voice
@@ -184,9 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         work = options.work.resolve()
         if "preprocess" in options.parts:
-            shutil.rmtree(work, ignore_errors=True)
+            empty_folder(work)
         for name in ("runs", "cluster"):
-            shutil.rmtree(work / name, ignore_errors=True)
+            empty_folder(work / name, is_ours=(work / MARKER).is_file())
         (work / "logs").mkdir(parents=True, exist_ok=True)
         trial = Trial(work, options.steps, options.limit)
         # the jobs inherit the interpreter

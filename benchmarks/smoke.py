@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.pipeline import ROOT, only_file, run_script
+from benchmarks.pipeline import ROOT, empty_folder, only_file, run_script
 from benchmarks.readme import python_blocks, shell_commands
 from tests.synthetic_speech import voice
 from utils.audio.io import save_audio
@@ -38,8 +38,7 @@ log = logging.getLogger(__name__)
 
 def prepare(work: Path) -> None:
     """Make the recordings that README speaks of."""
-    if work.exists():
-        shutil.rmtree(work)
+    empty_folder(work)
     write_recordings(work / "recordings" / "alice", num_files=6, seconds=6.0, f0_hz=210, sample_rate=44100)
     write_recordings(work / "recordings" / "others", num_files=2, seconds=3.0, f0_hz=115, sample_rate=16000)
     write_recordings(work / "songs", num_files=1, seconds=3.0, f0_hz=120, sample_rate=24000)

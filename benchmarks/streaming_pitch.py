@@ -1,6 +1,6 @@
 """Teach the pitch network of streams what the tracker with all its look-ahead says, and judge both on known pitch.
 
-    python -m benchmarks.streaming_pitch [--corpus FOLDER] [--minutes 3] [--start FILE] [--save FILE] [--json FILE]
+    python -m benchmarks.streaming_pitch [--corpus FOLDER] [--minutes 3] [--start FILE] [--save FILE]
 
 Recordings are sped up and slowed down (which moves their pitch), their level is changed and noise is added; the tracker
 says what it hears and the causal network learns to say the same. With --minutes 0 the shipped weights are judged.
@@ -17,16 +17,18 @@ import numpy as np
 import soxr
 import torch
 import torch.nn.functional as functional
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from benchmarks.options import count, new_file
 from benchmarks.pitch import CORPORA, Result, Track, build_conditions, measure, show
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
-from utils.errors import WorkbenchError
+from utils.errors import ConfigError, WorkbenchError
 from utils.evaluation.report import list_audio
 from utils.features.pitch.streaming import HISTORY, LOOK_AHEAD, WEIGHTS, StreamPitch
 from utils.features.pitch.swift import SwiftPitch
+from utils.files import atomic_write_bytes
 
 SECONDS, BATCH = 2.0, 8
 WARM_UP_FRAMES = 20  # not judged: windows and memories fill
@@ -122,20 +124,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, default=CORPORA, help="folder of speech, with one named librispeech")
     parser.add_argument("--minutes", type=float, default=0.0, help="of training")
     parser.add_argument("--start", type=Path, help="weights to start from (default: the tracker's, folded)")
-    parser.add_argument("--save", type=Path, help="write the weights here")
-    parser.add_argument("--clips", type=int, default=10, help="recordings to judge on")
+    parser.add_argument("--save", type=new_file, help="write the weights here; an existing file is never replaced")
+    parser.add_argument("--clips", type=count, default=10, help="recordings to judge on")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="streaming_pitch: %(message)s")
     torch.set_num_threads(1)
-    teacher = SwiftPitch()
     try:
+        if options.save and options.save.exists():
+            raise ConfigError(f"--save {options.save} exists; give another name")
+        teacher = SwiftPitch()
         start = options.start if options.minutes or options.start else WEIGHTS
         student = StreamPitch(teacher, start)
         if options.minutes:
             train(student, teacher, Material(options.corpus / "librispeech", options.seed), options.minutes)
         if options.save:
-            save_file({name: value.data for name, value in student.weights.items()}, str(options.save))
+            atomic_write_bytes(options.save, save({name: value.data for name, value in student.weights.items()}))
         conditions = build_conditions(options.corpus.resolve(), options.clips, 4.0)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.options import count, duration, new_file
 from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, pick_sources
 from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
@@ -148,11 +149,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stream", type=Path, required=True, help="the streaming graph of the same rate")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
-    parser.add_argument("--source-count", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each recording at most")
+    parser.add_argument("--source-count", type=count, default=6)
+    parser.add_argument("--seconds", type=duration, default=8.0, help="of each recording at most")
     parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="see benchmarks.voice_quality")
     parser.add_argument("--work", type=Path, default=Path("reports") / "streaming_quality", help="folder for sound")
-    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--json", type=new_file, help="write all figures here")
     return parser.parse_args(arguments)
 
 

@@ -11,7 +11,6 @@ import argparse
 import csv
 import json
 import logging
-import shutil
 import statistics
 import sys
 import time
@@ -19,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pipeline import ROOT, Pipeline, run_script
+from benchmarks.options import count, new_file
+from benchmarks.pipeline import ROOT, Pipeline, empty_folder, run_script
 from benchmarks.voice_quality import CORPORA
 from utils.console import emit, table
 from utils.errors import WorkbenchError
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 def train_once(name: str, changed: Sequence[str], seed: int, options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Train for the fixed number of steps; returns the median rate, the criterion and the seconds in all."""
     run = work / "runs" / f"{name.replace(' ', '_').replace(',', '')}_{seed}"
-    shutil.rmtree(run, ignore_errors=True)
+    empty_folder(run)
     command = ["train.py", f"dataset.name={options.dataset or 'target'}", f"dataset.root={options.root}",
                f"run.root={run.parent}", f"run.name={run.name}", f"trainer.steps={options.steps}",
                f"trainer.validate_every={options.steps}", f"trainer.log_every={LOG_EVERY}", f"seed={seed}",
@@ -132,16 +132,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dataset", help="a prepared dataset; without it --target is prepared first")
     parser.add_argument("--root", type=Path, help="folder of prepared datasets (default: datasets in --work)")
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of one voice")
-    parser.add_argument("--steps", type=int, default=60, help="updates of each run")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each option")
+    parser.add_argument("--steps", type=count, default=60, help="updates of each run")
+    parser.add_argument("--rounds", type=count, default=3, help="runs of each option")
     parser.add_argument("--only", help=f"some of these, with commas: {', '.join(list(OPTIONS)[1:])}")
     parser.add_argument("--judges", default=",".join(JUDGES), help="discriminators of the second table; empty: none")
-    parser.add_argument("--judge-samples", type=int, default=17280, help="samples that the discriminators see")
-    parser.add_argument("--judge-rounds", type=int, default=5, help="passes of each layout")
+    parser.add_argument("--judge-samples", type=count, default=17280, help="samples that the discriminators see")
+    parser.add_argument("--judge-rounds", type=count, default=5, help="passes of each layout")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "reports" / "training_options", help="folder for all results"
     )
-    parser.add_argument("--json", type=Path, help="write all figures here (default: training_options.json in --work)")
+    parser.add_argument("--json", type=new_file, help="figures as JSON (default: training_options.json in --work)")
     parser.add_argument("train", nargs="*", help="further overrides for every run, for example experiment=rvc_v2_48k")
     return parser.parse_args(arguments)
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from benchmarks.options import count, new_file
 from benchmarks.pipeline import ROOT
 from utils.console import emit, table
 from utils.files import atomic_write_json
@@ -217,8 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table; returns 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--steps", type=int, default=12, help="steps of a block")
-    parser.add_argument("--json", type=Path, default=None, help="write the figures here")
+    parser.add_argument("--steps", type=count, default=12, help="steps of a block")
+    parser.add_argument("--json", type=new_file, default=None, help="write the figures here")
     parser.add_argument("--worker", type=json.loads, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker is not None:

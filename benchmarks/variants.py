@@ -1,12 +1,12 @@
 """Judge several ways of converting the same recordings; used by benchmarks.precision and benchmarks.retrieval."""
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pipeline import empty_folder
 from utils.audio.io import load_audio, save_audio
 from utils.evaluation.judges import Judges
 from utils.evaluation.report import evaluate, spread
@@ -39,10 +39,7 @@ def judge_variants(
     """
     figures: dict[str, dict[str, float | None]] = {}
     for name, convert in variants.items():
-        folder = work / name.replace(" ", "_")
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        folder = empty_folder(work / name.replace(" ", "_"))
         for source in sources:
             save_audio(folder / f"{source.stem}.wav", convert(load_audio(source, sample_rate)), sample_rate)
         log.info("judging %s", name)

@@ -12,7 +12,6 @@ import argparse
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
-from benchmarks.pipeline import ROOT, Pipeline, only_file, real_time_factors, run_script, spoken
+from benchmarks.options import count, duration, new_file
+from benchmarks.pipeline import ROOT, Pipeline, empty_folder, only_file, real_time_factors, run_script, spoken
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
@@ -76,10 +76,8 @@ def pick_sources(folder: Path, count: int) -> list[tuple[str, Path]]:
 
 
 def stage_sources(chosen: Sequence[tuple[str, Path]], folder: Path) -> list[Path]:
-    """Put the chosen clips into one folder under names that cannot collide; returns the staged paths."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    """Link the chosen clips into an empty folder under names that cannot collide; returns the staged paths."""
+    empty_folder(folder)
     staged = []
     for speaker, path in chosen:
         name = path.name if path.stem.startswith(speaker) else f"{speaker}_{path.name}"
@@ -112,8 +110,7 @@ def prepare_sources(options: argparse.Namespace, work: Path) -> list[Path]:
     staged = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
     if not options.delays:
         return staged
-    shutil.rmtree(work / "delayed", ignore_errors=True)
-    return delay_sources(staged, work / "delayed", options.delays)
+    return delay_sources(staged, empty_folder(work / "delayed"), options.delays)
 
 
 def errors_by_delay(files: Sequence[Mapping[str, Any]], delays_ms: Sequence[int]) -> list[list[float]]:
@@ -158,9 +155,7 @@ def train_and_export(options: argparse.Namespace, work: Path) -> tuple[Path, lis
 
 def convert(onnx: Path, sources: Path, work: Path) -> tuple[Path, dict[str, Any]]:
     """Convert the staged sources with test_model.py; returns the folder of the results and the report."""
-    output, report = work / "converted", work / "conversion.json"
-    if output.exists():
-        shutil.rmtree(output)
+    output, report = empty_folder(work / "converted"), work / "conversion.json"
     command = [
         "test_model.py",
         f"onnx={onnx}",
@@ -243,24 +238,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=int, default=NUM_SOURCES, help="how many of them to convert")
+    parser.add_argument("--source-count", type=count, default=NUM_SOURCES, help="how many of them to convert")
     parser.add_argument(
         "--delays",
         type=milliseconds,
         default=[],
         help="convert each clip once for each of these, behind so many ms of silence, for example 0,10,37,111",
     )
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="time for the training")
+    parser.add_argument("--minutes", type=duration, default=MINUTES, help="time for the training")
     parser.add_argument("--onnx", type=Path, help="judge this exported voice instead of training one")
     parser.add_argument(
         "--judges", default=",".join(ALL_JUDGES), help="resemblyzer, ecapa, whisper, moonshine, distillmos"
     )
     parser.add_argument("--language", default="en", help="language of the sources, for whisper")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads of the recognizer")
+    parser.add_argument("--threads", type=count, default=os.cpu_count() or 1, help="threads of the recognizer")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "reports" / "voice_quality", help="folder for all that is made"
     )
-    parser.add_argument("--json", type=Path, help="write all figures here (default: voice_quality.json in --work)")
+    parser.add_argument("--json", type=new_file, help="write all figures here (default: voice_quality.json in --work)")
     parser.add_argument("train", nargs="*", help="further overrides for train.py, for example pretrained=none")
     return parser.parse_args(arguments)
 

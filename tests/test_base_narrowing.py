@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks import base_voice
 from benchmarks.base_voice import main
 from benchmarks.narrowing import narrow_base
 from models.layers.narrowing import remaining_units
@@ -173,6 +174,40 @@ def test_what_cannot_be_narrowed_is_said_in_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and words in lines[0]
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_an_earlier_base_is_never_replaced(tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_base(tmp_path, dataset)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    assert main(["--narrow", "2", "--dataset", str(dataset), "--base", str(tmp_path), "--output", str(tmp_path)]) == 2
+
+    assert "holds a lite_base_generator.safetensors already" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("missing", ["generator", "discriminator"])
+def test_a_run_without_one_of_the_networks_makes_no_base(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without averaging the trained weights are taken; without a discriminator there is no base."""
+    state = {"generator.a": torch.ones(1), "discriminator.b": torch.ones(2), "steps_done": torch.tensor(7)}
+    content = {
+        "state_dict": {key: value for key, value in state.items() if not key.startswith(missing)},
+        base_voice.PAYLOAD_KEY: {"dataset": {"features": {"content": {"identity": {"weights_sha256": "ab"}}}}},
+    }
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    monkeypatch.setattr(base_voice, "read_checkpoint", lambda path: content)
+    arguments = ["--run", str(tmp_path), "--output", str(tmp_path / "out")]
+
+    assert main(arguments) == 2
+    assert f"last.ckpt has no {missing}" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+    content["state_dict"] = state
+    assert main(arguments) == 0
+    assert load_file(tmp_path / "out" / "lite_base_generator.safetensors")["a"].tolist() == [1]
+    assert load_file(tmp_path / "out" / "lite_base_discriminator.safetensors")["b"].tolist() == [1, 1]
 
 
 def test_the_shipped_base_has_the_widths_of_the_default_model() -> None:

@@ -10,8 +10,17 @@ import soundfile
 from benchmarks import pipeline as pipeline_module
 from benchmarks.demo import parity_of
 from benchmarks.pipeline import Pipeline, only_file, run_script, shipped_weights
-from benchmarks.voice_quality import bars, delay_sources, errors_by_delay, parse, pick_sources, stage_sources
-from utils.errors import WorkbenchError
+from benchmarks.voice_quality import (
+    bars,
+    delay_sources,
+    errors_by_delay,
+    parse,
+    pick_sources,
+    prepare_sources,
+    stage_sources,
+)
+from utils.errors import ConfigError, WorkbenchError
+from utils.evaluation.report import list_audio
 
 
 @pytest.fixture
@@ -78,16 +87,45 @@ def test_interrupted_training_is_continued(tmp_path: Path, calls: list[list[str]
 
 
 def test_run_of_another_command_makes_room(tmp_path: Path, calls: list[list[str]]) -> None:
-    old = tmp_path / "runs/x/checkpoints/last.ckpt"
-    old.parent.mkdir(parents=True)
-    old.touch()
-
-    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
     outputs = [Path("runs/x/metrics.json")]
-    pipeline.run("train", ["train.py", "runs/x/metrics.json"], outputs, run_folder=Path("runs/x"))
+    commands = [["train.py", "runs/x/metrics.json", option] for option in ("a", "b")]
+    old = tmp_path / "runs/x/checkpoints/last.ckpt"
+    for command in commands:
+        if command[2] == "b":
+            (tmp_path / "state.json").unlink()  # lost, yet the folder says whose it is
+            old.parent.mkdir(parents=True)
+            old.touch()
+        Pipeline(tmp_path / "state.json", tmp_path).run("train", command, outputs, run_folder=Path("runs/x"))
 
     assert not old.exists()
-    assert calls == [["train.py", "runs/x/metrics.json"]]
+    assert calls == commands
+
+
+def test_a_run_of_somebody_else_is_left_alone(tmp_path: Path, calls: list[list[str]]) -> None:
+    theirs = tmp_path / "runs/x/checkpoints/last.ckpt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    with pytest.raises(ConfigError, match=r"runs/x was not made by this command, so it is left alone"):
+        pipeline.run("train", ["train.py"], [Path("runs/x/metrics.json")], run_folder=Path("runs/x"))
+
+    assert theirs.is_file() and not calls
+
+
+def test_sources_inside_the_work_folder_are_left_alone(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    soundfile.write(sources / "a_1.wav", np.zeros(160), 16000)
+
+    with pytest.raises(ConfigError, match="sources was not made by this command"):
+        prepare_sources(parse(["--sources", str(sources), "--source-count", "1"]), tmp_path)
+    assert (sources / "a_1.wav").is_file() and not (sources / "a_1.wav").is_symlink()
+
+    for _ in range(2):  # a folder of the benchmark is made anew
+        staged = prepare_sources(parse(["--sources", str(sources), "--source-count", "1"]), tmp_path / "work")
+    assert [path.name for path in staged] == ["a_1.wav"]
+    assert list_audio(tmp_path / "work" / "sources") == staged
 
 
 def test_other_weights_repeat_everything(
@@ -200,6 +238,24 @@ def test_delays_that_make_no_sense_are_refused(delays: str, capsys: pytest.Captu
 
     assert stopped.value.code == 2
     assert "--delays" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--source-count=0", "0 is out of range; allowed: at least 1"),
+        ("--minutes=nan", "nan is out of range; allowed: above 0"),
+        ("--json=.", "is a folder; give the name of a file"),
+    ],
+)
+def test_what_would_fail_after_the_training_is_refused_before(
+    option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse([option])
+
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_errors_stand_beside_the_delay_that_they_belong_to() -> None:

@@ -11,7 +11,7 @@ from train import main
 from utils.config import compose
 from utils.distillation import experiment
 from utils.distillation.distil import parse
-from utils.distillation.experiment import train_content_encoder
+from utils.distillation.experiment import prepare_features, train_content_encoder
 from utils.distillation.teacher import Features, save_features
 from utils.errors import ConfigError
 from utils.features.content.builtin import BuiltinContent
@@ -33,6 +33,7 @@ def teacher(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def config(folder: Path, *changed: str) -> DictConfig:
     (folder / "recordings").mkdir(exist_ok=True)
+    (folder / "recordings" / "0-0.wav").touch()
     found = compose("train", ["experiment=content_encoder", f"run.root={folder}", "content_encoder.steps=3", *changed])
     found.content_encoder.corpora = {"en": {"folder": str(folder / "recordings"), "share": 1.0, "held_out": 1}}
     return found
@@ -72,6 +73,60 @@ def test_other_recordings_need_another_run(tmp_path: Path, teacher: list[Path]) 
 
     with pytest.raises(ConfigError, match="was begun with other recordings; give another name"):
         train_content_encoder(changed, sizes=SIZES)
+    (tmp_path / "recordings" / "1-0.wav").touch()
+    with pytest.raises(ConfigError, match="was begun with other recordings; give another name"):
+        train_content_encoder(config(tmp_path), sizes=SIZES)
+
+
+def test_recordings_that_come_before_the_training_are_heard(tmp_path: Path, teacher: list[Path]) -> None:
+    """Too little speech ends before the first update; once there is more, the teacher hears it."""
+    corpora = {"en": {"folder": str(tmp_path), "share": 1.0, "held_out": 1}}
+    (tmp_path / "0-0.wav").touch()
+    prepare_features(corpora, tmp_path / "run", workers=1)
+    (tmp_path / "1-0.wav").touch()
+
+    for _ in range(2):
+        prepare_features(corpora, tmp_path / "run", workers=1)
+
+    assert len(teacher) == 2
+
+
+def test_a_run_of_a_voice_is_left_alone(tmp_path: Path, teacher: list[Path]) -> None:
+    (tmp_path / "alice" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "alice" / "config.yaml").write_text("task: voice")
+
+    with pytest.raises(ConfigError, match="alice holds the run of a voice; give another name"):
+        train_content_encoder(config(tmp_path, "run.name=alice"), sizes=SIZES)
+
+    assert (tmp_path / "alice" / "config.yaml").read_text() == "task: voice" and not teacher
+
+
+def test_what_is_refused_leaves_the_record_of_the_run(tmp_path: Path, teacher: list[Path]) -> None:
+    train_content_encoder(config(tmp_path), sizes=SIZES)
+    before = (tmp_path / "content_encoder" / "config.yaml").read_text()
+
+    with pytest.raises(ConfigError, match="seed is 7, but the checkpoint was begun with"):
+        train_content_encoder(config(tmp_path, "seed=7"), sizes=SIZES)
+
+    assert (tmp_path / "content_encoder" / "config.yaml").read_text() == before
+
+
+def test_jobs_of_a_sweep_have_runs_of_their_own(
+    tmp_path: Path, teacher: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix in ("_0_seed-1", "_1_seed-2"):
+        monkeypatch.setattr(experiment, "run_suffix", lambda suffix=suffix: suffix)
+        train_content_encoder(config(tmp_path, f"seed={suffix[-1]}"), sizes=SIZES)
+
+    assert (
+        len(
+            {
+                (tmp_path / f"content_encoder{suffix}" / "encoder.ckpt").read_bytes()
+                for suffix in ("_0_seed-1", "_1_seed-2")
+            }
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize(

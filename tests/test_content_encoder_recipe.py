@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ from utils.distillation.teacher import (
     save_features,
     set_level,
 )
-from utils.errors import ConfigError, DataError
+from utils.errors import ConfigError, DataError, FormatError
 from utils.features.content.builtin import BuiltinContent
 
 SIZES = Sizes(channels=16, num_layers=1, num_heads=2, rotary_dim=4, past=4, future=2, dim=8, num_units=4)
@@ -361,7 +362,8 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path)
     for step in range(2, 4):
         first.update(material.batch(step))
 
-    second = Distillation(SIZES, num_steps=4, seed=9)
+    second = Distillation(SIZES, num_steps=4)
+    assert not torch.equal(second.network.head.weight, first.network.head.weight)
     second.restore(read_checkpoint(tmp_path / "stopped.ckpt"))
     for step in range(2, 4):
         second.update(material.batch(step))
@@ -369,14 +371,48 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path: Path)
     torch.testing.assert_close(second.network.state_dict(), first.network.state_dict())
 
 
-def test_another_number_of_steps_does_not_continue(tmp_path: Path) -> None:
-    features = made_up_features()
-    train(features, tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"num_steps": 2}, "steps is 2, but the checkpoint was begun with 1"),
+        ({"rate": 0.1}, r"rate is 0\.1, but the checkpoint was begun with 0\.0002"),
+        ({"seed": 3}, "seed is 3, but the checkpoint was begun with 0"),
+        ({"start": Path("other.safetensors")}, "start is [0-9a-f]{12}, but the checkpoint was begun with none"),
+        ({"features": Features(made_up_features().clips, {"en": 2.0})}, "begun with other teacher features"),
+    ],
+)
+def test_another_training_does_not_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("other.safetensors").write_bytes(b"weights")
+    checkpoint = Path("a.ckpt")
+    begun: dict[str, Any] = {
+        "features": made_up_features(),
+        "num_steps": 1,
+        "seed": 0,
+        "sizes": SIZES,
+        "is_warm": False,
+    }
+    train(checkpoint=checkpoint, **begun)
+    before = checkpoint.read_bytes()
 
-    with pytest.raises(ConfigError, match="--steps 2: the checkpoint was started with 1"):
-        train(features, tmp_path / "a.ckpt", num_steps=2, seed=0, sizes=SIZES, is_warm=False)
-    with pytest.raises(ConfigError, match=r"--rate 0\.1: the checkpoint was started with 0\.0002"):
-        train(features, tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False, rate=0.1)
+    with pytest.raises(ConfigError, match=words):
+        train(checkpoint=checkpoint, **begun | other)
+
+    assert checkpoint.read_bytes() == before
+
+
+def test_what_is_no_checkpoint_or_cut_off_is_one_line(tmp_path: Path) -> None:
+    train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
+    (tmp_path / "cut.ckpt").write_bytes((tmp_path / "a.ckpt").read_bytes()[:500])
+    (tmp_path / "notes.txt").write_text("notes")
+
+    for name in ("cut.ckpt", "notes.txt"):
+        for read in (read_checkpoint, load_features):
+            with pytest.raises(FormatError, match=rf"{name} cannot be read") as caught:
+                read(tmp_path / name)
+            assert "\n" not in str(caught.value)
 
 
 def test_exported_weights_are_an_encoder(tmp_path: Path) -> None:

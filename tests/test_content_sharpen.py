@@ -1,5 +1,6 @@
 """What the recipe folds into a trained encoder's head, and how a base voice follows a change of the encoder."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from tests.test_content_encoder_recipe import SIZES, made_up_features
 from utils.distillation.augmentation import Augmentation
 from utils.distillation.material import Material, as_float, fit_space, interpolate
 from utils.distillation.sharpen import MIN_GAIN, content_map, covariances, sharpen
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
+from utils.evaluation.report import list_audio
 from utils.features.content.builtin import BuiltinContent
 from utils.training.checkpoints import save_weights
 
@@ -127,19 +129,37 @@ def write_base(folder: Path, content: Path) -> nn.Conv1d:
     return reading
 
 
-def test_a_rebased_voice_hears_the_same(tmp_path: Path) -> None:
+def test_a_rebased_voice_hears_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = encoder_files(tmp_path)
     reading = write_base(tmp_path, old)
     audio = np.random.default_rng(0).standard_normal(32000).astype(np.float32) * 0.1
-    soundfile.write(tmp_path / "speech.wav", audio, 16000)
+    recordings = [tmp_path / f"{index}.wav" for index in range(6)]
+    for index, path in enumerate(recordings):
+        soundfile.write(path, audio if not index else np.roll(audio, 999 * index)[::-1], 16000)
 
-    rebase(old, str(new), [tmp_path / "speech.wav"], base=tmp_path, version="2", output=tmp_path / "out")
+    rebase(old, str(new), recordings, base=tmp_path, version="2", output=tmp_path / "out")
+
+    words = capsys.readouterr().out
+    assert float(re.findall(r"([0-9.]+) % of the old", words)[0]) > 99.9
 
     tensors = load_file(tmp_path / "out" / "lite_base_generator.safetensors")
     first, second = (torch.from_numpy(BuiltinContent(weights=str(path)).encode(audio)).T[None] for path in (old, new))
     before = nn.functional.conv1d(first, reading.weight, reading.bias)
     after = nn.functional.conv1d(second, tensors["content_in.weight"].float(), tensors["content_in.bias"].float())
     torch.testing.assert_close(after, before, rtol=0, atol=0.01)
+
+
+def test_too_little_speech_to_compare_encoders_is_refused(tmp_path: Path) -> None:
+    """As many frames as unknowns always give a perfect map."""
+    old, new = encoder_files(tmp_path)
+    write_base(tmp_path, old)
+    for index in range(5):
+        soundfile.write(tmp_path / f"{index}.wav", np.full(1600, 0.1), 16000)
+
+    with pytest.raises(DataError, match=r"5 recording\(s\) with 0 s of speech are too little"):
+        rebase(old, str(new), list_audio(tmp_path), base=tmp_path, version="2", output=tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_base_of_another_encoder_is_refused(tmp_path: Path) -> None:

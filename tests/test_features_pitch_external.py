@@ -367,6 +367,19 @@ def echo_graph(path: Path) -> str:
     return save(path, nodes, inputs, outputs, {})
 
 
+@pytest.mark.parametrize("threshold", [-0.1, 38.0, float("nan"), "high"])
+def test_a_threshold_that_leaves_nothing_voiced_is_refused(threshold: Any) -> None:
+    makers: list[Callable[[], object]] = [
+        lambda: SwiftPackagePitch(voicing_threshold=threshold),
+        lambda: CrepePitch(periodicity_threshold=threshold),
+        lambda: FcpePitch(threshold=threshold),
+        lambda: OnnxPitch(path="rmvpe.onnx", threshold=threshold),
+    ]
+    for make in makers:
+        with pytest.raises(ConfigError, match=r"pitch\.[a-z_]*threshold="):
+            make()
+
+
 @pytest.mark.parametrize("threshold", [0.03, 0.99])
 @pytest.mark.parametrize("make", [crossings_graph, classes_graph])
 def test_a_file_that_hears_the_tone_is_taken(tmp_path: Path, make: Callable[..., str], threshold: float) -> None:

@@ -1,5 +1,6 @@
 """Shipped weights are those of the list or refused; what a run started from stands in its checkpoints and exports."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from utils.training.checkpoints import (
     save_weights,
 )
 from utils.training.fit import train
-from utils.training.pretrained import find_pretrained, load_pretrained
+from utils.training.pretrained import content_identity, find_pretrained, load_pretrained
 
 GENERATOR = "models/weights/lite_base_generator.safetensors"
 INFO: dict[str, Any] = {"features": {"content": {"identity": {"weights_sha256": "ab"}}}}
@@ -141,6 +142,22 @@ def test_weights_that_do_not_say_what_they_listen_to_are_refused(tmp_path: Path)
 
     save_weights(path, toy().state_dict(), {"content_weights_sha256": "ab"})
     assert "tensors from mine.safetensors" in load_pretrained(toy(), str(path), "pretrained.generator", INFO)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_refused"), [({}, False), ({"look_ahead": "short"}, False), ({"layer": 12}, True)]
+)
+def test_the_same_encoder_with_other_settings_is_refused(
+    changed: dict[str, Any], is_refused: bool, tmp_path: Path
+) -> None:
+    """The same weights give other features from another layer; the look-ahead alone may differ."""
+    path, identity = tmp_path / "w.safetensors", {"id": "hubert", "weights_sha256": "ab", "layer": 9}
+    metadata = {"content_weights_sha256": "ab", "content_identity_sha256": content_identity(identity)}
+    save_weights(path, toy().state_dict(), metadata)
+    info = {"features": {"content": {"identity": identity | changed}}}
+
+    with pytest.raises(ConfigError, match="with other settings") if is_refused else contextlib.nullcontext():
+        load_pretrained(toy(), str(path), "pretrained.generator", info)
 
 
 @pytest.fixture(scope="module")

@@ -129,6 +129,9 @@ def test_other_encoder_or_speakers_may_not_be_continued() -> None:
     with pytest.raises(ConfigError, match="content features of random 1, the dataset has those of builtin 2"):
         other = info("x", "y", identity={"id": "builtin", "version": "2"})
         require_same_networks(content, Path("last.ckpt"), state, other)
+    with pytest.raises(ConfigError, match=r"random 1 with look_ahead=default, the .* random 1 with look_ahead=short"):
+        other = info("x", "y", identity={"id": "random", "version": "1", "seed": 0, "look_ahead": "short"})
+        require_same_networks(content, Path("last.ckpt"), state, other)
 
 
 def test_voice_whose_encoder_has_changed_is_refused(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class OptunaSweeper(Sweeper):
             join them, and a plain value there takes a key out of the search.
         n_trials: in all, with those that a stored study already has.
         n_jobs: trials at a time; more than one is of use with a launcher that runs jobs side by side.
-        direction: minimize or maximize what the run returns (train.py: its lowest held-out val/mel).
+        direction: minimize or maximize what the run returns (train.py: held-out val/mel of best.ckpt).
         sampler: tpe (Tree-structured Parzen Estimator) or random.
         seed: of the sampler.
         storage: null keeps the study in memory; sqlite:///<file> keeps it, and the same command then continues it.

@@ -11,9 +11,10 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent
 from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
+from utils.files import sha256_of_file
 from utils.training.checkpoints import save_weights
 from utils.training.devices import has_native_bf16
 
@@ -118,9 +120,21 @@ class Distillation:
         num_steps: updates of the whole training; sets the learning rate's schedule.
         seed: seed of the first weights.
         rate: highest learning rate.
+        start: SHA-256 of the encoder that it began with; empty for the teacher's weights or none.
+        features: what names the teacher's features that it learns from.
     """
 
-    def __init__(self, sizes: Sizes, *, num_steps: int, seed: int = 0, rate: float = LEARNING_RATE) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        num_steps: int,
+        seed: int = 0,
+        rate: float = LEARNING_RATE,
+        start: str = "",
+        features: str = "",
+    ) -> None:
+        self.start, self.features = start, features
         self.sizes, self.num_steps, self.seed, self.step, self.rate = sizes, num_steps, seed, 0, rate
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -167,6 +181,8 @@ class Distillation:
             "seed": self.seed,
             "num_steps": self.num_steps,
             "rate": self.rate,
+            "start": self.start,
+            "features": self.features,
             "network": self.network.state_dict(),
             "classifier": self.classifier.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -181,17 +197,24 @@ class Distillation:
         """Take over weights, optimizer and step of a checkpoint.
 
         Raises:
-            ConfigError: if it was started with another number of steps or rate, which its learning rates depend on.
+            ConfigError: if it was begun with another number of steps, rate, seed or start, or from other features.
         """
         for option, mine, begun in (
             ("steps", self.num_steps, content["num_steps"]), ("rate", self.rate, content.get("rate", OLDER_RATE)),
+            ("seed", self.seed, content["seed"]), ("start", self.start, content.get("start", self.start)),
         ):  # fmt: skip
             if begun != mine:
-                raise ConfigError(f"--{option} {mine}: the checkpoint was started with {begun}; keep that")
+                shown = [value[:12] or "none" if isinstance(value, str) else str(value) for value in (mine, begun)]
+                raise ConfigError(
+                    f"{option} is {shown[0]}, but the checkpoint was begun with {shown[1]}; keep that, or train anew "
+                    "under another name"
+                )
+        if content.get("features", self.features) != self.features:
+            raise ConfigError("the checkpoint was begun with other teacher features; train anew under another name")
         self.network.load_state_dict(content["network"])
         self.classifier.load_state_dict(content["classifier"])
         self._optimizer.load_state_dict(content["optimizer"])
-        self.step, self.seed = content["step"], content["seed"]
+        self.step = content["step"]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -203,7 +226,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ConfigError(f"--checkpoint {path} is not a file; train first: leave --export out and give --features")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
+        reason = str(error).partition("\n")[0] or "it ends too early"
+        raise FormatError(f"--checkpoint {path} cannot be read ({reason})") from error
     if not isinstance(content, dict) or not {"sizes", "network"} <= content.keys():
         raise FormatError(f"--checkpoint {path} was not written by distil.py")
     return content
@@ -249,6 +276,7 @@ def train(
     is_warm: bool,
     start: Path | None = None,
     rate: float = LEARNING_RATE,
+    on_start: Callable[[], object] = lambda: None,
 ) -> Validation:
     """Train to the end, validating and saving on the way; continues where a checkpoint stopped.
 
@@ -261,18 +289,29 @@ def train(
         is_warm: whether a new student starts from the teacher's weights; the sizes must be the teacher's then.
         start: file of a finished encoder that a new student starts from instead.
         rate: highest learning rate.
+        on_start: called when everything has been checked.
+    Raises:
+        ConfigError: if the checkpoint was begun with other values, or the start is absent or of other sizes.
+        DataError: if there is too little to learn from.
+        FormatError: if the checkpoint is damaged.
     """
     content = read_checkpoint(checkpoint) if checkpoint.is_file() else None
-    if content is None and start is not None and not start.is_file():
+    if start is not None and not start.is_file():
         raise ConfigError(f"start={start} is not a file; give the weights of a finished encoder, or leave it out")
     if content:
         sizes, space = Sizes(**content["sizes"]), TargetSpace(**content["space"])
-        seed = content["seed"]
     else:
         heard = [clip.feature for clip in features.clips if not clip.recording.is_held_out]
         space = fit_space(heard, dim=sizes.dim, num_units=sizes.num_units, seed=seed)
+    distillation = Distillation(
+        sizes, num_steps=num_steps, seed=seed, rate=rate, start=sha256_of_file(start) if start else "",
+        features=features.digest(),
+    )  # fmt: skip
+    if content:
+        distillation.restore(content)
+        log.info("continuing at step %d of %s", distillation.step, checkpoint)
     material = Material(features, space, seed=seed)
-    distillation = Distillation(sizes, num_steps=num_steps, seed=seed, rate=rate)
+    on_start()
     if content is None and start is not None:
         cosine = start_from_encoder(distillation.network, start, material)
         log.info("starting from %s, cosine to the targets %.4f", start, cosine)
@@ -282,9 +321,6 @@ def train(
         distillation.network.head.load_state_dict(space.as_layer())
         fit_stem(distillation.network, weights, TEACHER_LEVEL, material, num_steps=STEM_STEPS)
         log.info("before the first step, held out: %s", distillation.validate(material))
-    if content:
-        distillation.restore(content)
-        log.info("continuing at step %d of %s", distillation.step, checkpoint)
     parts: list[dict[str, float]] = []
     started = time.monotonic()
     while distillation.step < num_steps:
@@ -354,6 +390,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="distil: %(message)s")
     try:
         check_range("--rate", options.rate, 1e-7, 0.1)
+        check_range("--steps", options.steps, 1)
+        check_range("--seed", options.seed, 0, 2**32 - 1)
         features = load_features(options.features)
         if options.export:
             export(options.checkpoint, options.weights, features, version=options.encoder_version)

@@ -11,7 +11,9 @@ from utils.distillation.corpora import Corpus
 from utils.distillation.distil import Sizes, export, train
 from utils.distillation.teacher import Features, load_features, make_features, minutes_table
 from utils.errors import ConfigError
+from utils.evaluation.report import list_audio
 from utils.files import atomic_write_text, sha256_of_json
+from utils.overrides import run_suffix
 
 FEATURES_FILE, SOURCE_FILE, CHECKPOINT_FILE, WEIGHTS_FILE = (
     "features.pt", "features.json", "encoder.ckpt", "content.safetensors",
@@ -38,13 +40,16 @@ def train_content_encoder(config: DictConfig, *, sizes: Sizes | None = None) -> 
     check_range("content_encoder.workers", settings.workers, 1)
     check_range("content_encoder.rate", settings.rate, 1e-7, 0.1)
     start = None if settings.start is None else Path(str(settings.start)).expanduser()
-    run = Path(config.run.root) / str(config.run.name)
+    check_range("seed", config.seed, 0, 2**32 - 1)
+    run = Path(config.run.root) / f"{config.run.name}{run_suffix()}"
+    if (run / "checkpoints").is_dir():
+        raise ConfigError(f"{run} holds the run of a voice; give another name with run.name=")
     features = prepare_features(to_plain(settings.corpora), run, workers=int(settings.workers))
     emit(minutes_table(features.clips))
-    atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     result = train(
         features, run / CHECKPOINT_FILE, num_steps=int(settings.steps), seed=int(config.seed),
         sizes=sizes or Sizes(), is_warm=sizes is None, start=start, rate=float(settings.rate),
+        on_start=lambda: atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True)),
     )  # fmt: skip
     emit(table([[name.replace("_", " "), value] for name, value in result._asdict().items()], ["held out", "value"]))
     weights = run / WEIGHTS_FILE
@@ -68,12 +73,15 @@ def prepare_features(corpora: dict[str, dict[str, object]], run: Path, *, worker
         raise ConfigError(
             "content_encoder.corpora: no held_out above 0; without speakers kept apart there is no validation"
         )
-    origin = sha256_of_json([[item.name, str(item.folder.resolve()), item.share] for item in found] + [held_out])
+    files = [
+        [str(path.relative_to(item.folder)), path.stat().st_size] for item in found for path in list_audio(item.folder)
+    ]
+    origin = sha256_of_json([[[item.name, str(item.folder.resolve()), item.share] for item in found], held_out, files])
     path, source = run / FEATURES_FILE, run / SOURCE_FILE
-    if path.is_file() and source.is_file():
-        if source.read_text(encoding="utf-8") != origin:
-            raise ConfigError(f"{run} was begun with other recordings; give another name (run.name), or remove {path}")
+    if path.is_file() and source.is_file() and source.read_text(encoding="utf-8") == origin:
         return load_features(path)
+    if (run / CHECKPOINT_FILE).is_file():
+        raise ConfigError(f"{run} was begun with other recordings; give another name with run.name=")
     features = make_features(found, held_out, path, workers=workers)
     atomic_write_text(source, origin)
     return features

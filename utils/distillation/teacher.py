@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +27,12 @@ from torch import Tensor
 
 from utils.audio.frames import FEATURE_RATE, pad_to_frames
 from utils.audio.io import load_audio
+from utils.config import check_range
 from utils.console import emit, table
 from utils.distillation.corpora import Corpus, Recording, list_recordings, parse_corpus, parse_held_out
-from utils.errors import DataError, FormatError, WorkbenchError
+from utils.errors import ConfigError, DataError, FormatError, WorkbenchError
 from utils.features.content.network import FRAME_SAMPLES
+from utils.files import sha256_of_json
 
 TEACHER_VERSION = "0.0.69"
 INSTALL = f"pip install --no-deps moonshine-voice=={TEACHER_VERSION}"
@@ -101,6 +104,15 @@ class Features:
     clips: list[Clip]
     shares: dict[str, float]
 
+    def digest(self) -> str:
+        """Return a hash of which recordings they are of, however the folders are called, and of the shares."""
+        clips = [
+            [item.corpus, item.speaker, item.path.name, item.is_held_out, len(clip.feature)]
+            for clip in self.clips
+            for item in [clip.recording]
+        ]
+        return sha256_of_json([clips, self.shares])
+
 
 def set_level(audio: np.ndarray) -> np.ndarray:
     """Scale audio [T] to the level that the teacher hears; silence is not lifted beyond a factor of 600."""
@@ -171,7 +183,11 @@ def load_features(path: Path) -> Features:
     """
     if not path.is_file():
         raise DataError(f"--features {path} is not a file; make it with utils.distillation.teacher")
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
+        reason = str(error).partition("\n")[0] or "it ends too early"
+        raise FormatError(f"--features {path} cannot be read ({reason}); make it again") from error
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise FormatError(f"--features {path} was not written by this version of teacher.py; make it again")
     clips = [
@@ -213,9 +229,15 @@ def make_features(corpora: Sequence[Corpus], held_out: dict[str, int], path: Pat
         results = list(pool.map(make_clip, recordings, chunksize=8))
     for reason in (result for result in results if isinstance(result, str)):
         log.warning("left out: %s", reason)
-    features = Features(
-        [result for result in results if isinstance(result, Clip)], {corpus.name: corpus.share for corpus in corpora}
-    )
+    clips = [result for result in results if isinstance(result, Clip)]
+    used = {clip.recording.corpus for clip in clips if not clip.recording.is_held_out}
+    unused = [corpus.name for corpus in corpora if corpus.name not in used]
+    if unused:
+        raise DataError(
+            f"nothing of {', '.join(unused)} can be used for training: each file is named above, held out or belongs "
+            "to an earlier corpus"
+        )
+    features = Features(clips, {corpus.name: corpus.share for corpus in corpora})
     save_features(path, features)
     log.info("%d clips of %d files -> %s", len(features.clips), len(results), path)
     return features
@@ -243,7 +265,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="teacher: %(message)s")
     started = time.monotonic()
     try:
+        check_range("--workers", options.workers, 1)
         corpora = [parse_corpus(text) for text in options.corpus]
+        twice = {corpus.name for corpus in corpora if [item.name for item in corpora].count(corpus.name) > 1}
+        if twice:
+            raise ConfigError(f"--corpus {', '.join(sorted(twice))} is given twice; names tell corpora apart")
         held_out = parse_held_out(options.held_out, corpora)
         features = make_features(corpora, held_out, options.output, workers=options.workers)
     except WorkbenchError as error:

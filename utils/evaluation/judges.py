@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from utils.errors import WorkbenchError
+from utils.errors import ConfigError, WorkbenchError
 
 MAX_COMPRESSION = 2.4  # text that packs better is a loop of the decoder (Radford et al. 2022, 4.5)
 LONGEST_REPETITION = 4  # words or parts of words that may not come twice then
@@ -113,6 +113,8 @@ class WhisperRecognizer:
         self._language = language
         with tempfile.TemporaryDirectory(prefix="whisper-base-") as folder:
             self._model = whisper_model(Path(folder), num_threads=num_threads)
+        if language not in self._model.supported_languages:
+            raise ConfigError(f"language {language!r} is none that Whisper knows; give its code, such as en, nl or pt")
 
     def transcribe(self, audio: np.ndarray) -> str:
         """Return the text of 16 kHz audio [T]; the same audio always gives the same text."""
@@ -186,7 +188,7 @@ def load_judges(names: tuple[str, ...], *, language: str = "en", num_threads: in
         language: two-letter code for the multilingual recognizer.
         num_threads: threads of the multilingual recognizer.
     Raises:
-        WorkbenchError: if a name is unknown.
+        WorkbenchError: if a name is unknown, or the language is.
     """
     makers: dict[str, Callable[[], Any]] = {
         "resemblyzer": ResemblyzerJudge,

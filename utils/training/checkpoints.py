@@ -117,8 +117,8 @@ def require_same_networks(
     before, now = (info["features"]["content"]["identity"] for info in (trained, dataset_info))
     if before != now:
         raise ConfigError(
-            f"resume: {path} was trained on content features of {_short(before)}, the dataset has those of "
-            f"{_short(now)}; prepare the dataset with that encoder or start a new run with run.name=<new name>"
+            f"resume: {path} was trained on content features of {_named(before, now)}, the dataset has those of "
+            f"{_named(now, before)}; prepare the dataset with that encoder or start a new run with run.name=<new name>"
         )
 
 
@@ -144,10 +144,11 @@ def load_voice(
     model = build_generator(config, info)
     model.load_state_dict(voice_state(content["state_dict"]))
     encoder = instantiate(OmegaConf.create(info["features"]["content"]["config"]), "content")
-    if encoder.identity != info["features"]["content"]["identity"]:
+    trained = info["features"]["content"]["identity"]
+    if encoder.identity != trained:
         raise ConfigError(
-            f"{run} was trained with content features of {_short(info['features']['content']['identity'])}, "
-            f"but the encoder here is {_short(encoder.identity)}; restore those weights or prepare and train again"
+            f"{run} was trained with content features of {_named(trained, encoder.identity)}, but the encoder here is "
+            f"{_named(encoder.identity, trained)}; restore those weights or prepare and train again"
         )
     if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
@@ -188,8 +189,13 @@ def _speakers(dataset_info: dict[str, Any]) -> list[str]:
     return [str(row["name"]) for row in dataset_info["speakers"]]
 
 
-def _short(identity: dict[str, Any]) -> str:
-    return f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
+def _named(identity: dict[str, Any], other: dict[str, Any]) -> str:
+    """Return the encoder's name and weights, and the settings in which it differs from another one of its kind."""
+    settings = sorted((identity | other).keys() - {"id", "version", "weights_sha256", "dim"})
+    settings = settings if identity.get("id") == other.get("id") else []
+    differing = [f"{key}={identity.get(key, 'default')}" for key in settings if identity.get(key) != other.get(key)]
+    words = f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
+    return words + (f" with {', '.join(differing)}" if differing else "")
 
 
 def save_codebook(run: Path, codebook: Tensor, origin: str = "") -> None:

@@ -69,7 +69,7 @@ class Verdict:
         since: first update of the rise, or of the plateau.
         reference: B, the best smoothed criterion.
         noise: e, standard deviation of one value.
-        best_step: update of the lowest single value; best.ckpt holds its weights.
+        best_step: update of the lowest single value; best.ckpt holds the latest weights within 0.1 % of it.
         best_value: that value.
     """
 

@@ -9,10 +9,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from utils.errors import ConfigError
+from utils.files import sha256_of_json
 from utils.shipped import ROOT, checked_sha256, find_shipped
 from utils.training.foreign import Speakers, load_rvc_weights
 
 CONTENT_HASH = "content_weights_sha256"  # in the metadata of our files
+CONTENT_IDENTITY = "content_identity_sha256"  # there too, since version 8 of the base
 RVC_SUFFIXES = (".pth", ".pt")
 ALL_SPEAKERS = "all"  # of pretrained.speakers: row by row, for a dataset of the same speakers
 
@@ -61,7 +63,13 @@ def load_pretrained(
             f"{name}={file} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
             "give a file of python -m benchmarks.base_voice, or type pretrained=none"
         )
-    have = str(dataset_info["features"]["content"]["identity"].get("weights_sha256", ""))
+    identity = dataset_info["features"]["content"]["identity"]
+    have = str(identity.get("weights_sha256", ""))
+    if wanted == have and metadata.get(CONTENT_IDENTITY, content_identity(identity)) != content_identity(identity):
+        raise ConfigError(
+            f"{name}={file} was trained on content features of the same encoder with other settings than those of the "
+            "dataset (content.* of preprocess.py); prepare it with those, or type pretrained=none"
+        )
     if wanted != have:
         raise ConfigError(
             f"{name}={file} was trained on content features of {wanted[:12] or 'another encoder'}, the dataset has "
@@ -71,6 +79,11 @@ def load_pretrained(
     _check_same_tensors(network, theirs, f"{name}={file}")
     network.load_state_dict(theirs)
     return f"{name}: {len(theirs)} tensors from {path.name}{note}"
+
+
+def content_identity(identity: dict[str, Any]) -> str:
+    """Return a hash of what names an encoder with its settings; the look-ahead may be another one than in training."""
+    return sha256_of_json({key: value for key, value in identity.items() if key != "look_ahead"})
 
 
 def find_pretrained(file: str, name: str) -> Path:

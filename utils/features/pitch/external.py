@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
+from utils.config import check_range
 from utils.errors import ConfigError
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
 from utils.files import sha256_of_file
@@ -63,6 +64,7 @@ class SwiftPackagePitch:
     is_exportable = False
 
     def __init__(self, *, voicing_threshold: float = 0.5) -> None:
+        check_range("pitch.voicing_threshold", voicing_threshold, 0.0, 1.0)
         self.detector = _package("swift_f0", "swift-f0==0.3.0").SwiftF0(threads=1, spin=False)
         self.voicing_threshold = voicing_threshold
 
@@ -106,6 +108,7 @@ class CrepePitch:
     def __init__(self, *, model: Literal["tiny", "full"] = "tiny", periodicity_threshold: float = 0.21) -> None:
         if model not in ("tiny", "full"):
             raise ConfigError(f"pitch.model={model!r} is unknown; allowed: tiny, full")
+        check_range("pitch.periodicity_threshold", periodicity_threshold, 0.0, 1.0)
         self.package = _package("torchcrepe", "torchcrepe==0.0.24")
         self.model, self.periodicity_threshold = model, periodicity_threshold
 
@@ -145,6 +148,7 @@ class FcpePitch:
     is_exportable = False
 
     def __init__(self, *, threshold: float = 0.006) -> None:
+        check_range("pitch.threshold", threshold, 0.0, 1.0)
         package = _package("torchfcpe", "torchfcpe==0.0.4")
         self.model = package.spawn_bundled_infer_model(device="cpu")
         self.threshold = threshold
@@ -185,6 +189,7 @@ class OnnxPitch:
     is_exportable = False
 
     def __init__(self, *, path: str | None, threshold: float = RMVPE_THRESHOLD) -> None:
+        check_range("pitch.threshold", threshold, 0.0, 1.0)
         place = Path(path).expanduser() if path else None
         if place is None or not place.is_file():
             raise ConfigError(f"pitch.path={path!r} is not a file; {RMVPE_HINT}")

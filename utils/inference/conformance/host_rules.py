@@ -15,7 +15,7 @@ from utils.inference.conformance.candidate import Candidate, faults, levels
 from utils.inference.conformance.live_host import BLOCK_SECONDS
 
 SEAM_STEP_DB = 6.0  # unrelated sounds that meet differ by 3
-SEAM_JUMP_DB = 6.0  # against the steps of one piece; voices that keep no state have 12 to 17 (docs/streaming.md)
+SEAM_JUMP_DB = 6.0  # against the steps of one piece; voices that keep no state have 10 to 19 (docs/streaming.md)
 SEAM_SECONDS = 4.0
 MEMORY_GROWTH_BYTES = 8e6
 MEMORY_STATISTICS = Path("/proc/self/statm")
