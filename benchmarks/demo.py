@@ -23,7 +23,7 @@ from utils.errors import WorkbenchError
 from utils.files import atomic_write_json
 
 NAME = "demo"
-MINUTES = 3.0
+MINUTES = 2.0
 NEXT = """Next, with recordings of your own (wav, flac, ogg or mp3; ten minutes are a good start):
   . .venv/bin/activate
   python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"""
@@ -70,7 +70,7 @@ def train_command(minutes: float) -> list[str]:
         f"run.name={NAME}",
         "pretrained=builtin",
         f"trainer.max_minutes={minutes:g}",
-        "trainer.validate_every=100",  # the default is for runs of hours
+        "trainer.validate_every=50",  # the default is for runs of hours
     ]
 
 
