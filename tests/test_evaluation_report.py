@@ -8,7 +8,7 @@ import soundfile
 
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation import judges as judges_module
-from utils.evaluation.judges import Judges, MissingJudgeError, load_judges
+from utils.evaluation.judges import Judges, MissingJudgeError, Remembering, load_judges
 from utils.evaluation.report import evaluate, list_audio, main, render, spread
 
 RATE = 16000
@@ -52,6 +52,21 @@ def folders(tmp_path: Path) -> Path:
 
 def stand_in_judges() -> Judges:
     return Judges({"level": LevelJudge()}, {"length": LengthRecognizer()}, {"half": HalfScore()}, {"ecapa": "pip ..."})
+
+
+def test_a_source_of_several_voices_is_written_down_once() -> None:
+    heard: list[int] = []
+
+    class Counting(LengthRecognizer):
+        def transcribe(self, audio: np.ndarray) -> str:
+            heard.append(len(audio))
+            return super().transcribe(audio)
+
+    recognizer, sound = Remembering(Counting()), np.linspace(-1, 1, 3200, dtype=np.float32)
+    texts = [recognizer.transcribe(audio) for audio in (sound, sound.copy(), -sound, sound[1600:])]
+
+    assert texts == ["aa", "aa", "aa", "a"]
+    assert heard == [3200, 3200, 1600]
 
 
 def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:

@@ -4,6 +4,7 @@ All take mono audio at 16 kHz, float32 [T], and work offline: their weights lie 
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 import shutil
@@ -136,6 +137,25 @@ class WhisperRecognizer:
         return list(segments)
 
 
+class Remembering:
+    """A recognizer that hears each sound once: the sources of several voices, or of one that is converted often.
+
+    Args:
+        recognizer: whose text of the same sound is always the same.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer = recognizer
+        self._texts: dict[str, str] = {}
+
+    def transcribe(self, audio: np.ndarray) -> str:
+        """Return the text of 16 kHz audio [T]."""
+        key = hashlib.sha256(np.ascontiguousarray(audio, np.float32).tobytes()).hexdigest()
+        if key not in self._texts:
+            self._texts[key] = self._recognizer.transcribe(audio)
+        return self._texts[key]
+
+
 class MoonshineRecognizer:
     """Moonshine tiny (Jeffries et al. 2024), English only, faster than Whisper."""
 
@@ -209,7 +229,7 @@ def load_judges(names: tuple[str, ...], *, language: str = "en", num_threads: in
         if hasattr(judge, "embed"):
             judges.speakers[name] = judge
         elif hasattr(judge, "transcribe"):
-            judges.recognizers[name] = judge
+            judges.recognizers[name] = Remembering(judge)
         else:
             judges.naturalness[name] = judge
     return judges
