@@ -72,24 +72,30 @@ def test_unknown_option_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert error.count("\n") == 1 and "--only=defaults,turbo" not in error and "turbo" in error
 
 
-def result(verdict: str | None) -> dict[str, object]:
+BEST = "val/mel was best at step 100 (0.6000)"
+
+
+def result(verdict: str | None, kept: int) -> dict[str, object]:
     return {
-        "minutes": {"train": 1.0, "val": 0.5}, "held_out_files": 9, "steps": 300, "curve": [(50, 0.7), (100, 0.6)],
-        "train_mel": [(20, 0.5)], "verdict": verdict, "best_checkpoint_step": 100,
+        "minutes": {"train": 1.0, "val": 0.5}, "held_out_files": 9, "steps": 300,
+        "curve": [(50, 0.7), (100, 0.6), (150, 0.6005)], "train_mel": [(20, 0.5)], "verdict": verdict, "best_checkpoint_step": kept,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("minute", "whole", "code"),
+    ("minute", "whole", "kept", "code"),
     [
-        ("val/mel was best at step 100 (0.6000)", None, 0),
-        (None, None, 1),
-        ("val/mel was best at step 100 (0.6000)", "val/mel was best at step 100 (0.6000)", 1),
-        ("val/mel was best at step 50 (0.7000)", None, 1),  # not what best.ckpt holds
+        (BEST, None, 100, 0),
+        (BEST, None, 150, 0),  # a later step within 0.1 % of the lowest
+        (BEST, None, 50, 1),
+        (None, None, 100, 1),
+        (BEST, BEST, 100, 1),
     ],
 )
-def test_both_runs_must_be_judged_rightly(minute: str | None, whole: str | None, code: int, tmp_path: Path) -> None:
-    results = {"minute": result(minute), "whole": result(whole)}
+def test_both_runs_must_be_judged_rightly(
+    minute: str | None, whole: str | None, kept: int, code: int, tmp_path: Path
+) -> None:
+    results = {"minute": result(minute, kept), "whole": result(whole, kept)}
 
     assert overtraining.show(results, tmp_path / "figures.json") == code
     assert (tmp_path / "figures.json").is_file()
