@@ -78,7 +78,8 @@ BEST = "val/mel was best at step 100 (0.6000)"
 def result(verdict: str | None, kept: int) -> dict[str, object]:
     return {
         "minutes": {"train": 1.0, "val": 0.5}, "held_out_files": 9, "steps": 300,
-        "curve": [(50, 0.7), (100, 0.6), (150, 0.6005)], "train_mel": [(20, 0.5)], "verdict": verdict, "best_checkpoint_step": kept,
+        "curve": [(50, 0.7), (100, 0.6), (150, 0.6005)], "train_mel": [(20, 0.5)],
+        "verdict": verdict, "best_checkpoint_step": kept,
     }  # fmt: skip
 
 
