@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.narrowing import narrow_base
+from benchmarks.narrowing import NETWORKS, base_file, narrow_base
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE, pad_to_frames
 from utils.audio.io import load_audio
 from utils.console import emit
@@ -35,16 +35,10 @@ from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkp
 from utils.training.pretrained import CONTENT_HASH, CONTENT_IDENTITY, content_identity
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "weights"
-NETWORKS = ("generator", "discriminator")
 DISCRIMINATOR = "discriminator."  # of the keys in a checkpoint
 READING_LAYER = "content_in"
 MAX_SECONDS = 10
 FOLDS = 5  # one recording of so many judges the map between encoders
-
-
-def base_file(network: str) -> str:
-    """Return the file name of the base's generator or discriminator."""
-    return f"lite_base_{network}.safetensors"
 
 
 def from_run(run: Path, which: str, version: str, output: Path) -> None:
@@ -99,10 +93,10 @@ def fit_features(old: BuiltinContent, new: BuiltinContent, recordings: Sequence[
         theirs.append(torch.from_numpy(old.encode(audio)))
         ours.append(torch.from_numpy(new.encode(audio)))
     # features change slowly: a tenth of the frames, at most, says something of its own
-    needed = 10 * (new.dim + 1)
-    if len(recordings) < FOLDS or sum(map(len, ours)) < needed:
+    num_frames, needed = sum(map(len, ours)), 10 * (new.dim + 1)
+    if len(recordings) < FOLDS or num_frames < needed:
         raise DataError(
-            f"{len(recordings)} recording(s) with {sum(map(len, ours)) / FRAME_RATE:.0f} s of speech are too little to "
+            f"{len(recordings)} recording(s) with {num_frames / FRAME_RATE:.0f} s of speech are too little to "
             f"compare encoders; give at least {FOLDS} with {needed / FRAME_RATE:.0f} s, better many minutes"
         )
     apart = range(0, len(recordings), FOLDS)

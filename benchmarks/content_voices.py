@@ -25,13 +25,13 @@ import torch
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_peers import OURS, TEACHER
-from benchmarks.options import new_file
+from benchmarks.options import count, new_file
 from benchmarks.pipeline import ROOT, Pipeline, empty_folder
 from benchmarks.voice_quality import NUM_SOURCES, NUM_TARGET_CLIPS, pick_sources, stage_sources
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.distillation.teacher import moonshine_weights
-from utils.errors import ConfigError, DataError, WorkbenchError
+from utils.errors import DataError, WorkbenchError
 from utils.evaluation.judges import Judges, load_judges
 from utils.evaluation.report import ALL_JUDGES, evaluate, list_audio, spread
 from utils.files import atomic_write_json
@@ -173,12 +173,8 @@ def check(options: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is begun.
 
     Raises:
-        ConfigError: if a number is out of range.
         DataError: if recordings or the teacher's package are absent.
     """
-    for name, value in (("--updates", options.updates), ("--source-count", options.source_count)):
-        if value < 1:
-            raise ConfigError(f"{name} {value} is out of range; allowed: at least 1")
     if not CORPORA.is_dir() and CORPORA in (options.target.parent, options.sources.parent):
         raise DataError("the shared corpora are absent; give folders with --target and --sources")
     moonshine_weights()
@@ -193,8 +189,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
     parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="English speech of others")
-    parser.add_argument("--updates", type=int, default=UPDATES, help="length of both trainings")
-    parser.add_argument("--source-count", type=int, default=NUM_SOURCES, help="how many clips of others to convert")
+    parser.add_argument("--updates", type=count, default=UPDATES, help="length of both trainings")
+    parser.add_argument("--source-count", type=count, default=NUM_SOURCES, help="how many clips of others to convert")
     parser.add_argument(
         "--work", type=Path, default=ROOT / "reports" / "content_voices", help="folder for all that is made"
     )

@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, default=None, help="folder of a prepared dataset")
     parser.add_argument("--workers", type=count, default=2, help="loading processes")
-    parser.add_argument("--batch", type=int, default=16, help="clips in a batch")
+    parser.add_argument("--batch", type=count, default=16, help="clips in a batch")
     parser.add_argument("--seconds", type=duration, default=5.0, help="length of each measurement")
     parser.add_argument("--json", type=new_file, default=None, help="write the figures here")
     options = parser.parse_args(arguments)

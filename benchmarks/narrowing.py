@@ -17,7 +17,13 @@ from utils.features.content.builtin import read_weights
 from utils.training.checkpoints import build_generator, save_weights
 from utils.training.pretrained import CONTENT_HASH
 
+NETWORKS = ("generator", "discriminator")
 NUM_BATCHES = 80  # of 12 clips of a second each
+
+
+def base_file(network: str) -> str:
+    """Return the file name of a base's generator or discriminator."""
+    return f"lite_base_{network}.safetensors"
 
 
 def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, output: Path) -> float:
@@ -34,19 +40,19 @@ def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, outp
     Raises:
         ConfigError: if dataset, base and width do not belong together.
     """
-    files = {name: f"lite_base_{name}.safetensors" for name in ("generator", "discriminator")}
-    metadata, tensors = read_weights(base / files["generator"])
+    files = {name: read_weights(base / base_file(name)) for name in NETWORKS}
+    metadata, tensors = files["generator"]
     store = CorpusStore.open(dataset)
     have = str(store.info["features"]["content"]["identity"].get("weights_sha256", ""))
     if metadata.get(CONTENT_HASH) != have:
-        raise ConfigError(f"{base / files['generator']} does not read the content features of {dataset}")
+        raise ConfigError(f"{base / base_file('generator')} does not read the content features of {dataset}")
     voice, wide = _generator(tensors, store)
     if not 0 < expansion < wide:
         raise ConfigError(f"--narrow {expansion}: the base has {wide}; give less, at least 1")
     lost = voice.narrow_blocks(itertools.islice(_batches(dataset), NUM_BATCHES), expansion)
-    save_weights(output / files["generator"], voice.state_dict(), metadata | {"version": version})
-    metadata, tensors = read_weights(base / files["discriminator"])
-    save_weights(output / files["discriminator"], tensors, metadata | {"version": version})
+    files["generator"] = (metadata, voice.state_dict())
+    for name, (named, values) in files.items():
+        save_weights(output / base_file(name), values, named | {"version": version})
     return lost
 
 

@@ -28,7 +28,7 @@ def new_file(text: str) -> Path:
     """Read the name of a file that can be written."""
     path = Path(text)
     try:
-        check_new_file(path, "it")
+        check_new_file(path, "file")
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return path

@@ -5,11 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from utils.config import compose, instantiate
+from utils.export import imported
+from utils.export.delivery import export_job
 from utils.rvc.layout import POSTERIOR
 
 SMALL = (
@@ -91,3 +94,23 @@ def applio_voice(network: nn.Module, **changes: Any) -> dict[str, Any]:
 def saved(path: Path, content: Any) -> Path:
     torch.save(content, path)
     return path
+
+
+def shrink_imported_voices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let imported voices have the small networks of these tests."""
+    published = imported.voice_config
+
+    def shrunk(file: Any) -> DictConfig:
+        sizes = OmegaConf.from_dotlist(list(SMALL))
+        config = OmegaConf.merge(published(file), sizes)
+        assert isinstance(config, DictConfig)
+        return config
+
+    monkeypatch.setattr(imported, "voice_config", shrunk)
+
+
+def settings_of(path: Path, *overrides: str) -> imported.ImportSettings:
+    """Return what export_onnx.py voice=<path> is told."""
+    job = export_job(compose("export", [f"voice={path}", *overrides]))
+    assert job.imported is not None
+    return job.imported

@@ -289,8 +289,6 @@ def no_package(name: str, package: str | None = None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--updates", "0"], "--updates 0 is out of range; allowed: at least 1"),
-        (["--source-count", "-1"], "--source-count -1 is out of range; allowed: at least 1"),
         ([], "the shared corpora are absent; give folders with --target and --sources"),
         (["--target", "here"], "the shared corpora are absent; give folders with --target and --sources"),
         (["--target", "here", "--sources", "here"], "no recordings in here"),
@@ -306,6 +304,18 @@ def test_what_cannot_work_is_one_line_before_anything_is_made(
     assert content_voices.main([*arguments, "--work", str(tmp_path / "work")]) == 2
     error = capsys.readouterr().err.strip()
     assert line in error and error.count("\n") == 0
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--updates", "0"], ["--source-count", "-1"]])
+def test_a_number_out_of_range_is_refused_before_anything_is_made(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        content_voices.main([*arguments, "--work", str(tmp_path / "work")])
+
+    assert stopped.value.code == 2
+    assert f"{arguments[0]}: {arguments[1]} is out of range; allowed: at least 1" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
 
 

@@ -116,6 +116,9 @@ def require(config: DictConfig, key: str, hint: str) -> Any:
     return value
 
 
+MAX_SEED = 2**32 - 1  # of numpy's generators
+
+
 def check_range(key: str, value: float, low: float, high: float = float("inf")) -> None:
     """Raise ConfigError naming the key unless the value is a number and low <= value <= high."""
     if isinstance(value, bool) or not isinstance(value, int | float):

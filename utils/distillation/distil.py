@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from utils.config import check_range
+from utils.config import MAX_SEED, check_range
 from utils.console import emit, table
 from utils.distillation.material import IGNORED, Batch, Material, TargetSpace, as_float, fit_space
 from utils.distillation.moonshine import read_moonshine, start_from
@@ -34,7 +33,7 @@ from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent
 from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
 from utils.files import sha256_of_file
-from utils.training.checkpoints import save_weights
+from utils.training.checkpoints import read_plain, save_weights
 from utils.training.devices import has_native_bf16
 
 WEIGHTS = WEIGHTS_FOLDER / "content_builtin.safetensors"
@@ -222,15 +221,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: if the file is absent.
-        FormatError: if it is of another kind.
+        FormatError: if it is damaged or of another kind.
     """
     if not path.is_file():
         raise ConfigError(f"--checkpoint {path} is not a file; train first: leave --export out and give --features")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
-        reason = str(error).partition("\n")[0] or "it ends too early"
-        raise FormatError(f"--checkpoint {path} cannot be read ({reason})") from error
+    content = read_plain(path, "--checkpoint")
     if not isinstance(content, dict) or not {"sizes", "network"} <= content.keys():
         raise FormatError(f"--checkpoint {path} was not written by distil.py")
     return content
@@ -391,7 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_range("--rate", options.rate, 1e-7, 0.1)
         check_range("--steps", options.steps, 1)
-        check_range("--seed", options.seed, 0, 2**32 - 1)
+        check_range("--seed", options.seed, 0, MAX_SEED)
         features = load_features(options.features)
         if options.export:
             export(options.checkpoint, options.weights, features, version=options.encoder_version)

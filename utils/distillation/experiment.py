@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from utils.config import check_range, to_plain
+from utils.config import MAX_SEED, check_range, to_plain
 from utils.console import emit, table
 from utils.distillation.corpora import Corpus
 from utils.distillation.distil import Sizes, export, train
@@ -40,7 +40,7 @@ def train_content_encoder(config: DictConfig, *, sizes: Sizes | None = None) -> 
     check_range("content_encoder.workers", settings.workers, 1)
     check_range("content_encoder.rate", settings.rate, 1e-7, 0.1)
     start = None if settings.start is None else Path(str(settings.start)).expanduser()
-    check_range("seed", config.seed, 0, 2**32 - 1)
+    check_range("seed", config.seed, 0, MAX_SEED)
     run = Path(config.run.root) / f"{config.run.name}{run_suffix()}"
     if (run / "checkpoints").is_dir():
         raise ConfigError(f"{run} holds the run of a voice; give another name with run.name=")
@@ -74,7 +74,9 @@ def prepare_features(corpora: dict[str, dict[str, object]], run: Path, *, worker
             "content_encoder.corpora: no held_out above 0; without speakers kept apart there is no validation"
         )
     files = [
-        [str(path.relative_to(item.folder)), path.stat().st_size] for item in found for path in list_audio(item.folder)
+        [str(path.relative_to(item.folder)), path.stat().st_size if path.exists() else None]  # a link may lead nowhere
+        for item in found
+        for path in list_audio(item.folder)
     ]
     origin = sha256_of_json([[[item.name, str(item.folder.resolve()), item.share] for item in found], held_out, files])
     path, source = run / FEATURES_FILE, run / SOURCE_FILE

@@ -18,7 +18,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +32,7 @@ from utils.distillation.corpora import Corpus, Recording, list_recordings, parse
 from utils.errors import ConfigError, DataError, FormatError, WorkbenchError
 from utils.features.content.network import FRAME_SAMPLES
 from utils.files import sha256_of_json
+from utils.training.checkpoints import read_plain
 
 TEACHER_VERSION = "0.0.69"
 INSTALL = f"pip install --no-deps moonshine-voice=={TEACHER_VERSION}"
@@ -179,15 +179,11 @@ def load_features(path: Path) -> Features:
 
     Raises:
         DataError: if the file is absent.
-        FormatError: if it is of another kind.
+        FormatError: if it is damaged or of another kind.
     """
     if not path.is_file():
         raise DataError(f"--features {path} is not a file; make it with utils.distillation.teacher")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
-        reason = str(error).partition("\n")[0] or "it ends too early"
-        raise FormatError(f"--features {path} cannot be read ({reason}); make it again") from error
+    content = read_plain(path, "--features", mmap=True)
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise FormatError(f"--features {path} was not written by this version of teacher.py; make it again")
     clips = [

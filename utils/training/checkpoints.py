@@ -67,21 +67,35 @@ def checkpoint_path(run: Path, which: str) -> Path:
     return path
 
 
+def read_plain(path: Path, what: str, *, mmap: bool = False) -> Any:
+    """Read plain data and tensors that torch.save wrote, without executing code from the file.
+
+    Args:
+        path: the file.
+        what: word for it in messages.
+        mmap: leave the tensors on disk until they are used; the checksums are not looked at then.
+    Raises:
+        FormatError: if the file is damaged or wants to run code.
+    """
+    try:
+        if not mmap:
+            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+                broken = archive.testzip()
+            if broken is not None:
+                raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
+        reason = str(error).partition("\n")[0] or "it ends too early"
+        raise FormatError(f"{what} {path} cannot be read ({reason})") from error
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without executing code from it and check that it is ours.
 
     Raises:
         FormatError: if the file is damaged, wants to run code or has another schema.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
-            broken = archive.testzip()
-        if broken is not None:
-            raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
-        reason = str(error).partition("\n")[0] or "it ends too early"
-        raise FormatError(f"checkpoint {path} cannot be read ({reason})") from error
+    content = read_plain(path, "checkpoint")
     if not isinstance(content, dict) or PAYLOAD_KEY not in content:
         raise FormatError(f"checkpoint {path} was not written by this workbench (no {PAYLOAD_KEY!r} inside)")
     payload = content[PAYLOAD_KEY]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
-from utils.config import audio_config, check_range, require
+from utils.config import MAX_SEED, audio_config, check_range, require
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
@@ -140,7 +140,7 @@ def check_training_values(config: DictConfig) -> None:
     learning_rate_factor(config)
     check_range("loss.adversarial_start", config.loss.adversarial_start, 0)
     check_range("loss.adversarial_frames", config.loss.adversarial_frames, 0)
-    check_range("seed", config.seed, 0, 2**32 - 1)
+    check_range("seed", config.seed, 0, MAX_SEED)
     if config.loss.objective not in OBJECTIVES:
         raise ConfigError(f"loss.objective={config.loss.objective} is unknown; allowed: {', '.join(OBJECTIVES)}")
     choose_precision(config)

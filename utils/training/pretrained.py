@@ -65,7 +65,7 @@ def load_pretrained(
         )
     identity = dataset_info["features"]["content"]["identity"]
     have = str(identity.get("weights_sha256", ""))
-    if wanted == have and metadata.get(CONTENT_IDENTITY, content_identity(identity)) != content_identity(identity):
+    if wanted == have and metadata.get(CONTENT_IDENTITY) not in (None, content_identity(identity)):
         raise ConfigError(
             f"{name}={file} was trained on content features of the same encoder with other settings than those of the "
             "dataset (content.* of preprocess.py); prepare it with those, or type pretrained=none"
