@@ -31,6 +31,7 @@ import torch
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_clips import Files, describe, list_clips, read_clips
 from benchmarks.content_peers import OURS, OURS_ONNX, TEACHER, Encode, load_encoders
+from benchmarks.machine import least_factor
 from benchmarks.options import new_file
 from utils.audio.frames import FEATURE_RATE
 from utils.console import emit, table
@@ -219,18 +220,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clips = find_clips(options.corpus, speaker_parts=options.speaker_parts)
         audio = read_clips(clips, options.sentences)
         describe(clips, audio)
-        results = {name: measure(peer.encode, audio) for name, peer in load_encoders(options.weights).items()}
+        encoders = load_encoders(options.weights)
+        results = {name: measure(peer.encode, audio) for name, peer in encoders.items()}
+        machine = least_factor(encoders[OURS].encode)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     show(results)
+    emit(f"\n{machine}")
     default_bar = DUTCH_RATIO if options.corpus is None else ENGLISH_RATIO
     bars = judge(results, default_bar if options.ratio_bar is None else options.ratio_bar)
     emit()
     show_bars(bars)
     if options.json:
-        encoders = {name: asdict(figures) for name, figures in results.items()}
-        atomic_write_json(options.json, {"encoders": encoders, "bars": plain_bars(bars)})
+        plain = {name: asdict(figures) for name, figures in results.items()}
+        atomic_write_json(options.json, {"encoders": plain, "machine": machine, "bars": plain_bars(bars)})
     return 0 if all_reached(bars) else 1
 
 

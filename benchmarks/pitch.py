@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.bars import Bar, plain_bars, show_bars
+from benchmarks.machine import least_factor
 from benchmarks.options import count, duration, new_file
 from benchmarks.pitch_material import VIBRATO_CENTS, Sound, add_noise, choose_recordings, describe_voice, sing, speak
 from utils.audio.frames import FEATURE_RATE
@@ -230,12 +231,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     show(results)
     bars: list[Bar] = []
+    machine = None
     if OURS in trackers:
+        machine = least_factor(trackers[OURS])
+        emit(f"\n{machine}")
         bars = judge(results[OURS], *difference(trackers[OURS], trackers[OURS_ONNX], conditions))
         emit()
         show_bars(bars)
     if options.json:
-        atomic_write_json(options.json, _plain(results, bars))
+        atomic_write_json(options.json, {**_plain(results, bars), "machine": machine})
     return 0 if all(bar.is_reached for bar in bars) else 1
 
 

@@ -1,8 +1,8 @@
-"""Teach the pitch network of streams what the tracker with all its look-ahead says, and judge both on known pitch.
+"""Teach the pitch network of streams what SwiftF0 with all its look-ahead says, and judge it beside pitch=builtin.
 
     python -m benchmarks.streaming_pitch [--corpus FOLDER] [--minutes 3] [--start FILE] [--save FILE]
 
-Recordings are sped up and slowed down (which moves their pitch), their level is changed and noise is added; the tracker
+Recordings are sped up and slowed down (which moves their pitch), their level is changed and noise is added; SwiftF0
 says what it hears and the causal network learns to say the same. With --minutes 0 the shipped weights are judged.
 """
 
@@ -92,7 +92,8 @@ def train(student: StreamPitch, teacher: SwiftPitch, material: Material, minutes
 def disagreement(student: StreamPitch, teacher: SwiftPitch, audio: Tensor) -> Tensor:
     """Return the cross-entropy of candidates where the teacher hears a voice plus that of voicing, for [B, T]."""
     with torch.no_grad():
-        scores, voicing = teacher._network(teacher.analyse(audio)[2])
+        scores, odds = teacher.network(teacher.analyse(audio)[2])
+        voicing = torch.sigmoid(odds)
         # the newest sample is 224 behind the end of a frame
         spectra = student.spectra(functional.pad(audio, (HISTORY - LOOK_AHEAD, LOOK_AHEAD)))
     heard, voiced = student.network(spectra)
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming_pitch", description=(__doc__ or "")[:90])
     parser.add_argument("--corpus", type=Path, default=CORPORA, help="folder of speech, with one named librispeech")
     parser.add_argument("--minutes", type=float, default=0.0, help="of training")
-    parser.add_argument("--start", type=Path, help="weights to start from (default: the tracker's, folded)")
+    parser.add_argument("--start", type=Path, help="weights to start from (default: SwiftF0's, folded)")
     parser.add_argument("--save", type=new_file, help="write the weights here; an existing file is never replaced")
     parser.add_argument("--clips", type=count, default=10, help="recordings to judge on")
     parser.add_argument("--seed", type=int, default=0)
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.save and options.save.exists():
             raise ConfigError(f"--save {options.save} exists; give another name")
-        teacher = SwiftPitch()
+        teacher = SwiftPitch(weights=None)
         start = options.start if options.minutes or options.start else WEIGHTS
         student = StreamPitch(teacher, start)
         if options.minutes:
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    results: dict[str, Result] = {"all look-ahead": measure(teacher.track, conditions)}
+    results: dict[str, Result] = {"all look-ahead": measure(SwiftPitch().track, conditions)}
     results["stream"] = measure(tracked(student), conditions)
     show(results)
     return 0

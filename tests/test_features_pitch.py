@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -9,12 +10,14 @@ import pytest
 import soxr
 import torch
 
+from tests.synthetic_speech import voice
 from utils.audio.spectral import Stft, use_graph_form
 from utils.errors import ConfigError
 from utils.features.pitch.base import PitchTracker, extract_f0
 from utils.features.pitch.refinement import WINDOW, HarmonicRefinement, refinement_windows
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import WEIGHTS, SwiftPitch
 from utils.features.pitch.world import WorldPitch
+from utils.files import sha256_of_file
 
 RATE = 16000
 
@@ -45,13 +48,14 @@ def test_swift_finds_the_pitch_of_harmonic_tones(f0_hz: float) -> None:
     assert np.median(cents(found[found > 0], f0_hz)) < 20
 
 
-def test_swift_equals_its_package_on_a_glide() -> None:
+@pytest.mark.parametrize("weights", [WEIGHTS, None])
+def test_swift_equals_its_package_on_a_glide(weights: Path | None) -> None:
     package = pytest.importorskip("swift_f0")
     time = np.arange(2 * RATE) / RATE
     audio = tone(150 * 2 ** (0.5 * np.sin(2 * np.pi * 0.5 * time)), 2.0)
     audio[round(0.9 * RATE) : round(1.2 * RATE)] = 0.0
 
-    ours = swift().track(audio)
+    ours = SwiftPitch(weights=weights).track(audio)
 
     theirs = package.SwiftF0(threads=1).detect(audio, RATE)
     voiced = theirs.confidence >= 0.5
@@ -61,6 +65,18 @@ def test_swift_equals_its_package_on_a_glide() -> None:
     assert both.sum() > 60
     # the package's frames lie up to 5 ms from ours, in which the glide moves by up to 10 cents
     assert np.percentile(cents(ours[nearest][both], theirs.pitch_hz[both]), 95) < 20
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_narrow_network_hears_what_the_wide_one_hears(noise: float) -> None:
+    spoken = np.concatenate([voice(2.0, f0_hz=f0_hz, seed=index) for index, f0_hz in enumerate((90.0, 160.0, 250.0))])
+    heard = spoken + noise * np.random.default_rng(0).standard_normal(len(spoken)).astype(np.float32)
+
+    found, expected = swift().track(heard), SwiftPitch(weights=None).track(heard)
+
+    both = (found > 0) & (expected > 0)
+    assert np.mean((found > 0) == (expected > 0)) > 0.95
+    assert np.percentile(cents(found[both], expected[both]), 95) < 15
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-4])
@@ -239,6 +255,8 @@ def test_trackers_keep_the_protocol() -> None:
 
 def test_identity_tells_settings_apart() -> None:
     assert SwiftPitch(voicing_threshold=0.4).identity != swift().identity
+    assert SwiftPitch(weights=None).identity != swift().identity
+    assert swift().identity["weights_sha256"] == sha256_of_file(WEIGHTS)
     assert WorldPitch(method="dio").identity != WorldPitch(method="harvest").identity
     assert WorldPitch(method="dio", f_min=60.0).identity != WorldPitch(method="dio").identity
 

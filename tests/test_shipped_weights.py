@@ -67,8 +67,12 @@ def open_content() -> None:
     BuiltinContent()
 
 
+def open_pitch() -> None:
+    SwiftPitch()
+
+
 def open_stream_pitch() -> None:
-    StreamPitch(SwiftPitch())
+    StreamPitch(SwiftPitch(weights=None))
 
 
 def open_base() -> None:
@@ -88,6 +92,7 @@ def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("use", "name"),
     [
         (open_content, "content_builtin"),
+        (open_pitch, "pitch_builtin"),
         (open_stream_pitch, "pitch_stream"),
         (open_base, "lite_base_generator"),
     ],

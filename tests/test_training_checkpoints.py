@@ -10,6 +10,7 @@ import torch
 from tests.synthetic_speech import voice
 from tests.training_tools import make_dataset, training
 from utils.errors import ConfigError, FormatError
+from utils.features.pitch.swift import SwiftPitch
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     PAYLOAD_KEY,
@@ -161,3 +162,19 @@ def test_voice_trained_on_pitch_of_world_gets_an_exportable_tracker(
     values = [torch.tensor(value) for value in (0.0, 0, 0.5, 0.33, 1.0)]
     assert loaded.model.forward_audio(audio, *values).shape == audio.shape
     assert "pitch=builtin" in caplog.text
+
+
+def test_voice_trained_on_the_pitch_of_an_earlier_tracker_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(training(make_dataset(tmp_path), tmp_path, "run", 1))
+    path = run / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["identity"] = SwiftPitch(weights=None).identity
+    pitch = {"_target_": "utils.features.pitch.swift.SwiftPitch", "voicing_threshold": 0.38}
+    content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["config"] = pitch
+    torch.save(content, path)
+
+    load_voice(run, "last")
+
+    assert "run was trained on the pitch of swift_f0 6385e8c2ebc3, the tracker here is swift_f0_narrow" in caplog.text

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from utils.config import instantiate
@@ -166,13 +166,7 @@ def load_voice(
         )
     if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
-    tracker = instantiate(OmegaConf.create(info["features"]["f0_hz"]["config"]), "pitch")
-    if not tracker.is_exportable:
-        name = tracker.identity["id"]
-        log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
-        from utils.features.pitch.swift import SwiftPitch
-
-        tracker = SwiftPitch()
+    tracker = _load_tracker(run, info["features"]["f0_hz"])
     rate = io_rate or model.sample_rate
     retrieval = read_codebook(run)
     model.attach(AnalysisFrontend(encoder, tracker, rate), retrieval, rate)
@@ -181,6 +175,25 @@ def load_voice(
     step = int(content["state_dict"]["steps_done"])
     metrics = dict(payload["metrics"])
     return Voice(model, config, _speakers(info), info, step, metrics, rate, payload.get("pretrained"))
+
+
+def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:
+    """Return the tracker of a voice's graph, from what the dataset says of its f0."""
+    tracker: Any = instantiate(OmegaConf.create(feature["config"]), "pitch")
+    if not tracker.is_exportable:
+        name = tracker.identity["id"]
+        log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
+        from utils.features.pitch.swift import SwiftPitch
+
+        return SwiftPitch()
+    trained = feature["identity"]
+    if tracker.identity != trained:
+        log.warning(
+            "%s was trained on the pitch of %s, the tracker here is %s; what it finds differs a little",
+            run, _named(trained, tracker.identity), _named(tracker.identity, trained),
+        )  # fmt: skip
+    module: nn.Module = tracker
+    return module
 
 
 def build_generator(config: DictConfig, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:

@@ -19,27 +19,30 @@ from models.layers.streaming import Memory
 from utils.audio.frames import FEATURE_HOP
 from utils.features.content.builtin import WEIGHTS_FOLDER, read_weights
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
-from utils.features.pitch.refinement import WINDOW as SHORT_WINDOW
-from utils.features.pitch.refinement import refinement_windows
-from utils.features.pitch.swift import (
+from utils.features.pitch.network import (
+    BLOCK_STARTS,
     DILATIONS,
+    HINT,
     LAST_BLOCK,
     LAST_REACH,
     NUM_CANDIDATES,
     NUM_FREQUENCIES,
-    SILENCE_PEAK,
-    WINDOWS,
-    SwiftPitch,
+    NUM_LAYERS,
+    READER,
+    SCORE,
+    VOICE,
+    VOICING,
     hint_and_scores,
     widened,
 )
+from utils.features.pitch.refinement import WINDOW as SHORT_WINDOW
+from utils.features.pitch.refinement import refinement_windows
+from utils.features.pitch.swift import SILENCE_PEAK, WINDOWS, SwiftPitch
 from utils.files import sha256_of_file
 
 LOOK_AHEAD = 224  # samples at 16 kHz after the end of a frame
 WEIGHTS = WEIGHTS_FOLDER / "pitch_stream.safetensors"
 TAPS = 3  # frames that a convolution over time reads, the newest included
-NUM_LAYERS = 18
-VOICING_LAYER = 16
 AFTER_CENTRE = LOOK_AHEAD + FEATURE_HOP // 2
 HISTORY = max(WINDOWS) // 2 + AFTER_CENTRE - FEATURE_HOP  # samples before a block that its first frame reads
 
@@ -140,7 +143,7 @@ class StreamPitch(nn.Module):
         """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, 128, F]."""
         memory = memory or Memory()
         x = functional.relu(self._convolve(spectra, 0, memory))
-        for first in range(1, len(DILATIONS), 2):
+        for first in BLOCK_STARTS:
             is_last = first == LAST_BLOCK
             residual = x[:, :, : NUM_CANDIDATES + 2 * LAST_REACH] if is_last else x
             x = functional.relu(self._convolve(residual, first, memory))
@@ -148,12 +151,12 @@ class StreamPitch(nn.Module):
             x = self._convolve(x, first + 1, memory)
             x = functional.relu(x + (residual[:, :, : NUM_CANDIDATES + LAST_REACH] if is_last else residual))
         x = functional.pad(x[:, :, :NUM_CANDIDATES], (0, 0, 1, 0))
-        x = functional.relu(self._convolve(x, 13, memory))
-        hint, scores = hint_and_scores(x, self._layer(14), self._layer(15))
+        x = functional.relu(self._convolve(x, READER, memory))
+        hint, scores = hint_and_scores(x, self._layer(HINT), self._layer(SCORE))
         voice = torch.cat([hint.amax(dim=2), spectra.mean(dim=(1, 2)).unsqueeze(1)], dim=1)
         voice = memory.extend("pitch.voicing", voice, TAPS - 1, axis=2)
-        voice = functional.relu(functional.conv1d(voice, *self._layer(VOICING_LAYER)))
-        return scores.squeeze(1).transpose(1, 2), functional.conv1d(voice, *self._layer(17)).squeeze(1)
+        voice = functional.relu(functional.conv1d(voice, *self._layer(VOICE)))
+        return scores.squeeze(1).transpose(1, 2), functional.conv1d(voice, *self._layer(VOICING)).squeeze(1)
 
     def _convolve(self, x: Tensor, index: int, memory: Memory) -> Tensor:
         weight, bias = self._layer(index)
@@ -177,7 +180,7 @@ def folded_weights(tracker: SwiftPitch) -> dict[str, Tensor]:
     """Return causal weights: what a convolution read of later frames it reads of the newest one."""
     stored = {}
     for index in range(NUM_LAYERS):
-        weight, bias = tracker.get_buffer(f"weight_{index}"), tracker.get_buffer(f"bias_{index}")
+        weight, bias = (value.detach() for value in tracker.network.layer(index))
         if weight.shape[-1] > 1:
             reach = weight.shape[-1] // 2
             newest = weight[..., reach:].sum(dim=-1, keepdim=True)
