@@ -86,6 +86,15 @@ def test_silence_and_faint_hiss_are_unvoiced(level: float) -> None:
     assert not swift().track(audio).any()
 
 
+@pytest.mark.parametrize("level", [0.01, 0.1, 0.7, -1.0])
+def test_constant_is_no_sound(level: float) -> None:
+    audio = np.full(RATE // 2, level, np.float32)
+
+    # at its ends it jumps from and to zero; a matrix product rounds alike at equal distances, which looks like a tone
+    for found in (swift().track(audio), swift()(torch.from_numpy(audio)[None])[0].numpy()):
+        assert not found[7:-7].any()
+
+
 def test_tone_below_the_level_of_silence_is_unvoiced() -> None:
     loud, faint = (swift().track(tone(200.0, level=level)) for level in (2e-3, 5e-4))
 

@@ -75,7 +75,7 @@ class SwiftPitch(nn.Module):
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
         if self.weights_sha256 is None:
-            named = {"id": "swift_f0", "version": 2, "weights_sha256": EXPECTED_SHA256}
+            named = {"id": "swift_f0", "version": 3, "weights_sha256": EXPECTED_SHA256}
         else:
             named = {
                 "id": "swift_f0_narrow",
@@ -93,8 +93,10 @@ class SwiftPitch(nn.Module):
         """Return f0 in Hz [B, F] from what analyse returns."""
         scores, voicing = self.network(spectra)
         f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(frames.shape[0], -1)
-        # the peak of a frame's 32 ms, as digital silence confuses the network
-        peak = _middle(frames, 512).abs().amax(dim=-1)
+        # the peak of a frame's 32 ms: where there is no sound the network reads the rounding of its spectra, also around
+        # a constant
+        sound = _middle(frames, 512)
+        peak = (sound - sound.mean(dim=-1, keepdim=True)).abs().amax(dim=-1)
         voiced = (torch.sigmoid(voicing) >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
         voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
         return torch.where(voiced, f0_hz, f0_hz.new_zeros(()))
