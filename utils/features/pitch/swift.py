@@ -93,8 +93,8 @@ class SwiftPitch(nn.Module):
         """Return f0 in Hz [B, F] from what analyse returns."""
         scores, voicing = self.network(spectra)
         f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(frames.shape[0], -1)
-        # the peak of a frame's 32 ms: where there is no sound the network reads the rounding of its spectra, also around
-        # a constant
+        # the peak of a frame's 32 ms: where there is no sound, but for a constant, the network reads what its spectra
+        # round to
         sound = _middle(frames, 512)
         peak = (sound - sound.mean(dim=-1, keepdim=True)).abs().amax(dim=-1)
         voiced = (torch.sigmoid(voicing) >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
