@@ -39,7 +39,7 @@ from utils.files import atomic_write_json
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 OURS, OURS_ONNX = "builtin", "builtin, ONNX"
-TRACKERS = ("builtin", "swift_f0", "fcpe", "crepe", "harvest", "dio")
+TRACKERS = ("builtin", "narrow", "swift_f0", "fcpe", "crepe", "harvest", "dio")
 SEED = 0
 CENTS = 50.0
 GROSS = 0.2
@@ -145,7 +145,7 @@ def load_trackers(names: Sequence[str]) -> dict[str, Track]:
             log.warning("%s is left out: %s", name, error)
             continue
         trackers[name] = tracker.track
-        if isinstance(tracker, SwiftPitch):
+        if name == OURS:
             trackers[OURS_ONNX] = exported(tracker)
     if not trackers:
         raise ConfigError(f"none of {', '.join(names)} can be compared here; the lines above say what to install")

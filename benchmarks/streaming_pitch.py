@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.save and options.save.exists():
             raise ConfigError(f"--save {options.save} exists; give another name")
-        teacher = SwiftPitch(weights=None)
+        teacher = SwiftPitch()
         start = options.start if options.minutes or options.start else WEIGHTS
         student = StreamPitch(teacher, start)
         if options.minutes:

@@ -2,7 +2,6 @@
 
 import io
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -13,13 +12,15 @@ import torch
 from tests.synthetic_speech import voice
 from utils.audio.spectral import Stft, use_graph_form
 from utils.errors import ConfigError
+from utils.features.content.builtin import WEIGHTS_FOLDER
 from utils.features.pitch.base import PitchTracker, extract_f0
 from utils.features.pitch.refinement import WINDOW, HarmonicRefinement, refinement_windows
-from utils.features.pitch.swift import WEIGHTS, SwiftPitch
+from utils.features.pitch.swift import SwiftPitch
 from utils.features.pitch.world import WorldPitch
 from utils.files import sha256_of_file
 
 RATE = 16000
+NARROW = "pitch_narrow.safetensors"
 
 
 @cache
@@ -48,8 +49,8 @@ def test_swift_finds_the_pitch_of_harmonic_tones(f0_hz: float) -> None:
     assert np.median(cents(found[found > 0], f0_hz)) < 20
 
 
-@pytest.mark.parametrize("weights", [WEIGHTS, None])
-def test_swift_equals_its_package_on_a_glide(weights: Path | None) -> None:
+@pytest.mark.parametrize("weights", [NARROW, None])
+def test_swift_equals_its_package_on_a_glide(weights: str | None) -> None:
     package = pytest.importorskip("swift_f0")
     time = np.arange(2 * RATE) / RATE
     audio = tone(150 * 2 ** (0.5 * np.sin(2 * np.pi * 0.5 * time)), 2.0)
@@ -72,7 +73,7 @@ def test_narrow_network_hears_what_the_wide_one_hears(noise: float) -> None:
     spoken = np.concatenate([voice(2.0, f0_hz=f0_hz, seed=index) for index, f0_hz in enumerate((90.0, 160.0, 250.0))])
     heard = spoken + noise * np.random.default_rng(0).standard_normal(len(spoken)).astype(np.float32)
 
-    found, expected = swift().track(heard), SwiftPitch(weights=None).track(heard)
+    found, expected = SwiftPitch(weights=NARROW).track(heard), swift().track(heard)
 
     both = (found > 0) & (expected > 0)
     assert np.mean((found > 0) == (expected > 0)) > 0.95
@@ -86,12 +87,22 @@ def test_silence_and_faint_hiss_are_unvoiced(level: float) -> None:
     assert not swift().track(audio).any()
 
 
+def test_file_that_is_no_network_of_the_tracker_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"pitch\.weights=nowhere is not a file; leave it out"):
+        SwiftPitch(weights="nowhere")
+    foreign = WEIGHTS_FOLDER / "content_builtin.safetensors"
+    with pytest.raises(ConfigError, match=r"content_builtin\.safetensors is no network of this tracker"):
+        SwiftPitch(weights=str(foreign))
+
+
+@pytest.mark.parametrize("weights", [NARROW, None])
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.7, -1.0])
-def test_constant_is_no_sound(level: float) -> None:
+def test_constant_is_no_sound(level: float, weights: str | None) -> None:
+    tracker = SwiftPitch(weights=weights)
     audio = np.full(RATE // 2, level, np.float32)
 
     # at its ends it jumps from and to zero; a matrix product rounds alike at equal distances, which looks like a tone
-    for found in (swift().track(audio), swift()(torch.from_numpy(audio)[None])[0].numpy()):
+    for found in (tracker.track(audio), tracker(torch.from_numpy(audio)[None])[0].numpy()):
         assert not found[7:-7].any()
 
 
@@ -264,8 +275,8 @@ def test_trackers_keep_the_protocol() -> None:
 
 def test_identity_tells_settings_apart() -> None:
     assert SwiftPitch(voicing_threshold=0.4).identity != swift().identity
-    assert SwiftPitch(weights=None).identity != swift().identity
-    assert swift().identity["weights_sha256"] == sha256_of_file(WEIGHTS)
+    assert SwiftPitch(weights=NARROW).identity["weights_sha256"] == sha256_of_file(WEIGHTS_FOLDER / NARROW)
+    assert SwiftPitch(weights=NARROW).identity != swift().identity
     assert WorldPitch(method="dio").identity != WorldPitch(method="harvest").identity
     assert WorldPitch(method="dio", f_min=60.0).identity != WorldPitch(method="dio").identity
 

@@ -1,4 +1,4 @@
-"""How the network of pitch=builtin is made from SwiftF0's."""
+"""How the network of pitch=narrow is made from SwiftF0's."""
 
 from functools import cache
 from pathlib import Path
@@ -16,11 +16,12 @@ from utils.features.pitch.network import NUM_LAYERS, PitchNetwork
 from utils.features.pitch.swift import SwiftPitch
 
 RATE = 16000
+NARROW = "pitch_narrow.safetensors"
 
 
 @cache
 def teacher() -> SwiftPitch:
-    return SwiftPitch(weights=None)
+    return SwiftPitch()
 
 
 @cache
@@ -65,7 +66,10 @@ def test_narrowed_network_has_fewer_channels_and_starts_nearer_than_one_that_was
 
 
 def test_shipped_network_has_the_shapes_that_the_recipe_makes() -> None:
-    made, shipped = pitch.narrowed(teacher().network, spectra(), pitch.CHANNELS), SwiftPitch().network.weights
+    made, shipped = (
+        pitch.narrowed(teacher().network, spectra(), pitch.CHANNELS),
+        SwiftPitch(weights=NARROW).network.weights,
+    )
 
     assert len(made) == 2 * NUM_LAYERS
     assert {name: value.shape for name, value in made.items()} == {name: value.shape for name, value in shipped.items()}
@@ -119,7 +123,7 @@ def test_command_writes_a_network_that_the_tracker_takes(
 
     assert pitch.main(command) == 0
 
-    found = SwiftPitch(weights=made).track(voice(1.0, f0_hz=150.0))
+    found = SwiftPitch(weights=str(made)).track(voice(1.0, f0_hz=150.0))
     assert found.shape == (100,) and found.any()
 
 

@@ -68,11 +68,11 @@ def open_content() -> None:
 
 
 def open_pitch() -> None:
-    SwiftPitch()
+    SwiftPitch(weights="pitch_narrow.safetensors")
 
 
 def open_stream_pitch() -> None:
-    StreamPitch(SwiftPitch(weights=None))
+    StreamPitch(SwiftPitch())
 
 
 def open_base() -> None:
@@ -92,7 +92,7 @@ def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("use", "name"),
     [
         (open_content, "content_builtin"),
-        (open_pitch, "pitch_builtin"),
+        (open_pitch, "pitch_narrow"),
         (open_stream_pitch, "pitch_stream"),
         (open_base, "lite_base_generator"),
     ],

@@ -1,11 +1,11 @@
-"""The default pitch tracker: SwiftF0 made narrower, as a torch module, so that it can stand inside the exported graph.
+"""The default pitch tracker: SwiftF0's network as a torch module, so that it can stand inside the exported graph.
 
-Architecture, tables and the weights that ours descend from: Nieradzik, "SwiftF0" (2025), MIT; tables are read from the
-installed package swift-f0. Three spectrograms (windows of 1024, 2048 and 512 samples) on a common axis of 128
-log-spaced frequencies pass through a small residual convolution network that scores 95 pitch candidates and a voicing
-probability. SwiftF0 has 12 channels and works on 16 ms frames; ours has 8, learned from it on 10 ms frames
-(utils/distillation/pitch.py). Its estimate is refined in a short window, and the voicing threshold is lower: what the
-package calls unvoiced at 0.5 is mostly soft voice (benchmarks/pitch.py).
+Architecture and weights: Nieradzik, "SwiftF0" (2025), MIT; tables and weights are read from the installed package
+swift-f0, or the weights from a file (utils/distillation/pitch.py). Three spectrograms (windows of 1024, 2048 and 512
+samples) on a common axis of 128 log-spaced frequencies pass through a small residual convolution network that scores 95
+pitch candidates and a voicing probability. The package works on 16 ms frames; here the same network slides over 10 ms
+frames, its estimate is refined in a short window, and the voicing threshold is lower: what the package calls unvoiced
+at 0.5 is mostly soft voice (benchmarks/pitch.py).
 """
 
 import importlib.metadata
@@ -27,10 +27,9 @@ from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
 from utils.features.pitch.network import NUM_CANDIDATES, NUM_FREQUENCIES, PitchNetwork
 from utils.features.pitch.refinement import HarmonicRefinement, refinement_windows
 from utils.files import sha256_of_file
-from utils.shipped import checked_sha256
+from utils.shipped import checked_sha256, find_shipped
 
 WINDOWS = (1024, 2048, 512)
-WEIGHTS = WEIGHTS_FOLDER / "pitch_builtin.safetensors"
 FRAME = max(WINDOWS)
 EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
 SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoiced
@@ -41,12 +40,14 @@ class SwiftPitch(nn.Module):
 
     Args:
         voicing_threshold: a frame is voiced when its probability is at least this.
-        weights: the network; None: SwiftF0's own, which ours was made from.
+        weights: name of a shipped file or path of another network; None: SwiftF0's own.
+    Raises:
+        ConfigError: if a setting is out of range, the package is missing or another, or the file is no network of it.
     """
 
     is_exportable = True
 
-    def __init__(self, *, voicing_threshold: float = 0.38, weights: Path | None = WEIGHTS) -> None:
+    def __init__(self, *, voicing_threshold: float = 0.38, weights: str | None = None) -> None:
         super().__init__()
         if not 0.0 < voicing_threshold < 1.0:
             raise ConfigError(f"pitch.voicing_threshold={voicing_threshold} is out of range; allowed: between 0 and 1")
@@ -66,8 +67,9 @@ class SwiftPitch(nn.Module):
                 "type: pip install swift-f0==0.3.0"
             )
         own = self._load(path)
-        self.network = PitchNetwork(own if weights is None else read_weights(weights)[1])
-        self.weights_sha256 = None if weights is None else checked_sha256(weights)
+        file = None if weights is None else _find(weights)
+        self.network = PitchNetwork(own if file is None else _read(file, own))
+        self.weights_sha256 = None if file is None else checked_sha256(file)
         self.requires_grad_(False)
         self.eval()
 
@@ -214,6 +216,21 @@ def _widened(axis: np.ndarray, transform: FrameTransform) -> np.ndarray:
     """Return [S * P, 128] from flat [bins, 128]: the transform's places above the last bin do not count."""
     missing = transform.rows * transform.num_steps - transform.num_bins
     return np.pad(axis.reshape(-1, NUM_FREQUENCIES), ((0, missing), (0, 0)))
+
+
+def _find(weights: str) -> Path:
+    path = find_shipped(weights, WEIGHTS_FOLDER) or Path(weights).expanduser()
+    if not path.is_file() and not path.is_relative_to(WEIGHTS_FOLDER):
+        raise ConfigError(f"pitch.weights={weights} is not a file; leave it out for SwiftF0's own network")
+    return path
+
+
+def _read(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a file; their layers must be those of SwiftF0 but for the number of channels."""
+    stored = read_weights(path)[1]
+    if {name: value.shape[2:] for name, value in stored.items()} != {n: value.shape[2:] for n, value in own.items()}:
+        raise ConfigError(f"pitch.weights={path} is no network of this tracker; utils/distillation/pitch.py makes one")
+    return stored
 
 
 def _model_file() -> Path:
