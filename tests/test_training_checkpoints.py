@@ -181,3 +181,10 @@ def test_voice_trained_on_the_pitch_of_an_earlier_tracker_says_so(
 
     assert "run was trained on the pitch of swift_f0_narrow " in caplog.text
     assert "the tracker here is swift_f0 6385e8c2ebc3; what it finds differs a little" in caplog.text
+
+    content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["identity"] = {**SwiftPitch().identity, "version": 2}
+    torch.save(content, path)
+    load_voice(run, "last")
+    assert (
+        "swift_f0 6385e8c2ebc3 with version=2, the tracker here is swift_f0 6385e8c2ebc3 with version=3" in caplog.text
+    )

@@ -218,7 +218,7 @@ def _speakers(dataset_info: dict[str, Any]) -> list[str]:
 
 def _named(identity: dict[str, Any], other: dict[str, Any]) -> str:
     """Return the encoder's name and weights, and the settings in which it differs from another one of its kind."""
-    settings = sorted((identity | other).keys() - {"id", "version", "weights_sha256", "dim"})
+    settings = sorted((identity | other).keys() - {"id", "weights_sha256", "dim"})
     settings = settings if identity.get("id") == other.get("id") else []
     differing = [f"{key}={identity.get(key, 'default')}" for key in settings if identity.get(key) != other.get(key)]
     words = f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
