@@ -210,7 +210,8 @@ def _move_inputs(weights: dict[str, Tensor], index: int, selection: Selection) -
 
 def train(student: PitchNetwork, teacher: SwiftPitch, material: Material, num_updates: int) -> None:
     """Train in place; the rate falls to zero as half a cosine."""
-    optimizer = torch.optim.AdamW(student.parameters(), RATE, betas=(0.9, 0.98), weight_decay=1e-3)
+    learned = [value.requires_grad_() for value in student.weights.values()]
+    optimizer = torch.optim.AdamW(learned, RATE, betas=(0.9, 0.98), weight_decay=1e-3)
     losses: list[float] = []
     for update in range(num_updates):
         share = min(1.0, (update + 1) / WARMUP_UPDATES) * 0.5 * (1 + math.cos(math.pi * update / num_updates))
@@ -218,7 +219,7 @@ def train(student: PitchNetwork, teacher: SwiftPitch, material: Material, num_up
         loss = disagreement(student, teacher, *material.draw())
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         losses.append(float(loss.detach()))
         if (update + 1) % REPORT_UPDATES == 0:
@@ -280,7 +281,7 @@ def make(output: Path, material: Material, num_updates: int) -> None:
     with torch.no_grad():
         student.layer(VOICING)[1].add_(VOICING_SHIFT)
     atomic_write_bytes(output, save({name: value.data.contiguous() for name, value in student.weights.items()}))
-    log.info("%s: %d numbers", output, sum(value.numel() for value in student.parameters()))
+    log.info("%s: %d numbers", output, sum(value.numel() for value in student.weights.values()))
 
 
 if __name__ == "__main__":

@@ -55,8 +55,7 @@ def tolerance_of(precision: Precision, tolerance: float) -> float:
 
 def fixed_tables(model: nn.Module) -> list[np.ndarray]:
     """Return the tables of a module that are no learned weights: transforms, filters, noise, codebooks."""
-    own = [value for name, value in model.named_parameters() if UNTOUCHED in name]
-    return [table.detach().cpu().numpy() for table in (*model.buffers(), *own) if table.is_floating_point()]
+    return [table.detach().cpu().numpy() for table in model.buffers() if table.is_floating_point()]
 
 
 def reduce_weights(model: onnx.ModelProto, precision: Precision, fixed: Iterable[np.ndarray] = ()) -> Reduction:

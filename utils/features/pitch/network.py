@@ -29,7 +29,14 @@ class PitchNetwork(nn.Module):
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.weights = nn.ParameterDict({name: nn.Parameter(value.float()) for name, value in weights.items()})
+        for name, value in weights.items():
+            # buffers, as an export in fewer bits leaves them alone; persistent would be a part of every voice's state
+            self.register_buffer(name, value.detach().float().clone(), persistent=False)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights by name."""
+        return dict(self.named_buffers(recurse=False))
 
     def forward(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
         """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, 128, F]."""
@@ -65,7 +72,7 @@ class PitchNetwork(nn.Module):
 
     def layer(self, index: int) -> tuple[Tensor, Tensor]:
         """Return weight and bias of a convolution."""
-        return self.weights[f"weight_{index}"], self.weights[f"bias_{index}"]
+        return self.get_buffer(f"weight_{index}"), self.get_buffer(f"bias_{index}")
 
 
 def hint_and_scores(x: Tensor, hint: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
