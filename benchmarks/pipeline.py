@@ -87,6 +87,9 @@ class Pipeline:
             log.info("%s: runs again, what is there was made with other weights of encoder, pitch or base", name)
         self._is_stale = True
         extra = self._prepare_run(self._work / run_folder, is_same, is_ours=bool(record)) if run_folder else []
+        if record and source_of(command) != source_of(record["command"]):
+            for path in outputs:  # preprocess.py does not replace a dataset by one of other recordings
+                shutil.rmtree((self._work / path).parent, ignore_errors=True)
         self._remember(name, command, None)
         log.info("%s: %s", name, spoken([*command, *extra]))
         seconds = run_script([*command, *extra], self._work)
@@ -110,6 +113,11 @@ class Pipeline:
             return ["resume=last"]
         empty_folder(folder, is_ours=is_ours)
         return []
+
+
+def source_of(command: Sequence[str]) -> str | None:
+    """Return the recordings that a command makes a dataset of; None if it makes none."""
+    return next((word for word in command if word.startswith("dataset.source=")), None)
 
 
 def empty_folder(folder: Path, *, is_ours: bool = False) -> Path:

@@ -101,6 +101,25 @@ def test_run_of_another_command_makes_room(tmp_path: Path, calls: list[list[str]
     assert calls == commands
 
 
+def test_dataset_of_other_recordings_makes_room_and_one_of_the_same_stays(
+    tmp_path: Path, calls: list[list[str]]
+) -> None:
+    outputs = [Path("datasets/x/dataset.json")]
+    cached = tmp_path / "datasets/x/cache"
+
+    def prepare(source: str, *options: str) -> None:
+        command = ["preprocess.py", "datasets/x/dataset.json", f"dataset.source={source}", *options]
+        Pipeline(tmp_path / "state.json", tmp_path).run("preprocess", command, outputs)
+
+    prepare("a")
+    cached.touch()
+    prepare("a", "pitch=dio")
+    assert cached.exists()
+    prepare("b")
+    assert not cached.exists()
+    assert len(calls) == 3
+
+
 def test_a_run_of_somebody_else_is_left_alone(tmp_path: Path, calls: list[list[str]]) -> None:
     theirs = tmp_path / "runs/x/checkpoints/last.ckpt"
     theirs.parent.mkdir(parents=True)

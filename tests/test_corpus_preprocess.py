@@ -376,3 +376,24 @@ def test_forty_minute_file_is_read_in_bounded_memory_and_without_loss(tmp_path: 
     assert recording.seconds == 2400.0
     assert recording.num_frames / 100 == pytest.approx(40 * 58.5, abs=2)
     assert len(np.load(tmp_path / "waveform.npy", mmap_mode="r")) == recording.num_frames * audio.hop_length
+
+
+def test_dataset_is_not_replaced_by_recordings_of_somebody_else(source: Path, tmp_path: Path) -> None:
+    preprocess(make_job(source, tmp_path / "data"))
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    write_sounds(tmp_path / "other", sounds(7, 2))
+
+    with pytest.raises(DataError, match=r"data was made of .*source, and none of its recordings is in .*other; choose"):
+        preprocess(make_job(tmp_path / "other", tmp_path / "data"))
+
+    assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()} == before
+
+
+def test_source_that_moved_and_grew_updates_its_dataset(source: Path, tmp_path: Path) -> None:
+    before = preprocess(make_job(source, tmp_path / "data"))["work"]
+    moved = source.rename(tmp_path / "moved")
+    write_sounds(moved, sounds(7, 1))
+
+    work = preprocess(make_job(moved, tmp_path / "data"))["work"]
+
+    assert (work["files_read"], work["files_reused"]) == (1, before["files_read"])

@@ -2,10 +2,31 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from utils.corpus.arrays import Rows, matches
 from utils.corpus.store import DATASET_FILE
+
+
+class Origin(NamedTuple):
+    """What a dataset was made of.
+
+    Attributes:
+        source: dataset.source as it was given.
+        keys: hashes of the recordings' files.
+    """
+
+    source: str
+    keys: frozenset[str]
+
+
+def packed_from(folder: Path) -> Origin | None:
+    """Return what the dataset in a folder was made of; None if there is none or it is damaged."""
+    try:
+        info, layout = _read(folder)
+        return Origin(str(info["source"]), frozenset(str(key) for key, _ in layout))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 class PackedResults:
@@ -33,8 +54,7 @@ class PackedResults:
             hop_length: samples per frame.
         """
         try:
-            info = json.loads((folder / DATASET_FILE).read_text("utf-8"))
-            layout = json.loads((folder / info["files"]["layout"]).read_text("utf-8"))
+            info, layout = _read(folder)
             offsets: dict[str, tuple[int, int]] = {}
             position = 0
             for key, frames in layout:
@@ -55,6 +75,12 @@ class PackedResults:
         first, count = self._offsets[key]
         scale = self._hop_length if name == "waveform" else 1
         return Rows(self._arrays[name], first * scale, count * scale)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], list[list[Any]]]:
+    """Return the description of a dataset and, for each recording in order, its key and number of frames."""
+    info = json.loads((folder / DATASET_FILE).read_text("utf-8"))
+    return info, json.loads((folder / info["files"]["layout"]).read_text("utf-8"))
 
 
 def _fingerprints(info: dict[str, Any]) -> dict[str, str]:

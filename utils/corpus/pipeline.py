@@ -19,7 +19,7 @@ from utils.config import AudioConfig
 from utils.corpus.cache import Cache, parts_of
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.manifest import Clip
-from utils.corpus.packed import PackedResults
+from utils.corpus.packed import PackedResults, packed_from
 from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
 from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording
@@ -125,6 +125,7 @@ def compute(entries: list[Entry], run: Run) -> None:
     workers = run.job.settings.num_workers
     with WorkerPool(available_workers() if workers is None else workers) as pool:
         identify(entries)
+        require_familiar(entries, run.job)
         read(entries, run, pool)
         drop_copies(entries, by="checksum", words="same sound as")
         extract(entries, run, pool)
@@ -204,6 +205,24 @@ def identify(entries: list[Entry]) -> None:
         for _ in threads.map(identify, entries):
             bar.update()
     drop_copies(entries, by="key", words="same content as")
+
+
+def require_familiar(entries: list[Entry], job: PreprocessJob) -> None:
+    """Refuse to replace a dataset by one of another source with which it shares no recording.
+
+    A source that has moved, grown or shrunk shares some.
+
+    Raises:
+        DataError: then; the dataset is unchanged.
+    """
+    before = packed_from(job.folder)
+    if before is None or Path(before.source).resolve() == job.source.resolve():
+        return
+    if before.keys.isdisjoint(entry.key for entry in entries):
+        raise DataError(
+            f"{job.folder} was made of {before.source}, and none of its recordings is in dataset.source={job.source}; "
+            f"choose another dataset.name, or delete {job.folder} first"
+        )
 
 
 def drop_copies(entries: list[Entry], *, by: str, words: str) -> None:
