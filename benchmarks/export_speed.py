@@ -40,7 +40,7 @@ from utils.export.stream_graph import build_stream_graph
 from utils.export.streaming import StreamingVoice
 from utils.features.content.builtin import BuiltinContent
 from utils.features.frontend import AnalysisFrontend
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 
 WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02
@@ -99,7 +99,7 @@ def random_voice(
     )
     entries = entries_per_speaker(config.retrieval.codebook_size, num_speakers)
     codebook = torch.randn(num_speakers, entries, encoder.dim).half().float()  # as build_codebook makes them
-    voice.attach(AnalysisFrontend(encoder, SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
+    voice.attach(AnalysisFrontend(encoder, builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate)
     return voice.eval()
 
 

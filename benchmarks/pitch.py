@@ -39,7 +39,7 @@ from utils.files import atomic_write_json
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 OURS, OURS_ONNX = "builtin", "builtin, ONNX"
-TRACKERS = ("builtin", "narrow", "swift_f0", "fcpe", "crepe", "harvest", "dio")
+TRACKERS = ("builtin", "wide", "swift_f0", "fcpe", "crepe", "harvest", "dio")
 SEED = 0
 CENTS = 50.0
 GROSS = 0.2

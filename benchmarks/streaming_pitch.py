@@ -27,7 +27,7 @@ from utils.audio.io import load_audio
 from utils.errors import ConfigError, WorkbenchError
 from utils.evaluation.report import list_audio
 from utils.features.pitch.streaming import HISTORY, LOOK_AHEAD, WEIGHTS, StreamPitch
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 from utils.files import atomic_write_bytes
 
 SECONDS, BATCH = 2.0, 8
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    results: dict[str, Result] = {"all look-ahead": measure(SwiftPitch().track, conditions)}
+    results: dict[str, Result] = {"all look-ahead": measure(builtin_tracker().track, conditions)}
     results["stream"] = measure(tracked(student), conditions)
     show(results)
     return 0

@@ -12,7 +12,7 @@ from utils.export.flavours import ExportedGraph, FlavourJob, make_stream
 from utils.export.graph import GraphOptions
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.inference.conformance.candidate import Extent
 
@@ -32,7 +32,9 @@ def small_voice(io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice) -> Li
         with torch.no_grad():  # as loud as speech
             voice.head.project.bias.view(3, -1)[[0, 2]] += 2.5
         codebook = torch.randn(2, 8, DIM)
-    voice.attach(AnalysisFrontend(RandomContent(dim=DIM), SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
+    voice.attach(
+        AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate
+    )
     return voice.requires_grad_(False).eval()
 
 

@@ -188,7 +188,7 @@ def test_weights_of_encoder_base_and_pitch_are_remembered() -> None:
         "models/weights/lite_base_generator.safetensors",
         "models/weights/lite_base_discriminator.safetensors",
         "utils/features/weights/content_builtin.safetensors",
-        "utils/features/weights/pitch_narrow.safetensors",
+        "utils/features/weights/pitch_builtin.safetensors",
         "utils/features/weights/pitch_stream.safetensors",
         "swift_f0/model.onnx",
     } <= names

@@ -18,7 +18,7 @@ from utils.export.graph import AudioToAudio, GraphOptions, build_graph, control_
 from utils.export.signals import speech_like
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.inference.conformance.candidate import relative_db
 
@@ -34,7 +34,7 @@ def small_voice(*, with_retrieval: bool = True) -> BaseVoiceConversionModel:
     )
     codebook = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(1)) if with_retrieval else None
     retrieval = CodebookRetrieval(codebook) if codebook is not None else None
-    model.attach(AnalysisFrontend(RandomContent(dim=DIM), SwiftPitch(), RATE), retrieval, RATE)
+    model.attach(AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), RATE), retrieval, RATE)
     return model.eval()
 
 
@@ -87,7 +87,7 @@ def test_graph_is_within_80_db_of_pytorch(length: int, seed: int) -> None:
 
 @pytest.mark.parametrize("semitones", [-12.0, -5.0, 3.5, 12.0])
 def test_pitch_shift_moves_the_measured_pitch(semitones: float) -> None:
-    tracker = SwiftPitch()
+    tracker = builtin_tracker()
     plain, moved = (tracker.track(runner()(speech(), pitch_shift=value)[0]) for value in (0.0, semitones))
 
     both = (plain > 0) & (moved > 0)
@@ -125,7 +125,7 @@ def test_index_rate_zero_is_the_voice_without_retrieval() -> None:
 def test_protect_matters_for_unvoiced_sound_alone() -> None:
     spared, touched = (runner()(speech(), index_rate=1.0, protect=value) for value in (0.0, 0.5))
 
-    f0_hz = SwiftPitch().track(speech()[0])
+    f0_hz = builtin_tracker().track(speech()[0])
     change = np.abs(spared - touched).reshape(-1, RATE // 100).max(axis=1)
     # convolutions carry a change on to neighbours: frames far from unvoiced ones stay as they are
     far = np.convolve(f0_hz == 0, np.ones(61), "same") == 0

@@ -15,17 +15,16 @@ from utils.errors import ConfigError
 from utils.features.content.builtin import WEIGHTS_FOLDER
 from utils.features.pitch.base import PitchTracker, extract_f0
 from utils.features.pitch.refinement import WINDOW, HarmonicRefinement, refinement_windows
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import BUILTIN, SwiftPitch, builtin_tracker
 from utils.features.pitch.world import WorldPitch
 from utils.files import sha256_of_file
 
 RATE = 16000
-NARROW = "pitch_narrow.safetensors"
 
 
 @cache
 def swift() -> SwiftPitch:
-    return SwiftPitch()
+    return builtin_tracker()
 
 
 def tone(f0_hz: np.ndarray | float, seconds: float = 1.0, sample_rate: int = RATE, level: float = 0.3) -> np.ndarray:
@@ -49,7 +48,7 @@ def test_swift_finds_the_pitch_of_harmonic_tones(f0_hz: float) -> None:
     assert np.median(cents(found[found > 0], f0_hz)) < 20
 
 
-@pytest.mark.parametrize("weights", [NARROW, None])
+@pytest.mark.parametrize("weights", [BUILTIN, None])
 def test_swift_equals_its_package_on_a_glide(weights: str | None) -> None:
     package = pytest.importorskip("swift_f0")
     time = np.arange(2 * RATE) / RATE
@@ -73,7 +72,7 @@ def test_narrow_network_hears_what_the_wide_one_hears(noise: float) -> None:
     spoken = np.concatenate([voice(2.0, f0_hz=f0_hz, seed=index) for index, f0_hz in enumerate((90.0, 160.0, 250.0))])
     heard = spoken + noise * np.random.default_rng(0).standard_normal(len(spoken)).astype(np.float32)
 
-    found, expected = SwiftPitch(weights=NARROW).track(heard), swift().track(heard)
+    found, expected = swift().track(heard), SwiftPitch().track(heard)
 
     both = (found > 0) & (expected > 0)
     assert np.mean((found > 0) == (expected > 0)) > 0.95
@@ -95,7 +94,7 @@ def test_file_that_is_no_network_of_the_tracker_is_refused() -> None:
         SwiftPitch(weights=str(foreign))
 
 
-@pytest.mark.parametrize("weights", [NARROW, None])
+@pytest.mark.parametrize("weights", [BUILTIN, None])
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.7, -1.0])
 def test_constant_is_no_sound(level: float, weights: str | None) -> None:
     tracker = SwiftPitch(weights=weights)
@@ -136,7 +135,7 @@ def test_swift_treats_each_item_of_a_batch_alone() -> None:
 
 
 def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
-    tracker = SwiftPitch()
+    tracker = builtin_tracker()
     time = np.arange(2 * RATE) / RATE
     noise = 0.01 * np.random.default_rng(0).standard_normal(2 * RATE)
     audio = (tone(150 * 2 ** (0.5 * np.sin(2 * np.pi * 0.5 * time)), 2.0) + noise).astype(np.float32)
@@ -156,7 +155,7 @@ def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
 
 
 def test_spectra_by_fft_are_those_of_the_graph() -> None:
-    tracker = SwiftPitch()
+    tracker = builtin_tracker()
     audio = torch.from_numpy(tone(180.0, 0.3))[None]
     frames = tracker.framing(torch.nn.functional.pad(audio, (tracker.framing.before, tracker.framing.after)))
 
@@ -274,9 +273,9 @@ def test_trackers_keep_the_protocol() -> None:
 
 
 def test_identity_tells_settings_apart() -> None:
-    assert SwiftPitch(voicing_threshold=0.4).identity != swift().identity
-    assert SwiftPitch(weights=NARROW).identity["weights_sha256"] == sha256_of_file(WEIGHTS_FOLDER / NARROW)
-    assert SwiftPitch(weights=NARROW).identity != swift().identity
+    assert SwiftPitch(voicing_threshold=0.4).identity != SwiftPitch().identity
+    assert swift().identity["weights_sha256"] == sha256_of_file(WEIGHTS_FOLDER / BUILTIN)
+    assert swift().identity != SwiftPitch().identity
     assert WorldPitch(method="dio").identity != WorldPitch(method="harvest").identity
     assert WorldPitch(method="dio", f_min=60.0).identity != WorldPitch(method="dio").identity
 

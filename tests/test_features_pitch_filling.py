@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from utils.features.pitch.filling import FilledPitch, fill_unvoiced
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 
 
 class Fill(torch.nn.Module):
@@ -64,6 +64,6 @@ def test_the_exported_operators_agree_at_any_length(frames: int) -> None:
 
 
 def test_identity_tells_the_convention() -> None:
-    tracker = SwiftPitch()
+    tracker = builtin_tracker()
 
     assert FilledPitch(tracker).identity == {**tracker.identity, "unvoiced": "interpolated"}

@@ -14,7 +14,7 @@ from utils.audio.batch import VoiceBatch
 from utils.config import compose
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.training.checkpoints import build_generator
 
@@ -34,7 +34,9 @@ def build(name: str) -> BaseVoiceConversionModel:
 def attached(name: str, io_rate: int = 24000) -> BaseVoiceConversionModel:
     model = build(name) if io_rate == 24000 else build.__wrapped__(name)
     codebook = torch.randn(3, 8, DIM, generator=torch.Generator().manual_seed(0))
-    model.attach(AnalysisFrontend(RandomContent(dim=DIM), SwiftPitch(), io_rate), CodebookRetrieval(codebook), io_rate)
+    model.attach(
+        AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate
+    )
     return model.eval()
 
 

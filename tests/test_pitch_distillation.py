@@ -1,4 +1,4 @@
-"""How the network of pitch=narrow is made from SwiftF0's."""
+"""How the network of pitch=builtin is made from SwiftF0's."""
 
 from functools import cache
 from pathlib import Path
@@ -13,10 +13,9 @@ from utils.distillation import pitch
 from utils.distillation.corpora import Corpus
 from utils.errors import DataError
 from utils.features.pitch.network import NUM_LAYERS, PitchNetwork
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 
 RATE = 16000
-NARROW = "pitch_narrow.safetensors"
 
 
 @cache
@@ -68,7 +67,7 @@ def test_narrowed_network_has_fewer_channels_and_starts_nearer_than_one_that_was
 def test_shipped_network_has_the_shapes_that_the_recipe_makes() -> None:
     made, shipped = (
         pitch.narrowed(teacher().network, spectra(), pitch.CHANNELS),
-        SwiftPitch(weights=NARROW).network.weights,
+        builtin_tracker().network.weights,
     )
 
     assert len(made) == 2 * NUM_LAYERS

@@ -21,7 +21,7 @@ from utils.export.delivery import describe, export_job
 from utils.export.flavours import ExportedGraph
 from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent, read_weights
 from utils.features.pitch.streaming import StreamPitch
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 from utils.files import sha256_of_file
 from utils.training.checkpoints import (
     PAYLOAD_KEY,
@@ -68,7 +68,7 @@ def open_content() -> None:
 
 
 def open_pitch() -> None:
-    SwiftPitch(weights="pitch_narrow.safetensors")
+    builtin_tracker()
 
 
 def open_stream_pitch() -> None:
@@ -92,7 +92,7 @@ def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("use", "name"),
     [
         (open_content, "content_builtin"),
-        (open_pitch, "pitch_narrow"),
+        (open_pitch, "pitch_builtin"),
         (open_stream_pitch, "pitch_stream"),
         (open_base, "lite_base_generator"),
     ],

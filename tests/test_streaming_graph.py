@@ -39,7 +39,7 @@ from utils.export.signals import speech_like
 from utils.export.streaming import StreamingVoice
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.features.streaming import StreamFrontend
 from utils.inference.conformance import file_rules, suite
 from utils.inference.conformance.candidate import Candidate, Extent
@@ -380,7 +380,7 @@ def test_metadata_and_card_name_the_encoder_and_tracker_that_are_in_the_stream(
     assert metadata.encoder == {"id": "random", "version": "1", "seed": 0, "dim": 16, "look_ahead": "short"}
     assert metadata.pitch["id"] == "swift_f0_stream"
     assert metadata.pitch["weights_sha256"] == shipped_hashes()["utils/features/weights/pitch_stream.safetensors"]
-    assert metadata.pitch["tracker"] == SwiftPitch().identity
+    assert metadata.pitch["tracker"] == builtin_tracker().identity
     assert metadata.extra["trained_on"] == {"encoder": {"id": "none"}, "pitch": {"id": "none"}}
     assert card["streams"][graph.name]["encoder"] == metadata.encoder
     assert card["streams"][graph.name]["pitch"] == metadata.pitch

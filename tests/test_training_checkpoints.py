@@ -10,7 +10,7 @@ import torch
 from tests.synthetic_speech import voice
 from tests.training_tools import make_dataset, training
 from utils.errors import ConfigError, FormatError
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     PAYLOAD_KEY,
@@ -170,9 +170,7 @@ def test_voice_trained_on_the_pitch_of_an_earlier_tracker_says_so(
     run = train(training(make_dataset(tmp_path), tmp_path, "run", 1))
     path = run / "checkpoints" / "last.ckpt"
     content = torch.load(path, weights_only=True)
-    content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["identity"] = SwiftPitch(
-        weights="pitch_narrow.safetensors"
-    ).identity
+    content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["identity"] = builtin_tracker().identity
     pitch = {"_target_": "utils.features.pitch.swift.SwiftPitch", "voicing_threshold": 0.38}
     content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["config"] = pitch
     torch.save(content, path)

@@ -1,6 +1,6 @@
-"""Make the network of pitch=narrow: SwiftF0's with fewer channels, taught by SwiftF0.
+"""Make the network of pitch=builtin: SwiftF0's with fewer channels, taught by SwiftF0.
 
-    python -m utils.distillation.pitch --output pitch.safetensors --corpus NAME=FOLDER=SHARE [...] [--updates 600]
+    python -m utils.distillation.pitch --output pitch.safetensors --corpus NAME=FOLDER=SHARE [...] [--updates 2400]
 
 Of the twelve channels of every layer, those are left out that the others can stand in for by least squares, and what
 stood on them is put on the others. Then the network learns, from changed sound, what SwiftF0 hears in the plain one, at
@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="a new file")
     parser.add_argument("--corpus", action="append", required=True, metavar="NAME=FOLDER=SHARE")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="SPEAKER", help="speakers that are not heard")
-    parser.add_argument("--updates", type=int, default=600)
+    parser.add_argument("--updates", type=int, default=2400)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="pitch: %(message)s")

@@ -14,7 +14,7 @@ from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
@@ -238,7 +238,7 @@ def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:
 
 
 def _tracker(settings: ImportSettings, convention: F0Convention) -> Any:
-    tracker = instantiate(OmegaConf.create(settings.pitch), "pitch") if settings.pitch else SwiftPitch()
+    tracker = instantiate(OmegaConf.create(settings.pitch), "pitch") if settings.pitch else builtin_tracker()
     if not tracker.is_exportable or not isinstance(tracker, nn.Module):
         raise ConfigError(f"the pitch tracker {tracker.identity['id']} cannot stand inside a graph; type pitch=builtin")
     identity: Any = tracker.identity

@@ -19,7 +19,7 @@ from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.drawing import draws_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
-from utils.features.pitch.swift import SwiftPitch
+from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
 from utils.files import sha256_of_json
 from utils.training.augmentation import BatchAugmentation
@@ -189,7 +189,7 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
         StopAfterSteps(int(settings.steps)),
         RunMonitor(config, run, clock, first_judged=first_judged(config)),
     ]
-    extra += [MediaLogger(audio_config(config.audio), SwiftPitch())] if settings.media else []
+    extra += [MediaLogger(audio_config(config.audio), builtin_tracker())] if settings.media else []
     extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
     loggers = build_loggers(config, run)
     try:

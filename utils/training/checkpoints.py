@@ -183,9 +183,9 @@ def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:
     if not tracker.is_exportable:
         name = tracker.identity["id"]
         log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
-        from utils.features.pitch.swift import SwiftPitch
+        from utils.features.pitch.swift import builtin_tracker
 
-        return SwiftPitch()
+        return builtin_tracker()
     trained = feature["identity"]
     if tracker.identity != trained:
         log.warning(

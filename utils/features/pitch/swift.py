@@ -31,6 +31,7 @@ from utils.shipped import checked_sha256, find_shipped
 
 WINDOWS = (1024, 2048, 512)
 FRAME = max(WINDOWS)
+BUILTIN = "pitch_builtin.safetensors"
 EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
 SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoiced
 
@@ -189,6 +190,11 @@ class SwiftPitch(nn.Module):
 
     def _store(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(np.array(value)), persistent=False)
+
+
+def builtin_tracker() -> SwiftPitch:
+    """Return the tracker of pitch=builtin."""
+    return SwiftPitch(weights=BUILTIN)
 
 
 def _hann(length: int) -> Tensor:
