@@ -58,13 +58,13 @@ def test_a_voice_trained_here_must_keep_the_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, similarity: float | None, trained: bool, code: int
 ) -> None:
     for name in ("1-a.wav", "2-b.wav"):
-        (tmp_path / name).touch()
+        save_audio(tmp_path / name, np.full(160, 0.1, np.float32), 16000)
     voice = tmp_path / "voice.onnx"
     evaluation = Evaluation(GOOD | {"resemblyzer_converted_to_target": similarity}, [])
     monkeypatch.setattr(voice_quality, "load_judges", lambda *_, **__: Judges({}, {}, {}, {}))
     monkeypatch.setattr(voice_quality, "train_and_export", lambda *_: (voice, [tmp_path / "1-a.wav"], {}))
     monkeypatch.setattr(voice_quality, "convert", lambda *_: (tmp_path, {"speed": []}))
-    monkeypatch.setattr(voice_quality, "evaluate", lambda *_: evaluation)
+    monkeypatch.setattr(voice_quality, "evaluate", lambda *_, **__: evaluation)
 
     options = ["--target", str(tmp_path), "--sources", str(tmp_path), "--work", str(tmp_path / "work")]
     found = voice_quality.main([*options, *([] if trained else ["--onnx", str(voice)])])

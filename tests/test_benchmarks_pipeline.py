@@ -143,8 +143,8 @@ def test_sources_inside_the_work_folder_are_left_alone(tmp_path: Path) -> None:
 
     for _ in range(2):  # a folder of the benchmark is made anew
         staged = prepare_sources(parse(["--sources", str(sources), "--source-count", "1"]), tmp_path / "work")
-    assert [path.name for path in staged] == ["a_1.wav"]
-    assert list_audio(tmp_path / "work" / "sources") == staged
+    assert [path.name for path in staged] == ["a_1_0ms.wav", "a_1_10ms.wav", "a_1_37ms.wav", "a_1_111ms.wav"]
+    assert [path.name for path in list_audio(tmp_path / "work" / "sources")] == ["a_1.wav"]
 
 
 def test_other_weights_repeat_everything(

@@ -83,6 +83,19 @@ def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:
     assert result.means["identical_files"] == 0
 
 
+def test_of_some_sources_only_the_words_are_judged(folders: Path) -> None:
+    sources = list_audio(folders / "sources")
+
+    result = evaluate(
+        folders / "converted", sources, list_audio(folders / "target"), stand_in_judges(), words_only=sources[1:]
+    )
+
+    assert result.means["length_character_error"] == pytest.approx(1 / 20)  # of both
+    first, second = result.files
+    assert result.means["level_converted_to_target"] == first["level_converted_to_target"]
+    assert set(second) == {"file", "seconds"} | {key for key in first if key.startswith("length_")}
+
+
 def test_an_unconverted_copy_is_counted(folders: Path) -> None:
     copy = folders / "sources"
 

@@ -86,6 +86,15 @@ def test_silence_and_faint_hiss_are_unvoiced(level: float) -> None:
     assert not swift().track(audio).any()
 
 
+def test_hiss_is_unvoiced() -> None:
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(2 * RATE))
+    spectrum[np.fft.rfftfreq(2 * RATE, 1 / RATE) < 2000] = 0
+    audio = np.fft.irfft(spectrum).astype(np.float32)
+    audio *= 0.1 / audio.std()
+
+    assert not swift().track(audio)[7:-7].any()  # SwiftF0's own twelve channels call four frames in five voiced
+
+
 def test_file_that_is_no_network_of_the_tracker_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"pitch\.weights=nowhere is not a file; leave it out"):
         SwiftPitch(weights="nowhere")

@@ -8,7 +8,7 @@ Files belong together by their names without the ending.
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,14 @@ def spread(items: Sequence[Path], limit: int) -> list[Path]:
     return [items[int(position)] for position in np.linspace(0, len(items) - 1, limit).round()]
 
 
-def evaluate(converted: Path, sources: Sequence[Path], target: Sequence[Path], judges: Judges) -> Evaluation:
+def evaluate(
+    converted: Path,
+    sources: Sequence[Path],
+    target: Sequence[Path],
+    judges: Judges,
+    *,
+    words_only: Collection[Path] = (),
+) -> Evaluation:
     """Judge converted recordings.
 
     Args:
@@ -78,6 +85,7 @@ def evaluate(converted: Path, sources: Sequence[Path], target: Sequence[Path], j
         sources: the source recordings; those without a converted file are an error.
         target: recordings of the target voice, best held out of training.
         judges: from `load_judges`.
+        words_only: sources of which only the words are judged; not the first one.
     Raises:
         DataError: if a source has no converted file or a folder is empty.
     """
@@ -92,12 +100,14 @@ def evaluate(converted: Path, sources: Sequence[Path], target: Sequence[Path], j
         log.info("judging %s", output.name)
         source_audio, output_audio = load_audio(source, JUDGE_RATE), load_audio(output, JUDGE_RATE)
         row: dict[str, Any] = {"file": output.stem, "seconds": round(len(output_audio) / JUDGE_RATE, 3)}
-        row.update(_speaker_figures(judges, anchors, source_audio, output_audio))
-        row.update(_pitch_figures(meter, source_audio, output_audio))
+        if source not in words_only:
+            row.update(_speaker_figures(judges, anchors, source_audio, output_audio))
+            row.update(_pitch_figures(meter, source_audio, output_audio))
         row.update(_text_figures(judges, source_audio, output_audio))
-        for name, judge in judges.naturalness.items():
-            row[f"{name}_source"], row[f"{name}_converted"] = judge.score(source_audio), judge.score(output_audio)
-        row["identical"] = _identical(source_audio, output_audio)
+        if source not in words_only:
+            for name, judge in judges.naturalness.items():
+                row[f"{name}_source"], row[f"{name}_converted"] = judge.score(source_audio), judge.score(output_audio)
+            row["identical"] = _identical(source_audio, output_audio)
         files.append(row)
     means = _means(files)
     for name, speaker_judge in judges.speakers.items():
@@ -178,10 +188,10 @@ def _identical(source: np.ndarray, output: np.ndarray) -> bool:
 
 
 def _means(files: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Average every figure over the files; edits become the rate over all characters, flags a count."""
+    """Average every figure over the files that have it; edits become the rate over all characters, flags a count."""
     means: dict[str, float | None] = {}
     for key in files[0]:
-        values = [row[key] for row in files if row[key] is not None]
+        values = [row[key] for row in files if row.get(key) is not None]
         if key.endswith("_edits"):
             judge = key.removesuffix("_edits")
             characters = sum(row[f"{judge}_characters"] for row in files)
