@@ -11,7 +11,7 @@ at 0.5 is mostly soft voice (benchmarks/pitch.py).
 import importlib.metadata
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +32,17 @@ from utils.shipped import checked_sha256, find_shipped
 WINDOWS = (1024, 2048, 512)
 FRAME = max(WINDOWS)
 BUILTIN = "pitch_builtin.safetensors"
+CHUNK = 128  # frames whose FFTs are taken at once: what they make stays in the cache
 EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
+BAND = 32  # columns of the axis that are computed together: two octaves
 SILENCE_PEAK = 1e-3  # below this level the package itself calls a frame unvoiced
+
+
+class Band(NamedTuple):
+    """A part of a table outside of whose rows its columns are zero."""
+
+    rows: slice
+    columns: slice
 
 
 class SwiftPitch(nn.Module):
@@ -68,6 +77,7 @@ class SwiftPitch(nn.Module):
                 "type: pip install swift-f0==0.3.0"
             )
         own = self._load(path)
+        self.bands = [_bands(self.get_buffer(f"axis_{index}")) for index in range(len(WINDOWS))]
         file = None if weights is None else _find(weights)
         self.network = PitchNetwork(own if file is None else _read(file, own))
         self.weights_sha256 = None if file is None else checked_sha256(file)
@@ -115,14 +125,28 @@ class SwiftPitch(nn.Module):
             reads [B, 3, 128, F].
         """
         padded = functional.pad(audio, (self.framing.before, self.framing.after))
-        frames = padded.unfold(1, FRAME, FEATURE_HOP) if by_fft else self.framing(padded)
-        maps, short = self._maps_by_fft(frames) if by_fft else self._maps(frames)
-        tables = [self.get_buffer(f"axis_{index}") for index in range(len(WINDOWS))]
         if by_fft:
-            tables = [table[: spectrum.shape[1]] for table, spectrum in zip(tables, maps, strict=True)]
-        axes = [torch.matmul(spectrum, table) for spectrum, table in zip(maps, tables, strict=True)]
-        spectra = torch.log(torch.cat(axes, dim=1) + 1e-8).reshape(audio.shape[0], -1, 3, NUM_FREQUENCIES)
+            frames = padded.unfold(1, FRAME, FEATURE_HOP)
+            parts = [self._by_fft(part) for part in frames.split(CHUNK, dim=1)]
+            short, spectra = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+            short = short.flatten(0, 1)
+        else:
+            frames = self.framing(padded)
+            maps, short = self._maps(frames)
+            tables = [self.get_buffer(f"axis_{index}") for index in range(len(WINDOWS))]
+            axes = [torch.matmul(spectrum, table) for spectrum, table in zip(maps, tables, strict=True)]
+            spectra = _as_read(axes, audio.shape[0])
         return frames, short, spectra.permute(0, 2, 3, 1)
+
+    def _by_fft(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fields of the refinement [B, F, 4, bins] and the spectra [B, F, 3, 128] of frames [B, F, 2048]."""
+        maps, short = self._maps_by_fft(frames)
+        axes = []
+        for index, (spectrum, bands) in enumerate(zip(maps, self.bands, strict=True)):
+            table = self.get_buffer(f"axis_{index}")
+            parts = [torch.matmul(spectrum[:, band.rows], table[band.rows, band.columns]) for band in bands]
+            axes.append(torch.cat(parts, dim=1))
+        return short.unflatten(0, (frames.shape[0], -1)), _as_read(axes, frames.shape[0])
 
     def _maps_by_fft(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return magnitudes [M, bins] under each of WINDOWS and the fields of the refinement [M, 4, bins]."""
@@ -195,6 +219,21 @@ class SwiftPitch(nn.Module):
 def builtin_tracker() -> SwiftPitch:
     """Return the tracker of pitch=builtin."""
     return SwiftPitch(weights=BUILTIN)
+
+
+def _bands(table: Tensor) -> list[Band]:
+    """Return, for each few columns of a table [bins, 128], the rows that are not zero in all of them."""
+    bands = []
+    for start in range(0, NUM_FREQUENCIES, BAND):
+        columns = slice(start, start + BAND)
+        used = table[:, columns].any(dim=1).nonzero().flatten()
+        bands.append(Band(slice(int(used[0]), int(used[-1]) + 1), columns))
+    return bands
+
+
+def _as_read(axes: list[Tensor], batch: int) -> Tensor:
+    """Return logarithms [batch, F, 3, 128] of three magnitudes [batch * F, 128]."""
+    return torch.log(torch.cat(axes, dim=1) + 1e-8).reshape(batch, -1, 3, NUM_FREQUENCIES)
 
 
 def _hann(length: int) -> Tensor:
