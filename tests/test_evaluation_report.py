@@ -93,6 +93,7 @@ def test_of_some_sources_only_the_words_are_judged(folders: Path) -> None:
     assert result.means["length_character_error"] == pytest.approx(1 / 20)  # of both
     first, second = result.files
     assert result.means["level_converted_to_target"] == first["level_converted_to_target"]
+    assert "mean of 1 files, words of 2" in render(result)
     assert set(second) == {"file", "seconds"} | {key for key in first if key.startswith("length_")}
 
 

@@ -134,7 +134,9 @@ def render(evaluation: Evaluation) -> str:
         rows.append([label, "-" if value is None else f"{value:.3f}"])
     for name, command in evaluation.missing.items():
         rows.append([f"{name}: not installed", command])
-    return table(rows, [f"mean of {len(evaluation.files)} files", "value"])
+    whole = sum("identical" in row for row in evaluation.files)
+    words = f", words of {len(evaluation.files)}" if whole < len(evaluation.files) else ""
+    return table(rows, [f"mean of {whole} files{words}", "value"])
 
 
 def _partners(converted: Path, sources: Sequence[Path]) -> list[tuple[Path, Path]]:
