@@ -266,7 +266,7 @@ def _widened(axis: np.ndarray, transform: FrameTransform) -> np.ndarray:
 def _find(weights: str) -> Path:
     path = find_shipped(weights, WEIGHTS_FOLDER) or Path(weights).expanduser()
     if not path.is_file() and not path.is_relative_to(WEIGHTS_FOLDER):
-        raise ConfigError(f"pitch.weights={weights} is not a file; leave it out for SwiftF0's own network")
+        raise ConfigError(f"pitch.weights={weights} is not a file; leave it out for the network of pitch=builtin")
     return path
 
 
