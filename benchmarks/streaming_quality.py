@@ -92,11 +92,21 @@ def compare_quality(whole: VoiceSession, stream: StreamSession, options: argpars
 def compare_edges(
     whole: VoiceSession, stream: StreamSession, options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
-    """Return the seam figures of blocks of 100 ms under several treatments, and those of the stream."""
+    """Return the mean seam figures of blocks of 100 ms under several treatments, and those of the stream."""
+    rate, length = whole.sample_rate, round(options.seconds * whole.sample_rate)
+    sources = pick_sources(options.sources, options.source_count)
+    each = [edges_of(whole, stream, load_audio(path, rate)[:length]) for _, path in sources]
+    return {
+        name: {key: float(np.mean([figures[name][key] for figures in each])) for key in row}
+        for name, row in each[0].items()
+    }
+
+
+def edges_of(whole: VoiceSession, stream: StreamSession, audio: np.ndarray) -> dict[str, dict[str, float]]:
+    """Return the seam figures for one recording [T]."""
     rate = whole.sample_rate
     block, margin = round(BLOCK_SECONDS * rate), round(MARGIN_SECONDS * rate)
-    path = pick_sources(options.sources, options.source_count)[0][1]
-    audio = load_audio(path, rate)[: round(options.seconds * rate) // block * block]
+    audio = audio[: len(audio) // block * block]
     reference = whole.run(audio)
     treatments: dict[str, Convert] = {
         "blocks as they are": whole.run,

@@ -181,6 +181,17 @@ def test_weights_in_fewer_bits_and_another_codebook_pass_every_rule(
     assert outcome.index is not None and outcome.index.kind == "hnsw"
 
 
+def test_a_lost_codebook_is_no_voice_without_retrieval(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "two"
+    shutil.copytree(folder / "runs" / "two", run)
+    (run / "codebook.safetensors").unlink()
+
+    with pytest.raises(ConfigError, match=r"codebook\.safetensors is absent.*retrieval\.codebook_size=16.*codebook_size=0"):
+        export_voice(job(folder, f"run={run}", "name=lost"))
+
+    assert not (folder / "exports" / "lost").exists()
+
+
 def test_an_export_of_a_later_version_is_left_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "pair").mkdir()
     (tmp_path / "pair" / "card.json").write_text('{"schema_version": 99, "files": []}', encoding="utf-8")

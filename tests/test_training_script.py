@@ -119,6 +119,16 @@ def test_help_explains_every_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", [["--cfg", "job", "-p", "trainer"], ["trainer.steps=7", "-c", "job"]])
+def test_configuration_is_shown_without_training(words: list[str], tmp_path: Path) -> None:
+    done = script(tmp_path, *words)
+
+    assert done.returncode == 0, done.stderr
+    assert ("steps: 7" if "trainer.steps=7" in words else "steps: 20000") in done.stdout
+    assert ("dataset:" in done.stdout) == ("-p" not in words)
+
+
+@pytest.mark.slow
 def test_sweep_over_two_seeds_makes_two_runs(datasets: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
 

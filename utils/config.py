@@ -28,6 +28,10 @@ from utils.overrides import (
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 CONFIG_NAMES = ("preprocess", "train", "export", "test_model")
 SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
+FLAGS_WITH_VALUE = (  # of Hydra
+    "--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--experimental-rerun",
+)  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -255,7 +259,7 @@ def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[
     arguments = spell(arguments)
     if any(argument in ("--help", "-h", "--hydra-help") for argument in arguments):
         return arguments
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    overrides = _overrides_of(arguments)
     environment = Environment()
     try:
         environment = read_environment(
@@ -283,6 +287,16 @@ def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[
     rest = [argument for argument in arguments if argument not in ("--multirun", "-m")]
     first = next((index for index, argument in enumerate(rest) if argument in given), len(rest))
     return [*flags, *rest[:first], *from_environment, *fixed, *rest[first:]]
+
+
+def _overrides_of(arguments: list[str]) -> list[str]:
+    """Return what is no flag of Hydra's and no value of one (`--cfg job`, `-p optim`)."""
+    before = ["", *arguments]
+    return [
+        argument
+        for flag, argument in zip(before, arguments, strict=False)
+        if not argument.startswith("-") and not (flag in FLAGS_WITH_VALUE and "=" not in argument)
+    ]
 
 
 def _tell_environment(environment: Environment, config_name: str) -> None:

@@ -37,11 +37,11 @@ from utils.export.retrieval import BakingReport, baking_report, held_out, index_
 from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.features.index import IndexOptions, IndexReport, save_index
-from utils.features.retrieval import CodebookRetrieval
+from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import sha256_of_file
 from utils.inference.conformance.candidate import Extent
 from utils.settings import as_list
-from utils.training.checkpoints import Voice, load_voice
+from utils.training.checkpoints import CODEBOOK_FILE, Voice, load_voice
 
 HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0
@@ -161,6 +161,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     voice = _load(job)
     notes = tuple(explain_import(voice)) if job.imported else ()
     store = None if job.imported else open_training_data(job, voice)
+    _refuse_lost_codebook(job, voice)
     if job.speaker is not None:
         chosen = speaker_number(job.speaker, voice.speakers, "export.speaker", "this voice")
         job = replace(job, defaults=replace(job.defaults, speaker_id=chosen))
@@ -190,6 +191,20 @@ def export_voice(job: ExportJob) -> ExportOutcome:
         write_cards(folder, graphs[0].metadata or metadata[0], graphs, index_path, report, baking)
         files = move_into_place(folder, target, lambda path: path.name in earlier)
     return ExportOutcome(target, files, graphs, report, notes, baking)
+
+
+def _refuse_lost_codebook(job: ExportJob, voice: Voice) -> None:
+    """Raise ConfigError if the run has lost its codebook: the graph would ignore index_rate without a word."""
+    if job.run is None or job.codebook_size is not None or voice.model.retrieval is not None:
+        return
+    wanted = OmegaConf.select(voice.config, "retrieval.codebook_size", default=0)
+    size = entries_per_speaker(wanted, len(voice.speakers))
+    if size:
+        raise ConfigError(
+            f"{job.run / CODEBOOK_FILE} is absent, without which the graph could not retrieve; copy it from where the run "
+            f"was trained, make one from the dataset with retrieval.codebook_size={size}, or do without: "
+            "retrieval.codebook_size=0"
+        )
 
 
 def rebuilt_retrieval(store: CorpusStore, size: int, *, seed: int) -> CodebookRetrieval | None:
