@@ -5,6 +5,9 @@ import shlex
 from omegaconf import DictConfig
 
 from utils.config import given_keys, run_script, to_plain
+from utils.inference.arguments import spell_names, spell_paths
+
+TEXTS = ("run", "voice", "name", "dataset", "export.root")
 
 
 def main(config: DictConfig) -> None:
@@ -43,5 +46,11 @@ def main(config: DictConfig) -> None:
     emit(f"next: python test_model.py onnx={shlex.quote(str(first))} audio=<recording or folder>")
 
 
+def spell(arguments: list[str]) -> list[str]:
+    """Put paths and names into Hydra's grammar; commas still separate the values of a sweep."""
+    is_sweep = bool({"-m", "--multirun"} & set(arguments))
+    return spell_names(arguments, TEXTS) if is_sweep else spell_paths(arguments, TEXTS, {})
+
+
 if __name__ == "__main__":
-    run_script("export", main)
+    run_script("export", main, spell=spell)

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from utils.config import run_script
+from utils.inference.arguments import spell_names
 
 
 def main(config: DictConfig) -> float | None:
@@ -17,4 +18,5 @@ def main(config: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    run_script("train", main)
+    names = ("dataset.name", "dataset.root", "run.name", "run.root")
+    run_script("train", main, spell=lambda arguments: spell_names(arguments, names))

@@ -142,6 +142,16 @@ class BaseVoiceConversionModel(nn.Module):
             "num_parameters": sum(parameter.numel() for parameter in self.parameters()),
         }
 
+    @property
+    def idle_controls(self) -> frozenset[str]:
+        """Names of the inputs of forward_audio that this voice, with what is attached, gives nothing to act on."""
+        without_retrieval = set() if self.retrieval is not None else {"index_rate", "protect"}
+        return frozenset(
+            without_retrieval
+            | (set() if self.use_f0 else {"pitch_shift"})
+            | (set() if self.num_speakers > 1 else {"speaker_id"})
+        )
+
     def attach(self, frontend: nn.Module, retrieval: nn.Module | None, io_rate: int) -> None:
         """Give the model what forward_audio needs besides the generator.
 

@@ -86,7 +86,7 @@ def test_a_base_that_loses_to_training_from_nothing_is_no_success(
     missing: dict[str, str],
     code: int,
 ) -> None:
-    voices = tuple(fine_tune.Voice({"resemblyzer_converted_to_target": value}, []) for value in (short, 0.7))
+    voices = tuple(fine_tune.Voice({"resemblyzer_converted_to_target": value}, [], {}) for value in (short, 0.7))
     monkeypatch.setattr(fine_tune, "load_judges", lambda *_, **__: Judges({}, {}, {}, missing))
     monkeypatch.setattr(fine_tune, "train_both", lambda *_: voices)
 

@@ -185,3 +185,13 @@ def test_unusable_source_leaves_no_new_dataset_behind(tmp_path: Path) -> None:
         preprocess(make_job(tmp_path / "source", tmp_path / "data"))
 
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])
+def test_mark_in_a_name_that_ends_lines_elsewhere_ends_none_here(tmp_path: Path, mark: str) -> None:
+    write_sounds(tmp_path / "source", {f"an{mark}na/first{mark}take.wav": voice(1.0)})
+
+    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+
+    (clip,) = CorpusStore.open(tmp_path / "data").clips
+    assert (clip.speaker, clip.source) == (f"an{mark}na", f"an{mark}na/first{mark}take.wav")

@@ -1,7 +1,11 @@
 """Examples and batches for training."""
 
 import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 from tests.corpus_tools import make_job, write_sounds
+from tests.process_tools import run_alone
 from tests.synthetic_speech import voice
 from utils.audio.batch import VoiceBatch
 from utils.corpus.datamodule import StepSampler, VoiceDataModule
@@ -190,11 +195,21 @@ def test_collate_pads_to_the_longest(store: CorpusStore) -> None:
     assert batch.num_frames.tolist() == [whole.clips[0].num_frames, longest]
 
 
-def test_split_without_clips_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ((), "nothing can be held out, .* add longer recordings, or more$"),
+        (
+            ("preprocess.held_out_share=0", "preprocess.held_out_files=0"),
+            r"hold nothing out.*; run preprocess\.py again with preprocess\.held_out_share=0\.05$",
+        ),
+    ],
+)
+def test_split_without_clips_is_refused_with_what_to_do(tmp_path: Path, settings: tuple[str, ...], words: str) -> None:
     write_sounds(tmp_path / "source", {"a.wav": voice(1.0)})
-    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+    preprocess(make_job(tmp_path / "source", tmp_path / "data", *settings))
 
-    with pytest.raises(DataError, match="no clips to judge by"):
+    with pytest.raises(DataError, match=f"no clips to judge by: .*{words}"):
         WholeClips(CorpusStore.open(tmp_path / "data"), "val")
 
 
@@ -228,3 +243,30 @@ def test_damaged_dataset_is_refused_with_what_to_do(tmp_path: Path, damage: str)
 
     with pytest.raises(FormatError, match=r"run preprocess\.py again"):
         CorpusStore.open(tmp_path / "data")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_loading_process_leaves_signals_to_the_training_and_ends_when_that_says_so(
+    folder: Path, sent: signal.Signals
+) -> None:
+    loader: Any = iter(module(folder, num_workers=1).train_dataloader())
+    next(loader)
+    (process,) = loader._workers
+
+    subprocess.run(["kill", f"-{sent.value}", str(process.pid)], check=True)
+    for _ in range(5):  # more than are loaded ahead
+        next(loader)
+    assert process.is_alive()
+    process.terminate()
+    process.join(20)
+
+    assert process.exitcode == 0
+
+
+def test_training_that_fails_without_a_word_to_its_loading_processes_ends(folder: Path) -> None:
+    def work() -> None:
+        sys.kept = loader = iter(module(folder, num_workers=1).train_dataloader())  # type: ignore[attr-defined]
+        next(loader)
+        sys.exit(3)
+
+    assert run_alone(work, seconds=60) == 3

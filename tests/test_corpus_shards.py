@@ -152,6 +152,25 @@ def test_merge_refuses_a_source_that_changed(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "dataset.json").exists()
 
 
+def test_dataset_grows_by_the_same_shards_without_computing_anything_twice(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    jobs = {name: make_job(source, tmp_path / name / "data") for name in ("parts", "alone")}
+    write_sounds(source, {f"{index}.wav": voice(1.0, seed=index) for index in range(4)})
+    preprocess(jobs["alone"])
+    for number in (1, 2):
+        prepare_shard(jobs["parts"], Shard(number, 2))
+    merge_shards(jobs["parts"], 2)
+
+    write_sounds(source, {f"{index}.wav": voice(1.0, seed=index) for index in (4, 5)})
+    outcomes = [prepare_shard(jobs["parts"], Shard(number, 2)) for number in (1, 2)]
+    merge_shards(jobs["parts"], 2)
+
+    assert sum(outcome.work["files_read"] for outcome in outcomes) == 2
+    assert sum(outcome.work["files_computed"]["content"] for outcome in outcomes) == 2
+    preprocess(jobs["alone"])
+    assert content(tmp_path / "parts" / "data") == content(tmp_path / "alone" / "data")
+
+
 def test_second_process_on_a_shard_is_refused_and_another_shard_is_not(source: Path, tmp_path: Path) -> None:
     from utils.corpus.pipeline import locked
 

@@ -1,10 +1,14 @@
 """Which recordings are held out."""
 
+import re
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
+from utils.corpus.manifest import Clip
+from utils.corpus.report import split_notes
 from utils.corpus.split import Before, Split, SplitFile, assign_splits
 
 
@@ -123,3 +127,67 @@ def test_nothing_is_held_out_when_told_so() -> None:
     splits = assign_splits(files(20), {}, share=0.0, min_files=0)
 
     assert not held_out(splits)
+
+
+def of_speakers(count: int, *, clips: int) -> list[SplitFile]:
+    """One recording of each speaker; the later the longer."""
+    return [SplitFile(f"{index}", f"speaker{index}", (300 + index,) * clips) for index in range(count)]
+
+
+@pytest.mark.parametrize("count", [4, 5, 30])
+def test_end_of_one_recording_is_held_out_where_every_speaker_has_only_one(count: int) -> None:
+    splits = split(of_speakers(count, clips=30))
+
+    assert held_out(splits) == {str(count - 1)}
+    chosen = splits[str(count - 1)]
+    assert chosen == ("train",) * chosen.count("train") + ("val",) * chosen.count("val")
+    assert chosen.count("train") >= 15
+
+
+def test_end_that_is_held_out_among_single_recordings_stays_there() -> None:
+    before = split(of_speakers(4, clips=30))
+
+    assert held_out(split(of_speakers(6, clips=30), as_previous(before))) == held_out(before) == {"3"}
+
+
+def test_end_is_held_out_where_the_share_makes_no_whole_file() -> None:
+    splits = assign_splits(files(5), {}, share=0.05, min_files=0)
+
+    assert [Counter(splits[key]) for key in held_out(splits)] == [{"train": 2, "val": 1}]
+
+
+def test_nothing_is_held_out_of_single_clips_of_single_recordings() -> None:
+    assert not held_out(split(of_speakers(5, clips=1)))
+
+
+def clip(number: int, split: Split) -> Clip:
+    """A clip of ten seconds; two make a recording."""
+    source = f"{number // 2}.wav"
+    return Clip(
+        id=str(number), source=source, start_seconds=0.0, duration_seconds=10.0, num_frames=1000,
+        frame_offset=1000 * number, speaker=source, split=split, checksum=source,
+    )  # fmt: skip
+
+
+def test_note_says_whose_end_is_held_out_and_why() -> None:
+    settings = {"share": 0.05, "min_files": 2}
+    clips = [clip(0, "train"), clip(1, "val")]
+    others = [clip(number, "train") for number in range(2, 8)]
+
+    assert split_notes(clips, settings) == ["fewer than 4 recordings: the last 10.0 s of 0.wav are held out"]
+    assert split_notes([*clips, *others], settings) == [
+        "no recording can be held out whole: the last 10.0 s of 0.wav are held out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"share": 0.05, "min_files": 2}, "nothing can be held out, .* train.py needs .*; add longer recordings"),
+        ({"share": 0, "min_files": 0}, r"held_out_share=0 .* train\.py needs .*; .*preprocess\.held_out_share=0\.05$"),
+    ],
+)
+def test_note_says_what_to_do_before_a_training_where_nothing_is_held_out(settings: dict[str, Any], words: str) -> None:
+    (note,) = split_notes([clip(0, "train"), clip(1, "train")], settings)
+
+    assert re.search(words, note)

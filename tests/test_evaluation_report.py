@@ -1,5 +1,6 @@
 """The report over a folder of converted files, with judges of our own."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import soundfile
 
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation import judges as judges_module
+from utils.evaluation import report
 from utils.evaluation.judges import Judges, MissingJudgeError, Remembering, load_judges
-from utils.evaluation.report import evaluate, list_audio, main, render, spread
+from utils.evaluation.report import Evaluation, evaluate, list_audio, main, render, spread
 
 RATE = 16000
 
@@ -52,6 +54,12 @@ def folders(tmp_path: Path) -> Path:
 
 def stand_in_judges() -> Judges:
     return Judges({"level": LevelJudge()}, {"length": LengthRecognizer()}, {"half": HalfScore()}, {"ecapa": "pip ..."})
+
+
+def judged_below(folder: Path) -> Evaluation:
+    target = write_tone(folder / "target/t.wav", 6000)
+    sources = folder / "sources"
+    return evaluate(folder / "converted", list_audio(sources), [target], stand_in_judges(), below=sources)
 
 
 def test_a_source_of_several_voices_is_written_down_once() -> None:
@@ -121,6 +129,76 @@ def test_source_without_converted_file_is_named(folders: Path) -> None:
         evaluate(
             folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
         )
+
+
+def test_files_of_sub_folders_belong_to_the_source_at_their_place(tmp_path: Path) -> None:
+    for name, frequency in (("anna", 200), ("bert", 300)):
+        write_tone(tmp_path / "sources" / name / "001.wav", frequency)
+    write_tone(tmp_path / "converted/anna/001.wav", 200)  # not converted at all
+    write_tone(tmp_path / "converted/bert/001.wav", 6000)
+
+    result = judged_below(tmp_path)
+
+    assert [(row["file"], row["identical"]) for row in result.files] == [("anna/001", True), ("bert/001", False)]
+    assert result.left_out == []
+
+
+def test_sources_without_converted_file_are_left_out_by_name(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "converted/b.wav").unlink()
+    monkeypatch.setattr(report, "load_judges", lambda names, **options: stand_in_judges())
+    options = [f"--{name}={folders / name}" for name in ("converted", "sources", "target")]
+
+    code = main([*options, f"--json={folders / 'judged.json'}"])
+
+    absent = folders / "sources/b.wav"
+    assert code == 0
+    assert f"left out, without a converted file: 1 sources ({absent})" in capsys.readouterr().out
+    result = json.loads((folders / "judged.json").read_text(encoding="utf-8"))
+    assert result["left_out"] == [str(absent)]
+    assert [row["file"] for row in result["files"]] == ["a"]
+
+
+def test_names_that_test_model_made_distinct_find_their_sources(tmp_path: Path) -> None:
+    for name, frequency in (("x.flac", 200), ("x.wav", 300), ("y.wav", 400)):
+        write_tone(tmp_path / "sources" / name, frequency)
+    write_tone(tmp_path / "converted/x.flac.wav", 200)
+    write_tone(tmp_path / "converted/x.wav.wav", 6000)
+    write_tone(tmp_path / "converted/y.wav", 400)
+
+    result = judged_below(tmp_path)
+
+    found = {row["file"]: row["identical"] for row in result.files}
+    assert found == {"x.flac": True, "x.wav": False, "y": True}
+
+
+@pytest.mark.parametrize(
+    ("sources", "converted", "message"),
+    [
+        (["x.flac", "x.wav"], ["x.wav"], r"x\.wav may be of x\.flac or of another source of that name; rename one"),
+        (["x.wav"], ["x.wav", "x.flac"], r"x\.wav has 2 converted files: .*x\.flac, .*x\.wav; leave one of them"),
+    ],
+)
+def test_files_that_may_belong_to_several_are_refused(
+    tmp_path: Path, sources: list[str], converted: list[str], message: str
+) -> None:
+    for name in sources:
+        write_tone(tmp_path / "sources" / name, 200)
+    for name in converted:
+        write_tone(tmp_path / "converted" / name, 6000)
+
+    with pytest.raises(DataError, match=message) as caught:
+        judged_below(tmp_path)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_sources_of_one_name_are_refused_where_names_alone_count(folders: Path) -> None:
+    sources = [write_tone(folders / name / "a.wav", 200) for name in ("anna", "bert")]
+
+    with pytest.raises(DataError, match=r"anna/a\.wav, .*bert/a\.wav have one name, a\.wav; rename one"):
+        evaluate(folders / "converted", sources, list_audio(folders / "target"), stand_in_judges())
 
 
 def test_absent_package_becomes_a_missing_judge(monkeypatch: pytest.MonkeyPatch) -> None:

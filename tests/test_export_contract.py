@@ -21,6 +21,7 @@ from utils.export.contract import (
     geometry_at,
     metadata_from_json,
     parse_file_name,
+    refuse_idle_controls,
     speaker_number,
 )
 from utils.inference.session import VoiceSession
@@ -70,6 +71,16 @@ def test_impossible_rates_are_refused(rate: int) -> None:
 def test_defaults_out_of_range_name_the_key() -> None:
     with pytest.raises(ConfigError, match=r"export\.defaults\.protect=2 .* between 0 and 0\.5"):
         ControlDefaults(protect=2.0)
+
+
+def test_a_default_that_does_nothing_is_refused_by_its_key() -> None:
+    message = r"^export\.defaults\.protect=0\.2 does nothing: the voice has no codebook .*; leave it out$"
+    with pytest.raises(ConfigError, match=message):
+        refuse_idle_controls({"export.defaults.protect": 0.2}, ["protect"], "the voice")
+    with pytest.raises(ConfigError, match=r"^export\.pitch_shift=-4 does nothing: the voice is not told the pitch"):
+        refuse_idle_controls({"export.pitch_shift": -4}, ["pitch_shift"], "the voice")
+
+    refuse_idle_controls({"export.defaults.index_rate": 0.5, "export.defaults.protect": 0.0}, ["protect"], "the voice")
 
 
 def test_every_control_has_a_default_inside_its_range() -> None:

@@ -1,7 +1,11 @@
 """Delivery in one piece: an earlier export is never damaged."""
 
+import itertools
+import multiprocessing
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,11 +53,13 @@ def test_an_error_while_moving_restores_the_old_files(tmp_path: Path, monkeypatc
     target = tmp_path / "voice"
     write(target, a="old", b="old", stale="old")
     move = staging._move
+    failed: list[Path] = []
 
-    def fail_on_b(source: Path, destination: Path, moved: list[tuple[Path, Path]]) -> None:
-        if source.name == "b" and destination.parent == target:
+    def fail_on_b(source: Path, destination: Path) -> None:
+        if source.parent != target and destination == target / "b" and destination not in failed:
+            failed.append(destination)
             raise OSError("disk full")
-        move(source, destination, moved)
+        move(source, destination)
 
     monkeypatch.setattr(staging, "_move", fail_on_b)
     with pytest.raises(OSError, match="disk full"), staging_folder(target) as staged:
@@ -114,3 +120,140 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(ConfigError, match=r"export.root: nothing may be written to .*; choose another export.root="):
         staging_folder(tmp_path / "out" / "voice").__enter__()
+
+
+OLD_VOICE = {"a": "old", "b": "mine", "stale": "old"}
+
+
+def export_in_a_process(target: Path, ending: signal.Signals, moment: str, number: int) -> int | None:
+    """Replace OLD_VOICE in a process that gets a signal at a call of a function; returns its exit code.
+
+    Args:
+        target: the folder.
+        ending: the signal.
+        moment: where in the module `staging`, as in "os.fsync".
+        number: of the call.
+    """
+    owner, _, name = f"staging.{moment}".rpartition(".")
+    holder = staging if owner == "staging" else getattr(staging, owner.removeprefix("staging."))
+    function = getattr(holder, name)
+    calls = itertools.count()
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            os.kill(os.getpid(), ending)
+        return function(*arguments, **options)
+
+    def work() -> None:
+        with staging_folder(target) as staged:
+            write(staged, a="new", c="new")
+            setattr(holder, name, interrupted)
+            move_into_place(staged, target, lambda path: path.name == "stale")
+
+    write(target, **OLD_VOICE)
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+@pytest.mark.parametrize("number", range(4))  # two files are set aside, then two are moved in
+def test_an_export_that_was_killed_while_moving_is_undone_by_the_next(
+    tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "voice"
+
+    assert export_in_a_process(target, signal.SIGKILL, "_move", number) == -signal.SIGKILL
+    with staging_folder(target):
+        restored = contents(target)
+
+    assert restored == OLD_VOICE
+    assert f"{min(number, 2)} are back there" in caplog.text
+    assert not list(tmp_path.glob(".voice.previous-*"))
+
+
+@pytest.mark.parametrize(("moment", "number"), [("os.fsync", 0), ("json.dump", 0)])
+def test_an_export_that_was_killed_before_moving_leaves_the_old_files(tmp_path: Path, moment: str, number: int) -> None:
+    target = tmp_path / "voice"
+
+    assert export_in_a_process(target, signal.SIGKILL, moment, number) == -signal.SIGKILL
+    with staging_folder(target):
+        found = contents(target)
+
+    assert found == OLD_VOICE
+
+
+def test_an_export_that_was_killed_while_tidying_up_has_replaced_the_old_files(tmp_path: Path) -> None:
+    target = tmp_path / "voice"
+
+    assert export_in_a_process(target, signal.SIGKILL, "shutil.rmtree", 0) == -signal.SIGKILL
+    with staging_folder(target):
+        found = contents(target)
+
+    assert found == {"a": "new", "b": "mine", "c": "new"}
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_termination_while_moving_restores_the_old_files(tmp_path: Path, number: int) -> None:
+    target = tmp_path / "voice"
+
+    assert export_in_a_process(target, signal.SIGTERM, "_move", number) == 128 + signal.SIGTERM
+
+    assert contents(target) == OLD_VOICE
+    assert [path.name for path in tmp_path.iterdir()] == ["voice"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_files_that_another_process_is_moving_are_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "voice"
+    write(target, **OLD_VOICE)
+    move = staging._move
+    seen: list[list[Path]] = []
+
+    def move_with_another_export_beside(source: Path, destination: Path) -> None:
+        with staging_folder(target):
+            seen.append(list(tmp_path.glob(".voice.previous-*/files/*")))
+        move(source, destination)
+
+    monkeypatch.setattr(staging, "_move", move_with_another_export_beside)
+    with staging_folder(target) as staged:
+        write(staged, a="new")
+        move_into_place(staged, target, lambda path: path.name == "stale")
+
+    assert [len(paths) for paths in seen] == [0, 1, 2]
+    assert contents(target) == {"a": "new", "b": "mine"}
+
+
+def test_the_disk_has_the_new_files_before_the_old_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "voice"
+    write(target, a="old")
+    events: list[str] = []
+    sync, remove = staging.sync_to_disk, staging.shutil.rmtree
+
+    def note_sync(path: Path) -> None:
+        events.append(f"sync {path.name}")
+        sync(path)
+
+    def note_removal(path: Path, ignore_errors: bool = False) -> None:
+        events.append(f"remove {'old' if (path / 'files').exists() else 'staging'}")
+        remove(path, ignore_errors=ignore_errors)
+
+    with staging_folder(target) as staged:
+        write(staged, a="new", c="new")
+        monkeypatch.setattr(staging, "sync_to_disk", note_sync)
+        monkeypatch.setattr(staging.shutil, "rmtree", note_removal)
+        move_into_place(staged, target, lambda path: False)
+
+    assert events[:2] == ["sync a", "sync c"]
+    assert set(events[2 : events.index("remove old")]) >= {"sync voice", "sync files", f"sync {tmp_path.name}"}
+
+
+def test_what_a_version_without_plans_left_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    left = tmp_path / ".voice.previous-abc"
+    write(left, graph="old")
+
+    with staging_folder(tmp_path / "voice"):
+        pass
+
+    assert f"move back what it left in {left}" in caplog.text
+    assert contents(left) == {"graph": "old"}

@@ -181,12 +181,44 @@ def test_weights_in_fewer_bits_and_another_codebook_pass_every_rule(
     assert outcome.index is not None and outcome.index.kind == "hnsw"
 
 
+@pytest.mark.parametrize(("size", "idle"), [(0, ["index_rate", "protect"]), (8, [])])
+def test_the_metadata_names_the_controls_that_do_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int, idle: list[str]
+) -> None:
+    def make(job: FlavourJob) -> ExportedGraph:
+        path = job.folder / job.geometry.file_name
+        path.write_bytes(b"graph")
+        return ExportedGraph(path, (), None, metadata_from_json(job.metadata, path.name))
+
+    monkeypatch.setattr(delivery, "find_flavour", lambda name: Flavour(name, "for a test", make))
+
+    outcome = export_voice(job(folder, "name=idle", f"retrieval.codebook_size={size}"))
+
+    metadata = outcome.graphs[0].metadata
+    assert metadata is not None and metadata.extra["idle_controls"] == idle
+
+
+def test_a_typed_default_that_does_nothing_is_refused(folder: Path) -> None:
+    typed = {"retrieval.codebook_size": 0, "export.defaults.index_rate": 0.5}
+    base = [f"run={folder / 'runs' / 'two'}", f"export.root={folder / 'exports'}", "name=typed"]
+    config = compose("export", [*base, *(f"{key}={value}" for key, value in typed.items())])
+
+    with pytest.raises(
+        ConfigError, match=r"^export\.defaults\.index_rate=0\.5 does nothing: the voice has no codebook"
+    ):
+        export_voice(export_job(config, typed))
+
+    assert not (folder / "exports" / "typed").exists()
+
+
 def test_a_lost_codebook_is_no_voice_without_retrieval(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "two"
     shutil.copytree(folder / "runs" / "two", run)
     (run / "codebook.safetensors").unlink()
 
-    with pytest.raises(ConfigError, match=r"codebook\.safetensors is absent.*retrieval\.codebook_size=16.*codebook_size=0"):
+    with pytest.raises(
+        ConfigError, match=r"codebook\.safetensors is absent.*retrieval\.codebook_size=16.*codebook_size=0"
+    ):
         export_voice(job(folder, f"run={run}", "name=lost"))
 
     assert not (folder / "exports" / "lost").exists()

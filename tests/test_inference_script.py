@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.planted_graphs import node, write
 from tests.standin_voice import RATE, export_standin
 from tests.synthetic_speech import voice
 
@@ -97,6 +98,19 @@ def test_one_file_can_be_given_a_name(folder: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert (folder / "mine.wav").is_file()
     assert (folder / "mine.json").is_file()
+
+
+def test_a_graph_that_breaks_the_length_rule_is_diagnosed(folder: Path, tmp_path: Path) -> None:
+    ends = {"start": np.array([0]), "end": np.array([-1]), "axis": np.array([1])}
+    graph = write(tmp_path, node("Slice", "sound", *ends), constants=ends)
+
+    finished = run(tmp_path, f"onnx={graph}", f"audio={folder / 'recordings' / 'one.wav'}", "output=out", "threads=1")
+
+    assert finished.returncode == 2
+    assert "BROKEN for [1, 2, 3, 17, " in finished.stdout
+    assert "FAILED one.wav: the graph made 11999 samples of 12000; out/one.wav holds them" in finished.stdout
+    assert finished.stderr.strip().startswith("error: 1 recording(s) could not be converted: ")
+    assert not json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["files"][0]["has_same_length"]
 
 
 @pytest.mark.parametrize(

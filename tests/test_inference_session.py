@@ -10,6 +10,8 @@ from onnx import TensorProto, helper
 
 from tests.standin_voice import HOP, RATE, export_standin
 from tests.synthetic_speech import voice
+from utils.audio.decoding import SOUND_SUFFIXES
+from utils.corpus.sources import find_sources
 from utils.errors import ConfigError, DataError, FormatError
 from utils.inference.arguments import spell_paths
 from utils.inference.measures import (
@@ -153,6 +155,17 @@ def test_only_sound_files_of_a_folder_are_taken(tmp_path: Path) -> None:
     assert [path.name for path in find_recordings(tmp_path)] == ["b.wav", "a.FLAC"]
 
 
+def test_a_folder_gives_what_a_dataset_of_it_would_hold(tmp_path: Path) -> None:
+    for suffix in SOUND_SUFFIXES:
+        (tmp_path / f"a{suffix}").touch()
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
+
+    listing = find_sources(tmp_path, None, exclude=tmp_path / "datasets")
+
+    assert find_recordings(tmp_path) == sorted(item.path for item in listing.files)
+    assert {".wave", ".aifc", ".snd", ".rf64", ".mkv", ".mov", ".tta", ".voc", ".gsm"} <= SOUND_SUFFIXES
+
+
 def test_a_folder_without_sound_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
 
@@ -168,6 +181,15 @@ def test_outputs_keep_folders_and_never_meet(tmp_path: Path) -> None:
     places = output_paths(sources, tmp_path, Path("out"))
 
     assert list(places.values()) == [Path("out/a.wav.wav"), Path("out/a.mp3.wav"), Path("out/sub/a.wav")]
+
+
+def test_an_output_named_after_its_whole_source_does_not_meet_another(tmp_path: Path) -> None:
+    sources = [tmp_path / name for name in ("x.flac", "x.wav", "x.wav.mp3", "y.wav.mp3")]
+
+    places = output_paths(sources, tmp_path, Path("out"))
+
+    names = ["x.flac.wav", "x.wav.wav", "x.wav.mp3.wav", "y.wav.wav"]
+    assert list(places.values()) == [Path("out", name) for name in names]
 
 
 def test_an_output_over_a_recording_is_refused(tmp_path: Path) -> None:

@@ -95,6 +95,15 @@ def test_index_rate_zero_equals_no_retrieval() -> None:
     assert_close(with_retrieval.content, without.content, atol=1e-6, rtol=0)
 
 
+def test_a_voice_names_the_controls_that_do_nothing() -> None:
+    deaf, alone = make(), make(with_retrieval=False)
+    deaf.use_f0, alone.num_speakers = False, 1
+
+    assert make().idle_controls == set()
+    assert deaf.idle_controls == {"pitch_shift"}
+    assert alone.idle_controls == {"index_rate", "protect", "speaker_id"}
+
+
 def test_index_rate_one_is_all_retrieved() -> None:
     model = make()
 

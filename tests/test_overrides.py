@@ -1,11 +1,12 @@
 """What the environment and a sweep's command line mean, for all four scripts."""
 
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import export_onnx
 import preprocess
@@ -14,9 +15,10 @@ import train
 from tests.training_tools import arguments, make_dataset
 from utils.config import run_script
 from utils.errors import ConfigError
-from utils.inference.arguments import spell_paths
+from utils.inference.arguments import spell_names, spell_paths
 from utils.overrides import single_runs, sweep_suffix, swept_keys
 
+ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"preprocess": preprocess, "train": train, "export": export_onnx, "test_model": trial_script}
 
 
@@ -28,7 +30,7 @@ def composed(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", [f"{config_name}.py", *words])
-    monkeypatch.chdir(Path(__file__).resolve().parents[1])
+    monkeypatch.chdir(ROOT)
 
     def task(config: DictConfig) -> float:
         seen.append(config)
@@ -54,8 +56,6 @@ def composed(
 def test_environment_sets_a_key_of_every_script(
     config_name: str, variable: str, value: str, key: str, expected: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from omegaconf import OmegaConf
-
     (config,) = composed(config_name, [], {variable: value}, monkeypatch)
 
     assert OmegaConf.select(config, key) == expected
@@ -183,3 +183,60 @@ def test_training_returns_its_lowest_held_out_value(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "runs" / "x" / "metrics.json").read_text())["history"]
     assert isinstance(value, float)
     assert value == min(row["val/mel"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [
+        ("run.name=2024_06_01", "run.name='2024_06_01'"),
+        ("+run.name=1e3", "+run.name='1e3'"),
+        ("run.name=true", "run.name='true'"),
+        ("run.name=2024_06_01,b,7", "run.name='2024_06_01',b,'7'"),
+        ("run.name=alice", "run.name=alice"),
+        ("run.name=null", "run.name=null"),
+        ("run.name=", "run.name="),
+        ("run.name='2024_06_01'", "run.name='2024_06_01'"),
+        ("run.name='a,1'", "run.name='a,1'"),
+        ("run.name=${seed}", "run.name=${seed}"),
+        ("seed=2024_06_01", "seed=2024_06_01"),
+        ("--multirun", "--multirun"),
+    ],
+)
+def test_name_that_looks_like_a_number_is_quoted(typed: str, given: str) -> None:
+    assert spell_names([typed], ("run.name",)) == [given]
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        ("train", ["dataset.name=2024_06_01"], "dataset.name=2024_06_01 is not prepared (datasets/2024_06_01 has"),
+        ("train", ["dataset.name=x", "dataset.root=2024_06_01"], "is not prepared (2024_06_01/x has"),
+        ("export_onnx", ["run=2024_06_01"], "run=2024_06_01 is not a folder"),
+        ("export_onnx", ["run=voices (a, b)/x"], "run=voices (a, b)/x is not a folder"),
+    ],
+)
+def test_names_and_paths_are_taken_as_they_are_typed(
+    script: str, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *words])
+    monkeypatch.chdir(ROOT)
+
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("script", "key"), [("train", "run.name"), ("export", "name")])
+def test_sweep_over_names_that_look_like_numbers_has_each_as_it_is_typed(
+    script: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    words = [f"{key}=2024_06_01,b", "-m", f"hydra.sweep.dir={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *words])
+    spell = {"train": lambda typed: spell_names(typed, ("run.name",)), "export": export_onnx.spell}[script]
+
+    run_script(script, lambda config: seen.append(OmegaConf.select(config, key)), spell=spell)
+
+    assert seen == ["2024_06_01", "b"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -169,8 +169,8 @@ def test_a_failed_write_leaves_the_earlier_file(run: Path, monkeypatch: pytest.M
     path = run.parents[1] / "exports" / "kept" / "kept.pth"
     before = path.read_bytes()
 
-    def fail(content: Any, target: Path) -> None:
-        Path(target).write_bytes(b"half")
+    def fail(content: Any, stream: IO[bytes]) -> None:
+        stream.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", fail)

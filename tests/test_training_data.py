@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.corpus_tools import make_job, write_sounds
+from tests.synthetic_speech import voice
 from tests.training_tools import make_dataset, training
+from utils.corpus.pipeline import preprocess
 from utils.errors import ConfigError
+from utils.training import fit
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 
@@ -64,3 +68,26 @@ def test_changed_voices_with_device_cache_are_refused_before_anything_is_written
         train(training(datasets, tmp_path, "x", 1, "augmentation=pitch", "data.device_cache=true"))
 
     assert not (tmp_path / "x").exists()
+
+
+def test_share_of_copies_that_the_dataset_lacks_is_said_and_refused_where_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_sounds(tmp_path / "source", {f"{index}.wav": voice(1.2, seed=index) for index in range(4)})
+    preprocess(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", "preprocess.content_speeds=[]"))
+
+    def go_on(steps: int, *changed: str) -> None:
+        train(training(tmp_path / "datasets", tmp_path, "run", steps, *changed))
+
+    go_on(1)
+    assert "data.perturbed_share=0.5 does nothing" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(fit, "given_keys", lambda: frozenset({"data.perturbed_share"}))
+    go_on(2, "resume=last")
+    assert "data.perturbed_share=0.5 does nothing" in caplog.text
+    with pytest.raises(ConfigError, match=r"data\.perturbed_share=0\.4 does nothing: .*tiny .*content_speeds=\["):
+        go_on(1, "run.name=new", "data.perturbed_share=0.4")
+    assert not (tmp_path / "new").exists()
+    caplog.clear()
+    go_on(1, "run.name=none", "data.perturbed_share=0")
+    assert "does nothing" not in caplog.text

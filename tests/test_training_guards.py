@@ -2,15 +2,20 @@
 
 import csv
 import json
+import math
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from models.adversarial import AdversarialTraining
 from models.toy import ToyVoice
+from tests.test_training_exact_resume import signal_in_update
 from tests.training_tools import make_dataset, training
-from utils.errors import TrainingError
+from utils.errors import StoppedBySignalError, TrainingError
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 from utils.training.probe import Trial, propose
@@ -128,3 +133,62 @@ def test_proposal_is_the_smallest_of_the_fastest_that_fit() -> None:
     assert propose(trials, 2000) == trials[1]
     assert propose(trials, 1000) == trials[3]  # 950 is more than nine tenths; 1.12 is as fast as 1.10
     assert propose(trials, 100) is None
+
+
+@pytest.mark.parametrize("changed", [[], ["loss.adversarial_start=1"]], ids=["always", "adversary"])
+def test_validation_without_a_number_neither_ends_a_run_nor_is_its_best(
+    changed: list[str], datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = AdversarialTraining.validation_step
+
+    def judged(self: Any, batch: Any, index: int) -> None:
+        step(self, batch, index)
+        self.validated = ({2: math.nan, 4: 0.5, 6: 0.7}[self.steps], 1)
+
+    monkeypatch.setattr(AdversarialTraining, "validation_step", judged)
+    run = train(training(datasets, tmp_path, "hole", 6, "trainer.validate_every=2", *changed))
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert [row["val/mel"] for row in metrics["history"]] == [None, 0.5, pytest.approx(0.7)]
+    best = read_checkpoint(run / "checkpoints" / "best.ckpt")
+    assert int(best["state_dict"]["steps_done"]) == metrics["best"]["step"] == 4
+    with (run / "metrics.csv").open(newline="") as stream:
+        lowest = [row["val/best_mel"] for row in csv.DictReader(stream) if row["val/best_mel"]]
+    assert lowest == ["0.5", "0.5"]
+
+
+def test_run_that_has_nothing_left_to_do_and_was_never_judged_ends_well(
+    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = ["trainer.validate_every=9", "trainer.save_every=2"]
+    signal_in_update(2, signal.SIGTERM, monkeypatch)
+    with pytest.raises(StoppedBySignalError):
+        train(training(datasets, tmp_path, "short", 9, *rounds))
+
+    run = train(training(datasets, tmp_path, "short", 2, *rounds, "resume=last"))
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["steps"], metrics["best"], metrics["last"], metrics["history"]) == (3, None, None, [])
+
+
+def test_clip_of_which_the_voice_makes_no_sound_is_left_out(
+    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inference, validated = ToyVoice.inference, AdversarialTraining.on_validation_epoch_start
+    now = {"step": 0}
+
+    def starting(self: Any) -> None:
+        validated(self)
+        now["step"] = self.steps
+
+    def sick(voice: ToyVoice, *values: Any) -> torch.Tensor:
+        audio = inference(voice, *values)
+        return audio * float("nan") if now["step"] == 2 and not torch.is_grad_enabled() else audio
+
+    monkeypatch.setattr(AdversarialTraining, "on_validation_epoch_start", starting)
+    monkeypatch.setattr(ToyVoice, "inference", sick)
+    run = train(training(datasets, tmp_path, "mute", 4, "trainer.validate_every=2", "trainer.media=true"))
+
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance={"audio": 0}).Reload()
+    for tag in ("clip0/real", "clip0/converted"):
+        assert [item.step for item in events.Audio(tag)] == [4]

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from models.adversarial import AdversarialTraining
 from models.toy import ToyVoice
 from models.updating import NetworkUpdate
-from tests.process_tools import run_alone, run_together
+from tests.process_tools import FORK, run_alone, run_together
 from tests.test_training_exact_resume import assert_same_run
 from tests.training_tools import make_dataset, training
 from utils.corpus.store import CorpusStore
@@ -212,3 +212,27 @@ def test_death_of_one_process_ends_the_other(
 
     assert all(code != 0 for code in codes)
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_signal_to_every_process_of_a_run_saves_it(sent: signal.Signals, datasets: Path, tmp_path: Path) -> None:
+    def work() -> None:
+        os.setsid()
+        try:
+            train(training(datasets, tmp_path, "group", 10**6, "data.num_workers=1", "trainer.save_every=5"))
+        except StoppedBySignalError as error:
+            sys.exit(error.exit_code)
+
+    process = FORK.Process(target=work)
+    process.start()
+    state = tmp_path / "group" / "checkpoints" / "last.ckpt"
+    until = time.monotonic() + 60
+    while not state.is_file() and process.is_alive() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert process.pid is not None
+    os.killpg(process.pid, sent)
+    process.join(60)
+
+    assert process.exitcode == 75
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # nobody is left

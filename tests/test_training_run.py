@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from omegaconf import OmegaConf
 
 from tests.synthetic_speech import voice
+from tests.test_training_exact_resume import signal_in_update
 from tests.training_tools import make_dataset, training
 from utils.corpus.store import CorpusStore
-from utils.errors import ConfigError, DataError, FormatError
+from utils.errors import ConfigError, DataError, FormatError, StoppedBySignalError
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     PAYLOAD_KEY,
@@ -116,6 +118,20 @@ def test_voice_is_read_back_and_converts(run: Path) -> None:
     assert not loaded.model.training
     assert converted.shape == audio.shape
     assert converted.square().mean().sqrt().item() > 1e-4
+
+
+def test_voice_of_a_state_between_validations_has_no_figures_of_another(
+    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_in_update(2, signal.SIGTERM, monkeypatch)
+    with pytest.raises(StoppedBySignalError):
+        train(training(datasets, tmp_path, "cut", 9, "trainer.validate_every=2"))
+
+    judged, newest = load_voice(tmp_path / "cut", "best"), load_voice(tmp_path / "cut", "last")
+
+    assert (judged.step, newest.step) == (2, 3)
+    assert judged.metrics["val/mel"] > 0
+    assert newest.metrics == {}
 
 
 def test_voice_is_the_average_not_the_last_weights(run: Path) -> None:

@@ -118,6 +118,14 @@ def test_help_explains_every_group(tmp_path: Path) -> None:
     assert "toy" in done.stdout and "lite" in done.stdout
 
 
+def test_showing_and_sweeping_at_once_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(["-m", "seed=1,2", "--cfg", "job"], monkeypatch, capsys)
+
+    assert error == "error: -m and --cfg exclude each other; give one of them\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["--cfg", "job", "-p", "trainer"], ["trainer.steps=7", "-c", "job"]])
 def test_configuration_is_shown_without_training(words: list[str], tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ FAST = [
 ]
 
 
-def make_dataset(root: Path) -> Path:
-    """Prepare six seconds of two speakers as the dataset "tiny" and return the folder of datasets."""
+def make_dataset(root: Path, first_seed: int = 0) -> Path:
+    """Prepare six seconds of two speakers as the dataset "tiny"; returns the folder of datasets. Others by the seed."""
     sounds = {
-        f"{speaker}/{index}.wav": voice(1.2, seed=index, f0_hz=f0_hz)
+        f"{speaker}/{index}.wav": voice(1.2, seed=first_seed + index, f0_hz=f0_hz)
         for speaker, f0_hz in (("anna", 190.0), ("bert", 110.0))
         for index in range(3)
     }

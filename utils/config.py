@@ -28,9 +28,10 @@ from utils.overrides import (
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 CONFIG_NAMES = ("preprocess", "train", "export", "test_model")
 SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
+ACTIONS = ("--run", "-r", "--multirun", "-m", "--cfg", "-c", "--info", "-i")  # of Hydra, one at a time
 FLAGS_WITH_VALUE = (  # of Hydra
-    "--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-    "--experimental-rerun",
+    "--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn",
+    "--config-dir", "-cd", "--experimental-rerun",
 )  # fmt: skip
 log = logging.getLogger(__name__)
 
@@ -259,6 +260,9 @@ def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[
     arguments = spell(arguments)
     if any(argument in ("--help", "-h", "--hydra-help") for argument in arguments):
         return arguments
+    actions = [argument for argument in arguments if argument in ACTIONS]
+    if len(actions) > 1:
+        _exit_with(ConfigError(f"{' and '.join(actions)} exclude each other; give one of them"))
     overrides = _overrides_of(arguments)
     environment = Environment()
     try:

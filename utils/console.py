@@ -5,9 +5,14 @@ from collections.abc import Sequence
 
 
 def emit(text: str = "") -> None:
-    """Write one piece of text and a line break to standard output."""
-    sys.stdout.write(text + "\n")
+    """Write one piece of text and a line break to standard output; see utf8_text."""
+    sys.stdout.write(utf8_text(text) + "\n")
     sys.stdout.flush()
+
+
+def utf8_text(text: str) -> str:
+    """Return what UTF-8 can hold: bytes of a file name that are no UTF-8 become the replacement character."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:

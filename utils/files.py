@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
 
 
 def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
@@ -20,34 +20,116 @@ def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
     Args:
         folder: where to look.
         exclude: absolute path of a folder that is left out.
+    Raises:
+        DataError: if one of them cannot be read; a folder that is not there has no files.
     """
     seen: set[str] = set()
-    for here, subfolders, names in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        place = Path(os.fsdecode(error.filename or folder))
+        if not (place == folder and isinstance(error, FileNotFoundError | NotADirectoryError)):
+            raise DataError(
+                f"folder {place} cannot be read ({error.strerror}), so its files would be missing; make it readable, "
+                "or move it elsewhere"
+            ) from error
+
+    for here, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(here)
         if real in seen or (exclude is not None and Path(here).absolute() == exclude):
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        kept = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = [name for name in kept if exclude is None or Path(here, name).absolute() != exclude]
         yield from (Path(here, name) for name in sorted(names) if not name.startswith("."))
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that readers see either the old or the complete new content, never a part."""
+def write_to(stream: IO[bytes], write: Callable[[Any], object]) -> None:
+    """Let a library write to a stream and raise what the system says about it.
+
+    torch.save turns a full disk into a RuntimeError about positions in its archive; so it only meets a stream that
+    keeps the first error and takes the rest as if it were written.
+
+    Args:
+        stream: binary.
+        write: gets what has `write` and `flush` of the stream.
+    Raises:
+        OSError: the first that the stream met.
+    """
+    patient = _PatientStream(stream)
+    write(patient)
+    if patient.error is not None:
+        raise patient.error
+
+
+class _PatientStream:
+    """Keeps the first error of a stream, and writes nothing more from then on."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of the data; returns its size."""
+        self._try(lambda: self._stream.write(data))
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Hand to the system what is buffered."""
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                action()
+            except OSError as error:
+                self.error = error
+
+
+def atomic_write(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file so that readers see either the old or the complete new content, never a part.
+
+    Args:
+        path: the file.
+        write: gets a binary stream and writes to it, see write_to.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            write_to(stream, write)
             stream.flush()
             os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # the stream does not know it, the user wants to
         raise
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    atomic_write(path, lambda stream: stream.write(data))
+
+
+def sync_to_disk(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder where the file system can wait for those.
+
+    Raises:
+        OSError: if the file could not be written; network file systems tell so only now.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
 
 
 def atomic_write_text(path: Path, text: str) -> None:

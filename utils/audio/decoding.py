@@ -19,6 +19,12 @@ from utils.errors import DataError
 BLOCK_SAMPLES = 1 << 16
 STREAMED_HEADER_BYTES = 0x7FFFFFF0  # sizes from here on are placeholders of programs that wrote to a pipe
 SLOPPY_HEADER_BYTES = 4096  # many recorders are wrong by a few bytes; that is no cut
+SOUND_SUFFIXES = frozenset({
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".m4a", ".m4b", ".aac", ".wma", ".aif", ".aiff",
+    ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".wv", ".ape", ".tta", ".mka", ".webm", ".mp4", ".m4v", ".mkv",
+    ".mov", ".avi", ".amr", ".3gp", ".ac3", ".eac3", ".dts", ".gsm", ".voc", ".sph", ".nist", ".sd2", ".paf", ".svx",
+    ".iff", ".mpc", ".spx",
+})  # fmt: skip
 
 
 class Decoder(Protocol):
@@ -146,6 +152,15 @@ class FfmpegDecoder:
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1].strip()[-120:] if lines else ""
+
+
+def is_sound_by_content(path: Path) -> bool:
+    """Say whether libsndfile recognises the content of a file, whatever its name."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as stream:
+            return bool(stream.frames > 0)
+    except (soundfile.LibsndfileError, TypeError, OSError):
+        return False
 
 
 def has_ffmpeg() -> bool:

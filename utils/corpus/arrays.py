@@ -1,5 +1,6 @@
 """NumPy files that are written in one piece or not at all, in bounded memory."""
 
+import errno
 import mmap
 import os
 import tempfile
@@ -91,6 +92,7 @@ def new_array(
                 np.save(stream, empty)
         else:
             array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+            _take_room(temporary, path)
             yield array
             array.flush()
             del array
@@ -102,6 +104,21 @@ def new_array(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _take_room(temporary: Path, path: Path) -> None:
+    """Have the disk set a file's room aside: where there is none, writing to its map would end the process by SIGBUS.
+
+    File systems that cannot do that are left alone.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with temporary.open("rb+") as stream:
+            os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

@@ -1,7 +1,10 @@
 """Batches for training and validation."""
 
 import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from utils.corpus.device_cache import CachedDraws, require_cacheable
 from utils.corpus.store import CorpusStore
 
 VALIDATION_BATCH = 12  # clips
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # that ask a run to end
 log = logging.getLogger(__name__)
 
 
@@ -134,7 +138,7 @@ class VoiceDataModule(lightning.LightningDataModule):
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
+            worker_init_fn=_leave_signals_to_the_main_process,
         )
 
     def val_dataloader(self) -> DataLoader[VoiceExample]:
@@ -163,6 +167,19 @@ class VoiceDataModule(lightning.LightningDataModule):
         return batch.to(device)  # type: ignore[arg-type]
 
 
-def _leave_interrupts_to_the_main_process(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; a loader that died of it would take the run with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """Signals reach every process of a terminal or a job; a loader that died of one would take the run with it.
+
+    One that the main process sends ends it still: so Python and torch end a loader that is left over.
+    """
+    if sys.platform == "darwin":  # cannot tell who sent a signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # also in threads that begin later
+    threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told_by(process: int) -> None:
+    while signal.sigwaitinfo(SIGNALS).si_pid != process:
+        pass
+    os._exit(0)

@@ -13,7 +13,7 @@ from utils.corpus.balance import SpeakerWeights, speaker_factors
 from utils.corpus.changes import AugmentationSettings, Stretch, VoiceChange, change_voice
 from utils.corpus.drawing import Draw, DrawPlan
 from utils.corpus.manifest import Clip
-from utils.corpus.split import Split
+from utils.corpus.split import Split, nothing_held_out
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, DataError
 
@@ -166,7 +166,8 @@ def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
 def _clips(store: CorpusStore, split: Split) -> list[Clip]:
     clips = store.split(split)
     if not clips:
-        raise DataError(f"{store.path} has no clips to {'train on' if split == 'train' else 'judge by (held out)'}")
+        why = f"judge by: {nothing_held_out(store.info.get('held_out', {}))}"
+        raise DataError(f"{store.path} has no clips to {'train on' if split == 'train' else why}")
     return clips
 
 

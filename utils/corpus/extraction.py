@@ -145,6 +145,9 @@ class FeatureTask:
     outputs: dict[str, Path]
     extractor: str
 
+    def __str__(self) -> str:
+        return str(self.waveform)
+
 
 def extract_features(task: FeatureTask) -> None:
     """Compute and store the features of a task (in a worker process)."""

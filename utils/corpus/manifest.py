@@ -50,9 +50,10 @@ def read_manifest(path: Path) -> list[Clip]:
     names = {item.name for item in fields(Clip)}
     clips = []
     try:
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            clips.append(Clip(**{name: row[name] for name in names}))
+        with path.open(encoding="utf-8", newline="\n") as stream:  # names may hold other characters that end lines
+            for line in stream:
+                row = json.loads(line)
+                clips.append(Clip(**{name: row[name] for name in names}))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
     return clips

@@ -111,14 +111,16 @@ def _file_records(own: dict[int, Entry], run: Run) -> list[FileRecord]:
 
 
 def _results(entry: Entry, run: Run) -> list[Path]:
-    """Return the files of the cache that belong to a recording."""
+    """Return the files of the cache that belong to a recording; what the arrays have already is not among them."""
     if entry.recording is None:
         return []
     if entry.problem is not None:
         return [run.cache.description(entry.key)]
-    parts = range(len(parts_of(entry.recording.clips)))
-    features = [run.cache.feature(entry.key, name, part) for name in run.features for part in parts]
-    return [run.cache.description(entry.key), run.cache.waveform(entry.key), *features]
+    frames = [sum(clip.length for clip in part) for part in parts_of(entry.recording.clips)]
+    rows = [run.cache.find_waveform(entry.key, sum(frames) * run.job.audio.hop_length)]
+    rows += [part for name in run.features for part in run.cache.find_feature(entry.key, name, frames)]
+    in_cache = [item.path for item in rows if item.path.is_relative_to(run.cache.folder)]
+    return [run.cache.description(entry.key), *in_cache]
 
 
 def _verify_outputs(records: list[ShardRecord], run: Run) -> None:

@@ -18,12 +18,13 @@ from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
 from utils.corpus.cache import Cache, parts_of
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
+from utils.corpus.failures import machine_failure
 from utils.corpus.manifest import Clip
 from utils.corpus.packed import PackedResults, packed_from
 from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
 from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording
-from utils.corpus.report import FileReport, WorkReport, report_json
+from utils.corpus.report import FileReport, WorkReport, report_json, split_notes
 from utils.corpus.settings import PreprocessJob, PreprocessSettings, feature_fingerprints, reading_fingerprint
 from utils.corpus.sources import SourceFile, SourceListing, find_sources
 from utils.corpus.workers import WorkerPool, available_workers
@@ -57,6 +58,9 @@ class _ReadTask:
     output: Path
     audio: AudioConfig
     settings: PreprocessSettings
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @dataclass
@@ -192,13 +196,20 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
 
 
 def identify(entries: list[Entry]) -> None:
-    """Hash every file; a copy of an earlier one is dropped."""
+    """Hash every file; a copy of an earlier one is dropped.
+
+    Raises:
+        DataError: if the machine failed, so that no file is to blame.
+    """
 
     def identify(entry: Entry) -> None:
         try:
             entry.stamp = file_stamp(entry.file.path)
             entry.key = sha256_of_file(entry.file.path)[:KEY_DIGITS]
         except OSError as error:
+            failure = machine_failure(error, str(entry.file.path))
+            if failure is not None:
+                raise DataError(failure) from error
             entry.problem = f"cannot be read ({error.strerror or error})"
 
     with ThreadPoolExecutor(HASH_THREADS) as threads, progress_bar(len(entries), "hashing", "files") as bar:
@@ -355,7 +366,7 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
         speakers=speakers,
         files=_file_reports(entries, clips),
         listing=run.listing,
-        notes=_split_notes(clips),
+        notes=split_notes(clips, held_out),
         work=run.finished_work(),
     )
     atomic_write_json(job.folder / "report.json", report)
@@ -380,15 +391,6 @@ def _file_reports(entries: list[Entry], clips: list[Clip]) -> list[FileReport]:
             report.split = "both" if len(splits) > 1 else own[0].split
         reports.append(report)
     return reports
-
-
-def _split_notes(clips: list[Clip]) -> list[str]:
-    held_out = [clip for clip in clips if clip.split == "val"]
-    if not held_out:
-        return ["nothing is held out: too few recordings; training cannot tell its best checkpoint"]
-    ends = {clip.source for clip in held_out} & {clip.source for clip in clips if clip.split == "train"}
-    seconds = sum(clip.duration_seconds for clip in held_out)
-    return [f"fewer than 4 recordings: the last {seconds:.1f} s of {name} are held out" for name in sorted(ends)]
 
 
 def _nothing_usable(job: PreprocessJob, entries: list[Entry]) -> str:

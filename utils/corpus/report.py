@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from utils.console import table
+from utils.corpus.manifest import Clip
 from utils.corpus.sources import SourceListing
+from utils.corpus.split import FEWEST_FILES, nothing_held_out
 
 SCHEMA_VERSION = 1
 MOST_ROWS = 40
@@ -131,6 +133,23 @@ def report_json(
         "notes": [*listing.notes, *notes],
         "work": work.to_plain(),
     }
+
+
+def split_notes(clips: list[Clip], settings: dict[str, Any]) -> list[str]:
+    """Return what the user should know about the held-out clips.
+
+    Args:
+        clips: of the dataset.
+        settings: "share" and "min_files", as dataset.json has them under "held_out".
+    """
+    held_out = [clip for clip in clips if clip.split == "val"]
+    if not held_out:
+        return [nothing_held_out(settings)]
+    ends = {clip.source for clip in held_out} & {clip.source for clip in clips if clip.split == "train"}
+    seconds = sum(clip.duration_seconds for clip in held_out)
+    few = len({clip.checksum for clip in clips}) < FEWEST_FILES
+    reason = f"fewer than {FEWEST_FILES} recordings" if few else "no recording can be held out whole"
+    return [f"{reason}: the last {seconds:.1f} s of {name} are held out" for name in sorted(ends)]
 
 
 def report_text(report: dict[str, Any], folder: str) -> str:

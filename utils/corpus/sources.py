@@ -6,60 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import soundfile
-
+from utils.audio.decoding import SOUND_SUFFIXES, is_sound_by_content
+from utils.console import utf8_text
 from utils.errors import DataError
 from utils.files import files_below
-
-SOUND_SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".mp2",
-        ".m4a",
-        ".m4b",
-        ".aac",
-        ".wma",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".w64",
-        ".rf64",
-        ".wv",
-        ".ape",
-        ".tta",
-        ".mka",
-        ".webm",
-        ".mp4",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".avi",
-        ".amr",
-        ".3gp",
-        ".ac3",
-        ".eac3",
-        ".dts",
-        ".gsm",
-        ".voc",
-        ".sph",
-        ".nist",
-        ".sd2",
-        ".paf",
-        ".svx",
-        ".iff",
-        ".mpc",
-        ".spx",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -137,7 +87,7 @@ def find_sources(source: Path, speaker: str | None, *, exclude: Path) -> SourceL
 
 def printable(name: str) -> str:
     """Return a file name as composed Unicode; bytes that are no UTF-8 become the replacement character."""
-    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
+    return unicodedata.normalize("NFC", utf8_text(name))
 
 
 def _walk(source: Path, exclude: Path, ignored: Counter[str], folders: dict[str, int]) -> list[Path]:
@@ -146,16 +96,8 @@ def _walk(source: Path, exclude: Path, ignored: Counter[str], folders: dict[str,
     folders.update({name: 0 for name in sorted(tops) if not name.startswith(".")})
     found: list[Path] = []
     for path in files_below(source, exclude):
-        if path.suffix.lower() in SOUND_SUFFIXES or _is_sound_by_content(path):
+        if path.suffix.lower() in SOUND_SUFFIXES or is_sound_by_content(path):
             found.append(path)
         else:
             ignored[printable(path.suffix.lower())] += 1
     return found
-
-
-def _is_sound_by_content(path: Path) -> bool:
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as stream:
-            return bool(stream.frames > 0)
-    except (soundfile.LibsndfileError, TypeError, OSError):
-        return False

@@ -3,8 +3,9 @@
 import hashlib
 import math
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Split = Literal["train", "val"]
 Before = Literal["train", "val", "both"]
@@ -40,8 +41,9 @@ def assign_splits(
 
     From four recordings on, whole files are held out: the share of all files, at least min_files. Which ones follows
     from a hash of their content, spread over the speakers in proportion; a speaker always keeps a file to train on.
-    Files keep the split that they had before, and new ones fill the quota. With one to three recordings the end of one
-    of them is held out instead (clips do not overlap), as nothing could be judged otherwise.
+    Files keep the split that they had before, and new ones fill the quota. With one to three recordings, and where no
+    whole one can be spared, the end of one of them is held out instead (clips do not overlap), as nothing could be
+    judged otherwise.
 
     Args:
         files: the usable recordings, each with another checksum.
@@ -52,18 +54,33 @@ def assign_splits(
     Returns:
         checksum -> the split of each clip.
     """
-    if share == 0 and min_files == 0:
-        held_out: dict[str, int] = {}
-    elif len(files) < FEWEST_FILES:
-        held_out = _held_out_end(files, previous, share)
-    else:
-        held_out = {item.checksum: len(item.clip_frames) for item in _held_out_files(files, previous, share, min_files)}
+    held_out: dict[str, int] = {}
+    if share or min_files:
+        whole = _held_out_files(files, previous, share, min_files) if len(files) >= FEWEST_FILES else []
+        held_out = {item.checksum: len(item.clip_frames) for item in whole} or _held_out_end(files, previous, share)
     splits: dict[str, tuple[Split, ...]] = {}
     for item in files:
         count = held_out.get(item.checksum, 0)
         first = len(item.clip_frames) - count
         splits[item.checksum] = tuple("val" if index >= first else "train" for index in range(len(item.clip_frames)))
     return splits
+
+
+def nothing_held_out(settings: Mapping[str, Any]) -> str:
+    """Return why a dataset has nothing held out, and what to do.
+
+    Args:
+        settings: "share" and "min_files", as dataset.json has them under "held_out".
+    """
+    if settings.get("share") == 0 and settings.get("min_files") == 0:
+        return (
+            "preprocess.held_out_share=0 and preprocess.held_out_files=0 hold nothing out, and train.py needs "
+            "held-out clips to judge by; run preprocess.py again with preprocess.held_out_share=0.05"
+        )
+    return (
+        "nothing can be held out, as no recording has two clips and no speaker two of at least "
+        f"{FEWEST_FILES} recordings, and train.py needs held-out clips to judge by; add longer recordings, or more"
+    )
 
 
 def _held_out_files(

@@ -12,7 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
 
-from utils.errors import WorkbenchError
+from utils.corpus.failures import MEMORY, ending, killed_by_machine, machine_failure
+from utils.errors import DataError, WorkbenchError
 
 Task = TypeVar("Task")
 Value = TypeVar("Value")
@@ -54,6 +55,8 @@ class WorkerPool:
         Args:
             function: a module-level function; it and the tasks are pickled.
             tasks: its arguments.
+        Raises:
+            DataError: if the machine failed (see failures), so that no task is to blame.
         """
         if self.num_workers == 0:
             for task in tasks:
@@ -97,25 +100,67 @@ class WorkerPool:
 
 
 def guarded(function: Callable[[Task], Value], task: Task) -> tuple[Value | None, str | None]:
-    """Call the function; an error becomes its message, for the report of the run."""
+    """Call the function; an error becomes its message, for the report of the run.
+
+    Raises:
+        DataError: if the machine failed and not the task, which then has nothing to report.
+    """
     try:
         return function(task), None
-    except WorkbenchError as error:
-        return None, str(error)
     except Exception as error:  # a worker's boundary: reported with the file, the others go on
+        failure = machine_failure(error, str(task))
+        if failure is not None:
+            raise DataError(failure) from error
+        if isinstance(error, WorkbenchError):
+            return None, str(error)
         log.warning("task failed", exc_info=True)
         return None, f"{type(error).__name__}: {error}"
 
 
 def _run_alone(function: Callable[[Task], Value], tasks: list[Task]) -> Iterator[Outcome[Task, Value]]:
-    executor = _new_executor(1)
-    for task in tasks:
+    """Yield the outcome of each task; a crash is that of the task before it.
+
+    Raises:
+        DataError: if the machine ended the process or none can be started.
+    """
+    alone: _LoneWorker | None = None
+    try:
+        for task in tasks:
+            alone = alone or _LoneWorker()
+            try:
+                outcome = Outcome(task, *alone.executor.submit(guarded, function, task).result())
+            except BrokenProcessPool as error:
+                exit_code = alone.end()
+                alone = None
+                failure = killed_by_machine(exit_code, str(task))
+                if failure is not None:
+                    raise DataError(failure) from error
+                outcome = Outcome(task, None, f"the worker process died on it, even alone ({ending(exit_code)})")
+            yield outcome
+    finally:
+        if alone is not None:
+            alone.end()
+
+
+class _LoneWorker:
+    """A pool of one process, whose end can be told.
+
+    Raises:
+        DataError: if it ends before it has a task.
+    """
+
+    def __init__(self) -> None:
+        self.executor = _new_executor(1)
         try:
-            yield Outcome(task, *executor.submit(guarded, function, task).result())
-        except BrokenProcessPool:
-            yield Outcome(task, None, "the worker process died on it (out of memory, or a crash in a decoder)")
-            executor = _new_executor(1)
-    executor.shutdown()
+            number = self.executor.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise DataError(f"worker processes end before they have anything to do; {MEMORY}") from error
+        self._process = next(child for child in multiprocessing.active_children() if child.pid == number)
+
+    def end(self) -> int | None:
+        """Wait until it has ended; returns its exit code, see killed_by_machine."""
+        self.executor.shutdown()
+        return self._process.exitcode
 
 
 def _new_executor(num_workers: int) -> ProcessPoolExecutor:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent
 from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
-from utils.files import sha256_of_file
+from utils.files import atomic_write, sha256_of_file
 from utils.training.checkpoints import read_plain, save_weights
 from utils.training.devices import has_native_bf16
 
@@ -187,10 +188,7 @@ class Distillation:
             "optimizer": self._optimizer.state_dict(),
             "space": space.tensors(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        torch.save(content, temporary)
-        temporary.replace(path)
+        atomic_write(path, partial(torch.save, content))
 
     def restore(self, content: dict[str, Any]) -> None:
         """Take over weights, optimizer and step of a checkpoint.

@@ -31,7 +31,7 @@ from utils.console import emit, table
 from utils.distillation.corpora import Corpus, Recording, list_recordings, parse_corpus, parse_held_out
 from utils.errors import ConfigError, DataError, FormatError, WorkbenchError
 from utils.features.content.network import FRAME_SAMPLES
-from utils.files import sha256_of_json
+from utils.files import atomic_write, sha256_of_json
 from utils.training.checkpoints import read_plain
 
 TEACHER_VERSION = "0.0.69"
@@ -168,10 +168,7 @@ def save_features(path: Path, features: Features) -> None:
         "audio": [clip.audio for clip in features.clips],
         "feature": [clip.feature for clip in features.clips],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    atomic_write(path, functools.partial(torch.save, content))
 
 
 def load_features(path: Path) -> Features:

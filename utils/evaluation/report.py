@@ -2,12 +2,13 @@
 
     python -m utils.evaluation.report --converted DIR --sources DIR --target DIR [--json FILE]
 
-Files belong together by their names without the ending.
+Files belong together by sub-folder and name without the ending, as test_model.py writes them.
 """
 
 import argparse
 import logging
 import sys
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from utils.audio.decoding import SOUND_SUFFIXES
 from utils.audio.io import load_audio
-from utils.console import emit, table
+from utils.console import emit, table, utf8_text
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.judges import JUDGE_RATE, Judges, load_judges
 from utils.evaluation.metrics import (
@@ -26,9 +28,11 @@ from utils.evaluation.metrics import (
 )
 from utils.files import atomic_write_json, files_below
 from utils.inference.measures import PitchMeter, compare_pitch
+from utils.inference.pipeline import output_names
 
 ALL_JUDGES = ("resemblyzer", "ecapa", "whisper", "distillmos")
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus")
+MOST_NAMES = 5  # in a message
 log = logging.getLogger(__name__)
 
 
@@ -40,26 +44,32 @@ class Evaluation:
         means: one figure over all files each; None where it cannot be computed.
         files: the same for every file.
         missing: judges that are not installed, with the command that installs each.
+        left_out: sources without a converted file.
     """
 
     means: dict[str, float | None]
     files: list[dict[str, Any]]
     missing: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"means": self.means, "files": self.files, "missing": self.missing}
+        return {"means": self.means, "files": self.files, "missing": self.missing, "left_out": self.left_out}
 
 
-def list_audio(folder: Path) -> list[Path]:
+def list_audio(folder: Path, endings: Collection[str] = AUDIO_ENDINGS) -> list[Path]:
     """Return the recordings directly in a folder or below it, sorted; hidden files (._a.wav of a Mac) are none.
 
+    Args:
+        folder: where to look.
+        endings: in lower case, AUDIO_ENDINGS or more.
     Raises:
         DataError: if there are none.
     """
-    paths = sorted(path for path in files_below(folder) if path.suffix.lower() in AUDIO_ENDINGS)
+    paths = sorted(path for path in files_below(folder) if path.suffix.lower() in endings)
     if not paths:
-        raise DataError(f"no recordings in {folder} (looked for {', '.join(AUDIO_ENDINGS)})")
+        more = ", ..." * (len(endings) > len(AUDIO_ENDINGS))
+        raise DataError(f"no recordings in {folder} (looked for {', '.join(AUDIO_ENDINGS)}{more})")
     return paths
 
 
@@ -77,19 +87,22 @@ def evaluate(
     judges: Judges,
     *,
     words_only: Collection[Path] = (),
+    below: Path | None = None,
 ) -> Evaluation:
     """Judge converted recordings.
 
     Args:
         converted: folder of converted files, named as their sources.
-        sources: the source recordings; those without a converted file are an error.
+        sources: the source recordings; those without a converted file are an error, but with `below`.
         target: recordings of the target voice, best held out of training.
         judges: from `load_judges`.
         words_only: sources of which only the words are judged; not the first one.
+        below: folder of the sources; a converted file then lies in `converted` where its source lies in this one, and
+            sources without one are left out. None goes by the names alone.
     Raises:
-        DataError: if a source has no converted file or a folder is empty.
+        DataError: if a source has no converted file, or it cannot be told which is whose, or a folder is empty.
     """
-    partners = _partners(converted, sources)
+    partners, absent = _partners(converted, sources, below)
     target_audio = [load_audio(path, JUDGE_RATE) for path in target]
     anchors = {
         name: mean_embedding([judge.embed(audio) for audio in target_audio]) for name, judge in judges.speakers.items()
@@ -99,7 +112,8 @@ def evaluate(
     for source, output in partners:
         log.info("judging %s", output.name)
         source_audio, output_audio = load_audio(source, JUDGE_RATE), load_audio(output, JUDGE_RATE)
-        row: dict[str, Any] = {"file": output.stem, "seconds": round(len(output_audio) / JUDGE_RATE, 3)}
+        label = output.relative_to(converted if below else output.parent).with_suffix("").as_posix()
+        row: dict[str, Any] = {"file": utf8_text(label), "seconds": round(len(output_audio) / JUDGE_RATE, 3)}
         if source not in words_only:
             row.update(_speaker_figures(judges, anchors, source_audio, output_audio))
             row.update(_pitch_figures(meter, source_audio, output_audio))
@@ -116,7 +130,7 @@ def evaluate(
         )
     for name, judge in judges.naturalness.items():
         means[f"{name}_target"] = float(np.mean([judge.score(audio) for audio in target_audio]))
-    return Evaluation(means, files, dict(judges.missing))
+    return Evaluation(means, files, dict(judges.missing), [utf8_text(str(path)) for path in absent])
 
 
 def render(evaluation: Evaluation) -> str:
@@ -139,15 +153,59 @@ def render(evaluation: Evaluation) -> str:
     return table(rows, [f"mean of {whole} files{words}", "value"])
 
 
-def _partners(converted: Path, sources: Sequence[Path]) -> list[tuple[Path, Path]]:
-    outputs = {path.stem: path for path in list_audio(converted)}
-    absent = [source.name for source in sources if source.stem not in outputs]
-    if absent:
+def _partners(
+    converted: Path, sources: Sequence[Path], below: Path | None
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return each source with its converted file, and the sources without one; see evaluate."""
+    outputs: dict[Path, list[Path]] = {}
+    for path in list_audio(converted):
+        outputs.setdefault(path.relative_to(converted if below else path.parent).with_suffix(""), []).append(path)
+    names = [path.relative_to(below or path.parent) for path in sources]
+    _refuse_twice(names, sources, "name")
+    found = {
+        source: _converted_of(name, made.with_suffix(""), outputs)
+        for source, name, made in zip(sources, names, output_names(names), strict=True)
+    }
+    pairs = [(source, output) for source, output in found.items() if output is not None]
+    _refuse_twice([output for _, output in pairs], [source for source, _ in pairs], "converted file")
+    absent = [source for source, output in found.items() if output is None]
+    if absent and (below is None or not pairs):
         raise DataError(
             f"{len(absent)} of {len(sources)} sources have no converted file of the same name in "
-            f"{converted}, for example {absent[0]}"
+            f"{converted}, for example {names[sources.index(absent[0])]}"
         )
-    return [(source, outputs[source.stem]) for source in sources]
+    return pairs, absent
+
+
+def _converted_of(name: Path, made: Path, outputs: dict[Path, list[Path]]) -> Path | None:
+    """Return the converted file of a source.
+
+    Args:
+        name: of the source, with its ending.
+        made: of its converted file without the ending, if it was converted together with the other sources.
+        outputs: converted files by their names without the ending.
+    Raises:
+        DataError: if there are several, or what there is may belong to another source.
+    """
+    plain = name.with_suffix("")
+    found = outputs.get(made, []) or (outputs.get(name, []) if made == plain else [])
+    if len(found) > 1:
+        raise DataError(f"{name} has {len(found)} converted files: {_listed(found)}; leave one of them")
+    if not found and outputs.get(plain):
+        raise DataError(f"{_listed(outputs[plain])} may be of {name} or of another source of that name; rename one")
+    return found[0] if found else None
+
+
+def _refuse_twice(items: Sequence[Path], sources: Sequence[Path], what: str) -> None:
+    """Refuse sources that share an item, naming those of the first."""
+    shared = next((item for item, count in Counter(items).items() if count > 1), None)
+    if shared is not None:
+        theirs = [source for source, item in zip(sources, items, strict=True) if item == shared]
+        raise DataError(f"the sources {_listed(theirs)} have one {what}, {shared}; rename one and convert it again")
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths[:MOST_NAMES]) + ", ..." * (len(paths) > MOST_NAMES)
 
 
 def _speaker_figures(
@@ -227,16 +285,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         judges = load_judges(tuple(options.judges.split(",")), language=options.language, num_threads=options.threads)
-        converted_names = {path.stem for path in list_audio(options.converted)}
-        sources = [path for path in list_audio(options.sources) if path.stem in converted_names]
-        if not sources:
-            raise DataError(f"no file of {options.converted} has the name of one in {options.sources}")
+        sources = list_audio(options.sources, SOUND_SUFFIXES)
         target = spread(list_audio(options.target), options.target_clips)
-        evaluation = evaluate(options.converted, sources, target, judges)
+        evaluation = evaluate(options.converted, sources, target, judges, below=options.sources)
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     emit(render(evaluation))
+    if evaluation.left_out:
+        shown = _listed([Path(name) for name in evaluation.left_out])
+        emit(f"left out, without a converted file: {len(evaluation.left_out)} sources ({shown})")
     if options.json:
         atomic_write_json(options.json, evaluation.as_json())
     return 0

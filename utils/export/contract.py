@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ AUDIO_OUTPUT = "output"
 STATE_INPUT = "state"  # of a streaming graph
 NEXT_STATE_OUTPUT = "next_state"
 METADATA_KEY = "voclo_trainer"
+IDLE_KEY = "idle_controls"  # under extra: names of the controls that the voice gives nothing to act on
 SCHEMA_VERSION = 2  # 2: precision
 OPSETS = range(17, 21)
 F0_CONVENTION = "zero_unvoiced"
@@ -53,6 +54,12 @@ CONTROLS: tuple[Control, ...] = (
     Control("protect", False, 0.0, 0.5, (0.0, 0.5), "share of index_rate in unvoiced frames; 0.5 means no protection"),
     Control("loudness_mix", False, 0.0, 1.0, (0.0, 1.0), "1 keeps the voice's own level, 0 imposes the input's"),
 )
+IDLE_REASONS = {
+    "pitch_shift": "is not told the pitch",
+    "speaker_id": "has one speaker",
+    "index_rate": "has no codebook to take content from",
+    "protect": "has no codebook to take content from",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +80,24 @@ class ControlDefaults:
                     f"export.defaults.{control.name}={value:g} is out of range; "
                     f"allowed: between {control.low:g} and {control.high:g}"
                 )
+
+
+def refuse_idle_controls(values: Mapping[str, float | str], idle: Collection[str], voice: str) -> None:
+    """Refuse controls that somebody set although they do nothing; 0 asks for what is so anyway.
+
+    Args:
+        values: by key, whose last part is the name of the control.
+        idle: names of the controls that do nothing.
+        voice: word for it in the message.
+    Raises:
+        ConfigError: in one line that names the key.
+    """
+    for key, value in values.items():
+        name = key.rpartition(".")[2]
+        if name in idle and value != 0:
+            shown = value if isinstance(value, str) else f"{value:g}"
+            reason = IDLE_REASONS.get(name, "gives it nothing to act on")
+            raise ConfigError(f"{key}={shown} does nothing: {voice} {reason}; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +262,7 @@ class VoiceMetadata:
         metrics: held-out figures of the checkpoint.
         config: resolved configuration of the run as YAML text.
         precision: in which learned weights are stored, see utils.export.precision.
+        extra: what not every graph has, such as IDLE_KEY.
     """
 
     name: str

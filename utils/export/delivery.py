@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,10 @@ from utils.config import check_range, require, to_plain
 from utils.corpus.store import CorpusStore, fingerprint_of
 from utils.errors import ConfigError, ExportError
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
+from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
 from utils.export.contract import (
     F0_CONVENTION,
+    IDLE_KEY,
     ControlDefaults,
     FileGeometry,
     Speaker,
@@ -27,6 +29,7 @@ from utils.export.contract import (
     check_stream_block,
     check_voice_name,
     geometry_at,
+    refuse_idle_controls,
     speaker_number,
 )
 from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
@@ -37,11 +40,11 @@ from utils.export.retrieval import BakingReport, baking_report, held_out, index_
 from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.features.index import IndexOptions, IndexReport, save_index
-from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
+from utils.features.retrieval import CodebookRetrieval
 from utils.files import sha256_of_file
 from utils.inference.conformance.candidate import Extent
 from utils.settings import as_list
-from utils.training.checkpoints import CODEBOOK_FILE, Voice, load_voice
+from utils.training.checkpoints import Voice, load_voice
 
 HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0
@@ -52,7 +55,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """One run of export_onnx.py; configs/export.yaml says what each value means. Either run or imported is None."""
+    """One run of export_onnx.py; configs/export.yaml says what each value means. Either run or imported is None.
+
+    Attributes:
+        asked: values of the controls' defaults that somebody typed, by key.
+    """
 
     run: Path | None
     imported: ImportSettings | None
@@ -73,6 +80,7 @@ class ExportJob:
     stream_block_ms: int
     licence: str
     consent: str
+    asked: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,11 @@ def export_job(config: DictConfig, given: Collection[str] = ()) -> ExportJob:
         stream_block_ms=check_stream_block(settings["stream_block_ms"]),
         licence=str(plain["licence"]),
         consent=str(plain["consent"]),
+        asked={
+            key: settings["defaults"][key.rpartition(".")[2]]
+            for key in sorted(given)
+            if key == "export.pitch_shift" or key.startswith("export.defaults.")
+        },
     )
 
 
@@ -161,7 +174,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     voice = _load(job)
     notes = tuple(explain_import(voice)) if job.imported else ()
     store = None if job.imported else open_training_data(job, voice)
-    _refuse_lost_codebook(job, voice)
+    refuse_lost_codebook(job.run, job.codebook_size, voice)
     if job.speaker is not None:
         chosen = speaker_number(job.speaker, voice.speakers, "export.speaker", "this voice")
         job = replace(job, defaults=replace(job.defaults, speaker_id=chosen))
@@ -169,14 +182,15 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     earlier = files_of_card(target)
     with staging_folder(target, _file_names(job, voice)) as folder:
         index_path, report, digest, baking = None, None, None, None
+        if store is not None and job.codebook_size is not None:
+            voice.model.retrieval = rebuilt_retrieval(store, job.codebook_size, seed=job.index.seed)
         retrieval = voice.model.retrieval
+        refuse_idle_controls(job.asked, voice.model.idle_controls, "the voice")
         if store is not None:
             index_path = folder / f"{job.name}.index"
             index = index_of(store, job.index)
             save_index(index, index_path)
             report, digest = index.report, sha256_of_file(index_path)
-            if job.codebook_size is not None:
-                retrieval = rebuilt_retrieval(store, job.codebook_size, seed=job.index.seed)
             if isinstance(retrieval, CodebookRetrieval):
                 baking = baking_report(index, retrieval, list(held_out(store)), partial(training_frames, store))
         metadata = [
@@ -191,27 +205,6 @@ def export_voice(job: ExportJob) -> ExportOutcome:
         write_cards(folder, graphs[0].metadata or metadata[0], graphs, index_path, report, baking)
         files = move_into_place(folder, target, lambda path: path.name in earlier)
     return ExportOutcome(target, files, graphs, report, notes, baking)
-
-
-def _refuse_lost_codebook(job: ExportJob, voice: Voice) -> None:
-    """Raise ConfigError if the run has lost its codebook: the graph would ignore index_rate without a word."""
-    if job.run is None or job.codebook_size is not None or voice.model.retrieval is not None:
-        return
-    wanted = OmegaConf.select(voice.config, "retrieval.codebook_size", default=0)
-    size = entries_per_speaker(wanted, len(voice.speakers))
-    if size:
-        raise ConfigError(
-            f"{job.run / CODEBOOK_FILE} is absent, without which the graph could not retrieve; copy it from where the run "
-            f"was trained, make one from the dataset with retrieval.codebook_size={size}, or do without: "
-            "retrieval.codebook_size=0"
-        )
-
-
-def rebuilt_retrieval(store: CorpusStore, size: int, *, seed: int) -> CodebookRetrieval | None:
-    """Return the retrieval inside the graph with a codebook of another size than the run's; None for 0."""
-    from utils.training.assembly import build_codebooks  # needs Lightning, which no other export waits for
-
-    return CodebookRetrieval(build_codebooks(store, size, seed=seed)) if size else None
 
 
 def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
@@ -282,7 +275,7 @@ def describe(
         config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
         precision=job.precision,
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
-        extra={"needs_context": voice.model.needs_context}
+        extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.model.idle_controls)}
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
         | {key: voice.dataset_info[key] for key in ("imported",) if key in voice.dataset_info},
     )

@@ -173,7 +173,7 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
         reference=partial(steered, values=job.defaults),
         parity_db=20 * math.log10(tolerance_of(job.precision, job.tolerance)),
         steered=steered,
-        idle_controls=_idle_controls(job.model),
+        idle_controls=job.model.idle_controls,
         recordings=job.recordings,
     )
     bands = _bands(voice.frontend.resampler.resampler, voice.output_resampler.resampler)
@@ -192,16 +192,6 @@ def stream_metadata(stored: VoiceMetadata, voice: StreamingVoice, facts: StreamF
     trained_on = {"encoder": stored.encoder, "pitch": stored.pitch}
     extra = {**stored.extra, "stream": asdict(facts), "trained_on": trained_on}
     return replace(stored, encoder=encoder, pitch=pitch, extra=extra)
-
-
-def _idle_controls(model: BaseVoiceConversionModel) -> frozenset[str]:
-    """Return the controls that a voice gives nothing to act on."""
-    without_retrieval = {"index_rate", "protect"} if model.retrieval is None else set()
-    return frozenset(
-        without_retrieval
-        | (set() if model.use_f0 else {"pitch_shift"})
-        | (set() if model.num_speakers > 1 else {"speaker_id"})
-    )
 
 
 def _bands(*resamplers: object) -> tuple[ResamplerBands, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from utils.export.generators import export_generator, generator_job
 from utils.export.imported import report_file
 from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
+from utils.files import atomic_write
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
 from utils.rvc.layout import SPEAKER_TABLE, Order, is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import known_convention
@@ -123,7 +125,7 @@ def export_foreign(job: ForeignJob) -> list[str]:
     target = job.root / job.name
     with staging_folder(target, files) as folder:
         for name, value in files.items():
-            torch.save(value, folder / name)
+            atomic_write(folder / name, partial(torch.save, value))
         written = move_into_place(folder, target, lambda path: False)
     return [*(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)" for path in written), *notes]
 

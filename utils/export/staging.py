@@ -1,25 +1,35 @@
 """A folder that is filled aside and moved into place only when everything in it is good."""
 
+import contextlib
+import fcntl
+import json
 import logging
+import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import IO
 
 from utils.errors import ConfigError
-from utils.files import check_new_folder
+from utils.files import check_new_folder, sync_to_disk
 
 STALE_SECONDS = 24 * 3600.0
+STAGING, PREVIOUS = "staging", "previous"
+PLAN, OLD = "plan.json", "files"  # inside the folder of what is being replaced
 log = logging.getLogger(__name__)
 
 
-@contextmanager
+@contextlib.contextmanager
 def staging_folder(target: Path, names: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty folder beside the target (same disk); it is gone afterwards, whatever happened.
 
-    What a killed process left there more than a day ago is removed too.
+    What a killed process left there more than a day ago is removed too; a replacement of files in whose middle it was
+    killed is undone.
 
     Args:
         target: <export.root>/<name>, which will be filled.
@@ -31,11 +41,11 @@ def staging_folder(target: Path, names: Collection[str] = ()) -> Iterator[Path]:
     check_new_folder(target, "name")
     _refuse_folders(target, names)
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{target.name}.staging-"
-    for left in target.parent.iterdir():
-        if left.name.startswith(prefix) and time.time() - left.stat().st_mtime > STALE_SECONDS:
+    _undo_interrupted(target)
+    for left in _siblings(target, STAGING):
+        if _is_stale(left):
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=prefix))
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target, STAGING)))
     try:
         yield folder
     finally:
@@ -43,10 +53,13 @@ def staging_folder(target: Path, names: Collection[str] = ()) -> Iterator[Path]:
 
 
 def move_into_place(staged: Path, target: Path, is_obsolete: Callable[[Path], bool]) -> list[Path]:
-    """Replace the files of a folder by the staged ones; on an error the folder is as it was before.
+    """Replace the files of a folder by the staged ones; on an error or SIGTERM the folder is as it was before.
+
+    The old files are set aside until the disk has the new ones, together with a plan of what is moved; by it the next
+    staging_folder undoes what a killed process has begun.
 
     Args:
-        staged: folder on the same disk as the target, without sub-folders; empty afterwards.
+        staged: folder on the same disk as the target, without sub-folders.
         target: folder to fill; made when missing. Its other files stay.
         is_obsolete: says of a file of the target that it belongs to the export that is replaced.
     Returns:
@@ -56,22 +69,30 @@ def move_into_place(staged: Path, target: Path, is_obsolete: Callable[[Path], bo
     """
     new = sorted(path.name for path in staged.iterdir())
     _refuse_folders(target, new)
+    for name in new:
+        sync_to_disk(staged / name)
     target.mkdir(parents=True, exist_ok=True)
-    replaced = [path for path in sorted(target.iterdir()) if path.name in new or (path.is_file() and is_obsolete(path))]
-    backup = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.previous-"))
-    moved: list[tuple[Path, Path]] = []
-    try:
-        for path in replaced:
-            _move(path, backup / path.name, moved)
-        for name in new:
-            _move(staged / name, target / name, moved)
-    except BaseException:
-        for source, destination in reversed(moved):
-            destination.replace(source)
-        backup.rmdir()
-        raise
-    shutil.rmtree(backup)
-    dropped = [path.name for path in replaced if path.name not in new]
+    replaced = [
+        path.name for path in sorted(target.iterdir()) if path.name in new or (path.is_file() and is_obsolete(path))
+    ]
+    backup = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target, PREVIOUS)))
+    with _termination_raises():
+        try:
+            with _planned(backup, replaced, new):
+                for name in replaced:
+                    _move(target / name, backup / OLD / name)
+                for name in new:
+                    _move(staged / name, target / name)
+                sync_to_disk(backup / OLD)
+                sync_to_disk(target)
+                # under the name of a staging folder it is rubbish: from here on nothing is undone
+                backup = backup.rename(backup.with_name(_prefix(target, STAGING) + backup.name.rpartition("-")[2]))
+                sync_to_disk(target.parent)
+        except BaseException:
+            _undo(backup, target)
+            raise
+    shutil.rmtree(backup, ignore_errors=True)
+    dropped = [name for name in replaced if name not in new]
     if dropped:
         log.info("removed files of the earlier export: %s", ", ".join(dropped))
     return [target / name for name in new]
@@ -83,6 +104,92 @@ def _refuse_folders(target: Path, names: Collection[str]) -> None:
         raise ConfigError(f"{folder} is a folder where the export puts a file; move it away or choose another name=")
 
 
-def _move(source: Path, destination: Path, moved: list[tuple[Path, Path]]) -> None:
+def _move(source: Path, destination: Path) -> None:
     source.replace(destination)
-    moved.append((source, destination))
+
+
+@contextlib.contextmanager
+def _planned(backup: Path, replaced: list[str], new: list[str]) -> Iterator[None]:
+    """Write down what will be moved, and hold the plan as long as this process is at it."""
+    (backup / OLD).mkdir()
+    with (backup / PLAN).open("w", encoding="utf-8") as stream:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        json.dump({"replaced": replaced, "new": new}, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+        sync_to_disk(backup)
+        sync_to_disk(backup.parent)
+        yield
+
+
+def _undo_interrupted(target: Path) -> None:
+    """Undo the replacements of processes that ended in the middle of one."""
+    for left in _siblings(target, PREVIOUS):
+        if (left / PLAN).is_file():
+            with (left / PLAN).open("r+", encoding="utf-8") as stream:
+                if not _is_held(stream):
+                    count = _undo(left, target)
+                    log.warning("an export ended while it replaced files of %s: %d are back there", target, count)
+        elif any(path.is_file() for path in left.iterdir()):  # of a version that made no plan
+            log.warning("an export ended while it replaced files of %s; move back what it left in %s", target, left)
+        elif _is_stale(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_held(stream: IO[str]) -> bool:
+    """Say whether the process that made a plan is still at it; takes its place otherwise."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return not _is_stale(Path(stream.name))
+    return False
+
+
+def _undo(backup: Path, target: Path) -> int:
+    """Bring a folder back to what it was before a plan; returns the number of files that had been moved away."""
+    try:
+        plan: dict[str, list[str]] = json.loads((backup / PLAN).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # not written yet: nothing was moved
+        plan = {"replaced": [], "new": []}
+    target.mkdir(parents=True, exist_ok=True)
+    for name in set(plan["new"]) - set(plan["replaced"]):
+        (target / name).unlink(missing_ok=True)
+    moved = [name for name in plan["replaced"] if os.path.lexists(backup / OLD / name)]
+    for name in moved:
+        _move(backup / OLD / name, target / name)
+    sync_to_disk(target)
+    shutil.rmtree(backup, ignore_errors=True)
+    return len(moved)
+
+
+@contextlib.contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Let SIGTERM end the block by SystemExit, unless somebody else handles it; only the main thread can."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _prefix(target: Path, kind: str) -> str:
+    return f".{target.name}.{kind}-"
+
+
+def _siblings(target: Path, kind: str) -> list[Path]:
+    """Return what exports to a folder left beside it."""
+    return sorted(path for path in target.parent.iterdir() if path.name.startswith(_prefix(target, kind)))
+
+
+def _is_stale(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > STALE_SECONDS

@@ -1,7 +1,6 @@
 """FAISS index over content features, for runtimes that retrieve outside the graph."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from utils.errors import ConfigError, DataError, FormatError
 from utils.features.index_kinds import IndexKind, faiss_library, find_kind
 from utils.features.reduction import reduce_frames
+from utils.files import atomic_write
 
 NEIGHBOURS = 8
 MAX_QUERIES = 2000
@@ -194,10 +194,8 @@ def exact_match_offset(vectors: np.ndarray, kind: IndexKind) -> np.ndarray:
 
 def save_index(index: FeatureIndex, path: Path) -> None:
     """Write the FAISS file; it appears under its name only when it is complete."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        temporary = Path(folder) / path.name
-        faiss_library().write_index(index.index, str(temporary))
-        temporary.replace(path)
+    data = faiss_library().serialize_index(index.index)
+    atomic_write(path, lambda stream: stream.write(data.data))
 
 
 def load_index(path: Path) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, FormatError
 from utils.export.contract import CONTROLS
 from utils.inference.session import VoiceSession
 
@@ -18,6 +18,7 @@ REPEATS = 3
 BLOCK_SECONDS = 0.1
 NUM_BLOCKS = 20
 FLOOR_DB = -120.0
+TRACKER_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class PitchMeter:
         self._detector = SwiftF0(threads=1, spin=False)
 
     def track(self, audio: np.ndarray, sample_rate: int) -> Pitch:
-        """Track [T] float32 at a rate."""
-        if not len(audio):
+        """Track [T] float32 at a rate; audio that is too short for it has no frames."""
+        if len(audio) * TRACKER_RATE < sample_rate:
             return Pitch(np.zeros(0))
         result = self._detector.detect(np.nan_to_num(audio), sample_rate)
         return Pitch(np.where(result.confidence >= VOICED, result.pitch_hz, 0.0))
@@ -145,17 +146,26 @@ def measure_speed(session: VoiceSession, audio: np.ndarray) -> Speed:
 
 
 def wrong_lengths(session: VoiceSession) -> list[int]:
-    """Return the lengths, of a list from one sample to 200 ms, at which output and input differ in length."""
+    """Return the lengths, of a list from one sample to 200 ms, at which the output has another or the graph fails."""
     hop = session.sample_rate // 100
     lengths = sorted({1, 2, 3, 17, hop - 1, hop, hop + 1, 10 * hop, 4410, 4800, 7919, 20 * hop})
     noise = 0.1 * np.random.default_rng(0).standard_normal(max(lengths)).astype(np.float32)
-    return [length for length in lengths if len(session.run(noise[:length])) != length]
+    return [length for length in lengths if not _keeps_length(session, noise[:length])]
 
 
-def relative_change(converted: np.ndarray, source: np.ndarray) -> float:
-    """Return RMS(converted - source) / RMS(source); 0 means that the graph gave the input back."""
+def relative_change(converted: np.ndarray, source: np.ndarray) -> float | None:
+    """Return RMS(converted - source) / RMS(source): 0 if the graph gave the input back, None for different lengths."""
+    if len(converted) != len(source):
+        return None
     difference = float(np.sqrt(np.mean(np.square(converted.astype(np.float64) - source)))) if len(source) else 0.0
     return difference / max(float(np.sqrt(np.mean(np.square(source.astype(np.float64))))) if len(source) else 0.0, 1e-6)
+
+
+def _keeps_length(session: VoiceSession, audio: np.ndarray) -> bool:
+    try:
+        return len(session.run(audio)) == len(audio)
+    except FormatError:
+        return False
 
 
 def _seconds(session: VoiceSession, audio: np.ndarray) -> float:

@@ -1,22 +1,19 @@
 """Convert recordings of any length, rate and number of channels with an exported voice."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from utils.audio.decoding import open_audio
+from utils.audio.decoding import SOUND_SUFFIXES, is_sound_by_content, open_audio
 from utils.audio.io import load_audio, save_audio
-from utils.errors import ConfigError, DataError
+from utils.errors import ConfigError, DataError, FormatError
 from utils.files import files_below
 from utils.inference.session import ControlValues
 
-SUFFIXES = {
-    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".caf", ".w64",
-    ".webm", ".mka", ".mp4", ".amr", ".3gp", ".ac3", ".wv", ".ape", ".mp2", ".m4b",
-}  # fmt: skip
 SEGMENT_SECONDS = 30.0  # longer recordings are converted in pieces: memory grows with the piece
 SEARCH_SECONDS = 10.0  # the cut is the quietest place in so much of a piece's end
 CONTEXT_SECONDS = 1.0  # sound that each piece also sees before and after itself
@@ -62,10 +59,13 @@ def read_source(path: Path, sample_rate: int) -> SourceAudio:
 
 
 def convert(session: Converter, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
-    """Convert [T] float32 of any length; returns [T].
+    """Convert [T] float32 of any length; returns [T], up to 30 s whatever the graph makes of it.
 
     Up to 30 s go through the graph at once. Longer audio is cut at quiet places; the pieces overlap by a second, which
     is thrown away but for a short fade, so that no edge is heard.
+
+    Raises:
+        FormatError: if the graph fails, or gives a piece of longer audio another length.
     """
     rate = session.sample_rate
     pieces = list(segments(audio, rate))
@@ -76,7 +76,10 @@ def convert(session: Converter, audio: np.ndarray, controls: ControlValues | Non
     for start, end in pieces:
         low, high = max(0, start - context), min(len(audio), end + context)
         weight = _fade_weight(low, high, start, end, fade=fade, total=len(audio))
-        output[low:high] += weight * session.run(audio[low:high], controls)
+        piece = session.run(audio[low:high], controls)
+        if len(piece) != high - low:
+            raise FormatError(f"the graph made {len(piece)} samples of a piece of {high - low}")
+        output[low:high] += weight * piece
     return output
 
 
@@ -95,7 +98,7 @@ def segments(audio: np.ndarray, sample_rate: int) -> Iterator[tuple[int, int]]:
 
 
 def find_recordings(path: Path) -> list[Path]:
-    """Return a file itself, or the sound files in a folder and below, sorted.
+    """Return a file itself, or the sound files in a folder and below by their endings, sorted.
 
     Raises:
         DataError: if there is nothing.
@@ -104,10 +107,16 @@ def find_recordings(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"audio={path} does not exist; give a recording or a folder of recordings")
-    found = sorted(item for item in files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
+    found = sorted(item for item in files_below(path) if item.suffix.lower() in SOUND_SUFFIXES)
     if not found:
-        raise DataError(f"audio={path} holds no sound file ({', '.join(sorted(SUFFIXES)[:6])}, ...)")
+        raise DataError(f"audio={path} holds no sound file ({', '.join(sorted(SOUND_SUFFIXES)[:6])}, ...)")
     return found
+
+
+def overlooked_recordings(path: Path) -> list[Path]:
+    """Return what find_recordings leaves out of a folder although it is sound by its content, sorted."""
+    others = (item for item in files_below(path) if item.suffix.lower() not in SOUND_SUFFIXES and item.is_file())
+    return sorted(item for item in others if is_sound_by_content(item)) if path.is_dir() else []
 
 
 def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, Path]:
@@ -125,13 +134,8 @@ def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, P
     elif output.suffix.lower() == ".wav" and not output.is_dir():
         raise ConfigError(f"output={output} is one file, but audio={audio} is a folder; give a folder")
     else:
-        relative = [source.relative_to(audio) for source in sources]
-        stems = [item.with_suffix("") for item in relative]
-        # a.mp3 and a.wav in one folder keep their suffixes: a.mp3.wav, a.wav.wav
-        places = {
-            source: output / (f"{item}.wav" if stems.count(stem) > 1 else f"{stem}.wav")
-            for source, item, stem in zip(sources, relative, stems, strict=True)
-        }
+        names = output_names([source.relative_to(audio) for source in sources])
+        places = {source: output / name for source, name in zip(sources, names, strict=True)}
     originals = {source.resolve() for source in sources}
     for place in places.values():
         if place.resolve() in originals:
@@ -139,9 +143,35 @@ def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, P
     return places
 
 
+def output_names(sources: Sequence[Path]) -> list[Path]:
+    """Return the name of each converted file, no two the same.
+
+    The ending is replaced by .wav. Where that gives the same name twice, .wav follows the whole name: a.mp3 and a.wav
+    of one folder become a.mp3.wav and a.wav.wav.
+
+    Args:
+        sources: names of the recordings, each relative to the folder that was given; no two the same.
+    """
+    names = [source.with_suffix(".wav") for source in sources]
+    while max(Counter(names).values(), default=0) > 1:
+        uses = Counter(names)
+        names = [
+            source.with_name(f"{source.name}.wav") if uses[name] > 1 else name
+            for name, source in zip(names, sources, strict=True)
+        ]
+    return names
+
+
 def convert_file(session: Converter, source: SourceAudio, output: Path, controls: ControlValues) -> np.ndarray:
-    """Convert a recording, write it as 16-bit WAV at the graph's rate and return the samples before clipping."""
+    """Convert a recording, write it as 16-bit WAV at the graph's rate and return the samples before clipping.
+
+    Raises:
+        FormatError: if the graph fails or gives what is no sound; nothing is written then.
+    """
     converted = convert(session, source.samples, controls)
+    broken = int(np.count_nonzero(~np.isfinite(converted)))
+    if broken:
+        raise FormatError(f"{broken} of {len(converted)} samples of the output are not finite; nothing was written")
     save_audio(output, converted, session.sample_rate)
     return converted
 

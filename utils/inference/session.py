@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,6 +11,7 @@ import onnxruntime
 from utils.errors import ConfigError, FormatError
 from utils.export.contract import (
     CONTROLS,
+    IDLE_KEY,
     METADATA_KEY,
     Control,
     VoiceMetadata,
@@ -107,6 +109,12 @@ class VoiceSession:
         """Names of the voices in the graph; the index is the speaker_id."""
         return [speaker.name for speaker in self.metadata.speakers] if self.metadata else []
 
+    @property
+    def idle_controls(self) -> frozenset[str]:
+        """Names of the controls that do nothing; none where the file does not say."""
+        stated = self.metadata.extra.get(IDLE_KEY) if self.metadata else None
+        return frozenset(map(str, stated)) if isinstance(stated, list) else frozenset()
+
     def check_controls(self, values: ControlValues) -> None:
         """Refuse controls that the graph does not have or cannot take.
 
@@ -131,16 +139,22 @@ class VoiceSession:
         Returns:
             As many samples as the graph makes, in the shape of the input.
         Raises:
-            FormatError: if onnxruntime fails.
+            FormatError: if onnxruntime fails or what comes back is no audio.
         """
         feed = {self._input: np.atleast_2d(np.asarray(audio, dtype=np.float32))}
         for name, value in (controls or {}).items():
             feed[name] = np.array(value, dtype=np.int64 if _control(name).is_integer else np.float32)
         try:
-            output: np.ndarray = self._session.run([self._output], feed)[0]
+            output: Any = self._session.run([self._output], feed)[0]
         except RUNTIME_ERRORS as error:
             raise FormatError(f"{self.path.name} failed: {str(error).splitlines()[0]}") from error
-        return output[0] if np.ndim(audio) == 1 else output
+        given = feed[self._input]
+        is_numeric = isinstance(output, np.ndarray) and output.dtype.kind in "fiu"
+        if not is_numeric or output.ndim != 2 or len(output) != len(given):
+            made = list(output.shape) if is_numeric else "no numbers"
+            raise FormatError(f"{self.path.name} made {made} of audio {list(given.shape)}; it must give [batch, time]")
+        samples: np.ndarray = output[0] if np.ndim(audio) == 1 else output
+        return samples
 
 
 def _control(name: str) -> Control:

@@ -11,8 +11,9 @@ import numpy as np
 from omegaconf import DictConfig
 
 from utils.config import require, to_plain
-from utils.errors import ConfigError, DataError
-from utils.export.contract import CONTROLS, speaker_number
+from utils.console import utf8_text
+from utils.errors import ConfigError, DataError, FormatError
+from utils.export.contract import CONTROLS, refuse_idle_controls, speaker_number
 from utils.files import atomic_write_json, check_new_file
 from utils.inference.measures import (
     PitchMeter,
@@ -24,7 +25,14 @@ from utils.inference.measures import (
     relative_change,
     wrong_lengths,
 )
-from utils.inference.pipeline import SourceAudio, convert_file, find_recordings, output_paths, read_source
+from utils.inference.pipeline import (
+    SourceAudio,
+    convert_file,
+    find_recordings,
+    output_paths,
+    overlooked_recordings,
+    read_source,
+)
 from utils.inference.session import VoiceSession
 from utils.inference.settings import check_settings
 from utils.settings import as_list
@@ -95,15 +103,17 @@ def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
         job: what to do.
         announce: is given one line of text for each recording as it is done.
     Returns:
-        The content of the report: "graph", "speed", "files", "failures", "report".
+        The content of the report: "graph", "left_out", "speed", "files", "failures", "report".
     Raises:
-        ConfigError: if a setting does not fit the graph.
+        ConfigError: if a setting does not fit the graph or does nothing with it.
         FormatError: if the graph cannot be loaded.
         DataError: if there is no recording.
     """
     session = VoiceSession.open(job.onnx, job.threads[-1])
     controls = dict(job.controls) | _speaker_control(session, job.speaker)
     session.check_controls(controls | ({"pitch_shift": 0.0} if job.is_pitch_automatic else {}))
+    asked = job.controls | ({"pitch_shift": "auto"} if job.is_pitch_automatic else {})
+    refuse_idle_controls(asked, session.idle_controls, session.path.name)
     output = job.output or Path("converted") / session.name
     places = output_paths(find_recordings(job.audio), job.audio, output)
     report_place = job.report or (
@@ -114,11 +124,12 @@ def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
     check_new_file(report_place, "report", [job.onnx, *places, *places.values()])
     target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1))) if job.is_pitch_automatic else None
     report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
+    report["left_out"] = [utf8_text(str(path)) for path in overlooked_recordings(job.audio)]
+    for path in report["left_out"]:
+        announce(f"left out {path}: it holds sound, but its name ends otherwise; rename it, for example to .wav")
     trial = _Trial(session, controls, target_hz, announce)
     trial.convert_all(places)
-    report["speed"] = [] if trial.example is None else [
-        asdict(measure_speed(VoiceSession.open(job.onnx, count), trial.example)) for count in job.threads
-    ]  # fmt: skip
+    report["speed"] = _speeds(job, trial.example, announce)
     for speed in report["speed"]:
         threads = speed["num_threads"]
         report[f"rtf_{threads}_thread{'s' if threads > 1 else ''}"] = speed["real_time_factor"]
@@ -131,7 +142,7 @@ def describe_graph(session: VoiceSession) -> dict[str, Any]:
     """Return what the graph takes, gives and says about itself, and whether it keeps the length of its input."""
     wrong = wrong_lengths(session)
     return {
-        "file": session.path.name,
+        "file": utf8_text(session.path.name),
         "bytes": session.path.stat().st_size,
         "sample_rate": session.sample_rate,
         "inputs": [asdict(value) for value in session.inputs],
@@ -170,18 +181,22 @@ class _Trial:
         self.example: np.ndarray | None = None
 
     def convert_all(self, places: dict[Path, Path]) -> None:
-        """Convert each recording to its place; one that cannot be read is recorded and does not stop the rest."""
+        """Convert each recording to its place; one that fails is recorded and does not stop the rest."""
         for path, place in places.items():
             try:
                 source = read_source(path, self.session.sample_rate)
-            except DataError as error:
-                self.failures.append({"file": str(path), "reason": str(error)})
-                self.announce(f"FAILED {path.name}: {error}")
+                row = self.convert_one(path, source, place)
+            except (DataError, FormatError) as error:
+                self.fail(path, str(error))
                 continue
-            row = self.convert_one(path, source, place)
             self.example = source.samples if self.example is None else self.example
             self.files.append(row)
             self.announce(_line(row))
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Record that a recording was not converted as it should be."""
+        self.failures.append({"file": utf8_text(str(path)), "reason": utf8_text(reason)})
+        self.announce(f"FAILED {path.name}: {reason}")
 
     def convert_one(self, path: Path, source: SourceAudio, place: Path) -> dict[str, Any]:
         """Convert a recording and return its row of the report."""
@@ -192,10 +207,12 @@ class _Trial:
             used["pitch_shift"] = limited_shift(automatic_shift(source_pitch, self.target_hz))
         started = time.perf_counter()
         converted = convert_file(self.session, source, place, used)
-        seconds = len(source.samples) / rate
+        seconds, has_same_length = len(source.samples) / rate, len(converted) == len(source.samples)
+        if not has_same_length:
+            self.fail(path, f"the graph made {len(converted)} samples of {len(source.samples)}; {place} holds them")
         return {
-            "file": str(path),
-            "output": str(place),
+            "file": utf8_text(str(path)),
+            "output": utf8_text(str(place)),
             "seconds": round(seconds, 3),
             "rate": rate,
             "original_rate": source.original_rate,
@@ -204,12 +221,23 @@ class _Trial:
             "problem": source.problem,
             "controls": used,
             "conversion_real_time_factor": (time.perf_counter() - started) / max(seconds, 1e-3),
-            "has_same_length": len(converted) == len(source.samples),
+            "has_same_length": has_same_length,
             "input_level": asdict(measure_level(source.samples)),
             "output_level": asdict(measure_level(converted)),
             "relative_change": relative_change(converted, source.samples),
             "pitch": asdict(compare_pitch(source_pitch, self.meter.track(converted, rate))),
         }
+
+
+def _speeds(job: TrialJob, example: np.ndarray | None, announce: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return the speed with each number of threads; nothing without a converted recording or if the graph fails."""
+    if example is None:
+        return []
+    try:
+        return [asdict(measure_speed(VoiceSession.open(job.onnx, count), example)) for count in job.threads]
+    except FormatError as error:
+        announce(f"speed was not measured: {error}")
+        return []
 
 
 def _speaker_control(session: VoiceSession, speaker: str | int | None) -> dict[str, float]:

@@ -9,6 +9,7 @@ import onnxruntime
 from omegaconf import DictConfig
 
 from utils.config import to_plain
+from utils.console import utf8_text
 from utils.errors import ConfigError
 from utils.files import atomic_write_json, check_new_file, sha256_of_file
 from utils.inference.conformance.candidate import Candidate, Extent
@@ -63,7 +64,7 @@ def run_verification(job: VerifyJob) -> dict[str, Any]:
     checks = verdict.checks
     report: dict[str, Any] = {
         "schema_version": REPORT_SCHEMA_VERSION,
-        "file": str(job.onnx),
+        "file": utf8_text(str(job.onnx)),
         "sha256": sha256_of_file(job.onnx),
         "onnxruntime": onnxruntime.__version__,
         "passed": all(check.passed for check in checks),

@@ -145,6 +145,12 @@ def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh
     return CodebookRetrieval(codebook)
 
 
+def renew_codebook(config: DictConfig, store: CorpusStore, run: Path, module: AdversarialTraining) -> None:
+    """Give a run that goes on with other settings or data the codebook that belongs to them, if it is another one."""
+    assert isinstance(module.augmentation, BatchAugmentation)
+    module.augmentation.retrieval = prepare_codebook(config, store, run, fresh=True)
+
+
 def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
     """Cluster each speaker's training content into one codebook; returns [S, K, D]."""
     books = []

@@ -10,10 +10,16 @@ from models.adversarial import AdversarialTraining
 
 
 class HistoryRecorder(Callback):
-    """Keep the validation figure of each round: step, seconds of training in all, val/mel."""
+    """Keep the validation figure of each round: step, seconds of training in all, val/mel.
+
+    Attributes:
+        rows: one for each round.
+        since: figures up to this step do not compare with later ones, since what is held out has changed.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
+        self.since = -1
         self.started = time.monotonic()
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -26,10 +32,11 @@ class HistoryRecorder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows for the checkpoint."""
-        return {"rows": self.rows}
+        return {"rows": self.rows, "since": self.since}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows of an earlier part of the run."""
         self.rows = list(state_dict["rows"])
+        self.since = int(state_dict.get("since", -1))
         if self.rows:
             self.started = time.monotonic() - self.rows[-1]["seconds"]

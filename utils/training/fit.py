@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import time
 import warnings
@@ -12,14 +13,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
-from utils.config import MAX_SEED, audio_config, check_range, require
+from utils.config import MAX_SEED, audio_config, check_range, given_keys, require
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
 from utils.files import atomic_write_json, atomic_write_text
 from utils.overrides import run_suffix
-from utils.training.assembly import build_data, build_trainer, build_training, first_judged, learning_rate_factor
+from utils.training.assembly import (
+    build_data,
+    build_trainer,
+    build_training,
+    first_judged,
+    learning_rate_factor,
+    renew_codebook,
+)
 from utils.training.callbacks import HistoryRecorder
 from utils.training.checkpoints import (
     require_same_networks,
@@ -30,13 +38,22 @@ from utils.training.devices import (
     is_first_process,
     num_processes,
 )
+from utils.training.holding import hold_run
 from utils.training.keeping import RunKeeper, is_best
 from utils.training.nonfinite import NonFiniteGuard
 from utils.training.optimizers import require_same_optimizers
 from utils.training.overtraining import build_watch
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
-from utils.training.resuming import RunPayload, find_resume, keep_start, read_resumed, require_same_run
+from utils.training.resuming import (
+    RunPayload,
+    differing_keys,
+    find_resume,
+    is_judged_anew,
+    keep_start,
+    read_resumed,
+    require_same_run,
+)
 from utils.training.stopping import leave_when_asked
 
 log = logging.getLogger(__name__)
@@ -48,18 +65,26 @@ def train(config: DictConfig) -> Path:
     """Train or resume a run and return its folder.
 
     Raises:
-        ConfigError: if the configuration does not fit itself, the dataset or an existing run.
+        ConfigError: if the configuration does not fit itself, the dataset or an existing run, or another train.py
+            trains this run.
         StoppedBySignalError: if the run was asked to end and can be continued.
         TrainingError: if the training diverged.
     """
     store = open_dataset(config)
     run = run_folder(config)
+    with hold_run(run):
+        _train(config, store, run)
+    return run
+
+
+def _train(config: DictConfig, store: CorpusStore, run: Path) -> None:
     resume_from = find_resume(config, run)
     content = read_resumed(resume_from) if resume_from is not None else None
     if content is not None:
         keep_start(content, config)
     check_training_values(config)
     build_data(config, store).train_examples()  # refuses what does not fit the dataset before anything is written
+    check_perturbed_copies(config, store, is_new=content is None)
     watch = build_watch(config)
     quieten_lightning()
     lightning.seed_everything(int(config.seed), workers=True, verbose=False)
@@ -80,10 +105,14 @@ def train(config: DictConfig) -> Path:
         note = require_same_run(content, resume_from, config, store.info)
         if note and is_first_process():
             log.warning("%s", note)
+        payload.is_judged_anew = is_judged_anew(differing_keys(content, config, store.info))
         data.start_step = int(content["state_dict"]["steps_done"])
         del content  # the trainer reads the file again, and RVC's has 1.5 GB
     if config.trainer.probe:
-        return probe_only(config, module, data, run)
+        probe_only(config, module, data)
+        return
+    if resume_from is not None and config.resume_changed:
+        renew_codebook(config, store, run, module)
     if is_first_process():
         atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
         announce(config, store, module, run, resume_from)
@@ -93,10 +122,9 @@ def train(config: DictConfig) -> Path:
     except StoppedBySignalError:
         if is_first_process():
             raise
-        return run  # the first process speaks for all, and a launcher that sees another one fail would kill it
+        return  # the first process speaks for all, and a launcher that sees another one fail would kill it
     if is_first_process():
         report(run, history, module, time.monotonic() - started, first_judged=first_judged(config))
-    return run
 
 
 def open_dataset(config: DictConfig) -> CorpusStore:
@@ -160,6 +188,25 @@ def check_training_values(config: DictConfig) -> None:
         check_range("trainer.max_minutes", config.trainer.max_minutes, 0.01)
 
 
+def check_perturbed_copies(config: DictConfig, store: CorpusStore, *, is_new: bool) -> None:
+    """Say that a share of perturbed content does nothing on a dataset without such copies.
+
+    Raises:
+        ConfigError: if a new run was asked for it; the default and a run that began so go on with a warning.
+    """
+    share = config.data.perturbed_share
+    if not share or store.num_copies("perturbed"):
+        return
+    words = (
+        f"data.perturbed_share={share:g} does nothing: {store.path} has no content taken from copies with another "
+        "vocal tract; run preprocess.py again with preprocess.content_speeds=[0.84,1.19], or set data.perturbed_share=0"
+    )
+    if is_new and "data.perturbed_share" in given_keys():
+        raise ConfigError(words)
+    if is_first_process():
+        log.warning("%s", words)
+
+
 def run_folder(config: DictConfig) -> Path:
     """Return the folder of the run; a run of a sweep gets its number and its values."""
     name = config.run.name or f"{config.dataset.name}_{str(config.model._target_).rsplit('.', 1)[-1].lower()}"
@@ -167,18 +214,18 @@ def run_folder(config: DictConfig) -> Path:
 
 
 def best_held_out(run: Path) -> float | None:
-    """Return val/mel of a finished run's best.ckpt; None where another process writes it (see report)."""
+    """Return val/mel of a finished run's best.ckpt; None where there is none, or another process writes it (report)."""
     path = run / "metrics.json"
-    return float(json.loads(path.read_text("utf-8"))["best"]["val/mel"]) if path.is_file() else None
+    best = json.loads(path.read_text("utf-8"))["best"] if path.is_file() else None
+    return float(best["val/mel"]) if best is not None else None
 
 
-def probe_only(config: DictConfig, module: AdversarialTraining, data: VoiceDataModule, run: Path) -> Path:
+def probe_only(config: DictConfig, module: AdversarialTraining, data: VoiceDataModule) -> None:
     """Measure what sizes of micro-batches need instead of training."""
     device = first_device(config)
     whole = next(iter(data.train_dataloader()))
     share = whole.part(slice(0, len(whole.audio) // num_processes(config)))  # what each device gets of a batch
     report_probe(probe(module, share, device), device)
-    return run
 
 
 def announce(
@@ -199,22 +246,26 @@ def announce(
 def report(
     run: Path, history: HistoryRecorder, module: AdversarialTraining, seconds: float, *, first_judged: int
 ) -> None:
-    """Write metrics.json and print how the held-out loss went; the best is one from `first_judged` on, if there is."""
-    rows = history.rows
-    judged = [row for row in rows if row["step"] >= first_judged] or rows
-    lowest = min(row["val/mel"] for row in judged)
-    best = [row for row in judged if is_best(row["val/mel"], lowest)] or judged  # where none is a number
-    marked = {"first": rows[0], "best": best[-1], "last": rows[-1]}
+    """Write metrics.json and print how the held-out loss went; the best is one from `first_judged` on, if there is.
+
+    What is not a number is null there, as is what does not exist: a resumed run may have nothing more to do.
+    """
+    rows = [row for row in history.rows if row["step"] > history.since]
+    finite = [row for row in rows if math.isfinite(row["val/mel"])]
+    judged = [row for row in finite if row["step"] >= first_judged] or finite
+    lowest = min((row["val/mel"] for row in judged), default=math.inf)
+    best = [row for row in judged if is_best(row["val/mel"], lowest)]
+    marked = {"first": rows[:1], "best": best[-1:], "last": rows[-1:]}
     summary = {
         "steps": module.steps,
         "skipped": module.skipped,
         "seconds": round(seconds, 1),
-        **marked,
-        "history": rows,
+        **{label: _plain(found[0]) if found else None for label, found in marked.items()},
+        "history": [_plain(row) for row in history.rows],
     }
     atomic_write_json(run / "metrics.json", summary)
-    shown = [[label, int(row["step"]), row["val/mel"]] for label, row in marked.items()]
-    emit(table(shown, ["held-out", "step", "val/mel"]))
+    shown = [[label, int(row["step"]), row["val/mel"]] for label, found in marked.items() for row in found]
+    emit(table(shown, ["held-out", "step", "val/mel"]) if shown else "no held-out figure yet")
     emit(f"{module.steps} steps in {seconds:.0f} s; checkpoints in {run / 'checkpoints'}")
     if module.skipped:
         emit(f"{module.skipped} of the updates were skipped, as their gradients were not finite")
@@ -232,3 +283,7 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*pkg_resources is deprecated.*")
+
+
+def _plain(row: dict[str, float]) -> dict[str, float | None]:
+    return {key: value if math.isfinite(value) else None for key, value in row.items()}

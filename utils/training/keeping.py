@@ -1,6 +1,7 @@
 """Checkpoints on disk: written whole or not at all, the newest, the one before it and the best."""
 
 import logging
+import math
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from models.adversarial import AdversarialTraining
+from utils.files import write_to
 
 LAST, PREVIOUS, BEST = "last", "previous", "best"
 # Share by which a criterion may stand above the lowest and still count as equal to it, the noise of a real run. The
@@ -31,7 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         partial = partial_path(target)
         try:
             with partial.open("wb") as stream:
-                torch.save(checkpoint, stream)
+                write_to(stream, lambda archive: torch.save(checkpoint, archive))
                 stream.flush()
                 os.fsync(stream.fileno())
             if target.stem == LAST and target.is_file():
@@ -44,8 +46,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def is_best(value: float, lowest: float) -> bool:
-    """Return whether a state with this criterion takes the place of all before it, whose lowest is given."""
-    return value <= lowest * (1 + EQUAL_SHARE)
+    """Return whether a state with this criterion takes the place of all before it, whose lowest is given; NaN never."""
+    return math.isfinite(value) and value <= lowest * (1 + EQUAL_SHARE)
 
 
 class RunKeeper(Checkpoint):
@@ -95,7 +97,7 @@ class RunKeeper(Checkpoint):
         if trainer.sanity_checking:
             return
         step, value = _module(pl_module).steps, float(trainer.callback_metrics[CRITERION])
-        is_first_judged = self.best_step < self.first_judged <= step
+        is_first_judged = math.isfinite(value) and self.best_step < self.first_judged <= step
         kept = is_first_judged or is_best(value, self.lowest)
         if kept:
             self.lowest, self.best_step = value if is_first_judged else min(value, self.lowest), step
@@ -114,8 +116,9 @@ class RunKeeper(Checkpoint):
         return {"best_value": self.lowest, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back both."""
-        self.lowest, self.best_step = float(state_dict["best_value"]), int(state_dict["best_step"])
+        """Take back both; older versions could take a state without a figure for the best."""
+        if not math.isnan(float(state_dict["best_value"])):
+            self.lowest, self.best_step = float(state_dict["best_value"]), int(state_dict["best_step"])
 
 
 def validation_follows(trainer: lightning.Trainer, step: int) -> bool:

@@ -111,6 +111,8 @@ class MediaLogger(Callback):
             module.voice.inference(content, asked_hz, loudness_db, speaker)[0].float().cpu()
             for asked_hz in (f0_hz, transposed_hz)
         )
+        if not bool(torch.isfinite(torch.cat([rebuilt, shifted])).all()):
+            return  # no sound to hear or to find a pitch in; val/mel tells of it
         real = batch.audio[row, : len(rebuilt)].float().cpu()
         label = f"converted_up_{TRANSPOSED_SEMITONES:g}_semitones"
         if not self.has_shown_real:

@@ -1,5 +1,6 @@
 """What a run says about itself while it trains: rates, times, memory, weighted losses, hyper-parameters."""
 
+import math
 import resource
 import sys
 import time
@@ -127,15 +128,17 @@ class RunMonitor(Callback):
         self.clock.pause()
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Log the lowest criterion so far."""
+        """Log the lowest criterion so far, if one was a number."""
         assert isinstance(pl_module, AdversarialTraining)
         value = trainer.callback_metrics.get(CRITERION)
         if value is None or trainer.sanity_checking:
             return
         step, first = pl_module.steps, self.first_judged
-        if self.best is None or float(value) < self.best or self.best_step < first <= step:
+        is_lowest = self.best is None or float(value) < self.best or self.best_step < first <= step
+        if is_lowest and math.isfinite(float(value)):
             self.best, self.best_step = float(value), step
-        log_everywhere(trainer, {"val/best_mel": self.best}, pl_module.steps)
+        if self.best is not None:
+            log_everywhere(trainer, {"val/best_mel": self.best}, step)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Mark the run as finished for the table of hyper-parameters."""
@@ -151,7 +154,8 @@ class RunMonitor(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best criterion of an earlier part of the run."""
-        self.best, self.best_step = state_dict["best"], int(state_dict["best_step"])
+        if state_dict["best"] is not None and not math.isnan(state_dict["best"]):
+            self.best, self.best_step = state_dict["best"], int(state_dict["best_step"])
 
     def _set_mark(self, step: int) -> None:
         self._marked_step = step

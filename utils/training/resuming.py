@@ -1,6 +1,8 @@
 """Continue a run: which checkpoint, whether it is still the same run, and every random state."""
 
+import math
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ RANDOM_KEY = "random_states"
 DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "augmentation", "retrieval")
 FREE = ("data.num_workers", "data.device_cache")
 ROUNDING = "sums are taken in another order: results differ by rounding"
+JUDGED_ANEW = (
+    "held-out figures no longer compare with earlier ones: what is best and when to stop is judged by new ones alone"
+)
 ADDED = {"model.expansion": 3}  # settings that older runs do not name, and what they had
 # what a start brings beside its weights, and what runs had that do not name it
 STARTED = {"batch_size": 12, "learning_rate": 8.0e-4, "half_life_steps": 5000}
@@ -36,11 +41,13 @@ LOSSES = {
     "trainer.compile": ROUNDING,
     "trainer.fit_memory": ROUNDING,
     "trainer.precision": "results differ by rounding",
-    "data.val_segment_frames": "held-out figures no longer compare with earlier ones",
+    "data.val_segment_frames": JUDGED_ANEW,
     "data.batch_size": "examples are drawn in another order: some are seen again sooner",
-    "seed": "examples and noise are drawn anew",
-    "dataset": "examples are other ones, and held-out figures no longer compare with earlier ones",
+    "seed": "examples, noise and codebook are drawn anew",
+    "retrieval.codebook_size": "the codebook is made anew",
+    "dataset": f"examples and codebook are other ones, and {JUDGED_ANEW}",
 }
+JUDGES = ("RunKeeper", "OvertrainingWatch", "RunMonitor")  # callbacks that compare held-out figures with earlier ones
 
 
 def find_resume(config: DictConfig, run: Path) -> Path | None:
@@ -122,20 +129,35 @@ def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, da
         if not config.resume_changed:
             raise ConfigError(f"resume: {words}; type resume_changed=true to go on all the same")
         return f"{words}: whether the run goes on as it began is not known"
-    now = describe_run(config, dataset_info)
-    before = {key: value for key, value in ADDED.items() if key in now} | before
-    different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    different = differing_keys(content, config, dataset_info)
     if not different:
         return ""
+    now = describe_run(config, dataset_info)
+    before = ADDED | before
     changes = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
     changes += f" and {len(different) - 6} more" if len(different) > 6 else ""
-    lost = sorted({LOSSES.get(key, "the run goes on as another one would") for key in different})
+    lost = sorted({_loss_of(key) for key in different})
     if not config.resume_changed:
         raise ConfigError(
             f"resume: {path} belongs to a run with other settings ({changes}); with them it cannot go on as if never "
             f"interrupted ({'; '.join(lost)}); restore them, or type resume_changed=true to go on all the same"
         )
     return f"resumed with other settings ({changes}): {'; '.join(lost)}"
+
+
+def differing_keys(content: dict[str, Any], config: DictConfig, dataset_info: dict[str, Any]) -> list[str]:
+    """Return the keys that decide the numbers and differ from those of a checkpoint; none where it does not say."""
+    before = content[PAYLOAD_KEY].get("decisive")
+    if before is None:
+        return []
+    now = describe_run(config, dataset_info)
+    before = {key: value for key, value in ADDED.items() if key in now} | before
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+
+
+def is_judged_anew(different: Iterable[str]) -> bool:
+    """Return whether held-out figures do not compare with those from before such keys changed."""
+    return any(JUDGED_ANEW in _loss_of(key) for key in different)
 
 
 class RunPayload(Callback):
@@ -145,6 +167,9 @@ class RunPayload(Callback):
         config: the configuration.
         dataset: dataset.json of the training data.
         pretrained: the weights that a new run starts from, see pretrained_files; a resumed one keeps its own.
+
+    Attributes:
+        is_judged_anew: whether a resumed run forgets the held-out figures that it was judged by.
     """
 
     def __init__(
@@ -155,12 +180,21 @@ class RunPayload(Callback):
         self.dataset = dataset
         self.pretrained = pretrained
         self.restored: dict[str, Any] | None = None
+        self.is_judged_anew = False
+        self._judged_step = -1
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the payload; Lightning's own counters go, the number of updates says it all."""
-        metrics = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        """Add the payload; Lightning's own counters go, the number of updates says it all.
+
+        Figures that are no numbers, or of an earlier state, are left out.
+        """
+        assert isinstance(pl_module, AdversarialTraining)
+        metrics: dict[str, float] = {}
+        if pl_module.steps == self._judged_step:
+            figures = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+            metrics = {key: value for key, value in figures.items() if math.isfinite(value)}
         checkpoint[PAYLOAD_KEY] = {
             "schema_version": SCHEMA_VERSION,
             "config": self.config_yaml,
@@ -178,6 +212,15 @@ class RunPayload(Callback):
         """Keep the random states until the training begins, and what the run began with."""
         self.restored = checkpoint.get(RANDOM_KEY)
         self.pretrained = checkpoint[PAYLOAD_KEY].get("pretrained")
+        if self.is_judged_anew:
+            states = {key: state for key, state in checkpoint["callbacks"].items() if key not in JUDGES}
+            states.setdefault("HistoryRecorder", {"rows": []})["since"] = int(checkpoint["state_dict"]["steps_done"])
+            checkpoint["callbacks"] = states
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Note whose figures they are."""
+        assert isinstance(pl_module, AdversarialTraining)
+        self._judged_step = pl_module.steps
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Restore the random states and count on from the updates done."""
@@ -228,6 +271,10 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
             found |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
         return found
     return {prefix: value}
+
+
+def _loss_of(key: str) -> str:
+    return LOSSES.get(key, JUDGED_ANEW if key.startswith("audio.") else "the run goes on as another one would")
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,7 @@ from utils.audio.frames import FEATURE_RATE
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder
 from utils.features.content.hubert import HUBERT_HOP, explain, identity, on_our_frames, prepared
-from utils.files import sha256_of_file
+from utils.features.onnx_hash import sha256_of_onnx
 
 PLACEHOLDER_DOMAIN, PLACEHOLDER = "voclo_trainer", "ContentFile"
 SHORTEST = 400  # samples that one frame of a HuBERT sees
@@ -61,7 +61,7 @@ class OnnxContent(ContentEncoder):
         self.session = _open(self.path, name)
         self.interface = _probe(self.session, self.path, layer)
         self.dim = self.interface.dim
-        self.weights_sha256 = sha256_of_file(self.path)
+        self.weights_sha256 = sha256_of_onnx(self.path)
         self.eval()
 
     @property

@@ -13,8 +13,8 @@ import torch
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
 from utils.config import check_range
 from utils.errors import ConfigError
+from utils.features.onnx_hash import sha256_of_onnx
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
-from utils.files import sha256_of_file
 
 SWIFT_HOP = 256
 MAX_JUMP = 0.12  # natural logarithm, two semitones; pitch is not interpolated across more
@@ -210,7 +210,7 @@ class OnnxPitch:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
-        return {"id": "onnx", "version": 2, "weights_sha256": sha256_of_file(self.path), "threshold": self.threshold}
+        return {"id": "onnx", "version": 2, "weights_sha256": sha256_of_onnx(self.path), "threshold": self.threshold}
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""

@@ -1,0 +1,56 @@
+"""What tells one ONNX file of a user from another."""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from utils.files import sha256_of_file, sha256_of_json
+
+EXTERNAL_KEY = b"location"  # stands in every file whose weights lie outside
+
+
+def sha256_of_onnx(path: Path) -> str:
+    """Return the SHA-256 of an ONNX file; where its weights lie in files beside it, of all of them together.
+
+    Args:
+        path: a file that a runtime has loaded.
+    Raises:
+        OSError: if one of the files is gone.
+    """
+    own = sha256_of_file(path)
+    places = _external_files(path) if _mentions(path, EXTERNAL_KEY) else []
+    return sha256_of_json([own, {place: sha256_of_file(path.parent / place) for place in places}]) if places else own
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    """Say whether a word stands in a file; reading the file as a graph takes more than twice its size in memory."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(word) >= 0
+
+
+def _external_files(path: Path) -> list[str]:
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+    except DecodeError:  # a runtime's own format, which keeps everything inside
+        return []
+    return sorted({ExternalDataInfo(item).location for item in _tensors(model) if uses_external_data(item)})
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Yield the tensors anywhere in a model: of the graph, of the graphs inside it, of attributes and functions."""
+    from google.protobuf.message import Message
+    from onnx import TensorProto
+
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for item in [value] if isinstance(value, Message) else value:
+            if isinstance(item, TensorProto):
+                yield item
+            else:
+                yield from _tensors(item)
