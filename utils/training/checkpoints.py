@@ -36,7 +36,7 @@ class Voice:
         speakers: names; the index is the speaker_id.
         dataset_info: dataset.json of the training data.
         step: generator updates behind these weights.
-        metrics: validation figures of these weights.
+        metrics: validation figures of these weights; none where they were saved between two validations.
         io_rate: samples per second of audio in and out.
         pretrained: name and SHA-256 of the weights that the run started from, by network; None where its checkpoint
             does not say.
