@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.options import count, duration, new_file
 from benchmarks.pipeline import ROOT, Pipeline, only_file
+from benchmarks.references import with_common_references
 from benchmarks.voice_quality import (
     CORPORA,
     DELAY_COLUMNS,
@@ -102,7 +103,9 @@ def judge(
     folder = work / onnx.parent.name
     folder.mkdir(exist_ok=True)
     converted, _ = convert(onnx, sources[0].parent, folder)
-    return evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, words_only=words_only)
+    return with_common_references(
+        evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, words_only=words_only)
+    )
 
 
 def train_both(options: argparse.Namespace, work: Path, judges: Judges) -> tuple[Voice, Voice]:

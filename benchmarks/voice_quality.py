@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.options import count, duration, new_file
 from benchmarks.pipeline import ROOT, Pipeline, empty_folder, only_file, real_time_factors, run_script, spoken
+from benchmarks.references import with_common_references
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
@@ -194,7 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             onnx, target, seconds = train_and_export(options, work)
         converted, conversion = convert(onnx.resolve(), sources[0].parent, work)
         later = [path for path in sources if not path.stem.endswith(f"_{options.delays[0]}ms")]
-        evaluation = evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, words_only=later)
+        evaluation = with_common_references(
+            evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, words_only=later)
+        )
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
