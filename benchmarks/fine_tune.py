@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.options import count, duration, new_file
 from benchmarks.pipeline import ROOT, Pipeline, only_file
-from benchmarks.references import with_common_references
+from benchmarks.references import evaluate_places
 from benchmarks.voice_quality import (
     CORPORA,
     DELAY_COLUMNS,
@@ -32,16 +32,17 @@ from benchmarks.voice_quality import (
     milliseconds,
     prepare_sources,
 )
+from benchmarks.voice_quality import DELAYS_MS as VOICE_QUALITY_DELAYS_MS
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import WorkbenchError
 from utils.evaluation.judges import Judges, load_judges
-from utils.evaluation.report import Evaluation, evaluate, spread
+from utils.evaluation.report import Evaluation, spread
 from utils.files import atomic_write_json
 
-# One reading of 20 clips has an error of .04 or .05 by chance, and three places of the clips on the frames still told
-# these trainings apart by .0055 where twelve say .0003: the first four are those of voice_quality.
-DELAYS_MS = [0, 10, 37, 111, 3, 6, 13, 16, 20, 27, 33, 50]
+# One reading of 20 clips has an error of .04 or .05 by chance; by the first three of these places two trainings seemed
+# .0055 apart the one way round, by all twelve .0026 the other way
+DELAYS_MS = [*VOICE_QUALITY_DELAYS_MS, 3, 6, 13, 16, 20, 27, 33, 50]
 JUDGES = ("resemblyzer", "ecapa", "whisper", "distillmos")
 # figure, whether more is better; the first ones decide
 FIGURES = (
@@ -97,22 +98,19 @@ class Difference(NamedTuple):
 
 
 def judge(
-    onnx: Path, target: Sequence[Path], sources: list[Path], work: Path, judges: Judges, *, words_only: list[Path]
+    onnx: Path, target: Sequence[Path], sources: list[Path], work: Path, judges: Judges, *, first_ms: int
 ) -> Evaluation:
     """Convert the sources with one voice; returns what the judges say."""
     folder = work / onnx.parent.name
     folder.mkdir(exist_ok=True)
     converted, _ = convert(onnx, sources[0].parent, folder)
-    return with_common_references(
-        evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, words_only=words_only)
-    )
+    return evaluate_places(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, first_ms=first_ms)
 
 
 def train_both(options: argparse.Namespace, work: Path, judges: Judges) -> tuple[Voice, Voice]:
     """Prepare the target, train from the base and from nothing; returns what was measured of each."""
     target = options.target.resolve()
     sources = prepare_sources(options, work)
-    later = [path for path in sources if not path.stem.endswith(f"_{options.delays[0]}ms")]
     pipeline = Pipeline(work / "state.json", work)
     dataset = Path("datasets/target")
     pipeline.run("preprocess", ["preprocess.py", f"dataset.source={target}", "dataset.name=target",
@@ -121,7 +119,7 @@ def train_both(options: argparse.Namespace, work: Path, judges: Judges) -> tuple
 
     def voice(name: str, start: str, minutes: float) -> Voice:
         onnx, mel = train_one(name, start, minutes, work, pipeline)
-        judged = judge(onnx, held_out, sources, work, judges, words_only=later)
+        judged = judge(onnx, held_out, sources, work, judges, first_ms=options.delays[0])
         figures = {"held_out_mel": mel, **judged.means}
         if "whisper" not in judges.recognizers:
             return Voice(figures, [], {})

@@ -1,13 +1,32 @@
 """One text of each source for all the places at which it is read."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from utils.evaluation.judges import Judges
 from utils.evaluation.metrics import character_errors, edit_distance, normalize_text
-from utils.evaluation.report import Evaluation
+from utils.evaluation.report import Evaluation, evaluate
 
 FEWEST = 3  # of two readings none is the odd one
+
+
+def evaluate_places(
+    converted: Path, sources: Sequence[Path], target: Sequence[Path], judges: Judges, *, first_ms: int
+) -> Evaluation:
+    """Judge clips that were converted at several places: the words at each, all else at the first place alone.
+
+    Args:
+        converted: folder of converted files, named as their sources.
+        sources: <clip>_<delay>ms.wav, every clip at the same places.
+        target: recordings of the target voice.
+        judges: from `load_judges`.
+        first_ms: the delay of the first place.
+    """
+    later = [path for path in sources if not path.stem.endswith(f"_{first_ms}ms")]
+    return with_common_references(evaluate(converted, sources, target, judges, words_only=later))
 
 
 def with_common_references(evaluation: Evaluation) -> Evaluation:
@@ -49,7 +68,6 @@ def _judge_together(name: str, places: Sequence[dict[str, Any]]) -> None:
 def central_text(texts: Sequence[str]) -> str:
     """Return the text with the fewest edits to all others together, after normalize_text; the first of equal ones."""
     plain = [normalize_text(text) for text in texts]
-    distances: Mapping[int, int] = {
-        index: sum(edit_distance(one, other) for other in plain) for index, one in enumerate(plain)
-    }
-    return texts[min(distances, key=lambda index: (distances[index], index))]
+    counts = Counter(plain)
+    sums = {one: sum(count * edit_distance(one, other) for other, count in counts.items()) for one in counts}
+    return texts[plain.index(min(sums, key=sums.__getitem__))]

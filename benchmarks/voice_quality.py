@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.options import count, duration, new_file
 from benchmarks.pipeline import ROOT, Pipeline, empty_folder, only_file, real_time_factors, run_script, spoken
-from benchmarks.references import with_common_references
+from benchmarks.references import evaluate_places
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
@@ -32,7 +32,7 @@ from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.judges import load_judges
 from utils.evaluation.metrics import character_errors
-from utils.evaluation.report import ALL_JUDGES, Evaluation, evaluate, list_audio, render, spread
+from utils.evaluation.report import ALL_JUDGES, Evaluation, list_audio, render, spread
 from utils.files import atomic_write_json
 
 CORPORA = ROOT.parent / "shared" / "corpora"
@@ -194,10 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if onnx is None:
             onnx, target, seconds = train_and_export(options, work)
         converted, conversion = convert(onnx.resolve(), sources[0].parent, work)
-        later = [path for path in sources if not path.stem.endswith(f"_{options.delays[0]}ms")]
-        evaluation = with_common_references(
-            evaluate(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, words_only=later)
-        )
+        target = spread(target, NUM_TARGET_CLIPS)
+        evaluation = evaluate_places(converted, sources, target, judges, first_ms=options.delays[0])
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

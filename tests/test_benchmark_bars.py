@@ -64,7 +64,7 @@ def test_a_voice_trained_here_must_keep_the_promise(
     monkeypatch.setattr(voice_quality, "load_judges", lambda *_, **__: Judges({}, {}, {}, {}))
     monkeypatch.setattr(voice_quality, "train_and_export", lambda *_: (voice, [tmp_path / "1-a.wav"], {}))
     monkeypatch.setattr(voice_quality, "convert", lambda *_: (tmp_path, {"speed": []}))
-    monkeypatch.setattr(voice_quality, "evaluate", lambda *_, **__: evaluation)
+    monkeypatch.setattr(voice_quality, "evaluate_places", lambda *_, **__: evaluation)
 
     options = ["--target", str(tmp_path), "--sources", str(tmp_path), "--work", str(tmp_path / "work")]
     found = voice_quality.main([*options, *([] if trained else ["--onnx", str(voice)])])

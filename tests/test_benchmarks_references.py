@@ -48,3 +48,4 @@ def test_without_a_recognizer_nothing_changes() -> None:
 def test_central_text_is_nearest_to_all_others() -> None:
     assert central_text(["abcd", "abxd", "zzzz", "abce"]) == "abcd"
     assert central_text(["one"]) == "one"
+    assert central_text(["a b c", "abc", "abc"]) == "abc"

@@ -20,7 +20,8 @@ from utils.corpus.device_cache import CachedDraws, require_cacheable
 from utils.corpus.store import CorpusStore
 
 VALIDATION_BATCH = 12  # clips
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # that ask a run to end
+# that ask a run to end
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 log = logging.getLogger(__name__)
 
 
@@ -175,11 +176,11 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
     if sys.platform == "darwin":  # cannot tell who sent a signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # also in threads that begin later
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # also in threads that begin later
     threading.Thread(target=_end_when_told_by, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_when_told_by(process: int) -> None:
-    while signal.sigwaitinfo(SIGNALS).si_pid != process:
+    while signal.sigwaitinfo(STOP_SIGNALS).si_pid != process:
         pass
     os._exit(0)

@@ -31,7 +31,6 @@ from utils.inference.measures import PitchMeter, compare_pitch
 from utils.inference.pipeline import output_names
 
 ALL_JUDGES = ("resemblyzer", "ecapa", "whisper", "distillmos")
-AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus")
 MOST_NAMES = 5  # in a message
 log = logging.getLogger(__name__)
 
@@ -57,19 +56,15 @@ class Evaluation:
         return {"means": self.means, "files": self.files, "missing": self.missing, "left_out": self.left_out}
 
 
-def list_audio(folder: Path, endings: Collection[str] = AUDIO_ENDINGS) -> list[Path]:
+def list_audio(folder: Path) -> list[Path]:
     """Return the recordings directly in a folder or below it, sorted; hidden files (._a.wav of a Mac) are none.
 
-    Args:
-        folder: where to look.
-        endings: in lower case, AUDIO_ENDINGS or more.
     Raises:
         DataError: if there are none.
     """
-    paths = sorted(path for path in files_below(folder) if path.suffix.lower() in endings)
+    paths = sorted(path for path in files_below(folder) if path.suffix.lower() in SOUND_SUFFIXES)
     if not paths:
-        more = ", ..." * (len(endings) > len(AUDIO_ENDINGS))
-        raise DataError(f"no recordings in {folder} (looked for {', '.join(AUDIO_ENDINGS)}{more})")
+        raise DataError(f"no recordings in {folder} (looked for {', '.join(sorted(SOUND_SUFFIXES)[:6])}, ...)")
     return paths
 
 
@@ -285,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         judges = load_judges(tuple(options.judges.split(",")), language=options.language, num_threads=options.threads)
-        sources = list_audio(options.sources, SOUND_SUFFIXES)
+        sources = list_audio(options.sources)
         target = spread(list_audio(options.target), options.target_clips)
         evaluation = evaluate(options.converted, sources, target, judges, below=options.sources)
     except WorkbenchError as error:

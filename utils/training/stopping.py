@@ -13,10 +13,9 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 
 from models.adversarial import AdversarialTraining
 from models.updating import reduce_over_devices, world_size
+from utils.corpus.datamodule import STOP_SIGNALS
 from utils.errors import StoppedBySignalError
 from utils.training.keeping import RunKeeper, validation_follows
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 
 
 @contextmanager
@@ -35,7 +34,7 @@ def leave_when_asked() -> Iterator[None]:
             f"{name} received outside of the updates; what was saved before is there; continue with resume=auto"
         )
 
-    earlier = {number: signal.signal(number, leave) for number in SIGNALS if number != signal.SIGINT}
+    earlier = {number: signal.signal(number, leave) for number in STOP_SIGNALS if number != signal.SIGINT}
     try:
         yield
     finally:
@@ -81,7 +80,7 @@ class StopOnSignal(Checkpoint):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the signals over from Lightning, which saves at another place and requeues by itself."""
-        self.earlier = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        self.earlier = {number: signal.signal(number, self._receive) for number in STOP_SIGNALS}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Save and end, unless a validation follows at once: then after it."""
