@@ -1,0 +1,191 @@
+"""What a user gets, as sums: weights after 20 updates, converted audio, checkpoints, through the four scripts alone.
+
+    python tests/unchanged/reference_sums.py --checkout <folder of a checkout> --work <empty folder> --write sums.json
+
+Knows the scripts and the files that they leave, not the code behind them, so that it runs on any version of the
+project. Sums are exact on one class of processor; `class` in the file names it.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+STEPS = 20
+TINY = [
+    "data.batch_size=2", "data.segment_frames=40", "data.val_segment_frames=60", "retrieval.codebook_size=16",
+    "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.progress_bar=false", "trainer.media=false",
+]  # fmt: skip
+QUICK = ["export.verify_minutes=0", "export.verify_blocks=0"]
+FORMANTS = ((730, 1090), (530, 1840), (270, 2290), (570, 840), (300, 870))  # Peterson and Barney 1952, rounded
+
+
+def sound(seconds: float, rate: int, f0_hz: float, seed: int) -> np.ndarray:
+    """Return [T] float32: harmonics under moving formants, by numpy alone."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    syllable = (time / 0.2).astype(int)
+    formants = np.array(FORMANTS, dtype=float)[rng.integers(len(FORMANTS), size=syllable.max() + 1)]
+    glide = f0_hz * (1 + 0.15 * np.sin(2 * np.pi * 0.7 * time + rng.uniform(0, 6)))
+    phase = 2 * np.pi * np.cumsum(glide) / rate
+    wave = np.zeros(len(time))
+    for harmonic in range(1, int(0.35 * rate / f0_hz)):
+        gains = (1 / (1 + ((harmonic * glide - formants[syllable, k]) / 90.0) ** 2) for k in range(2))
+        wave += sum(gains) / harmonic**0.5 * np.sin(harmonic * phase)
+    wave *= 0.25 + 0.75 * np.sin(np.pi * ((time / 0.2) % 1)) ** 2
+    wave += 1e-4 * rng.standard_normal(len(time))
+    return (0.3 * wave / np.abs(wave).max()).astype(np.float32)
+
+
+def write_recordings(folder: Path, f0_hz: float, rate: int, count: int, seconds: float) -> None:
+    """Write numbered recordings of one synthetic speaker as 16-bit files."""
+    folder.mkdir(parents=True)
+    for index in range(count):
+        soundfile.write(folder / f"{index}.wav", sound(seconds, rate, f0_hz, index), rate, subtype="PCM_16")
+
+
+def run(checkout: Path, work: Path, *command: str) -> None:
+    """Run one script of a checkout in the work folder; raise with what it printed when it fails."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    line = [sys.executable, str(checkout / command[0]), *command[1:]]
+    found = subprocess.run(line, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {found.returncode}\n{found.stdout[-2000:]}\n{found.stderr[-4000:]}")
+
+
+def sum_of_tensors(state: dict[str, Any]) -> str:
+    """Return a SHA-256 over names, kinds, shapes and bytes of all tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def norms(state: dict[str, Any]) -> dict[str, float]:
+    """Return the norm of a few tensors, for comparing classes of processors."""
+    chosen = [name for name in sorted(state) if isinstance(state[name], torch.Tensor) and state[name].ndim > 1][::17]
+    return {name: float(state[name].double().norm()) for name in chosen}
+
+
+def weights(work: Path, name: str) -> dict[str, Any]:
+    """Return sums of the last checkpoint of a run."""
+    content = torch.load(work / "runs" / name / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+    return {"sum": sum_of_tensors(content["state_dict"]), "norms": norms(content["state_dict"])}
+
+
+def audio_sum(path: Path) -> dict[str, Any]:
+    """Return sums of a sound file's samples."""
+    samples, rate = soundfile.read(path, dtype="float32")
+    digest = hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()
+    return {"sum": digest, "rate": rate, "samples": len(samples), "rms": float(np.sqrt(np.mean(samples**2)))}
+
+
+def stream_sum(path: Path, source: Path) -> dict[str, Any]:
+    """Feed a streaming graph block by block, as README does."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["voclo_trainer"])["extra"]["stream"]
+    audio, _ = soundfile.read(source, dtype="float32")
+    state, parts = np.zeros((1, facts["state_size"]), np.float32), []
+    for start in range(0, len(audio) - facts["block"] + 1, facts["block"]):
+        feeds = {"audio": audio[None, start : start + facts["block"]], "state": state}
+        output, state = session.run(["output", "next_state"], feeds)
+        parts.append(output[0])
+    whole = np.concatenate(parts)
+    return {"sum": hashlib.sha256(whole.tobytes()).hexdigest(), "rms": float(np.sqrt(np.mean(whole**2)))}
+
+
+def prepare(checkout: Path, work: Path) -> None:
+    """Make recordings and the two datasets."""
+    write_recordings(work / "recordings" / "alice", 200.0, 24000, 5, 2.0)
+    write_recordings(work / "source", 120.0, 24000, 1, 2.0)
+    common = ["dataset.source=recordings/alice", "preprocess.num_workers=0"]
+    run(checkout, work, "preprocess.py", *common, "dataset.name=light")
+    run(checkout, work, "preprocess.py", *common, "dataset.name=rvc", "audio=rvc_40k", "content=toy", "content.dim=768")
+
+
+def train_light(checkout: Path, work: Path) -> dict[str, Any]:
+    """Train the light voice from nothing."""
+    steps = [f"trainer.steps={STEPS}", f"trainer.validate_every={STEPS}"]
+    run(checkout, work, "train.py", "dataset.name=light", "run.name=light", "model=lite", *TINY, *steps)
+    return weights(work, "light")
+
+
+def train_rvc(checkout: Path, work: Path) -> dict[str, Any]:
+    """Train RVC v2 at 40 kHz at its full size from nothing."""
+    steps = [f"trainer.steps={STEPS}", f"trainer.validate_every={STEPS}"]
+    # the recipe first: its own values come before those that make it small
+    recipe = ["experiment=rvc_v2_40k", "dataset.name=rvc", "run.name=rvc"]
+    run(checkout, work, "train.py", *recipe, *TINY, *steps)
+    return weights(work, "rvc")
+
+
+def export_base(checkout: Path, work: Path) -> dict[str, Any]:
+    """Start from the shipped base, export both kinds of graphs and convert with each."""
+    steps = ["trainer.steps=3", "trainer.validate_every=3"]
+    run(checkout, work, "train.py", "dataset.name=light", "run.name=base", "pretrained=builtin", *TINY, *steps)
+    flavours = "export.flavours=[audio_to_audio,stream]"
+    run(checkout, work, "export_onnx.py", "run=runs/base", flavours, *QUICK)
+    graph = "exports/base/base_sr24000_hop240_nfft960"
+    convert = ["audio=source/0.wav", "threads=[1]"]
+    run(checkout, work, "test_model.py", f"onnx={graph}.onnx", *convert, "output=converted/plain.wav")
+    controls = ["pitch_shift=4", "index_rate=0.5", "loudness_mix=0.5"]
+    run(checkout, work, "test_model.py", f"onnx={graph}.onnx", *convert, *controls, "output=converted/controls.wav")
+    return {
+        "weights": weights(work, "base"),
+        "audio": audio_sum(work / "converted" / "plain.wav"),
+        "controls": audio_sum(work / "converted" / "controls.wav"),
+        "stream": stream_sum(work / f"{graph}_stream.onnx", work / "source" / "0.wav"),
+    }
+
+
+def machine_class() -> str:
+    """Name what decides the order of sums: torch, its vector instructions, onnxruntime."""
+    import onnxruntime
+
+    flags = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    more = "+".join(flag for flag in ("avx512_vnni", "avx512_bf16", "amx_tile") if f" {flag}" in flags)
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{capability} {more or 'plain'}, torch {torch.__version__.split('+')[0]}, onnxruntime {onnxruntime.__version__}"
+
+
+CASES = {"light": train_light, "rvc": train_rvc, "base": export_base}
+
+
+def main() -> None:
+    """Take the sums of a checkout."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--checkout", type=Path, default=Path(__file__).resolve().parents[2])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--write", type=Path, help="JSON file of sums by class of processor; this class is replaced")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    checkout, work = options.checkout.resolve(), options.work.resolve()
+    prepare(checkout, work)
+    found = {name: CASES[name](checkout, work) for name in options.cases}
+    text = json.dumps({machine_class(): found}, indent=2)
+    if options.write is not None:
+        known = json.loads(options.write.read_text("utf-8")) if options.write.is_file() else {}
+        text = json.dumps(known | {machine_class(): found}, indent=2)
+        options.write.write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
