@@ -37,7 +37,7 @@ $(DEMO_STAMP): requirements-demo.lock $(STAMP)
 	@touch $@
 
 demo: $(DEMO_STAMP)
-	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m scripts.demo
 
 # two tests at a time, those of a file one after the other; another number: make JOBS=8 test
 JOBS ?= 2
@@ -50,8 +50,8 @@ check: $(STAMP)
 
 # README's commands on synthetic recordings, then the demo with seconds of training; all in smoke/.
 smoke: $(DEMO_STAMP)
-	$(BIN)/python -m benchmarks.smoke
-	$(BIN)/python -m benchmarks.demo --minutes 0.2 --work smoke/demo
+	$(BIN)/python -m scripts.smoke
+	$(BIN)/python -m scripts.demo --minutes 0.2 --work smoke/demo
 
 clean-venv:
 	rm -rf $(VENV)

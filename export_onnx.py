@@ -5,7 +5,7 @@ import shlex
 from omegaconf import DictConfig
 
 from utils.config import given_keys, run_script, to_plain
-from utils.inference.arguments import spell_names, spell_paths
+from utils.config.arguments import spell_names, spell_paths
 
 TEXTS = ("run", "voice", "name", "dataset", "export.root")
 
@@ -14,10 +14,10 @@ def main(config: DictConfig) -> None:
     """Export the run or file that the configuration names and print what was verified."""
     from utils.console import emit, table
     from utils.errors import ExportError
-    from utils.export.contract import is_stream_file
     from utils.export.delivery import export_job, export_voice
-    from utils.export.foreign import run_foreign
+    from utils.export.rvc.files import run_foreign
     from utils.export.settings import check_settings
+    from utils.voice_file.contract import is_stream_file
 
     check_settings(to_plain(config))
     if config.export.kind != "onnx":

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from utils.config import run_script
-from utils.inference.arguments import spell_paths
+from utils.config.arguments import spell_paths
 
 
 def main(config: DictConfig) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from utils.config import given_keys, run_script
-from utils.inference.arguments import spell_paths
+from utils.config.arguments import spell_paths
 
 
 def main(config: DictConfig) -> None:
@@ -22,7 +22,7 @@ def main(config: DictConfig) -> None:
 def verify(config: DictConfig) -> None:
     """Apply every rule to a graph; exit with 1 when one does not hold."""
     from utils.console import emit, table
-    from utils.inference.verify import run_verification, verify_job
+    from utils.verification.job import run_verification, verify_job
 
     job = verify_job(config, given_keys())
     report = run_verification(job)

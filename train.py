@@ -3,13 +3,13 @@
 from omegaconf import DictConfig
 
 from utils.config import run_script
-from utils.inference.arguments import spell_names
+from utils.config.arguments import spell_names
 
 
 def main(config: DictConfig) -> float | None:
     """Train what the configuration describes; return the held-out figure of its best.ckpt, which a sweep minimises."""
     if config.task != "voice":
-        from utils.distillation.experiment import train_content_encoder
+        from recipes.content_encoder.experiment import train_content_encoder
 
         return train_content_encoder(config)
     from utils.training.fit import best_held_out, train

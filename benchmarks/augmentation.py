@@ -20,15 +20,15 @@ import numpy as np
 
 from benchmarks.fine_tune import JUDGES
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT, Pipeline, empty_folder, only_file
 from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, convert, pick_sources, stage_sources
+from scripts.pipeline import ROOT, Pipeline, empty_folder, only_file
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio, save_audio
 from utils.audio.surroundings import add_noise, put_into_room
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import WorkbenchError
-from utils.evaluation.judges import Judges, load_judges
+from utils.evaluation.evaluators import Judges, load_judges
 from utils.evaluation.report import evaluate, spread
 from utils.files import atomic_write_json
 

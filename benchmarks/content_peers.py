@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime
 import torch
 
+from recipes.content_encoder.teacher import MoonshineEncoder, set_level
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
-from utils.distillation.teacher import MoonshineEncoder, set_level
 from utils.errors import DataError
-from utils.evaluation.judges import MissingJudgeError, whisper_model
+from utils.evaluation.evaluators import MissingJudgeError, whisper_model
 from utils.export.graph import trace_module
 from utils.features.content.builtin import BuiltinContent
 

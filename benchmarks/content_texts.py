@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.content_clips import read_clip, warn_left_out
 from utils.audio.frames import FEATURE_RATE
 from utils.errors import DataError
-from utils.evaluation.judges import MissingJudgeError, WhisperRecognizer
+from utils.evaluation.evaluators import MissingJudgeError, WhisperRecognizer
 from utils.evaluation.metrics import normalize_text
 from utils.evaluation.report import list_audio
 from utils.files import atomic_write_json, sha256_of_file

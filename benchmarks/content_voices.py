@@ -26,16 +26,16 @@ import torch
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_peers import OURS, TEACHER
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT, Pipeline, empty_folder
 from benchmarks.voice_quality import NUM_SOURCES, NUM_TARGET_CLIPS, pick_sources, stage_sources
+from recipes.content_encoder.teacher import moonshine_weights
+from scripts.pipeline import ROOT, Pipeline, empty_folder
+from utils.config.arguments import spell_paths
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
-from utils.distillation.teacher import moonshine_weights
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.judges import Judges, load_judges
+from utils.evaluation.evaluators import Judges, load_judges
 from utils.evaluation.report import ALL_JUDGES, evaluate, list_audio, spread
 from utils.files import atomic_write_json
-from utils.inference.arguments import spell_paths
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 from utils.inference.pipeline import convert_file, read_source
 from utils.inference.session import ControlValues
@@ -46,7 +46,7 @@ UPDATES = 400
 ERROR = "whisper_character_error"
 ERROR_MARGIN = 0.05
 STATISTICS = "teacher_statistics.safetensors"
-TEACHER_CLASS = "utils.distillation.teacher_content.TeacherContent"
+TEACHER_CLASS = "recipes.content_encoder.teacher_content.TeacherContent"
 FIGURES = (
     "held_out_mel",
     ERROR,
@@ -95,7 +95,7 @@ def content_overrides(side: str, work: Path) -> list[str]:
 
 def prepare(target: Path, work: Path, pipeline: Pipeline) -> list[Path]:
     """Make both datasets; returns the held-out recordings of the target."""
-    command = ["-m", "utils.distillation.teacher_content", "--recordings", str(target), "--output", STATISTICS]
+    command = ["-m", "recipes.content_encoder.teacher_content", "--recordings", str(target), "--output", STATISTICS]
     pipeline.run("statistics", command, [Path(STATISTICS)])
     for side in (OURS, TEACHER):
         names = [f"dataset.source={target}", f"dataset.name={side}", "dataset.speaker=target"]

@@ -29,8 +29,8 @@ from utils.config import AudioConfig, audio_config, compose, instantiate
 from utils.console import emit, table
 from utils.corpus.bucketing import POOL_UPDATES
 from utils.corpus.datamodule import VoiceDataModule
-from utils.corpus.drawing import DrawPlan
 from utils.corpus.manifest import Clip, manifest_text
+from utils.corpus.sampling import DrawPlan
 from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json, atomic_write_text

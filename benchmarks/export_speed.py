@@ -32,16 +32,16 @@ from models.base import BaseVoiceConversionModel
 from utils.config import compose, instantiate
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
-from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, ControlDefaults
 from utils.export.graph import GraphOptions, build_graph, save_graph
-from utils.export.runtime import open_session
-from utils.export.signals import speech_like
 from utils.export.stream_graph import build_stream_graph
-from utils.export.streaming import StreamingVoice
+from utils.export.stream_voice import StreamingVoice
 from utils.features.content.builtin import BuiltinContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
+from utils.verification.signals import speech_like
+from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, ControlDefaults
+from utils.voice_file.runtime import open_session
 
 WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02
 WARM_UP = 5

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.options import count, duration, new_file
-from benchmarks.pipeline import ROOT, Pipeline, only_file
 from benchmarks.references import evaluate_places
 from benchmarks.voice_quality import (
     CORPORA,
@@ -33,10 +32,11 @@ from benchmarks.voice_quality import (
     prepare_sources,
 )
 from benchmarks.voice_quality import DELAYS_MS as VOICE_QUALITY_DELAYS_MS
+from scripts.pipeline import ROOT, Pipeline, only_file
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import WorkbenchError
-from utils.evaluation.judges import Judges, load_judges
+from utils.evaluation.evaluators import Judges, load_judges
 from utils.evaluation.report import Evaluation, spread
 from utils.files import atomic_write_json
 

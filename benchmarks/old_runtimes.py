@@ -26,10 +26,10 @@ import numpy as np
 from benchmarks.options import new_file
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
-from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT
-from utils.export.runtime import open_session
-from utils.export.signals import hostile, speech_like
-from utils.inference.conformance.candidate import relative_db
+from utils.verification.candidate import relative_db
+from utils.verification.signals import hostile, speech_like
+from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT
+from utils.voice_file.runtime import open_session
 
 ALLOWED_DB = -80.0
 # stands alone: what it runs in has neither this project nor its packages

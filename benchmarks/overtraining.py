@@ -21,15 +21,15 @@ import numpy as np
 import soundfile
 
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT, Pipeline, empty_folder
 from benchmarks.voice_quality import CORPORA
+from scripts.pipeline import ROOT, Pipeline, empty_folder
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
 from utils.evaluation.report import list_audio
 from utils.files import atomic_write_json
-from utils.training.keeping import EQUAL_SHARE
-from utils.training.overtraining import OvertrainingDetector, OvertrainingRule
+from utils.training.callbacks.checkpointing import EQUAL_SHARE
+from utils.training.callbacks.overtraining import OvertrainingDetector, OvertrainingRule
 
 TRAIN_SECONDS = 60.0
 HELD_OUT_SECONDS = 30.0

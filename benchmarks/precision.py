@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT, only_file, run_script
 from benchmarks.variants import FIGURES, figure_cells, judge_variants, missing_lines
 from benchmarks.voice_quality import CORPORA, pick_sources
+from scripts.pipeline import ROOT, only_file, run_script
 from utils.audio.io import load_audio
 from utils.console import emit, table
 from utils.errors import WorkbenchError
-from utils.evaluation.judges import load_judges
+from utils.evaluation.evaluators import load_judges
 from utils.evaluation.report import list_audio
 from utils.export.precision import PRECISIONS
 from utils.files import atomic_write_json
-from utils.inference.conformance.candidate import relative_db
 from utils.inference.pipeline import convert
 from utils.inference.session import VoiceSession
+from utils.verification.candidate import relative_db
 
 WHOLE_SECONDS, BLOCK_SECONDS = 10.0, 0.1
 WHOLE_REPEATS, BLOCK_REPEATS = 5, 100

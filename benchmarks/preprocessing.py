@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT
+from scripts.pipeline import ROOT
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio
 from utils.console import emit, table

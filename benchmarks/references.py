@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from utils.evaluation.judges import Judges
+from utils.evaluation.evaluators import Judges
 from utils.evaluation.metrics import character_errors, edit_distance, normalize_text
 from utils.evaluation.report import Evaluation, evaluate
 

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT
 from benchmarks.variants import FIGURES, Converter, figure_cells, judge_variants, missing_lines
 from benchmarks.voice_quality import CORPORA, pick_sources
+from scripts.pipeline import ROOT
 from utils.audio.io import load_audio
 from utils.config import compose, instantiate
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, WorkbenchError
-from utils.evaluation.judges import load_judges
+from utils.evaluation.evaluators import load_judges
 from utils.evaluation.report import list_audio
 from utils.export.retrieval import baking_report, held_out, training_frames
 from utils.features.index import FeatureIndex, IndexOptions, build_index

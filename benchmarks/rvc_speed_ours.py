@@ -24,12 +24,12 @@ from benchmarks.rvc_speed_worker import (
 from models.adversarial import AdversarialTraining
 from utils.audio.batch import VoiceBatch
 from utils.config import audio_config, compose, instantiate
-from utils.export.contract import ControlDefaults
 from utils.export.graph import GraphOptions, build_graph
 from utils.training.assembly import build_spectral_loss
 from utils.training.devices import keep_freed_memory
 from utils.training.losses import MelDistance
 from utils.training.optimizers import build_optimizer
+from utils.voice_file.contract import ControlDefaults
 
 
 class PlainTraining(AdversarialTraining):

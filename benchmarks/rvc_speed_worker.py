@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tests.synthetic_speech import voice
+from utils.audio.synthetic_speech import voice
 from utils.errors import WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,7 +26,7 @@ from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
 from utils.errors import ConfigError, WorkbenchError
 from utils.evaluation.report import list_audio
-from utils.features.pitch.streaming import HISTORY, LOOK_AHEAD, WEIGHTS, StreamPitch
+from utils.features.pitch.stream_pitch import HISTORY, LOOK_AHEAD, WEIGHTS, StreamPitch
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 from utils.files import atomic_write_bytes
 

@@ -24,13 +24,13 @@ from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, pick_sources
 from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
 from utils.errors import WorkbenchError
-from utils.evaluation.judges import load_judges
+from utils.evaluation.evaluators import load_judges
 from utils.evaluation.report import evaluate, list_audio, spread
 from utils.files import atomic_write_json
-from utils.inference.conformance.alignment import seam_scores, spectral_difference_db
 from utils.inference.measures import PitchMeter, automatic_shift
 from utils.inference.session import VoiceSession
 from utils.inference.stream import StreamSession
+from utils.verification.alignment import seam_scores, spectral_difference_db
 
 BLOCK_SECONDS = 0.1
 MARGIN_SECONDS = 0.1

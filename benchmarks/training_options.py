@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT, Pipeline, empty_folder, run_script
 from benchmarks.voice_quality import CORPORA
+from scripts.pipeline import ROOT, Pipeline, empty_folder, run_script
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json

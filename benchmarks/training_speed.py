@@ -29,7 +29,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.options import count, new_file
-from benchmarks.pipeline import ROOT
+from scripts.pipeline import ROOT
 from utils.console import emit, table
 from utils.files import atomic_write_json
 
@@ -112,7 +112,7 @@ def lightning_block(config: Any, store: Any, run: Path, steps: int) -> tuple[lis
     import pytorch_lightning as lightning
 
     from utils.training.assembly import build_data, build_trainer, build_training
-    from utils.training.keeping import RunKeeper
+    from utils.training.callbacks.checkpointing import RunKeeper
 
     class Clock(lightning.Callback):
         def __init__(self) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.pipeline import empty_folder
+from scripts.pipeline import empty_folder
 from utils.audio.io import load_audio, save_audio
-from utils.evaluation.judges import Judges
+from utils.evaluation.evaluators import Judges
 from utils.evaluation.report import evaluate, spread
 
 NUM_TARGET_CLIPS = 10

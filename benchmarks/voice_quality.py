@@ -23,14 +23,14 @@ import numpy as np
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.options import count, duration, new_file
-from benchmarks.pipeline import ROOT, Pipeline, empty_folder, only_file, real_time_factors, run_script, spoken
 from benchmarks.references import evaluate_places
+from scripts.pipeline import ROOT, Pipeline, empty_folder, only_file, real_time_factors, run_script, spoken
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.judges import load_judges
+from utils.evaluation.evaluators import load_judges
 from utils.evaluation.metrics import character_errors
 from utils.evaluation.report import ALL_JUDGES, Evaluation, list_audio, render, spread
 from utils.files import atomic_write_json

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
+from models.clip_random import ClipDraws
 from models.discriminators import DiscriminatorOutput
-from models.draws import ClipDraws
 from models.layers.weight_norm import kept_weights
 from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices, world_size
 from utils.audio.batch import VoiceBatch

@@ -1,19 +1,17 @@
 """The contract of an architecture: what every voice-conversion model offers to training and export."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from models.draws import ClipDraws
+from models.clip_random import ClipDraws
 from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
 from models.layers.frames import FramesToSamples
-from models.layers.narrowing import narrow_blocks
 from models.layers.overlap import LowDelayTransform
 from models.layers.recompute import RecomputableBlock
-from models.layers.streaming import Memory
+from models.layers.stream_memory import Memory
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
 from utils.audio.loudness import FLOOR_DB
@@ -123,10 +121,6 @@ class BaseVoiceConversionModel(nn.Module):
         for block in blocks:
             block.recompute = True
         return len(blocks)
-
-    def narrow_blocks(self, batches: Iterable[VoiceBatch], expansion: int) -> float:
-        """Reduce the hidden layers of the ConvNeXt blocks in place, see narrow_blocks of models/layers/narrowing.py."""
-        return narrow_blocks(self, batches, expansion)
 
     def parts_to_compile(self) -> list[nn.Module]:
         """Return the modules that training calls and torch.compile may take; here this one."""

@@ -19,8 +19,8 @@ from models.layers.excitation import FixedNoise, PulseTrain
 from models.layers.image import apply_linear, from_image, to_image
 from models.layers.image import convolve as convolve_image
 from models.layers.overlap import LowDelayTransform
+from models.layers.stream_memory import Memory
 from models.layers.stream_source import StreamNoise, StreamPulses
-from models.layers.streaming import Memory
 from utils.audio.spectral import Stft
 
 F0_REFERENCE_HZ = 220.0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel, TrainingPass
-from models.draws import ClipDraws
+from models.clip_random import ClipDraws
 from models.layers.excitation import FixedNoise
 from models.layers.rvc_decoder import HifiGanDecoder, counted
 from models.layers.rvc_encoders import Flow, Gaussian, PosteriorEncoder, PriorEncoder, masked

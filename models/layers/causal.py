@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.layers.streaming import Memory
+from models.layers.stream_memory import Memory
 
 
 def folded_kernel(convolution: nn.Conv1d) -> Tensor:

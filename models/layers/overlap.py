@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.fourier import RealFourier
-from models.layers.streaming import Memory, overlapping_frames
+from models.layers.stream_memory import Memory, overlapping_frames
 
 OVERLAP = 0.8  # of a hop
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.excitation import FALLBACK_F0_HZ, FixedNoise, sum_of_harmonics
-from models.layers.streaming import Memory
+from models.layers.stream_memory import Memory
 
 GLIDE = 0.5  # of a frame: then the new pitch is reached
 

@@ -58,7 +58,9 @@ def run(checkout: Path, work: Path, *command: str) -> None:
     line = [sys.executable, str(checkout / command[0]), *command[1:]]
     found = subprocess.run(line, cwd=work, env=environment, capture_output=True, text=True, check=False)
     if found.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {found.returncode}\n{found.stdout[-2000:]}\n{found.stderr[-4000:]}")
+        raise SystemExit(
+            f"{' '.join(command)} ended with {found.returncode}\n{found.stdout[-2000:]}\n{found.stderr[-4000:]}"
+        )
 
 
 def sum_of_tensors(state: dict[str, Any]) -> str:
@@ -160,8 +162,8 @@ def machine_class() -> str:
 
     flags = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").is_file() else ""
     more = "+".join(flag for flag in ("avx512_vnni", "avx512_bf16", "amx_tile") if f" {flag}" in flags)
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{capability} {more or 'plain'}, torch {torch.__version__.split('+')[0]}, onnxruntime {onnxruntime.__version__}"
+    packages = f"torch {torch.__version__.split('+')[0]}, onnxruntime {onnxruntime.__version__}"
+    return f"{torch.backends.cpu.get_cpu_capability()} {more or 'plain'}, {packages}"
 
 
 CASES = {"light": train_light, "rvc": train_rvc, "base": export_base}

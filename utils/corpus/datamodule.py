@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Sampler, Subset
 
 from utils.audio.batch import VoiceBatch
 from utils.corpus.balance import SpeakerWeights
-from utils.corpus.changes import AugmentationSettings
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
 from utils.corpus.device_cache import CachedDraws, require_cacheable
 from utils.corpus.store import CorpusStore
+from utils.corpus.voice_augmentation import AugmentationSettings
 
 VALIDATION_BATCH = 12  # clips
 # that ask a run to end

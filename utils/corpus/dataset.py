@@ -10,11 +10,11 @@ from torch.utils.data import Dataset
 from utils.audio.batch import VoiceBatch
 from utils.audio.loudness import FLOOR_DB
 from utils.corpus.balance import SpeakerWeights, speaker_factors
-from utils.corpus.changes import AugmentationSettings, Stretch, VoiceChange, change_voice
-from utils.corpus.drawing import Draw, DrawPlan
 from utils.corpus.manifest import Clip
+from utils.corpus.sampling import Draw, DrawPlan
 from utils.corpus.split import Split, nothing_held_out
 from utils.corpus.store import CorpusStore
+from utils.corpus.voice_augmentation import AugmentationSettings, Stretch, VoiceChange, change_voice
 from utils.errors import ConfigError, DataError
 
 COPY_KEYS = {"noise": "content_noise_db=[15]", "room": "content_room_seconds=[0.4]"}

@@ -20,7 +20,7 @@ from utils.corpus.cache import Cache, parts_of
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.failures import machine_failure
 from utils.corpus.manifest import Clip
-from utils.corpus.packed import PackedResults, packed_from
+from utils.corpus.packed_reader import PackedResults, packed_from
 from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
 from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording

@@ -20,7 +20,7 @@ from utils.audio.decoding import SOUND_SUFFIXES
 from utils.audio.io import load_audio
 from utils.console import emit, table, utf8_text
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.judges import JUDGE_RATE, Judges, load_judges
+from utils.evaluation.evaluators import JUDGE_RATE, Judges, load_judges
 from utils.evaluation.metrics import (
     character_errors,
     cosine_similarity,

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import FormatError
-from utils.export.contract import (
+from utils.export.graph_kinds import ExportedGraph
+from utils.export.retrieval import BakingReport
+from utils.features.index import IndexReport
+from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
+from utils.voice_file.contract import (
     AUDIO_INPUT,
     AUDIO_OUTPUT,
     CONTROLS,
@@ -17,10 +21,6 @@ from utils.export.contract import (
     VoiceMetadata,
     parse_file_name,
 )
-from utils.export.flavours import ExportedGraph
-from utils.export.retrieval import BakingReport
-from utils.features.index import IndexReport
-from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 
 CARD, CARD_TEXT = "card.json", "card.md"
 CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs

@@ -14,11 +14,24 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from utils.config import check_range, require, to_plain
+from utils.config.settings import as_list
 from utils.corpus.store import CorpusStore, fingerprint_of
 from utils.errors import ConfigError, ExportError
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
-from utils.export.contract import (
+from utils.export.graph import GraphOptions
+from utils.export.graph_kinds import ExportedGraph, FlavourJob, find_flavour
+from utils.export.precision import Precision, check_precision
+from utils.export.retrieval import BakingReport, baking_report, held_out, index_of, training_frames
+from utils.export.rvc.imported_voice import ImportSettings, explain_import, load_imported_voice
+from utils.export.settings import check_settings, refuse_unread
+from utils.export.staging import move_into_place, staging_folder
+from utils.features.index import IndexOptions, IndexReport, save_index
+from utils.features.retrieval import CodebookRetrieval
+from utils.files import sha256_of_file
+from utils.training.checkpoints import Voice, load_voice
+from utils.verification.candidate import Extent
+from utils.voice_file.contract import (
     F0_CONVENTION,
     IDLE_KEY,
     ControlDefaults,
@@ -32,19 +45,6 @@ from utils.export.contract import (
     refuse_idle_controls,
     speaker_number,
 )
-from utils.export.flavours import ExportedGraph, FlavourJob, find_flavour
-from utils.export.graph import GraphOptions
-from utils.export.imported import ImportSettings, explain_import, load_imported_voice
-from utils.export.precision import Precision, check_precision
-from utils.export.retrieval import BakingReport, baking_report, held_out, index_of, training_frames
-from utils.export.settings import check_settings, refuse_unread
-from utils.export.staging import move_into_place, staging_folder
-from utils.features.index import IndexOptions, IndexReport, save_index
-from utils.features.retrieval import CodebookRetrieval
-from utils.files import sha256_of_file
-from utils.inference.conformance.candidate import Extent
-from utils.settings import as_list
-from utils.training.checkpoints import Voice, load_voice
 
 HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
-from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
 from utils.export.inlining import inline_content_files
 from utils.export.storage import store_without_loss
+from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
 
 Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")

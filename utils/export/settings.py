@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from utils.export.dialects import DIALECTS
-from utils.settings import Setting, as_list, check_kinds, refuse_idle
+from utils.config.settings import Setting, as_list, check_kinds, refuse_idle
+from utils.voice_file.rvc_formats import DIALECTS
 
 ONNX, REPORT = "export=onnx", "export=rvc_report"
 GENERATORS = tuple(f"export={name}" for name in DIALECTS)

@@ -8,7 +8,6 @@ import torch
 from onnx import helper
 
 from utils.errors import ExportError
-from utils.export.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, NEXT_STATE_OUTPUT, STATE_INPUT, ControlDefaults
 from utils.export.graph import (
     PRODUCER,
     GraphOptions,
@@ -20,7 +19,15 @@ from utils.export.graph import (
     remove_traces_of_origin,
     simplify,
 )
-from utils.export.streaming import StreamingVoice
+from utils.export.stream_voice import StreamingVoice
+from utils.voice_file.contract import (
+    AUDIO_INPUT,
+    AUDIO_OUTPUT,
+    CONTROLS,
+    NEXT_STATE_OUTPUT,
+    STATE_INPUT,
+    ControlDefaults,
+)
 
 
 def build_stream_graph(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.errors import ConfigError, FormatError
-from utils.export.contract import CONTROLS
 from utils.inference.session import VoiceSession
+from utils.voice_file.contract import CONTROLS
 
 MIN_VOICED_FRAMES = 10
 VOICED = 0.5

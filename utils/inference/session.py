@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from utils.errors import ConfigError, FormatError
-from utils.export.contract import (
+from utils.voice_file.contract import (
     CONTROLS,
     IDLE_KEY,
     METADATA_KEY,
@@ -19,7 +19,7 @@ from utils.export.contract import (
     metadata_from_json,
     parse_file_name,
 )
-from utils.export.runtime import RUNTIME_ERRORS, open_session
+from utils.voice_file.runtime import RUNTIME_ERRORS, open_session
 
 ControlValues = Mapping[str, float]
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from utils.settings import Setting, check_kinds, refuse_idle
+from utils.config.settings import Setting, check_kinds, refuse_idle
 
 CONVERT, VERIFY = "onnx=", "verify="
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from utils.errors import FormatError
-from utils.export.contract import (
+from utils.voice_file.contract import (
     AUDIO_INPUT,
     AUDIO_OUTPUT,
     CONTROLS,
@@ -18,7 +18,7 @@ from utils.export.contract import (
     VoiceMetadata,
     metadata_from_json,
 )
-from utils.export.runtime import open_session
+from utils.voice_file.runtime import open_session
 
 FLOAT = "tensor(float)"
 

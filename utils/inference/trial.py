@@ -11,9 +11,9 @@ import numpy as np
 from omegaconf import DictConfig
 
 from utils.config import require, to_plain
+from utils.config.settings import as_list
 from utils.console import utf8_text
 from utils.errors import ConfigError, DataError, FormatError
-from utils.export.contract import CONTROLS, refuse_idle_controls, speaker_number
 from utils.files import atomic_write_json, check_new_file
 from utils.inference.measures import (
     PitchMeter,
@@ -35,7 +35,7 @@ from utils.inference.pipeline import (
 )
 from utils.inference.session import VoiceSession
 from utils.inference.settings import check_settings
-from utils.settings import as_list
+from utils.voice_file.contract import CONTROLS, refuse_idle_controls, speaker_number
 
 HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
 REPORT_SCHEMA_VERSION = 1

@@ -16,13 +16,18 @@ from utils.config import AudioConfig, audio_config, instantiate
 from utils.console import emit
 from utils.corpus.balance import plain_speaker_weights
 from utils.corpus.datamodule import VoiceDataModule
-from utils.corpus.drawing import draws_per_epoch
+from utils.corpus.sampling import draws_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
 from utils.files import sha256_of_json
-from utils.training.augmentation import BatchAugmentation
+from utils.training.batch_augmentation import BatchAugmentation
+from utils.training.callbacks.checkpointing import AtomicCheckpointIO, RunKeeper
+from utils.training.callbacks.media import MediaLogger
+from utils.training.callbacks.monitoring import RunMonitor, StepClock
+from utils.training.callbacks.progress import ProgressLine
+from utils.training.callbacks.stopping import StopAfterSteps, StopOnSignal
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     build_generator,
@@ -38,16 +43,11 @@ from utils.training.devices import (
     is_first_process,
     keep_freed_memory,
 )
-from utils.training.keeping import AtomicCheckpointIO, RunKeeper
 from utils.training.loggers import build_loggers
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
-from utils.training.media import MediaLogger
-from utils.training.monitoring import RunMonitor, StepClock
 from utils.training.optimizers import build_optimizer, prepare_networks
 from utils.training.pretrained import load_pretrained
-from utils.training.progress import ProgressLine
 from utils.training.schedules import with_warmup
-from utils.training.stopping import StopAfterSteps, StopOnSignal
 
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 

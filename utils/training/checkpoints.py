@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from utils.config import instantiate
+from utils.config.renamed import with_current_targets
 from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.retrieval import CodebookRetrieval
@@ -103,6 +104,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         words = f"checkpoint {path} has schema {version}, this program reads {SCHEMA_VERSION}"
         raise FormatError(f"{words}; use a newer workbench")
+    if "decisive" in payload:
+        payload["decisive"] = with_current_targets(payload["decisive"])
     return content
 
 

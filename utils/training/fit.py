@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
 from utils.config import MAX_SEED, audio_config, check_range, given_keys, require
+from utils.config.environment import run_suffix
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
 from utils.files import atomic_write_json, atomic_write_text
-from utils.overrides import run_suffix
 from utils.training.assembly import (
     build_data,
     build_trainer,
@@ -28,7 +28,11 @@ from utils.training.assembly import (
     learning_rate_factor,
     renew_codebook,
 )
-from utils.training.callbacks import HistoryRecorder
+from utils.training.callbacks.checkpointing import RunKeeper, is_best
+from utils.training.callbacks.history import HistoryRecorder
+from utils.training.callbacks.nonfinite import NonFiniteGuard
+from utils.training.callbacks.overtraining import build_watch
+from utils.training.callbacks.stopping import leave_when_asked
 from utils.training.checkpoints import (
     require_same_networks,
 )
@@ -38,11 +42,7 @@ from utils.training.devices import (
     is_first_process,
     num_processes,
 )
-from utils.training.holding import hold_run
-from utils.training.keeping import RunKeeper, is_best
-from utils.training.nonfinite import NonFiniteGuard
 from utils.training.optimizers import require_same_optimizers
-from utils.training.overtraining import build_watch
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
 from utils.training.resuming import (
@@ -54,7 +54,7 @@ from utils.training.resuming import (
     read_resumed,
     require_same_run,
 )
-from utils.training.stopping import leave_when_asked
+from utils.training.run_lock import hold_run
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")

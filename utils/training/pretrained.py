@@ -1,4 +1,4 @@
-"""Weights from which a new run starts: ours, which ship or were made with benchmarks.base_voice, and those of RVC."""
+"""Weights from which a new run starts: ours, of recipes.base_voice, and those of RVC."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 from utils.errors import ConfigError
 from utils.files import sha256_of_json
 from utils.shipped import ROOT, checked_sha256, find_shipped
-from utils.training.foreign import Speakers, load_rvc_weights
+from utils.training.rvc_weights import Speakers, load_rvc_weights
 
 CONTENT_HASH = "content_weights_sha256"  # in the metadata of our files
 CONTENT_IDENTITY = "content_identity_sha256"  # there too, since version 8 of the base
@@ -61,7 +61,7 @@ def load_pretrained(
     if wanted is None:
         raise ConfigError(
             f"{name}={file} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
-            "give a file of python -m benchmarks.base_voice, or type pretrained=none"
+            "give a file of python -m recipes.base_voice.make_base, or type pretrained=none"
         )
     identity = dataset_info["features"]["content"]["identity"]
     have = str(identity.get("weights_sha256", ""))

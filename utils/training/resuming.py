@@ -18,9 +18,9 @@ from models.updating import world_size
 from utils.config import given_keys, to_plain
 from utils.errors import ConfigError, FormatError
 from utils.files import sha256_of_json
+from utils.training.callbacks.checkpointing import LAST, PREVIOUS
 from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION, read_checkpoint
 from utils.training.devices import choose_precision, first_device, num_processes
-from utils.training.keeping import LAST, PREVIOUS
 
 AUTO = "auto"
 RANDOM_KEY = "random_states"

@@ -1,0 +1,1 @@
+"""How the base voice, pretrained=builtin, was made."""

@@ -1,0 +1,98 @@
+"""Turn a folder of short telephone prompts (headerless G.722) into pieces of about ten seconds.
+
+    python -m recipes.content_encoder.prompts FOLDER OUTPUT
+
+A prompt of one second is too short to learn context from, so neighbours in the alphabet are joined.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.audio.decoding import has_ffmpeg
+from utils.audio.frames import FEATURE_RATE
+from utils.audio.io import save_audio
+from utils.errors import DataError, WorkbenchError
+
+BYTES_PER_SECOND = 8000  # G.722 at 64 kbit/s
+PIECE_SECONDS = 9.0
+GAP_SECONDS = 0.15
+log = logging.getLogger(__name__)
+
+
+def find_prompts(folder: Path) -> list[Path]:
+    """List the .g722 files below a folder once each, although symbolic links may name them several times.
+
+    Raises:
+        DataError: if there are none.
+    """
+    found: dict[Path, Path] = {}
+    for path in sorted(folder.rglob("*.g722")):
+        found.setdefault(path.resolve(), path)
+    if not found:
+        raise DataError(f"no .g722 files in {folder}; install for example asterisk-core-sounds-es-g722")
+    return list(found.values())
+
+
+def group_prompts(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Gather prompts in order until a group is longer than nine seconds; the last group may be shorter."""
+    group: list[Path] = []
+    size = 0
+    for path in paths:
+        group.append(path)
+        size += path.stat().st_size
+        if size > PIECE_SECONDS * BYTES_PER_SECOND:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def decode(path: Path) -> np.ndarray:
+    """Return a prompt as float32 [T] at 16 kHz, followed by a short silence; nothing, and a warning, of an empty file.
+
+    Raises:
+        DataError: if ffmpeg cannot read it.
+    """
+    if not path.stat().st_size:
+        log.warning("left out: %s is empty", path)
+        return np.zeros(0, np.float32)
+    wanted = f"-f f32le -ac 1 -ar {FEATURE_RATE} -"
+    command = ["ffmpeg", *["-v", "error", "-f", "g722", "-i"], str(path), *wanted.split()]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode or not done.stdout:
+        raise DataError(f"{path}: ffmpeg could not decode it ({done.stderr.decode(errors='replace').strip()[:200]})")
+    gap = np.zeros(round(GAP_SECONDS * FEATURE_RATE), np.float32)
+    return np.concatenate([np.frombuffer(done.stdout, np.float32), gap])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes.content_encoder.prompts", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path, help="folder with .g722 files, also in folders below")
+    parser.add_argument("output", type=Path, help="folder for the pieces, 16 kHz WAV")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="prompts: %(message)s")
+    try:
+        if not has_ffmpeg():
+            raise DataError("ffmpeg is not installed; it reads G.722 (Debian and Ubuntu: apt install ffmpeg)")
+        prompts = find_prompts(options.folder)
+        for index, group in enumerate(group_prompts(prompts)):
+            piece = np.concatenate([decode(path) for path in group])
+            save_audio(options.output / f"{index:04d}.wav", piece, FEATURE_RATE)
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    log.info("%d prompts joined to %d pieces -> %s", len(prompts), index + 1, options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How the weights of pitch=builtin were made."""

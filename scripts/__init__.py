@@ -1,0 +1,1 @@
+"""The demo, the smoke run of README and the trial of a cluster."""

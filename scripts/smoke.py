@@ -1,0 +1,107 @@
+"""Execute the commands of README.md on synthetic recordings, in a folder of their own and in small sizes.
+
+    make smoke
+
+Each command runs as it stands there; only what makes it quick is added (`SMALL`). Ends with an error at the first that
+fails.
+"""
+
+import argparse
+import logging
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.pipeline import ROOT, empty_folder, only_file, run_script
+from scripts.readme import python_blocks, shell_commands
+from utils.audio.io import save_audio
+from utils.audio.synthetic_speech import voice
+from utils.console import emit, table
+from utils.errors import WorkbenchError
+
+SMALL = {
+    "train.py": ["trainer.steps=6", "trainer.validate_every=3", "data.batch_size=2", "data.segment_frames=40",
+                 "data.val_segment_frames=100", "retrieval.codebook_size=32", "trainer.progress_bar=false"],
+    "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=50"],
+    "test_model.py verify=": ["verify_minutes=0.1", "verify_blocks=50"],
+    "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2", "--work=quality"],
+    "utils.evaluation.report": ["--judges=resemblyzer"],
+}  # fmt: skip
+# what a command line of README needs that is no script of ours, and how it is run here
+ELSEWHERE = ("make ", ". ", "pip install ")
+OLD_RUNTIMES = ("1.20.1", "1.23.2")  # of the last two years, besides the one in requirements.lock
+log = logging.getLogger(__name__)
+
+
+def prepare(work: Path) -> None:
+    """Make the recordings that README speaks of."""
+    empty_folder(work)
+    write_recordings(work / "recordings" / "alice", num_files=6, seconds=6.0, f0_hz=210, sample_rate=44100)
+    write_recordings(work / "recordings" / "others", num_files=2, seconds=3.0, f0_hz=115, sample_rate=16000)
+    write_recordings(work / "songs", num_files=1, seconds=3.0, f0_hz=120, sample_rate=24000)
+    shutil.copyfile(work / "songs" / "songs_00.wav", work / "song.wav")
+
+
+def write_recordings(folder: Path, *, num_files: int, seconds: float, f0_hz: float, sample_rate: int) -> None:
+    """Write recordings of one synthetic speaker, numbered."""
+    for index in range(num_files):
+        audio = voice(seconds, sample_rate, f0_hz=f0_hz, seed=index)
+        save_audio(folder / f"{folder.name}_{index:02d}.wav", audio, sample_rate)
+
+
+def run_command(line: str, work: Path) -> float | None:
+    """Run one line of README; return its seconds, or None for what is not run here (set-up).
+
+    Raises:
+        WorkbenchError: if it fails or nothing is known about how to run it.
+    """
+    if line.startswith(ELSEWHERE):
+        return None
+    words = shlex.split(line)
+    if words[0] == "tensorboard":
+        return run_script(["-m", "tensorboard.main", "--inspect", *words[1:]], work)
+    if words[0] != "python":
+        raise WorkbenchError(f"README has a command that the smoke run cannot execute: {line}")
+    command = words[1:]
+    name = command[1] if command[0] == "-m" else command[0]
+    use = f"{name} verify=" if any(word.startswith("verify=") for word in command) else name
+    return run_script([*command, *SMALL.get(use, [])], work)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.smoke", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", type=Path, default=ROOT / "smoke", help="folder, emptied first")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="smoke: %(message)s")
+    rows: list[list[object]] = []
+    try:
+        work = options.work.resolve()
+        prepare(work)
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        for line in shell_commands(readme):
+            log.info(line)
+            seconds = run_command(line, work)
+            rows.append([line[:90], "set-up" if seconds is None else f"{seconds:.1f}"])
+        start = time.perf_counter()
+        voice = only_file(work / "exports" / "alice", "*.onnx")
+        run_script(
+            ["-m", "benchmarks.old_runtimes", str(voice), *OLD_RUNTIMES, "--folder", str(work / "runtimes")], work
+        )
+        rows.append([f"the voice in onnxruntime {', '.join(OLD_RUNTIMES)}", f"{time.perf_counter() - start:.1f}"])
+        for block in python_blocks(readme):
+            start = time.perf_counter()
+            run_script(["-c", block], work)
+            rows.append(["the Python lines", f"{time.perf_counter() - start:.1f}"])
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    emit(table(rows, ["command of README.md", "seconds"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

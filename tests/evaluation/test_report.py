@@ -1,0 +1,248 @@
+"""The report over a folder of converted files, with judges of our own."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils.errors import DataError, WorkbenchError
+from utils.evaluation import evaluators as judges_module
+from utils.evaluation import report
+from utils.evaluation.evaluators import Judges, MissingJudgeError, Remembering, load_judges
+from utils.evaluation.report import Evaluation, evaluate, list_audio, main, render, spread
+
+RATE = 16000
+
+
+class LevelJudge:
+    """An "embedding" that tells low from high: energy of the sum and of the difference of neighbours."""
+
+    def embed(self, audio: np.ndarray) -> np.ndarray:
+        return np.array([np.square(audio[1:] + audio[:-1]).sum(), np.square(np.diff(audio)).sum()])
+
+
+class LengthRecognizer:
+    """Writes one letter for each tenth of a second."""
+
+    def transcribe(self, audio: np.ndarray) -> str:
+        return "a" * (len(audio) // 1600)
+
+
+class HalfScore:
+    def score(self, audio: np.ndarray) -> float:
+        return 2.5
+
+
+def write_tone(path: Path, frequency: float, seconds: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(int(RATE * seconds)) / RATE
+    soundfile.write(path, 0.4 * np.sin(2 * np.pi * frequency * time), RATE)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    write_tone(tmp_path / "sources/a.wav", 200)
+    write_tone(tmp_path / "sources/b.wav", 220)
+    write_tone(tmp_path / "converted/a.wav", 6000, 0.9)
+    write_tone(tmp_path / "converted/b.wav", 6100)
+    write_tone(tmp_path / "target/t.wav", 6000)
+    return tmp_path
+
+
+def stand_in_judges() -> Judges:
+    return Judges({"level": LevelJudge()}, {"length": LengthRecognizer()}, {"half": HalfScore()}, {"ecapa": "pip ..."})
+
+
+def judged_below(folder: Path) -> Evaluation:
+    target = write_tone(folder / "target/t.wav", 6000)
+    sources = folder / "sources"
+    return evaluate(folder / "converted", list_audio(sources), [target], stand_in_judges(), below=sources)
+
+
+def test_a_source_of_several_voices_is_written_down_once() -> None:
+    heard: list[int] = []
+
+    class Counting(LengthRecognizer):
+        def transcribe(self, audio: np.ndarray) -> str:
+            heard.append(len(audio))
+            return super().transcribe(audio)
+
+    recognizer, sound = Remembering(Counting()), np.linspace(-1, 1, 3200, dtype=np.float32)
+    texts = [recognizer.transcribe(audio) for audio in (sound, sound.copy(), -sound, sound[1600:])]
+
+    assert texts == ["aa", "aa", "aa", "a"]
+    assert heard == [3200, 3200, 1600]
+
+
+def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:
+    result = evaluate(
+        folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+    )
+
+    assert [row["file"] for row in result.files] == ["a", "b"]
+    assert result.means["level_converted_to_target"] == pytest.approx(1.0, abs=0.01)
+    assert result.means["level_target_own"] == pytest.approx(1.0)
+    assert (result.means["level_source_to_target"] or 0) < 0.9
+    assert result.means["length_character_error"] == pytest.approx(1 / 20)  # one letter of twenty is missing
+    assert result.means["half_converted"] == 2.5
+    assert result.means["identical_files"] == 0
+
+
+def test_of_some_sources_only_the_words_are_judged(folders: Path) -> None:
+    sources = list_audio(folders / "sources")
+
+    result = evaluate(
+        folders / "converted", sources, list_audio(folders / "target"), stand_in_judges(), words_only=sources[1:]
+    )
+
+    assert result.means["length_character_error"] == pytest.approx(1 / 20)  # of both
+    first, second = result.files
+    assert result.means["level_converted_to_target"] == first["level_converted_to_target"]
+    assert "mean of 1 files, words of 2" in render(result)
+    assert set(second) == {"file", "seconds"} | {key for key in first if key.startswith("length_")}
+
+
+def test_an_unconverted_copy_is_counted(folders: Path) -> None:
+    copy = folders / "sources"
+
+    result = evaluate(copy, list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges())
+
+    assert result.means["identical_files"] == 2
+
+
+def test_missing_judge_stands_in_the_table_with_its_command(folders: Path) -> None:
+    result = evaluate(
+        folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+    )
+
+    assert "ecapa: not installed" in render(result)
+    assert "pip ..." in render(result)
+
+
+def test_source_without_converted_file_is_named(folders: Path) -> None:
+    (folders / "converted/b.wav").unlink()
+
+    with pytest.raises(DataError, match=r"b\.wav"):
+        evaluate(
+            folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+        )
+
+
+def test_files_of_sub_folders_belong_to_the_source_at_their_place(tmp_path: Path) -> None:
+    for name, frequency in (("anna", 200), ("bert", 300)):
+        write_tone(tmp_path / "sources" / name / "001.wav", frequency)
+    write_tone(tmp_path / "converted/anna/001.wav", 200)  # not converted at all
+    write_tone(tmp_path / "converted/bert/001.wav", 6000)
+
+    result = judged_below(tmp_path)
+
+    assert [(row["file"], row["identical"]) for row in result.files] == [("anna/001", True), ("bert/001", False)]
+    assert result.left_out == []
+
+
+def test_sources_without_converted_file_are_left_out_by_name(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders / "converted/b.wav").unlink()
+    monkeypatch.setattr(report, "load_judges", lambda names, **options: stand_in_judges())
+    options = [f"--{name}={folders / name}" for name in ("converted", "sources", "target")]
+
+    code = main([*options, f"--json={folders / 'judged.json'}"])
+
+    absent = folders / "sources/b.wav"
+    assert code == 0
+    assert f"left out, without a converted file: 1 sources ({absent})" in capsys.readouterr().out
+    result = json.loads((folders / "judged.json").read_text(encoding="utf-8"))
+    assert result["left_out"] == [str(absent)]
+    assert [row["file"] for row in result["files"]] == ["a"]
+
+
+def test_names_that_test_model_made_distinct_find_their_sources(tmp_path: Path) -> None:
+    for name, frequency in (("x.flac", 200), ("x.wav", 300), ("y.wav", 400)):
+        write_tone(tmp_path / "sources" / name, frequency)
+    write_tone(tmp_path / "converted/x.flac.wav", 200)
+    write_tone(tmp_path / "converted/x.wav.wav", 6000)
+    write_tone(tmp_path / "converted/y.wav", 400)
+
+    result = judged_below(tmp_path)
+
+    found = {row["file"]: row["identical"] for row in result.files}
+    assert found == {"x.flac": True, "x.wav": False, "y": True}
+
+
+@pytest.mark.parametrize(
+    ("sources", "converted", "message"),
+    [
+        (["x.flac", "x.wav"], ["x.wav"], r"x\.wav may be of x\.flac or of another source of that name; rename one"),
+        (["x.wav"], ["x.wav", "x.flac"], r"x\.wav has 2 converted files: .*x\.flac, .*x\.wav; leave one of them"),
+    ],
+)
+def test_files_that_may_belong_to_several_are_refused(
+    tmp_path: Path, sources: list[str], converted: list[str], message: str
+) -> None:
+    for name in sources:
+        write_tone(tmp_path / "sources" / name, 200)
+    for name in converted:
+        write_tone(tmp_path / "converted" / name, 6000)
+
+    with pytest.raises(DataError, match=message) as caught:
+        judged_below(tmp_path)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_sources_of_one_name_are_refused_where_names_alone_count(folders: Path) -> None:
+    sources = [write_tone(folders / name / "a.wav", 200) for name in ("anna", "bert")]
+
+    with pytest.raises(DataError, match=r"anna/a\.wav, .*bert/a\.wav have one name, a\.wav; rename one"):
+        evaluate(folders / "converted", sources, list_audio(folders / "target"), stand_in_judges())
+
+
+def test_absent_package_becomes_a_missing_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(module: str) -> Path:
+        raise MissingJudgeError(f"pip install {module}")
+
+    monkeypatch.setattr(judges_module, "_need", absent)
+
+    found = load_judges(("resemblyzer", "distillmos"))
+
+    assert not found.speakers
+    assert found.missing == {"resemblyzer": "pip install resemblyzer", "distillmos": "pip install xls_r_sqa"}
+
+
+def test_unknown_judge_is_refused() -> None:
+    with pytest.raises(WorkbenchError, match="unknown judge 'ear'"):
+        load_judges(("ear",))
+
+
+def test_empty_folder_ends_with_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        ["--converted", str(tmp_path), "--sources", str(tmp_path), "--target", str(tmp_path), "--judges", "resemblyzer"]
+    )
+
+    assert code == 2
+    assert "no recordings in" in capsys.readouterr().err
+
+
+def test_spread_takes_first_and_last() -> None:
+    items = [Path(str(number)) for number in range(10)]
+
+    assert [path.name for path in spread(items, 4)] == ["0", "3", "6", "9"]
+    assert spread(items, 20) == items
+
+
+@pytest.mark.slow
+def test_resemblyzer_tells_a_low_voice_from_a_high_one_better_than_itself() -> None:
+    judge = load_judges(("resemblyzer",)).speakers["resemblyzer"]
+    rng = np.random.default_rng(0)
+    time = np.arange(2 * RATE) / RATE
+    low = sum(np.sin(2 * np.pi * 110 * k * time) / k for k in range(1, 20))
+    high = sum(np.sin(2 * np.pi * 230 * k * time) / k for k in range(1, 20))
+    low_again = 0.1 * low + 0.001 * rng.standard_normal(len(time))
+
+    first, second, third = (judge.embed(np.asarray(0.1 * x, np.float32)) for x in (low, low_again * 10, high))
+
+    assert first @ second > first @ third

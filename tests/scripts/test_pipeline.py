@@ -1,0 +1,315 @@
+"""The runner behind the demo and the benchmarks: what it reuses, repeats and refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks.voice_quality import (
+    bars,
+    delay_sources,
+    errors_by_delay,
+    parse,
+    pick_sources,
+    prepare_sources,
+    stage_sources,
+)
+from scripts import pipeline as pipeline_module
+from scripts.demo import parity_of
+from scripts.pipeline import Pipeline, only_file, run_script, shipped_weights
+from utils.errors import ConfigError, WorkbenchError
+from utils.evaluation.report import list_audio
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Replace the scripts by one that makes the file named by its last argument."""
+    done: list[list[str]] = []
+
+    def pretend(command: list[str], work: Path) -> float:
+        done.append(list(command))
+        place = work / command[1]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("made")
+        return 1.5
+
+    monkeypatch.setattr(pipeline_module, "run_script", pretend)
+    return done
+
+
+def run_two_stages(work: Path, first: str = "a.py") -> Pipeline:
+    pipeline = Pipeline(work / "state.json", work)
+    pipeline.run("one", [first, "out/one"], [Path("out/one")])
+    pipeline.run("two", ["b.py", "out/two"], [Path("out/two")])
+    return pipeline
+
+
+def test_second_run_reuses_everything_and_keeps_the_seconds(tmp_path: Path, calls: list[list[str]]) -> None:
+    run_two_stages(tmp_path)
+
+    again = run_two_stages(tmp_path)
+
+    assert len(calls) == 2
+    assert [(stage.reused, stage.seconds) for stage in again.stages] == [(True, 1.5), (True, 1.5)]
+
+
+def test_changed_command_repeats_it_and_what_follows(tmp_path: Path, calls: list[list[str]]) -> None:
+    run_two_stages(tmp_path)
+
+    again = run_two_stages(tmp_path, first="other.py")
+
+    assert [stage.reused for stage in again.stages] == [False, False]
+
+
+def test_missing_output_repeats_the_stage(tmp_path: Path, calls: list[list[str]]) -> None:
+    run_two_stages(tmp_path)
+    (tmp_path / "out/two").unlink()
+
+    again = run_two_stages(tmp_path)
+
+    assert [stage.reused for stage in again.stages] == [True, False]
+
+
+def test_interrupted_training_is_continued(tmp_path: Path, calls: list[list[str]]) -> None:
+    run = tmp_path / "runs/x"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/last.ckpt").touch()
+    record = {"command": ["train.py", "runs/x/metrics.json"], "weights": shipped_weights(), "seconds": None}
+    (tmp_path / "state.json").write_text(json.dumps({"train": record}))
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    outputs = [Path("runs/x/metrics.json")]
+    pipeline.run("train", ["train.py", "runs/x/metrics.json"], outputs, run_folder=Path("runs/x"))
+
+    assert calls == [["train.py", "runs/x/metrics.json", "resume=last"]]
+
+
+def test_run_of_another_command_makes_room(tmp_path: Path, calls: list[list[str]]) -> None:
+    outputs = [Path("runs/x/metrics.json")]
+    commands = [["train.py", "runs/x/metrics.json", option] for option in ("a", "b")]
+    old = tmp_path / "runs/x/checkpoints/last.ckpt"
+    for command in commands:
+        if command[2] == "b":
+            (tmp_path / "state.json").unlink()  # lost, yet the folder says whose it is
+            old.parent.mkdir(parents=True)
+            old.touch()
+        Pipeline(tmp_path / "state.json", tmp_path).run("train", command, outputs, run_folder=Path("runs/x"))
+
+    assert not old.exists()
+    assert calls == commands
+
+
+def test_dataset_of_other_recordings_makes_room_and_one_of_the_same_stays(
+    tmp_path: Path, calls: list[list[str]]
+) -> None:
+    outputs = [Path("datasets/x/dataset.json")]
+    cached = tmp_path / "datasets/x/cache"
+
+    def prepare(source: str, *options: str) -> None:
+        command = ["preprocess.py", "datasets/x/dataset.json", f"dataset.source={source}", *options]
+        Pipeline(tmp_path / "state.json", tmp_path).run("preprocess", command, outputs)
+
+    prepare("a")
+    cached.touch()
+    prepare("a", "pitch=dio")
+    assert cached.exists()
+    prepare("b")
+    assert not cached.exists()
+    assert len(calls) == 3
+
+
+def test_a_run_of_somebody_else_is_left_alone(tmp_path: Path, calls: list[list[str]]) -> None:
+    theirs = tmp_path / "runs/x/checkpoints/last.ckpt"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    with pytest.raises(ConfigError, match=r"runs/x was not made by this command, so it is left alone"):
+        pipeline.run("train", ["train.py"], [Path("runs/x/metrics.json")], run_folder=Path("runs/x"))
+
+    assert theirs.is_file() and not calls
+
+
+def test_sources_inside_the_work_folder_are_left_alone(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    soundfile.write(sources / "a_1.wav", np.zeros(160), 16000)
+
+    with pytest.raises(ConfigError, match="sources was not made by this command"):
+        prepare_sources(parse(["--sources", str(sources), "--source-count", "1"]), tmp_path)
+    assert (sources / "a_1.wav").is_file() and not (sources / "a_1.wav").is_symlink()
+
+    for _ in range(2):  # a folder of the benchmark is made anew
+        staged = prepare_sources(parse(["--sources", str(sources), "--source-count", "1"]), tmp_path / "work")
+    assert [path.name for path in staged] == ["a_1_0ms.wav", "a_1_10ms.wav", "a_1_37ms.wav", "a_1_111ms.wav"]
+    assert [path.name for path in list_audio(tmp_path / "work" / "sources")] == ["a_1.wav"]
+
+
+def test_other_weights_repeat_everything(
+    tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = tmp_path / "checkout/models/weights/base.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"old")
+    monkeypatch.setattr(pipeline_module, "ROOT", tmp_path / "checkout")
+    caplog.set_level("INFO")
+    run_two_stages(tmp_path)
+    reused = run_two_stages(tmp_path)
+    weights.write_bytes(b"new")
+
+    again = run_two_stages(tmp_path)
+
+    assert [stage.reused for stage in reused.stages] == [True, True]
+    assert [stage.reused for stage in again.stages] == [False, False]
+    assert "one: runs again, what is there was made with other weights" in caplog.text
+    assert [stage.reused for stage in run_two_stages(tmp_path).stages] == [True, True]
+
+
+def test_an_interrupted_training_of_other_weights_is_not_continued(tmp_path: Path, calls: list[list[str]]) -> None:
+    run = tmp_path / "runs/x"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/last.ckpt").touch()
+    command = ["train.py", "runs/x/metrics.json"]
+    record = {"command": command, "weights": {"old": "00"}, "seconds": None}
+    (tmp_path / "state.json").write_text(json.dumps({"train": record}))
+
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+    pipeline.run("train", command, [Path("runs/x/metrics.json")], run_folder=Path("runs/x"))
+
+    assert calls == [["train.py", "runs/x/metrics.json"]]
+
+
+def test_weights_of_encoder_base_and_pitch_are_remembered() -> None:
+    names = set(shipped_weights())
+
+    assert {
+        "models/weights/lite_base_generator.safetensors",
+        "models/weights/lite_base_discriminator.safetensors",
+        "utils/features/weights/content_builtin.safetensors",
+        "utils/features/weights/pitch_builtin.safetensors",
+        "utils/features/weights/pitch_stream.safetensors",
+        "swift_f0/model.onnx",
+    } <= names
+
+
+def test_stage_without_its_output_is_an_error(tmp_path: Path, calls: list[list[str]]) -> None:
+    pipeline = Pipeline(tmp_path / "state.json", tmp_path)
+
+    with pytest.raises(WorkbenchError, match=r"did not make .*other"):
+        pipeline.run("one", ["a.py", "out/one"], [Path("out/other")])
+
+
+def test_failing_script_is_named_with_its_code(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="ended with code 3"):
+        run_script(["-c", "raise SystemExit(3)"], tmp_path)
+
+
+def test_only_file_refuses_two(tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        (tmp_path / name).touch()
+
+    with pytest.raises(WorkbenchError, match="found 2"):
+        only_file(tmp_path, "*.onnx")
+
+
+def test_many_speakers_give_one_clip_each(tmp_path: Path) -> None:
+    for speaker in range(10, 21):
+        for clip in range(2):
+            (tmp_path / f"{speaker}-x-{clip}.flac").touch()
+
+    chosen = pick_sources(tmp_path, 5)
+
+    assert [(speaker, path.name) for speaker, path in chosen[:2]] == [("11", "11-x-0.flac"), ("13", "13-x-0.flac")]
+    assert len(chosen) == 5
+
+
+def test_few_speakers_share_the_clips(tmp_path: Path) -> None:
+    for speaker in ("p225", "p226"):
+        (tmp_path / speaker).mkdir()
+        for clip in range(9):
+            (tmp_path / speaker / f"{clip:03d}.wav").touch()
+
+    chosen = pick_sources(tmp_path, 5)
+    staged = stage_sources(chosen, tmp_path / "staged")
+
+    assert [speaker for speaker, _ in chosen] == ["p225"] * 3 + ["p226"] * 2
+    assert staged[0].name == "p225_000.wav"
+
+
+def test_delayed_clips_have_silence_before_them_and_keep_their_rate(tmp_path: Path) -> None:
+    sound = np.linspace(-0.5, 0.5, 441)
+    soundfile.write(tmp_path / "a.flac", sound, 44100)
+
+    plain, late = delay_sources([tmp_path / "a.flac"], tmp_path / "delayed", parse(["--delays", "0,10"]).delays)
+
+    assert [plain.name, late.name] == ["a_0ms.wav", "a_10ms.wav"]
+    audio, rate = soundfile.read(late)
+    assert rate == 44100 and len(audio) == 882
+    assert not audio[:441].any() and np.abs(audio[441:] - sound).max() < 1e-4
+    assert np.array_equal(soundfile.read(plain)[0], audio[441:])
+
+
+@pytest.mark.parametrize("delays", ["-1", "5,5", "a", "", "1.5"])
+def test_delays_that_make_no_sense_are_refused(delays: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse([f"--delays={delays}"])
+
+    assert stopped.value.code == 2
+    assert "--delays" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--source-count=0", "0 is out of range; allowed: at least 1"),
+        ("--minutes=nan", "nan is out of range; allowed: above 0"),
+        ("--json=.", "is a folder; give the name of a file"),
+    ],
+)
+def test_what_would_fail_after_the_training_is_refused_before(
+    option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse([option])
+
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_errors_stand_beside_the_delay_that_they_belong_to() -> None:
+    def file(name: str, edits: int, characters: int, text: str) -> dict[str, object]:
+        keys = {"edits": edits, "characters": characters, "text_source": text}
+        return {"file": name} | {f"whisper_{key}": value for key, value in keys.items()}
+
+    files = [
+        file("a_0ms", 1, 10, "abcde fghi"),
+        file("b_0ms", 2, 30, "x" * 30),
+        file("a_10ms", 4, 10, "abcde fghx"),
+        file("b_10ms", 0, 30, "x" * 29 + "y"),
+        file("a_110ms", 9, 10, "z"),
+        file("b_110ms", 9, 10, "z"),
+    ]
+
+    assert errors_by_delay(files, [0, 10]) == [[0, 0.075, 0.0], [10, 0.1, 0.05]]
+
+
+def test_bars_tell_reached_missed_and_not_measured() -> None:
+    judged = bars(
+        {"resemblyzer_converted_to_target": 0.85, "whisper_character_error": 0.09, "ecapa_converted_to_target": None}
+    )
+
+    outcome = {bar.name: bar.outcome for bar in judged}
+    assert outcome["resemblyzer converted to target"] == "reached"
+    assert outcome["whisper character error"] == "MISSED"
+    assert outcome["ecapa converted to target"] == "not measured"
+
+
+def test_parity_is_the_worst_of_all_graphs() -> None:
+    checks = {
+        "a.onnx": [{"figures": {"parity_relative_rms": 1e-6}}],
+        "b.onnx": [{"figures": {"parity_relative_rms": 2e-6}}],
+    }
+
+    assert parity_of({"verification": checks}) == 2e-6

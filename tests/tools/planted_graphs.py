@@ -1,0 +1,107 @@
+"""Small graphs with planted faults, which verification must find."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper
+
+from utils.verification.candidate import Candidate, Extent
+from utils.verification.checks import Check
+from utils.verification.suite import check_conformance
+
+RATE = 8000
+NAME = "tiny_sr8000_hop80_nfft320.onnx"
+SHORT = Extent(minutes=0, num_blocks=0)
+SHAPE = ["batch", "time"]
+BLOCKS = {f"voclo, blocks of {size}" for size in (4410, 4800, 19200)}
+
+
+def write(
+    folder: Path,
+    *last: NodeProto,
+    name: str = NAME,
+    inputs: tuple[onnx.ValueInfoProto, ...] = (),
+    constants: dict[str, Any] | None = None,
+    output_type: int = TensorProto.FLOAT,
+    output_shape: list[Any] | None = None,
+    first: tuple[NodeProto, ...] | None = None,
+) -> Path:
+    """Write a graph that rectifies its input; `last` are nodes from "sound" to "output"."""
+    clean = (
+        helper.make_node("IsNaN", ["audio"], ["broken"]),
+        helper.make_node("Where", ["broken", "zero", "audio"], ["real"]),
+        helper.make_node("Clip", ["real", "low", "high"], ["finite"]),
+        helper.make_node("Abs", ["finite"], ["sound"]),
+    )
+    nodes = [*(clean if first is None else first), *(last or (helper.make_node("Identity", ["sound"], ["output"]),))]
+    values = {"zero": np.float32(0), "low": np.float32(-1), "high": np.float32(1), **(constants or {})}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("audio", TensorProto.FLOAT, SHAPE), *inputs],
+        [helper.make_tensor_value_info("output", output_type, output_shape or SHAPE)],
+        [onnx.numpy_helper.from_array(np.array(value), key) for key, value in values.items()],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(folder / name))
+    return folder / name
+
+
+def node(operator: str, *inputs: str, **attributes: Any) -> NodeProto:
+    """Return a node from its inputs to "output"."""
+    return helper.make_node(operator, list(inputs), ["output"], **attributes)
+
+
+def delayed(folder: Path, milliseconds: float) -> Path:
+    """Write a graph whose output comes late."""
+    late = round(milliseconds * RATE / 1000)
+    return write(
+        folder,
+        helper.make_node("Pad", ["sound", "pads"], ["longer"]),
+        node("Slice", "longer", "start", "end", "axis"),
+        constants={"pads": np.array([0, late, 0, 0]), "start": np.array([0]), "end": np.array([-late]),
+                   "axis": np.array([1])},
+    )  # fmt: skip
+
+
+def with_position(folder: Path, *last: NodeProto, **constants: Any) -> Path:
+    """Write a graph whose last nodes also know "position", the number of each sample."""
+    counting = (
+        helper.make_node("Equal", ["sound", "sound"], ["same"]),
+        helper.make_node("Cast", ["same"], ["ones"], to=TensorProto.FLOAT),
+        helper.make_node("CumSum", ["ones", "axis"], ["position"]),
+    )
+    return write(folder, *counting, *last, constants={"axis": np.int64(1), **constants})
+
+
+def extra_float(folder: Path) -> Path:
+    value = helper.make_tensor_value_info("noise", TensorProto.FLOAT, SHAPE)
+    return write(folder, node("Add", "sound", "noise"), inputs=(value,))
+
+
+def extra_integer(folder: Path) -> Path:
+    value = helper.make_tensor_value_info("sid", TensorProto.INT64, ["batch"])
+    return write(
+        folder,
+        helper.make_node("Cast", ["sid"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["number"], ["sum"], keepdims=0),
+        node("Add", "sound", "sum"),
+        inputs=(value,),
+    )
+
+
+def external(folder: Path) -> Path:
+    path = write(folder, node("Add", "sound", "weight"), constants={"weight": np.zeros((1, 2000), np.float32)[:, :1]})
+    model = onnx.load(str(path))
+    onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return path
+
+
+def failed(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.detail for check in checks if not check.passed}
+
+
+def verify(path: Path, **values: Any) -> list[Check]:
+    return check_conformance(Candidate(path=path, **{"extent": SHORT, **values}))

@@ -1,0 +1,112 @@
+"""A small module with the signature of a voice, to test export and inference without a trained one."""
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
+from utils.export.graph import GraphOptions, build_graph, save_graph
+from utils.verification.reference import Subject
+from utils.voice_file.contract import METADATA_KEY, ControlDefaults, FileGeometry, Speaker, VoiceMetadata
+
+RATE = 8000
+HOP = RATE // 100
+DIM = 8
+
+
+class StandInVoice(nn.Module):
+    """Frame energies and a learned projection steer a sine and the delayed input; every control has an effect."""
+
+    def __init__(self, num_speakers: int = 2) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.num_speakers = num_speakers
+        self.project = nn.Conv1d(1, DIM, HOP, stride=HOP, bias=False)
+        nn.init.normal_(self.project.weight, std=0.3, generator=generator)
+        self.register_buffer("codebook", torch.randn(num_speakers, 6, DIM, generator=generator))
+        self.codebook: Tensor
+
+    def forward_audio(
+        self,
+        audio: Tensor,
+        pitch_shift: Tensor,
+        speaker_id: Tensor,
+        index_rate: Tensor,
+        protect: Tensor,
+        loudness_mix: Tensor,
+    ) -> Tensor:
+        """Return [B, T] from audio [B, T]."""
+        pitch_shift, index_rate, protect, loudness_mix = bounded_controls(
+            Controls(pitch_shift, index_rate, protect, loudness_mix), CONTROL_DEFAULTS
+        )
+        finite = torch.where(torch.isfinite(audio), audio, torch.zeros_like(audio)).clamp(-1.0, 1.0)
+        frames = (audio.shape[1] + HOP - 1) // HOP
+        whole = functional.pad(finite, (0, frames * HOP - audio.shape[1]))
+        content = self.project(whole.unsqueeze(1)).transpose(1, 2)
+        level = torch.sqrt(whole.reshape(audio.shape[0], frames, HOP).square().mean(-1))
+        book = self.codebook.index_select(0, speaker_id.clamp(0, self.num_speakers - 1).reshape(1))[0]
+        values, indices = torch.topk(torch.matmul(content, book.T), 4, dim=-1)
+        near = (torch.softmax(values, -1).unsqueeze(-1) * book[indices]).sum(-2)
+        content = content + index_rate * (1.0 - protect) * (near - content)
+        gate = (level > 1e-5).to(audio.dtype)
+        gain = level * loudness_mix + 0.1 * (1.0 - loudness_mix)
+        timbre = 1.0 + 0.5 * torch.tanh(content.mean(-1, keepdim=True))
+        tone = self._tone(level, torch.exp2(pitch_shift / 12.0)) * timbre
+        return (tone * (gain * gate).unsqueeze(-1)).reshape(audio.shape[0], -1)[:, : audio.shape[1]]
+
+    def _tone(self, level: Tensor, ratio: Tensor) -> Tensor:
+        cycles = (150.0 * ratio * (1.0 + level) / RATE).unsqueeze(-1).expand(-1, -1, HOP)
+        turns = torch.cumsum(cycles.double().reshape(level.shape[0], -1), dim=1)
+        phase = (2 * math.pi * (turns - torch.floor(turns))).to(level.dtype)
+        return torch.sin(phase).reshape(level.shape[0], -1, HOP)
+
+
+def metadata_of(name: str = "test", num_speakers: int = 2) -> VoiceMetadata:
+    """Return complete metadata of a stand-in voice."""
+    return VoiceMetadata(
+        name=name,
+        sample_rate=RATE,
+        hop_length=HOP,
+        n_fft=4 * HOP,
+        model_rate=RATE,
+        flavour="audio_to_audio",
+        encoder={"id": "none"},
+        pitch={"id": "none"},
+        speakers=tuple(
+            Speaker(id=index, name=f"speaker {index}", f0_median_hz=200.0 + index) for index in range(num_speakers)
+        ),
+        defaults={"pitch_shift": 0.0, "speaker_id": 0, "index_rate": 0.5, "protect": 0.33, "loudness_mix": 1.0},
+        index_sha256=None,
+        licence="CC0",
+        consent="synthetic",
+        dataset_fingerprint="none",
+        step=1,
+        metrics={"val/mel": 1.0},
+        config="model: none\n",
+    )
+
+
+def export_standin(folder: Path, voice: nn.Module | None = None, options: GraphOptions | None = None) -> Subject:
+    """Export a module (default: the stand-in) into a folder and return what verification needs."""
+    module = voice if voice is not None else StandInVoice()
+    path = folder / FileGeometry(name="test", sample_rate=RATE, hop_length=HOP, n_fft=4 * HOP).file_name
+    graph = build_graph(
+        module,
+        sample_rate=RATE,
+        defaults=ControlDefaults(),
+        options=options or GraphOptions(),
+        metadata={METADATA_KEY: metadata_of().to_json()},
+    )
+    save_graph(graph, path)
+    return Subject(
+        path=path,
+        voice=module,
+        sample_rate=RATE,
+        defaults=ControlDefaults(),
+        num_speakers=2,
+        has_retrieval=True,
+        tolerance=1e-4,
+    )

@@ -1,0 +1,64 @@
+"""A small light voice that converts streams, for tests."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from models.lite import LiteVoice
+from tests.tools.standin_voice import metadata_of
+from utils.export.graph import GraphOptions
+from utils.export.graph_kinds import ExportedGraph, FlavourJob, make_stream
+from utils.features.content.builtin import RandomContent
+from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.swift import builtin_tracker
+from utils.features.retrieval import CodebookRetrieval
+from utils.verification.candidate import Extent
+from utils.voice_file.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts
+
+RATE, DIM = 16000, 16
+DEFAULTS = ControlDefaults(index_rate=0.3)
+
+__all__ = ["DEFAULTS", "DIM", "METADATA_KEY", "RATE", "StreamFacts", "export_small_stream", "small_voice"]
+
+
+def small_voice(io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice) -> LiteVoice:
+    """Return an untrained voice of two speakers with front end and codebook at a rate."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        voice = kind(
+            sample_rate=RATE, n_fft=640, content_dim=DIM, num_speakers=2, channels=16, num_blocks=2, speaker_dim=4
+        )
+        with torch.no_grad():  # as loud as speech
+            voice.head.project.bias.view(3, -1)[[0, 2]] += 2.5
+        codebook = torch.randn(2, 8, DIM)
+    voice.attach(
+        AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate
+    )
+    return voice.requires_grad_(False).eval()
+
+
+def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
+    """Export the small voice as a stream into a folder."""
+    geometry = FileGeometry(name="small", sample_rate=io_rate, hop_length=io_rate // 100, n_fft=4 * io_rate // 100)
+    metadata = replace(
+        metadata_of("small"),
+        sample_rate=io_rate,
+        hop_length=geometry.hop_length,
+        n_fft=geometry.n_fft,
+        flavour="stream",
+        defaults=asdict(DEFAULTS),
+    )
+    return make_stream(
+        FlavourJob(
+            model=small_voice(io_rate),
+            geometry=geometry,
+            defaults=DEFAULTS,
+            options=GraphOptions(),
+            metadata=metadata.to_json(),
+            folder=folder,
+            tolerance=1e-4,
+            recordings=(),
+            extent=Extent(minutes=0, num_blocks=60),
+        )
+    )

@@ -1,0 +1,48 @@
+"""A small prepared dataset and the configuration of a fast training on it."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from tests.tools.corpus_tools import make_job, write_sounds
+from utils.audio.synthetic_speech import voice
+from utils.config import compose
+from utils.corpus.pipeline import preprocess
+
+FAST = [
+    "audio=16k",
+    "model=toy",
+    "data.batch_size=2",
+    "data.segment_frames=30",
+    "data.val_segment_frames=60",
+    "retrieval.codebook_size=16",
+    "optim.warmup_steps=1",
+    "trainer.precision=32-true",
+    "trainer.accelerator=cpu",
+    "trainer.progress_bar=false",
+    "trainer.media=false",
+]
+
+
+def make_dataset(root: Path, first_seed: int = 0) -> Path:
+    """Prepare six seconds of two speakers as the dataset "tiny"; returns the folder of datasets. Others by the seed."""
+    sounds = {
+        f"{speaker}/{index}.wav": voice(1.2, seed=first_seed + index, f0_hz=f0_hz)
+        for speaker, f0_hz in (("anna", 190.0), ("bert", 110.0))
+        for index in range(3)
+    }
+    write_sounds(root / "source", sounds)
+    preprocess(make_job(root / "source", root / "datasets" / "tiny"))
+    return root / "datasets"
+
+
+def arguments(datasets: Path, runs: Path, name: str, steps: int, *overrides: str) -> list[str]:
+    """Return the command line of a run of `steps` steps, validated at its end unless overridden."""
+    small = [] if "discriminator=none" in overrides else ["discriminator.windows=[128,256]", "discriminator.channels=2"]
+    paths = ["dataset.name=tiny", f"dataset.root={datasets}", f"run.root={runs}", f"run.name={name}"]
+    return [*paths, *FAST, *small, f"trainer.steps={steps}", f"trainer.validate_every={steps}", *overrides]
+
+
+def training(datasets: Path, runs: Path, name: str, steps: int, *overrides: str) -> DictConfig:
+    """Return the configuration of such a run."""
+    return compose("train", arguments(datasets, runs, name, steps, *overrides))

@@ -1,0 +1,117 @@
+"""One train.py at a time works on a run."""
+
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from tests.tools.process_tools import FORK, run_alone
+from tests.tools.training_tools import make_dataset, training
+from utils.errors import ConfigError
+from utils.training import run_lock as holding
+from utils.training.fit import train
+from utils.training.run_lock import LOCK_FILE, hold_run
+
+REFUSED = r"runs/alice is being trained by another train\.py \(process \d+ on .*\); wait .*run\.name=<new name>"
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "alice"
+
+
+@pytest.mark.parametrize("resume", ["resume=null", "resume=auto"])
+def test_second_training_of_a_run_is_refused_and_touches_nothing(resume: str, datasets: Path, run: Path) -> None:
+    half_written = run / "checkpoints" / ".last.ckpt.partial"
+    half_written.parent.mkdir(parents=True)
+    half_written.write_bytes(b"of the first one")
+
+    with hold_run(run), pytest.raises(ConfigError, match=REFUSED) as caught:
+        train(training(datasets, run.parent, run.name, 1, resume))
+
+    assert "\n" not in str(caught.value)
+    assert [path for path in run.rglob("*") if path.is_file()] == [half_written]
+    train(training(datasets, run.parent, run.name, 1, resume))
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert not (run / LOCK_FILE).exists()
+
+
+def test_lock_of_a_killed_process_is_gone_though_a_loader_of_it_lives_on(run: Path) -> None:
+    is_there, end = FORK.Event(), FORK.Event()
+
+    def load() -> None:
+        is_there.set()
+        end.wait()
+
+    def work() -> None:
+        with hold_run(run):
+            FORK.Process(target=load).start()
+            is_there.wait()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert run_alone(work) == -signal.SIGKILL
+    assert (run / LOCK_FILE).exists()
+
+    with hold_run(run), pytest.raises(ConfigError, match=REFUSED), hold_run(run):
+        pass
+    end.set()
+
+
+def test_folders_made_for_the_lock_alone_go_again(run: Path) -> None:
+    with pytest.raises(KeyError), hold_run(run):
+        raise KeyError
+
+    assert not run.parent.exists()
+
+
+@pytest.mark.parametrize("place", ["rank", "node"])
+def test_other_processes_of_a_job_are_not_kept_away(place: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with hold_run(run):
+        if place == "rank":
+            monkeypatch.setattr(rank_zero_only, "rank", 1)
+        else:
+            monkeypatch.setenv("NODE_RANK", "1")
+        with hold_run(run):
+            pass
+
+        assert (run / LOCK_FILE).exists()
+
+
+def test_lock_that_the_one_before_removes_at_that_moment_is_made_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, removed = fcntl.flock, Event()
+
+    def late(stream: Any, kind: int) -> None:
+        if not removed.is_set():
+            (run / LOCK_FILE).unlink()
+            removed.set()
+        flock(stream, kind)
+
+    monkeypatch.setattr(holding.fcntl, "flock", late)
+    with hold_run(run), pytest.raises(ConfigError, match=REFUSED), hold_run(run):
+        pass
+
+
+def test_file_system_without_locks_is_a_warning(
+    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(stream: Any, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(holding.fcntl, "flock", none)
+    with hold_run(run):
+        pass
+
+    assert "cannot be locked on this file system (No locks available)" in caplog.text

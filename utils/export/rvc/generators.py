@@ -1,0 +1,348 @@
+"""A generator of RVC as a graph that RVC-WebUI, w-okada's voice changer or deiteris' fork loads."""
+
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from utils.config import require, to_plain
+from utils.config.settings import as_list
+from utils.console import table
+from utils.corpus.store import fingerprint_of
+from utils.errors import ConfigError, ExportError, FormatError
+from utils.export.delivery import HINT, without_places
+from utils.export.graph import save_graph
+from utils.export.precision import PARITY_DB
+from utils.export.rvc.generator_graph import GeneratorGraph, build_generator_graph, graph_metadata
+from utils.export.rvc.imported_voice import load_imported_network
+from utils.export.settings import check_settings, refuse_unread
+from utils.export.staging import move_into_place, staging_folder
+from utils.files import atomic_write_json, sha256_of_file
+from utils.rvc.encoders import encoder_name, require_published_content
+from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
+from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
+from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
+from utils.verification.checks import Check
+from utils.verification.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
+from utils.voice_file.contract import check_voice_name
+from utils.voice_file.generator_metadata import SCHEMA_VERSION, generator_metadata_from_json
+from utils.voice_file.rvc_formats import (
+    DIALECTS,
+    OWN_KEY,
+    Dialect,
+    GeneratorShape,
+    client_embedder,
+    client_metadata,
+    find_dialect,
+    inputs_of,
+)
+
+REPORT_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorJob:
+    """One run of export_onnx.py with export=rvc_webui, wokada or deiteris. Either run or file is None.
+
+    Attributes:
+        speakers: rows of the speaker table of a file to keep, or None for all.
+        embedder: the clients' name of the content encoder, or None for what the voice says.
+        encoder: our name of the content encoder of a file, or None for what it says.
+        f0_convention: what the f0 of a file held in unvoiced frames, or None for what it says.
+    """
+
+    run: Path | None
+    file: Path | None
+    checkpoint: str
+    speakers: tuple[int, ...] | None
+    name: str
+    root: Path
+    dialect: Dialect
+    precision: str
+    embedder: str | None
+    encoder: str | None
+    f0_convention: F0Convention | None
+    licence: str
+    consent: str
+
+
+@dataclass(frozen=True)
+class GeneratorVoice:
+    """A generator without front end, and what is known of it; f0_convention is None where nobody says it.
+
+    Attributes:
+        encoder: name of the content encoder.
+        encoder_identity: what else is known of it, such as the hash of its weights.
+        pitch: identity of the pitch tracker of the training data; empty for a file, which does not say it.
+        dataset_fingerprint: of the training data; "unknown" for a file.
+        metrics: held-out figures; empty for a file.
+    """
+
+    model: nn.Module
+    speakers: list[str]
+    encoder: str
+    f0_convention: F0Convention | None
+    step: int
+    config: str
+    encoder_identity: dict[str, Any] = field(default_factory=dict)
+    pitch: dict[str, Any] = field(default_factory=dict)
+    dataset_fingerprint: str = "unknown"
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> GeneratorShape:
+        """What the inputs of its graph depend on."""
+        model: Any = self.model
+        return GeneratorShape(
+            content_dim=model.content_dim,
+            channels=model.hidden_channels,
+            has_f0=model.use_f0,
+            sample_rate=model.sample_rate,
+            num_speakers=model.num_speakers,
+        )
+
+
+def generator_job(config: DictConfig, given: Collection[str] = ()) -> GeneratorJob:
+    """Build the typed job.
+
+    Args:
+        config: the script's configuration.
+        given: keys that somebody typed; those that have no effect are refused.
+    Raises:
+        ConfigError: if neither or both of run and voice are given, or a value is of a wrong kind, unknown or without
+            effect.
+    """
+    plain = to_plain(config)
+    check_settings(plain)
+    settings: dict[str, Any] = plain["export"]
+    dialect = find_dialect(settings["kind"], settings["precision"])
+    if plain["run"] and plain["voice"]:
+        raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
+    _refuse_idle(plain)
+    refuse_unread(plain, given)
+    file = Path(str(plain["voice"])).expanduser() if plain["voice"] else None
+    run = None if file else Path(str(require(config, "run", HINT))).expanduser()
+    if plain["checkpoint"] not in ("best", "last"):
+        raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
+    rows = plain["rvc"]["speakers"]
+    convention = plain["rvc"]["f0_convention"]
+    if convention is not None and known_convention(convention) is None:
+        raise ConfigError(f"rvc.f0_convention={convention} is unknown; allowed: {', '.join(F0_CONVENTIONS)}")
+    default = file.stem if file else run.resolve().name if run else ""
+    return GeneratorJob(
+        run=run,
+        file=file,
+        checkpoint=plain["checkpoint"],
+        speakers=tuple(as_list(rows)) if rows is not None else None,
+        name=check_voice_name(str(plain["name"] or default)),
+        root=Path(str(settings["root"])).expanduser(),
+        dialect=dialect,
+        precision=settings["precision"],
+        embedder=settings.get("embedder"),
+        encoder=str(plain["rvc"]["embedder"]) if plain["rvc"]["embedder"] is not None else None,
+        f0_convention=known_convention(convention),
+        licence=str(plain["licence"]),
+        consent=str(plain["consent"]),
+    )
+
+
+def _refuse_idle(plain: dict[str, Any]) -> None:
+    """Refuse settings that would have no effect, also where nobody typed them; refuse_unread has the rest."""
+    given = next((key for key in ("content", "pitch") if plain.get(key)), None)
+    if given is not None:
+        raise ConfigError(
+            f"{given}= has no place in export={plain['export']['kind']}, whose program computes its own; leave it out, "
+            "or type export=onnx"
+        )
+    idle = [f"rvc.{key}" for key, value in plain["rvc"].items() if value is not None]
+    if idle and not plain["voice"]:
+        raise ConfigError(f"{idle[0]} belongs to voice=<file.pth>; a run knows its own")
+
+
+def load_generator(job: GeneratorJob) -> GeneratorVoice:
+    """Read the generator of a run or of a shared voice; its encoder and pitch tracker are not needed.
+
+    Raises:
+        ConfigError: if it is none of RVC's, or listens to another layer of its encoder than the programs give.
+        FormatError: if the file is damaged.
+    """
+    if job.file is not None:
+        network = load_imported_network(job.file, job.speakers)
+        file = network.file
+        require_published_content(file.encoder, file.layout.version, str(job.file))
+        encoder = job.encoder or file.embedder or "an encoder that its file does not name"
+        convention = job.f0_convention or file.f0_convention
+        return GeneratorVoice(
+            model=network.model.eval(),
+            speakers=network.speakers,
+            encoder=encoder,
+            f0_convention=convention,
+            step=file.step,
+            config=OmegaConf.to_yaml(network.config),
+            encoder_identity=dict(file.encoder),
+        )
+    assert job.run is not None
+    content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
+    payload = content[PAYLOAD_KEY]
+    config = OmegaConf.create(payload["config"])
+    assert isinstance(config, DictConfig)
+    info, weights = payload["dataset"], voice_state(content["state_dict"])
+    if not is_rvc(weights):
+        raise ConfigError(
+            f"{job.run} has no generator of RVC; export={job.dialect.name} needs a run of experiment=rvc_<..> "
+            "(export=onnx makes a graph of every voice)"
+        )
+    identity, version = info["features"]["content"]["identity"], layout_of(shapes_of(legacy_state(weights))).version
+    require_published_content(identity, version, str(job.run))
+    model = build_generator(config, info)
+    model.load_state_dict(weights)
+    names = [str(row["name"]) for row in info["speakers"]]
+    unvoiced = info["features"]["f0_hz"].get("identity", {}).get("unvoiced")
+    yaml = OmegaConf.to_yaml(OmegaConf.create(without_places(OmegaConf.to_container(config))))
+    return GeneratorVoice(
+        model=model.requires_grad_(False).eval(),
+        speakers=names,
+        encoder=str(identity.get("id")),
+        f0_convention=known_convention(unvoiced) or "zero_unvoiced",
+        step=int(content["state_dict"]["steps_done"]),
+        config=yaml,
+        encoder_identity=without_places(dict(identity)),
+        pitch=without_places(dict(info["features"]["f0_hz"].get("identity", {}))),
+        dataset_fingerprint=fingerprint_of(info),
+        metrics={name: float(value) for name, value in payload["metrics"].items() if math.isfinite(float(value))},
+    )
+
+
+def export_generator(job: GeneratorJob) -> list[str]:
+    """Write the graph, verified by a re-enactment of its loader, or nothing; returns lines that say what was done.
+
+    Raises:
+        ConfigError: if the voice is none that the program can feed.
+        ExportError: if a rule does not hold.
+    """
+    voice = load_generator(job)
+    if voice.shape.content_dim not in (256, 768):
+        raise ConfigError(
+            f"the voice listens to content of {voice.shape.content_dim} values; "
+            f"{job.dialect.program} gives 256 (v1) or 768 (v2)"
+        )
+    embedder = client_embedder(encoder_name(voice.encoder), job.embedder)
+    target, stem = job.root / job.name, f"{job.name}_{job.dialect.name}"
+    with staging_folder(target, (f"{stem}.onnx", f"{stem}.json")) as folder:
+        path = folder / f"{stem}.onnx"
+        client = client_metadata(voice.shape, embedder)
+        graph = build_generator_graph(
+            voice.model,
+            job.dialect,
+            voice.shape,
+            precision=job.precision,
+            metadata=graph_metadata(job.dialect, client, {OWN_KEY: own_metadata(job, voice)}),
+        )
+        save_graph(graph, path)
+        candidate = GeneratorCandidate(
+            path=path,
+            dialect=job.dialect,
+            shape=voice.shape,
+            precision=job.precision,
+            reference=reference_of(voice, job),
+            parity_db=PARITY_DB[job.precision],
+        )
+        checks = [*check_generator(candidate), check_own_metadata(candidate)]
+        rows = [[check.outcome, check.name, check.detail] for check in checks]
+        failures = [check.name for check in checks if not check.passed]
+        shown = [path.name, table(rows, ["", "rule", "detail"])]
+        if failures:
+            raise ExportError(
+                f"nothing was exported, {target} is as before; failed: {'; '.join(failures)} "
+                f"({next(check.detail for check in checks if not check.passed)})"
+            )
+        report = {
+            "schema_version": REPORT_SCHEMA_VERSION,
+            "file": {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)},
+            "program": job.dialect.program,
+            "precision": job.precision,
+            "encoder": voice.encoder,
+            "f0_convention": voice.f0_convention,
+            "verification": [asdict(check) for check in checks],
+        }
+        atomic_write_json(folder / f"{stem}.json", report)
+        written = move_into_place(folder, target, lambda item: False)
+    return [*shown, *(f"wrote {item} ({item.stat().st_size / 1e6:.2f} MB)" for item in written), *_notes(job, voice)]
+
+
+def check_own_metadata(candidate: GeneratorCandidate) -> Check:
+    """What the graph says of itself to this workbench can be read again."""
+    stored = candidate.session.get_modelmeta().custom_metadata_map
+    try:
+        values = generator_metadata_from_json(stored.get(OWN_KEY, ""), candidate.path.name)
+    except FormatError as error:
+        return Check("own metadata", False, str(error))
+    return Check(
+        "own metadata", True, f"schema {values['schema_version']}, dataset {values['dataset_fingerprint'][:12]}"
+    )
+
+
+def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
+    """Return our JSON about a generator: where it comes from and who may use it."""
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": job.name,
+        "dialect": job.dialect.name,
+        "precision": job.precision,
+        **asdict(voice.shape),
+        "speakers": voice.speakers,
+        "encoder": voice.encoder,
+        "encoder_identity": voice.encoder_identity,
+        "pitch": voice.pitch,
+        "f0_convention": voice.f0_convention,
+        "dataset_fingerprint": voice.dataset_fingerprint,
+        "step": voice.step,
+        "metrics": voice.metrics,
+        "licence": job.licence,
+        "consent": job.consent,
+        "created": datetime.now(UTC).date().isoformat(),
+        "config": voice.config,
+    }
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Reference:
+    """Return what the PyTorch voice makes of a feed."""
+    module = GeneratorGraph(voice.model, job.dialect, voice.shape.has_f0).eval()
+    names: Sequence[str] = [item.name for item in inputs_of(job.dialect, voice.shape, job.precision)]
+
+    def convert(fed: Feed) -> np.ndarray:
+        with torch.no_grad():
+            output: np.ndarray = module(*(torch.from_numpy(np.asarray(fed[name])) for name in names)).numpy()
+        return output
+
+    return convert
+
+
+def _notes(job: GeneratorJob, voice: GeneratorVoice) -> list[str]:
+    notes = [f"for {job.dialect.program}: {len(voice.speakers)} speaker(s), {voice.shape.sample_rate} Hz"]
+    if job.dialect.name == "rvc_webui" and (voice.shape.content_dim, voice.shape.has_f0) != (768, True):
+        notes.append("note: RVC-WebUI's own runner feeds v2 voices with f0 alone; ports of it take this one")
+    if voice.shape.has_f0:
+        notes.append(_convention_note(voice))
+    others = ", ".join(name for name in DIALECTS if name != job.dialect.name)
+    return [*notes, f"other programs refuse this file; export={others} write theirs"]
+
+
+def _convention_note(voice: GeneratorVoice) -> str:
+    if voice.f0_convention is None:
+        return (
+            "note: the file does not say what its f0 held in unvoiced frames, and the graph records nothing; type "
+            f"rvc.f0_convention={' or '.join(F0_CONVENTIONS)} where it is known"
+        )
+    return (
+        f"note: trained with f0 {voice.f0_convention} in unvoiced frames (recorded); the program brings its own pitch"
+    )
