@@ -127,7 +127,7 @@ def test_statistics_that_are_absent_or_something_else_are_refused(statistics: Pa
     with pytest.raises(ConfigError, match="is not a file; make it: python -m"):
         TeacherContent(statistics=str(tmp_path / "nowhere"))
     statistics.write_bytes(b"something else")
-    with pytest.raises(FormatError, match="was not written by utils"):
+    with pytest.raises(FormatError, match="was not written by recipes"):
         TeacherContent(statistics=str(statistics))
 
 

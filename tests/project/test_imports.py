@@ -47,11 +47,8 @@ def project_files() -> list[Path]:
 
 def room_of(module: str) -> str:
     """utils.audio.io -> utils.audio; models.layers.x -> models.layers; train -> train."""
-    return (
-        ".".join(module.split(".")[:2])
-        if module.split(".")[0] in ("utils", "models", "tests")
-        else module.split(".")[0]
-    )
+    top = module.split(".")[0]
+    return ".".join(module.split(".")[:2]) if top in ("utils", "models", "tests") else top
 
 
 def imports_of(path: Path) -> set[str]:
@@ -76,14 +73,8 @@ def allowed_for(room: str) -> set[str]:
     if room.startswith("models."):
         return ALLOWED["models.*"]
     if room in ("benchmarks", "recipes", "scripts"):
-        return (
-            BASE
-            | ROOMS
-            | LOWER
-            | MODELS
-            | {"benchmarks", "scripts", "recipes", "models.layers"}
-            | ({"tests.tools"} if room == "scripts" else set())
-        )
+        helpers = {"tests.tools"} if room == "scripts" else set()
+        return ROOMS | LOWER | MODELS | {"models.layers", "benchmarks", "scripts", "recipes"} | helpers
     return BASE | ROOMS | ({"recipes"} if room == "train" else set())  # a script
 
 
