@@ -40,7 +40,8 @@ from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.verification.signals import speech_like
-from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, ControlDefaults
+from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT
+from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.runtime import open_session
 
 WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02

@@ -29,7 +29,7 @@ from utils.training.assembly import build_spectral_loss
 from utils.training.devices import keep_freed_memory
 from utils.training.losses import MelDistance
 from utils.training.optimizers import build_optimizer
-from utils.voice_file.contract import ControlDefaults
+from utils.voice_file.controls import ControlDefaults
 
 
 class PlainTraining(AdversarialTraining):

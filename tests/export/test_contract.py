@@ -12,19 +12,17 @@ from tests.tools.standin_voice import export_standin, metadata_of
 from utils.errors import ConfigError, FormatError
 from utils.inference.session import VoiceSession
 from utils.voice_file.contract import (
-    CONTROLS,
     METADATA_KEY,
     SCHEMA_VERSION,
-    ControlDefaults,
     FileGeometry,
     check_rate,
     check_voice_name,
     geometry_at,
     metadata_from_json,
     parse_file_name,
-    refuse_idle_controls,
     speaker_number,
 )
+from utils.voice_file.controls import CONTROLS, ControlDefaults, refuse_idle_controls
 
 
 def test_file_name_reads_back() -> None:

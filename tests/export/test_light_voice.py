@@ -20,7 +20,7 @@ from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.verification.candidate import relative_db
 from utils.verification.signals import speech_like
-from utils.voice_file.contract import ControlDefaults
+from utils.voice_file.controls import ControlDefaults
 
 RATE, DIM = 16000, 16
 DEFAULTS = ControlDefaults(index_rate=0.0)

@@ -40,8 +40,6 @@ from utils.verification.signals import speech_like
 from utils.verification.stream_feed import in_blocks, speech_blocks
 from utils.verification.stream_rules import check_parity, check_signature, stream_rules
 from utils.voice_file.contract import (
-    CONTROLS,
-    ControlDefaults,
     FileGeometry,
     StreamFacts,
     check_stream_block,
@@ -49,6 +47,7 @@ from utils.voice_file.contract import (
     metadata_from_json,
     parse_file_name,
 )
+from utils.voice_file.controls import CONTROLS, ControlDefaults
 from utils.voice_file.runtime import open_session
 
 FACTS = StreamFacts(block=320, look_ahead=128, state_size=1, latency_ms=28.0)

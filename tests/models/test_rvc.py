@@ -25,7 +25,7 @@ from utils.audio.batch import VoiceBatch
 from utils.config import compose, instantiate
 from utils.errors import ConfigError
 from utils.export.graph import GraphOptions, build_graph, control_tensors
-from utils.voice_file.contract import ControlDefaults
+from utils.voice_file.controls import ControlDefaults
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 DIM, HOP = 16, 320

@@ -28,9 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "utils.inference": BASE | {"utils.audio", "utils.voice_file"},
     "utils.evaluation": LOWER | {"utils.inference"},
     "models": set(),
-    "models.layers": BASE | {"utils.audio"},
+    "models.layers": BASE | {"utils.audio", "utils.voice_file"},
     "models.*": BASE
-    | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.clip_random"}
+    | {"utils.audio", "utils.voice_file", "models.layers", "models.base", "models.discriminators", "models.clip_random"}
     | {"models.updating"},
 }
 OURS = {"utils", "models", "benchmarks", "recipes", "scripts", "tests"}

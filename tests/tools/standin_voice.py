@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
 from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.verification.reference import Subject
-from utils.voice_file.contract import METADATA_KEY, ControlDefaults, FileGeometry, Speaker, VoiceMetadata
+from utils.voice_file.contract import METADATA_KEY, FileGeometry, Speaker, VoiceMetadata
+from utils.voice_file.controls import ControlDefaults
 
 RATE = 8000
 HOP = RATE // 100

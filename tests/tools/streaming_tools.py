@@ -14,7 +14,8 @@ from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.verification.candidate import Extent
-from utils.voice_file.contract import METADATA_KEY, ControlDefaults, FileGeometry, StreamFacts
+from utils.voice_file.contract import METADATA_KEY, FileGeometry, StreamFacts
+from utils.voice_file.controls import ControlDefaults
 
 RATE, DIM = 16000, 16
 DEFAULTS = ControlDefaults(index_rate=0.3)

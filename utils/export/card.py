@@ -15,12 +15,12 @@ from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 from utils.voice_file.contract import (
     AUDIO_INPUT,
     AUDIO_OUTPUT,
-    CONTROLS,
     NEXT_STATE_OUTPUT,
     STATE_INPUT,
     VoiceMetadata,
     parse_file_name,
 )
+from utils.voice_file.controls import CONTROLS
 
 CARD, CARD_TEXT = "card.json", "card.md"
 CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs
@@ -163,8 +163,8 @@ def _markdown(
         f"| {entry['name']} | {entry['bytes'] / 1e6:.1f} | `{entry['sha256']}` |" for entry in card["files"]
     )
     controls = "\n".join(
-        f"| `{item.name}` | {'int64' if item.is_integer else 'float32'} | {metadata.defaults[item.name]:g} | "
-        f"{item.low:g} to {_highest(item.name, item.high, metadata):g} | {item.purpose} |"
+        f"| `{item.name}` | {item.kind} | {metadata.defaults[item.name]:g} | "
+        f"{item.low:g} to {_highest(item.name, item.high, metadata):g} | {item.meaning} |"
         for item in CONTROLS
     )
     parts = [

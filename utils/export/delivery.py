@@ -34,7 +34,6 @@ from utils.verification.candidate import Extent
 from utils.voice_file.contract import (
     F0_CONVENTION,
     IDLE_KEY,
-    ControlDefaults,
     FileGeometry,
     Speaker,
     VoiceMetadata,
@@ -42,9 +41,9 @@ from utils.voice_file.contract import (
     check_stream_block,
     check_voice_name,
     geometry_at,
-    refuse_idle_controls,
     speaker_number,
 )
+from utils.voice_file.controls import ControlDefaults, refuse_idle_controls
 
 HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0

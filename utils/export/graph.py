@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
@@ -21,7 +20,8 @@ from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.inlining import inline_content_files
 from utils.export.storage import store_without_loss
-from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, CONTROLS, OPSETS, ControlDefaults
+from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, OPSETS
+from utils.voice_file.controls import CONTROLS, ControlDefaults
 
 Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")
@@ -99,10 +99,7 @@ class AudioToAudio(nn.Module):
 def control_tensors(values: ControlDefaults) -> tuple[Tensor, ...]:
     """Return the scalars in the order of CONTROLS."""
     plain = asdict(values)
-    return tuple(
-        torch.tensor(plain[control.name], dtype=torch.int64 if control.is_integer else torch.float32)
-        for control in CONTROLS
-    )
+    return tuple(torch.tensor(plain[control.name], dtype=getattr(torch, control.kind)) for control in CONTROLS)
 
 
 def build_graph(
@@ -248,7 +245,7 @@ def attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults) -> None:
     for control in CONTROLS:
         if control.name not in present:
             raise ExportError(f"the graph lost its input {control.name}: forward_audio does not use it")
-        value = np.array(plain[control.name], dtype=np.int64 if control.is_integer else np.float32)
+        value = control.array(plain[control.name])
         model.graph.initializer.append(numpy_helper.from_array(value, control.name))
 
 

@@ -22,14 +22,8 @@ from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
 from utils.verification.reference import Subject, verify
 from utils.verification.suite import check_conformance
-from utils.voice_file.contract import (
-    METADATA_KEY,
-    ControlDefaults,
-    FileGeometry,
-    StreamFacts,
-    VoiceMetadata,
-    metadata_from_json,
-)
+from utils.voice_file.contract import METADATA_KEY, FileGeometry, StreamFacts, VoiceMetadata, metadata_from_json
+from utils.voice_file.controls import ControlDefaults
 
 log = logging.getLogger(__name__)
 

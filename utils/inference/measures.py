@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.errors import ConfigError, FormatError
 from utils.inference.session import VoiceSession
-from utils.voice_file.contract import CONTROLS
+from utils.voice_file.controls import find_control
 
 MIN_VOICED_FRAMES = 10
 VOICED = 0.5
@@ -114,7 +114,7 @@ def automatic_shift(source: Pitch, target_median_hz: float) -> float:
 
 def limited_shift(semitones: float) -> float:
     """Return the semitones cut to what a graph accepts."""
-    control = next(control for control in CONTROLS if control.name == "pitch_shift")
+    control = find_control("pitch_shift")
     return min(max(semitones, control.low), control.high)
 
 

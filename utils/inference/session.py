@@ -10,15 +10,14 @@ import onnxruntime
 
 from utils.errors import ConfigError, FormatError
 from utils.voice_file.contract import (
-    CONTROLS,
     IDLE_KEY,
     METADATA_KEY,
-    Control,
     VoiceMetadata,
     is_stream_file,
     metadata_from_json,
     parse_file_name,
 )
+from utils.voice_file.controls import control_arrays, find_control
 from utils.voice_file.runtime import RUNTIME_ERRORS, open_session
 
 ControlValues = Mapping[str, float]
@@ -123,7 +122,7 @@ class VoiceSession:
         """
         present = {value.name for value in self.overridable}
         for name, value in values.items():
-            control = _control(name)
+            control = find_control(name)
             if name not in present:
                 raise ConfigError(f"{name}={value:g} cannot be set: {self.path.name} has no such input; export anew")
             high = len(self.speakers) - 1 if name == "speaker_id" and self.speakers else control.high
@@ -142,8 +141,7 @@ class VoiceSession:
             FormatError: if onnxruntime fails or what comes back is no audio.
         """
         feed = {self._input: np.atleast_2d(np.asarray(audio, dtype=np.float32))}
-        for name, value in (controls or {}).items():
-            feed[name] = np.array(value, dtype=np.int64 if _control(name).is_integer else np.float32)
+        feed |= control_arrays(controls or {})
         try:
             output: Any = self._session.run([self._output], feed)[0]
         except RUNTIME_ERRORS as error:
@@ -155,10 +153,3 @@ class VoiceSession:
             raise FormatError(f"{self.path.name} made {made} of audio {list(given.shape)}; it must give [batch, time]")
         samples: np.ndarray = output[0] if np.ndim(audio) == 1 else output
         return samples
-
-
-def _control(name: str) -> Control:
-    for control in CONTROLS:
-        if control.name == name:
-            return control
-    raise ConfigError(f"{name} is no control; allowed: {', '.join(control.name for control in CONTROLS)}")

@@ -10,7 +10,6 @@ from utils.errors import FormatError
 from utils.voice_file.contract import (
     AUDIO_INPUT,
     AUDIO_OUTPUT,
-    CONTROLS,
     METADATA_KEY,
     NEXT_STATE_OUTPUT,
     STATE_INPUT,
@@ -18,6 +17,7 @@ from utils.voice_file.contract import (
     VoiceMetadata,
     metadata_from_json,
 )
+from utils.voice_file.controls import control_arrays
 from utils.voice_file.runtime import open_session
 
 FLOAT = "tensor(float)"
@@ -77,8 +77,7 @@ class StreamSession:
     def process(self, block: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
         """Return the next [N] for the next [N] of `facts.block` samples, float32."""
         feed = {AUDIO_INPUT: block[None], STATE_INPUT: self.state}
-        kinds = {control.name: np.int64 if control.is_integer else np.float32 for control in CONTROLS}
-        feed |= {name: np.array(value, kinds[name]) for name, value in (controls or {}).items()}
+        feed |= control_arrays(controls or {})
         output, self.state = self._session.run([AUDIO_OUTPUT, NEXT_STATE_OUTPUT], feed)
         samples: np.ndarray = output[0]
         return samples

@@ -35,7 +35,8 @@ from utils.inference.pipeline import (
 )
 from utils.inference.session import VoiceSession
 from utils.inference.settings import check_settings
-from utils.voice_file.contract import CONTROLS, refuse_idle_controls, speaker_number
+from utils.voice_file.contract import speaker_number
+from utils.voice_file.controls import CONTROLS, refuse_idle_controls
 
 HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
 REPORT_SCHEMA_VERSION = 1

@@ -14,14 +14,8 @@ from utils.config import check_range
 from utils.errors import FormatError
 from utils.verification.live_host import FLOAT, INTEGER, NAME_DEFAULTS, LiveHost, numbers_in_name
 from utils.verification.signals import speech_like
-from utils.voice_file.contract import (
-    CONTROLS,
-    METADATA_KEY,
-    Control,
-    ControlDefaults,
-    VoiceMetadata,
-    metadata_from_json,
-)
+from utils.voice_file.contract import METADATA_KEY, VoiceMetadata, metadata_from_json
+from utils.voice_file.controls import CONTROLS, Control, ControlDefaults, control_arrays
 from utils.voice_file.runtime import open_session
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
@@ -152,9 +146,7 @@ class Candidate:
 
 def control_feed(controls: Mapping[str, float], present: Iterable[str]) -> dict[str, np.ndarray]:
     """Return what a graph is given for the controls that it has."""
-    whole = {control.name for control in CONTROLS if control.is_integer}
-    chosen = {name: value for name, value in controls.items() if name in present}
-    return {name: np.array(value, np.int64 if name in whole else np.float32) for name, value in chosen.items()}
+    return control_arrays({name: value for name, value in controls.items() if name in present})
 
 
 def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool, loudest: float = LOUDEST_PEAK) -> list[str]:

@@ -9,7 +9,7 @@ from utils.inference.stream import StreamSession
 from utils.verification.candidate import Candidate, faults, relative_db
 from utils.verification.checks import Check
 from utils.verification.stream_feed import fresh_stream, in_blocks, speech_blocks
-from utils.voice_file.contract import ControlDefaults
+from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.runtime import RUNTIME_ERRORS
 
 HOSTILE_SECONDS = 0.3

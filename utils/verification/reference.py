@@ -21,13 +21,12 @@ from utils.verification.signals import hostile, speech_like
 from utils.voice_file.contract import (
     AUDIO_INPUT,
     AUDIO_OUTPUT,
-    CONTROLS,
     METADATA_KEY,
     OPSETS,
-    ControlDefaults,
     metadata_from_json,
     parse_file_name,
 )
+from utils.voice_file.controls import CONTROLS, ControlDefaults, control_arrays
 from utils.voice_file.runtime import open_session
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
@@ -83,8 +82,7 @@ class Subject:
 
 def run_graph(session: onnxruntime.InferenceSession, audio: np.ndarray, controls: dict[str, float]) -> np.ndarray:
     """Run [B, T] float32 audio through a graph, overriding the named controls."""
-    kinds = {control.name: np.int64 if control.is_integer else np.float32 for control in CONTROLS}
-    feed = {AUDIO_INPUT: audio, **{name: np.array(value, dtype=kinds[name]) for name, value in controls.items()}}
+    feed = {AUDIO_INPUT: audio, **control_arrays(controls)}
     output: np.ndarray = session.run([AUDIO_OUTPUT], feed)[0]
     return output
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,80 +24,6 @@ MAX_NAME_LENGTH = 64
 
 _FILE_NAME = re.compile(r"(?P<name>.+)_sr(?P<rate>\d+)_hop(?P<hop>\d+)_nfft(?P<n_fft>\d+)(?P<stream>_stream)?\.onnx")
 _RESERVED_TOKEN = re.compile(r"(sr|hop|nfft)(?P<rest>.+)")
-
-
-@dataclass(frozen=True)
-class Control:
-    """A graph input with a default, so that a simple runtime never sees it.
-
-    Attributes:
-        name: name of the graph input.
-        is_integer: int64 if true, else float32; always a scalar.
-        low: smallest value that is accepted.
-        high: largest value that is accepted.
-        trial: pair of values whose outputs must differ when the control takes effect.
-        purpose: one line for the card.
-    """
-
-    name: str
-    is_integer: bool
-    low: float
-    high: float
-    trial: tuple[float, float]
-    purpose: str
-
-
-CONTROLS: tuple[Control, ...] = (
-    Control("pitch_shift", False, -36.0, 36.0, (0.0, 7.0), "semitones added to the pitch"),
-    Control("speaker_id", True, 0, 2**31 - 1, (0, 1), "which voice of the graph speaks"),
-    Control("index_rate", False, 0.0, 1.0, (0.0, 1.0), "share of content taken from the voice's own frames"),
-    Control("protect", False, 0.0, 0.5, (0.0, 0.5), "share of index_rate in unvoiced frames; 0.5 means no protection"),
-    Control("loudness_mix", False, 0.0, 1.0, (0.0, 1.0), "1 keeps the voice's own level, 0 imposes the input's"),
-)
-IDLE_REASONS = {
-    "pitch_shift": "is not told the pitch",
-    "speaker_id": "has one speaker",
-    "index_rate": "has no codebook to take content from",
-    "protect": "has no codebook to take content from",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControlDefaults:
-    """Values the controls have when a caller does not give them."""
-
-    pitch_shift: float = 0.0
-    speaker_id: int = 0
-    index_rate: float = 0.5
-    protect: float = 0.33
-    loudness_mix: float = 1.0
-
-    def __post_init__(self) -> None:
-        for control in CONTROLS:
-            value = getattr(self, control.name)
-            if not control.low <= value <= control.high:
-                raise ConfigError(
-                    f"export.defaults.{control.name}={value:g} is out of range; "
-                    f"allowed: between {control.low:g} and {control.high:g}"
-                )
-
-
-def refuse_idle_controls(values: Mapping[str, float | str], idle: Collection[str], voice: str) -> None:
-    """Refuse controls that somebody set although they do nothing; 0 asks for what is so anyway.
-
-    Args:
-        values: by key, whose last part is the name of the control.
-        idle: names of the controls that do nothing.
-        voice: word for it in the message.
-    Raises:
-        ConfigError: in one line that names the key.
-    """
-    for key, value in values.items():
-        name = key.rpartition(".")[2]
-        if name in idle and value != 0:
-            shown = value if isinstance(value, str) else f"{value:g}"
-            reason = IDLE_REASONS.get(name, "gives it nothing to act on")
-            raise ConfigError(f"{key}={shown} does nothing: {voice} {reason}; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)

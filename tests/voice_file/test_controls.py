@@ -1,0 +1,59 @@
+"""The table of controls, and what is made from it."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from utils.errors import ConfigError
+from utils.voice_file.controls import (
+    CONTROLS,
+    Control,
+    ControlDefaults,
+    control_arrays,
+    find_control,
+    refuse_idle_controls,
+)
+
+
+def test_defaults_have_the_fields_of_the_table_in_its_order() -> None:
+    assert [(item.name, item.default) for item in fields(ControlDefaults)] == [
+        (control.name, control.default) for control in CONTROLS
+    ]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+def test_every_default_and_trial_is_within_the_range(control: Control) -> None:
+    low, high = control.trial
+
+    assert all(control.low <= value <= control.high for value in (control.default, low, high))
+    assert low != high
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+def test_a_default_out_of_range_is_refused_with_the_range(control: Control) -> None:
+    with pytest.raises(ConfigError, match=rf"export.defaults.{control.name}=.* allowed: between {control.low:g} and"):
+        ControlDefaults(**{control.name: control.high + 1})  # type: ignore[arg-type]
+
+
+def test_arrays_are_scalars_of_the_types_in_the_table() -> None:
+    arrays = control_arrays({control.name: control.default for control in CONTROLS})
+
+    assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
+        control.name: (control.kind, ()) for control in CONTROLS
+    }
+    assert arrays["protect"] == np.float32(0.33)
+
+
+def test_an_unknown_name_is_refused_with_the_names_that_are_known() -> None:
+    with pytest.raises(ConfigError, match="loudness is no control; allowed: pitch_shift, speaker_id"):
+        find_control("loudness")
+
+
+def test_a_control_that_does_nothing_is_refused_with_the_reason_of_the_table() -> None:
+    with pytest.raises(ConfigError, match=r"^protect=0\.2 does nothing: the voice has no codebook to take content"):
+        refuse_idle_controls({"protect": 0.2}, {"protect"}, "the voice")
+
+
+def test_zero_asks_for_what_is_so_anyway() -> None:
+    refuse_idle_controls({"export.defaults.index_rate": 0}, {"index_rate"}, "the voice")
