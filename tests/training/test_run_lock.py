@@ -14,9 +14,9 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tests.tools.process_tools import FORK, run_alone
 from tests.tools.training_tools import make_dataset, training
 from utils.errors import ConfigError
-from utils.training import run_lock as holding
+from utils.training import run_lock
 from utils.training.fit import train
-from utils.training.run_lock import LOCK_FILE, hold_run
+from utils.training.run_lock import LOCK_FILE, lock_run
 
 REFUSED = r"runs/alice is being trained by another train\.py \(process \d+ on .*\); wait .*run\.name=<new name>"
 
@@ -37,7 +37,7 @@ def test_second_training_of_a_run_is_refused_and_touches_nothing(resume: str, da
     half_written.parent.mkdir(parents=True)
     half_written.write_bytes(b"of the first one")
 
-    with hold_run(run), pytest.raises(ConfigError, match=REFUSED) as caught:
+    with lock_run(run), pytest.raises(ConfigError, match=REFUSED) as caught:
         train(training(datasets, run.parent, run.name, 1, resume))
 
     assert "\n" not in str(caught.value)
@@ -55,7 +55,7 @@ def test_lock_of_a_killed_process_is_gone_though_a_loader_of_it_lives_on(run: Pa
         end.wait()
 
     def work() -> None:
-        with hold_run(run):
+        with lock_run(run):
             FORK.Process(target=load).start()
             is_there.wait()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -63,13 +63,13 @@ def test_lock_of_a_killed_process_is_gone_though_a_loader_of_it_lives_on(run: Pa
     assert run_alone(work) == -signal.SIGKILL
     assert (run / LOCK_FILE).exists()
 
-    with hold_run(run), pytest.raises(ConfigError, match=REFUSED), hold_run(run):
+    with lock_run(run), pytest.raises(ConfigError, match=REFUSED), lock_run(run):
         pass
     end.set()
 
 
 def test_folders_made_for_the_lock_alone_go_again(run: Path) -> None:
-    with pytest.raises(KeyError), hold_run(run):
+    with pytest.raises(KeyError), lock_run(run):
         raise KeyError
 
     assert not run.parent.exists()
@@ -77,12 +77,12 @@ def test_folders_made_for_the_lock_alone_go_again(run: Path) -> None:
 
 @pytest.mark.parametrize("place", ["rank", "node"])
 def test_other_processes_of_a_job_are_not_kept_away(place: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with hold_run(run):
+    with lock_run(run):
         if place == "rank":
             monkeypatch.setattr(rank_zero_only, "rank", 1)
         else:
             monkeypatch.setenv("NODE_RANK", "1")
-        with hold_run(run):
+        with lock_run(run):
             pass
 
         assert (run / LOCK_FILE).exists()
@@ -99,8 +99,8 @@ def test_lock_that_the_one_before_removes_at_that_moment_is_made_again(
             removed.set()
         flock(stream, kind)
 
-    monkeypatch.setattr(holding.fcntl, "flock", late)
-    with hold_run(run), pytest.raises(ConfigError, match=REFUSED), hold_run(run):
+    monkeypatch.setattr(run_lock.fcntl, "flock", late)
+    with lock_run(run), pytest.raises(ConfigError, match=REFUSED), lock_run(run):
         pass
 
 
@@ -110,8 +110,8 @@ def test_file_system_without_locks_is_a_warning(
     def none(stream: Any, kind: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(holding.fcntl, "flock", none)
-    with hold_run(run):
+    monkeypatch.setattr(run_lock.fcntl, "flock", none)
+    with lock_run(run):
         pass
 
     assert "cannot be locked on this file system (No locks available)" in caplog.text

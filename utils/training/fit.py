@@ -54,7 +54,7 @@ from utils.training.resuming import (
     read_resumed,
     require_same_run,
 )
-from utils.training.run_lock import hold_run
+from utils.training.run_lock import lock_run
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
@@ -72,7 +72,7 @@ def train(config: DictConfig) -> Path:
     """
     store = open_dataset(config)
     run = run_folder(config)
-    with hold_run(run):
+    with lock_run(run):
         _train(config, store, run)
     return run
 

@@ -14,33 +14,35 @@ from utils.errors import ConfigError
 from utils.training.devices import is_first_process
 
 LOCK_FILE = ".lock"
-TRIES = 100  # to lock a file that the one who held it removes at that moment
+TRIES = 100  # another process may remove its lock file between our opening and locking it
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def hold_run(run: Path) -> Iterator[None]:
-    """Keep a second train.py away from a run; the lock ends with the process, however it ends.
+def lock_run(run: Path) -> Iterator[None]:
+    """Lock the folder of a run against a second train.py; the lock ends with the process, however it ends.
 
-    The first of all processes of a job holds it for the others. Lock and folders made for it alone go again at the end:
-    a run that was refused leaves nothing behind.
+    The first of all processes of a job locks for all of them. The lock file, and folders that were made for it alone,
+    are removed at the end: a run that was refused leaves nothing behind.
 
     Args:
         run: its folder.
     Raises:
-        ConfigError: if another train.py holds it.
+        ConfigError: if another train.py has locked it.
     """
     if not is_first_process() or _node() != 0:
         yield
         return
     made = [folder for folder in (run, *run.parents) if not folder.exists()]
     stream = _lock(run)
-    register_after_fork(stream, lambda held: held.close())  # a loader that outlives this must not hold it on
+    register_after_fork(
+        stream, lambda inherited: inherited.close()
+    )  # a loader that outlives this must not keep the lock
     try:
         yield
     finally:
         with stream:
-            # still held: who has opened the file meanwhile sees that it is another one by now
+            # still locked: a process that has opened the file meanwhile finds another one under its name
             (run / LOCK_FILE).unlink(missing_ok=True)
             with suppress(OSError):  # not empty
                 for folder in made:
@@ -48,7 +50,7 @@ def hold_run(run: Path) -> Iterator[None]:
 
 
 def _node() -> int:
-    """Return the number of this machine where Lightning starts the processes of each and they have not met yet."""
+    """Return the number of this machine; Lightning starts the processes of each before they have connected."""
     found = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
     return int(found) if found.isdigit() else 0
 
@@ -77,7 +79,7 @@ def _lock(run: Path) -> IO[str]:
             return stream
         stream.close()
     raise ConfigError(
-        f"{run} is being trained by another train.py ({_holder(path)}); wait for it, stop it, or type "
+        f"{run} is being trained by another train.py ({_owner(path)}); wait for it, stop it, or type "
         "run.name=<new name>"
     )
 
@@ -90,7 +92,7 @@ def _is_at(path: Path, stream: IO[str]) -> bool:
         return False
 
 
-def _holder(path: Path) -> str:
+def _owner(path: Path) -> str:
     try:
         return path.read_text("utf-8") or "it does not say which"
     except OSError:
