@@ -24,12 +24,13 @@ from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, convert, pick_so
 from scripts.pipeline import ROOT, Pipeline, empty_folder, only_file
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio, save_audio
+from utils.audio.listing import spread
 from utils.audio.surroundings import add_noise, put_into_room
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import WorkbenchError
-from utils.evaluation.evaluators import Judges, load_judges
-from utils.evaluation.report import evaluate, spread
+from utils.evaluation.evaluation import evaluate
+from utils.evaluation.evaluators import Evaluators, load_evaluators
 from utils.files import atomic_write_json
 
 OPTIONS = ("none", "gain", "noise", "room", "pitch", "formant", "speed")
@@ -76,7 +77,7 @@ def train_one(option: str, seed: int, options: argparse.Namespace, pipeline: Pip
 
 
 def judge(
-    onnx: Path, target: Sequence[Path], sources: dict[str, list[Path]], work: Path, judges: Judges
+    onnx: Path, target: Sequence[Path], sources: dict[str, list[Path]], work: Path, judges: Evaluators
 ) -> dict[str, float]:
     """Convert each set of sources with one voice; returns the means of all figures, the set's name in front."""
     figures: dict[str, float] = {}
@@ -152,7 +153,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     wanted = tuple(name for name in options.judges.split(",") if name)
-    judges = load_judges(wanted, language=options.language, num_threads=os.cpu_count() or 1)
+    judges = load_evaluators(wanted, language=options.language, num_threads=os.cpu_count() or 1)
     for name, command in judges.missing.items():
         log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
     target = options.target.resolve()

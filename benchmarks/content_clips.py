@@ -10,8 +10,8 @@ import numpy as np
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, pad_to_frames
 from utils.audio.io import load_audio
+from utils.audio.listing import list_audio
 from utils.errors import DataError
-from utils.evaluation.report import list_audio
 
 MIN_SECONDS = 0.5
 SILENT_PEAK = 1e-3  # -60 dB of full scale

@@ -34,9 +34,9 @@ from benchmarks.content_peers import OURS, OURS_ONNX, TEACHER, Encode, load_enco
 from benchmarks.machine import least_factor
 from benchmarks.options import new_file
 from utils.audio.frames import FEATURE_RATE
+from utils.audio.listing import list_audio
 from utils.console import emit, table
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.report import list_audio
 from utils.files import atomic_write_json
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"

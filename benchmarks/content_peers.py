@@ -14,7 +14,8 @@ import torch
 from recipes.content_encoder.teacher import MoonshineEncoder, set_level
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.errors import DataError
-from utils.evaluation.evaluators import MissingJudgeError, whisper_model
+from utils.evaluation.optional_packages import MissingEvaluatorError
+from utils.evaluation.recognizers import whisper_model
 from utils.export.graph import trace_module
 from utils.features.content.builtin import BuiltinContent
 
@@ -89,6 +90,6 @@ def load_encoders(weights: str) -> dict[str, Peer]:
         peers[TEACHER] = Peer(lambda audio: teacher.encode(set_level(audio)), FEATURE_RATE / 384)
     try:
         peers["whisper base"] = Peer(WhisperEncoder().encode, WHISPER_RATE)
-    except MissingJudgeError as error:
+    except MissingEvaluatorError as error:
         log.warning("whisper base is left out; type: %s", error)
     return peers

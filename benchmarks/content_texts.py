@@ -11,10 +11,11 @@ import numpy as np
 
 from benchmarks.content_clips import read_clip, warn_left_out
 from utils.audio.frames import FEATURE_RATE
+from utils.audio.listing import list_audio
 from utils.errors import DataError
-from utils.evaluation.evaluators import MissingJudgeError, WhisperRecognizer
 from utils.evaluation.metrics import normalize_text
-from utils.evaluation.report import list_audio
+from utils.evaluation.optional_packages import MissingEvaluatorError
+from utils.evaluation.recognizers import WhisperRecognizer
 from utils.files import atomic_write_json, sha256_of_file
 
 MAX_SECONDS = 30
@@ -58,7 +59,7 @@ def read_material(folder: Path, language: str, cache: Path) -> list[Utterance]:
                 found.append(Utterance(path.relative_to(folder).as_posix(), audio, text))
             else:
                 reasons.append(f"{path}: {f'longer than {MAX_SECONDS} s' if text is None else 'has no text'}")
-    except MissingJudgeError as error:
+    except MissingEvaluatorError as error:
         raise DataError(f"{given} is absent, and Whisper, which would write the texts, too; type: {error}") from None
     warn_left_out(reasons)
     if not found:
@@ -105,7 +106,7 @@ class WhisperTexts:
         """Return the text of a file, whose 16 kHz audio is [T].
 
         Raises:
-            MissingJudgeError: if it must be recognised and Whisper is not installed.
+            MissingEvaluatorError: if it must be recognised and Whisper is not installed.
         """
         key = sha256_of_file(path)
         if key not in self._texts:

@@ -29,12 +29,13 @@ from benchmarks.options import count, new_file
 from benchmarks.voice_quality import NUM_SOURCES, NUM_TARGET_CLIPS, pick_sources, stage_sources
 from recipes.content_encoder.teacher import moonshine_weights
 from scripts.pipeline import ROOT, Pipeline, empty_folder
+from utils.audio.listing import list_audio, spread
 from utils.config.arguments import spell_paths
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.evaluators import Judges, load_judges
-from utils.evaluation.report import ALL_JUDGES, evaluate, list_audio, spread
+from utils.evaluation.evaluation import evaluate
+from utils.evaluation.evaluators import DEFAULT_EVALUATORS, Evaluators, load_evaluators
 from utils.files import atomic_write_json
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 from utils.inference.pipeline import convert_file, read_source
@@ -133,7 +134,7 @@ def convert(run: Path, sources: Sequence[Path], output: Path) -> None:
         log.info("converted %s, pitch %+.1f st", path.name, shift)
 
 
-def compare(options: argparse.Namespace, work: Path, judges: Judges) -> dict[str, Figures]:
+def compare(options: argparse.Namespace, work: Path, judges: Evaluators) -> dict[str, Figures]:
     """Prepare, train, convert and judge; returns encoder -> figures."""
     target = options.target.resolve()
     sources = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check(options)
         work = options.work.resolve()
         work.mkdir(parents=True, exist_ok=True)
-        judges = load_judges(ALL_JUDGES, language="en", num_threads=os.cpu_count() or 1)
+        judges = load_evaluators(DEFAULT_EVALUATORS, language="en", num_threads=os.cpu_count() or 1)
         for name, command in judges.missing.items():
             log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
         results = compare(options, work, judges)

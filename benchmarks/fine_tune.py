@@ -33,11 +33,12 @@ from benchmarks.voice_quality import (
 )
 from benchmarks.voice_quality import DELAYS_MS as VOICE_QUALITY_DELAYS_MS
 from scripts.pipeline import ROOT, Pipeline, only_file
+from utils.audio.listing import spread
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import WorkbenchError
-from utils.evaluation.evaluators import Judges, load_judges
-from utils.evaluation.report import Evaluation, spread
+from utils.evaluation.evaluation import Evaluation
+from utils.evaluation.evaluators import Evaluators, load_evaluators
 from utils.files import atomic_write_json
 
 # One reading of 20 clips has an error of .04 or .05 by chance; by the first three of these places two trainings seemed
@@ -98,7 +99,7 @@ class Difference(NamedTuple):
 
 
 def judge(
-    onnx: Path, target: Sequence[Path], sources: list[Path], work: Path, judges: Judges, *, first_ms: int
+    onnx: Path, target: Sequence[Path], sources: list[Path], work: Path, judges: Evaluators, *, first_ms: int
 ) -> Evaluation:
     """Convert the sources with one voice; returns what the judges say."""
     folder = work / onnx.parent.name
@@ -107,7 +108,7 @@ def judge(
     return evaluate_places(converted, sources, spread(target, NUM_TARGET_CLIPS), judges, first_ms=first_ms)
 
 
-def train_both(options: argparse.Namespace, work: Path, judges: Judges) -> tuple[Voice, Voice]:
+def train_both(options: argparse.Namespace, work: Path, judges: Evaluators) -> tuple[Voice, Voice]:
     """Prepare the target, train from the base and from nothing; returns what was measured of each."""
     target = options.target.resolve()
     sources = prepare_sources(options, work)
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         work = options.work.resolve()
         work.mkdir(parents=True, exist_ok=True)
-        judges = load_judges(
+        judges = load_evaluators(
             tuple(options.judges.split(",")), language=options.language, num_threads=os.cpu_count() or 1
         )
         for name, command in judges.missing.items():

@@ -23,10 +23,10 @@ import soundfile
 from benchmarks.options import count, new_file
 from benchmarks.voice_quality import CORPORA
 from scripts.pipeline import ROOT, Pipeline, empty_folder
+from utils.audio.listing import list_audio
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.report import list_audio
 from utils.files import atomic_write_json
 from utils.training.callbacks.checkpointing import EQUAL_SHARE
 from utils.training.callbacks.overtraining import OvertrainingDetector, OvertrainingRule

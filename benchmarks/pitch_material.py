@@ -10,7 +10,7 @@ import numpy as np
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
-from utils.evaluation.report import list_audio
+from utils.audio.listing import list_audio
 
 VOCODER_SECONDS = 0.005
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # of speech

@@ -20,10 +20,10 @@ from benchmarks.variants import FIGURES, figure_cells, judge_variants, missing_l
 from benchmarks.voice_quality import CORPORA, pick_sources
 from scripts.pipeline import ROOT, only_file, run_script
 from utils.audio.io import load_audio
+from utils.audio.listing import list_audio
 from utils.console import emit, table
 from utils.errors import WorkbenchError
-from utils.evaluation.evaluators import load_judges
-from utils.evaluation.report import list_audio
+from utils.evaluation.evaluators import load_evaluators
 from utils.export.precision import PRECISIONS
 from utils.files import atomic_write_json
 from utils.inference.pipeline import convert
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         audio = [load_audio(path, rate) for path in sources]
         speed = measure_speed(sessions, audio[0])
         expected = [sessions["fp32"].run(item) for item in audio]
-        judges = load_judges(tuple(name for name in options.judges.split(",") if name))
+        judges = load_evaluators(tuple(name for name in options.judges.split(",") if name))
         judged = judge_variants(
             {name: partial(convert, session) for name, session in sessions.items()},
             rate, sources, list_audio(options.target), judges, work / "converted",

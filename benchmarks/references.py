@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from utils.evaluation.evaluators import Judges
+from utils.evaluation.evaluation import Evaluation, evaluate
+from utils.evaluation.evaluators import Evaluators
 from utils.evaluation.metrics import character_errors, edit_distance, normalize_text
-from utils.evaluation.report import Evaluation, evaluate
 
 FEWEST = 3  # of two readings none is the odd one
 
 
 def evaluate_places(
-    converted: Path, sources: Sequence[Path], target: Sequence[Path], judges: Judges, *, first_ms: int
+    converted: Path, sources: Sequence[Path], target: Sequence[Path], judges: Evaluators, *, first_ms: int
 ) -> Evaluation:
     """Judge clips that were converted at several places: the words at each, all else at the first place alone.
 
@@ -22,7 +22,7 @@ def evaluate_places(
         converted: folder of converted files, named as their sources.
         sources: <clip>_<delay>ms.wav, every clip at the same places.
         target: recordings of the target voice.
-        judges: from `load_judges`.
+        judges: from `load_evaluators`.
         first_ms: the delay of the first place.
     """
     later = [path for path in sources if not path.stem.endswith(f"_{first_ms}ms")]

@@ -22,12 +22,12 @@ from benchmarks.variants import FIGURES, Converter, figure_cells, judge_variants
 from benchmarks.voice_quality import CORPORA, pick_sources
 from scripts.pipeline import ROOT
 from utils.audio.io import load_audio
+from utils.audio.listing import list_audio
 from utils.config import compose, instantiate
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, WorkbenchError
-from utils.evaluation.evaluators import load_judges
-from utils.evaluation.report import list_audio
+from utils.evaluation.evaluators import load_evaluators
 from utils.export.retrieval import baking_report, held_out, training_frames
 from utils.features.index import FeatureIndex, IndexOptions, build_index
 from utils.features.index_kinds import KINDS
@@ -133,7 +133,7 @@ def judged_rows(options: argparse.Namespace) -> tuple[list[list[object]], list[s
 
         return run
 
-    judges = load_judges(tuple(name for name in options.judges.split(",") if name))
+    judges = load_evaluators(tuple(name for name in options.judges.split(",") if name))
     variants = {
         "no retrieval": through(None),
         "codebook": through(baked),

@@ -24,8 +24,8 @@ from benchmarks.options import count, new_file
 from benchmarks.pitch import CORPORA, Result, Track, build_conditions, measure, show
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
+from utils.audio.listing import list_audio
 from utils.errors import ConfigError, WorkbenchError
-from utils.evaluation.report import list_audio
 from utils.features.pitch.stream_pitch import HISTORY, LOOK_AHEAD, WEIGHTS, StreamPitch
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 from utils.files import atomic_write_bytes

@@ -22,10 +22,11 @@ import numpy as np
 from benchmarks.options import count, duration, new_file
 from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, pick_sources
 from utils.audio.io import load_audio, save_audio
+from utils.audio.listing import list_audio, spread
 from utils.console import emit, table
 from utils.errors import WorkbenchError
-from utils.evaluation.evaluators import load_judges
-from utils.evaluation.report import evaluate, list_audio, spread
+from utils.evaluation.evaluation import evaluate
+from utils.evaluation.evaluators import load_evaluators
 from utils.files import atomic_write_json
 from utils.inference.measures import PitchMeter, automatic_shift
 from utils.inference.session import VoiceSession
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def compare_quality(whole: VoiceSession, stream: StreamSession, options: argparse.Namespace) -> dict[str, Any]:
     """Return the means of the judges for both graphs and how long a second of audio takes."""
-    judges = load_judges(tuple(options.judges.split(",")), language="en", num_threads=1)
+    judges = load_evaluators(tuple(options.judges.split(",")), language="en", num_threads=1)
     for name, command in judges.missing.items():
         log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
     folder, meter, rate = options.work, PitchMeter(), whole.sample_rate

@@ -8,8 +8,9 @@ import numpy as np
 
 from scripts.pipeline import empty_folder
 from utils.audio.io import load_audio, save_audio
-from utils.evaluation.evaluators import Judges
-from utils.evaluation.report import evaluate, spread
+from utils.audio.listing import spread
+from utils.evaluation.evaluation import evaluate
+from utils.evaluation.evaluators import Evaluators
 
 NUM_TARGET_CLIPS = 10
 # figure of the judges -> heading
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def judge_variants(
     variants: Mapping[str, Converter], sample_rate: int, sources: Sequence[Path], target: Sequence[Path],
-    judges: Judges, work: Path,
+    judges: Evaluators, work: Path,
 ) -> dict[str, dict[str, float | None]]:  # fmt: skip
     """Convert every source with every variant and return the judges' mean figures of each variant.
 
@@ -53,6 +54,6 @@ def figure_cells(means: Mapping[str, float | None]) -> list[str]:
     return ["-" if value is None else f"{value:.3f}" for value in values]
 
 
-def missing_lines(judges: Judges) -> list[str]:
+def missing_lines(judges: Evaluators) -> list[str]:
     """Return a line for each judge that is not installed, with the command that installs it."""
     return [f"{name} is not installed, its column is empty; type: {how}" for name, how in judges.missing.items()]

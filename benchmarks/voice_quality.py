@@ -27,12 +27,14 @@ from benchmarks.references import evaluate_places
 from scripts.pipeline import ROOT, Pipeline, empty_folder, only_file, real_time_factors, run_script, spoken
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
+from utils.audio.listing import list_audio, spread
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation.evaluators import load_judges
+from utils.evaluation.evaluation import Evaluation
+from utils.evaluation.evaluators import DEFAULT_EVALUATORS, load_evaluators
 from utils.evaluation.metrics import character_errors
-from utils.evaluation.report import ALL_JUDGES, Evaluation, list_audio, render, spread
+from utils.evaluation.report import render
 from utils.files import atomic_write_json
 
 CORPORA = ROOT.parent / "shared" / "corpora"
@@ -183,7 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         work = options.work.resolve()
         work.mkdir(parents=True, exist_ok=True)
-        judges = load_judges(tuple(options.judges.split(",")), language=options.language, num_threads=options.threads)
+        judges = load_evaluators(
+            tuple(options.judges.split(",")), language=options.language, num_threads=options.threads
+        )
         for name, command in judges.missing.items():
             log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
         if not judges.recognizers:
@@ -254,7 +258,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=duration, default=MINUTES, help="time for the training")
     parser.add_argument("--onnx", type=Path, help="judge this exported voice instead of training one")
     parser.add_argument(
-        "--judges", default=",".join(ALL_JUDGES), help="resemblyzer, ecapa, whisper, moonshine, distillmos"
+        "--judges", default=",".join(DEFAULT_EVALUATORS), help="resemblyzer, ecapa, whisper, moonshine, distillmos"
     )
     parser.add_argument("--language", default="en", help="language of the sources, for whisper")
     parser.add_argument("--threads", type=count, default=os.cpu_count() or 1, help="threads of the recognizer")

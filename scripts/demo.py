@@ -56,7 +56,7 @@ def run_demo(work: Path, minutes: float) -> tuple[list[Stage], dict[str, Any], d
                  [converted, report])  # fmt: skip
     pipeline.run("judge", ["-m", "utils.evaluation.report", f"--converted={_near(converted, work)}",
                            f"--sources={_near(sources, work)}", f"--target={_near(target / TARGET_SPEAKER, work)}",
-                           "--judges=resemblyzer", f"--json={_near(judged, work)}"], [judged])  # fmt: skip
+                           "--evaluators=resemblyzer", f"--json={_near(judged, work)}"], [judged])  # fmt: skip
     files = {"voice": onnx, "index": only_file(work / export, "*.index"), "card": work / export / "card.md",
              "converted": converted, "TensorBoard": work / run / "tensorboard"}  # fmt: skip
     return pipeline.stages, collect(work / run, work / export, report, judged), files

@@ -28,7 +28,7 @@ SMALL = {
     "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=50"],
     "test_model.py verify=": ["verify_minutes=0.1", "verify_blocks=50"],
     "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2", "--work=quality"],
-    "utils.evaluation.report": ["--judges=resemblyzer"],
+    "utils.evaluation.report": ["--evaluators=resemblyzer"],
 }  # fmt: skip
 # what a command line of README needs that is no script of ours, and how it is run here
 ELSEWHERE = ("make ", ". ", "pip install ")

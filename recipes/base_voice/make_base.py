@@ -27,9 +27,9 @@ from torch import Tensor
 from recipes.base_voice.narrow import NETWORKS, base_file, narrow_base
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE, pad_to_frames
 from utils.audio.io import load_audio
+from utils.audio.listing import list_audio
 from utils.console import emit
 from utils.errors import ConfigError, DataError, WorkbenchError
-from utils.evaluation.report import list_audio
 from utils.features.content.builtin import BuiltinContent, read_weights
 from utils.files import check_new_folder
 from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, save_weights, voice_state

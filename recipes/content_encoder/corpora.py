@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.audio.listing import list_audio
 from utils.errors import ConfigError, DataError
-from utils.evaluation.report import list_audio
 
 
 class Corpus(NamedTuple):

@@ -8,11 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from recipes.content_encoder.corpora import Corpus
 from recipes.content_encoder.distil import Sizes, export, train
 from recipes.content_encoder.teacher import Features, load_features, make_features, minutes_table
+from utils.audio.listing import list_audio
 from utils.config import MAX_SEED, check_range, to_plain
 from utils.config.environment import run_suffix
 from utils.console import emit, table
 from utils.errors import ConfigError
-from utils.evaluation.report import list_audio
 from utils.files import atomic_write_text, sha256_of_json
 
 FEATURES_FILE, SOURCE_FILE, CHECKPOINT_FILE, WEIGHTS_FILE = (

@@ -29,8 +29,8 @@ from recipes.content_encoder.teacher import (
 )
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
+from utils.audio.listing import list_audio, spread
 from utils.errors import ConfigError, DataError, FormatError, WorkbenchError
-from utils.evaluation.report import list_audio, spread
 from utils.features.content.base import ContentEncoder, normalize_content
 from utils.files import atomic_write_bytes, sha256_of_file
 

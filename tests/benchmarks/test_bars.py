@@ -12,8 +12,8 @@ from benchmarks.bars import Bar, all_reached
 from benchmarks.content_encoder import Figures
 from benchmarks.content_peers import Peer
 from utils.audio.io import save_audio
-from utils.evaluation.evaluators import Judges
-from utils.evaluation.report import Evaluation
+from utils.evaluation.evaluation import Evaluation
+from utils.evaluation.evaluators import Evaluators
 
 GOOD: dict[str, float | None] = {
     "resemblyzer_converted_to_target": 0.84,
@@ -61,7 +61,7 @@ def test_a_voice_trained_here_must_keep_the_promise(
         save_audio(tmp_path / name, np.full(160, 0.1, np.float32), 16000)
     voice = tmp_path / "voice.onnx"
     evaluation = Evaluation(GOOD | {"resemblyzer_converted_to_target": similarity}, [])
-    monkeypatch.setattr(voice_quality, "load_judges", lambda *_, **__: Judges({}, {}, {}, {}))
+    monkeypatch.setattr(voice_quality, "load_evaluators", lambda *_, **__: Evaluators({}, {}, {}, {}))
     monkeypatch.setattr(voice_quality, "train_and_export", lambda *_: (voice, [tmp_path / "1-a.wav"], {}))
     monkeypatch.setattr(voice_quality, "convert", lambda *_: (tmp_path, {"speed": []}))
     monkeypatch.setattr(voice_quality, "evaluate_places", lambda *_, **__: evaluation)
@@ -87,7 +87,7 @@ def test_a_base_that_loses_to_training_from_nothing_is_no_success(
     code: int,
 ) -> None:
     voices = tuple(fine_tune.Voice({"resemblyzer_converted_to_target": value}, [], {}) for value in (short, 0.7))
-    monkeypatch.setattr(fine_tune, "load_judges", lambda *_, **__: Judges({}, {}, {}, missing))
+    monkeypatch.setattr(fine_tune, "load_evaluators", lambda *_, **__: Evaluators({}, {}, {}, missing))
     monkeypatch.setattr(fine_tune, "train_both", lambda *_: voices)
 
     found = fine_tune.main(["--work", str(tmp_path)])

@@ -24,8 +24,8 @@ from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
 from utils.config import compose, instantiate
 from utils.errors import ConfigError, DataError, FormatError
-from utils.evaluation.evaluators import Judges
-from utils.evaluation.report import Evaluation
+from utils.evaluation.evaluation import Evaluation
+from utils.evaluation.evaluators import Evaluators
 from utils.features.content.builtin import RandomContent
 from utils.files import sha256_of_file
 from utils.training import fit
@@ -242,7 +242,7 @@ def test_a_bar_that_is_missed_or_not_measured_is_no_success(
 ) -> None:
     results: dict[str, Figures] = {OURS: {ERROR: ours, "held_out_mel": 0.5}, TEACHER: {ERROR: 0.05}}
     monkeypatch.setattr(content_voices, "check", lambda _: None)
-    monkeypatch.setattr(content_voices, "load_judges", lambda *_, **__: Judges({}, {}, {}, {}))
+    monkeypatch.setattr(content_voices, "load_evaluators", lambda *_, **__: Evaluators({}, {}, {}, {}))
     monkeypatch.setattr(content_voices, "compare", lambda *_: results)
 
     found = content_voices.main(["--work", str(tmp_path), "--updates", "9"])
@@ -274,7 +274,7 @@ def test_every_voice_is_judged_on_its_own_conversions(tmp_path: Path, monkeypatc
     monkeypatch.setattr(content_voices, "evaluate", judged)
     options = content_voices.parse(["--target", str(tmp_path), "--sources", str(tmp_path), "--source-count", "2"])
 
-    found = content_voices.compare(options, tmp_path / "work", Judges({}, {}, {}, {}))
+    found = content_voices.compare(options, tmp_path / "work", Evaluators({}, {}, {}, {}))
 
     assert [found[side] for side in (OURS, TEACHER)] == [
         {"held_out_mel": 0.0, ERROR: 0.1, "clips": 2},

@@ -36,7 +36,7 @@ def test_errors_at_each_place_on_the_frames_are_printed_and_kept(
 ) -> None:
     short = Voice(figures(0.4, 0.8, 0.04), [[0, 0.0512, 0.0], [10, 0.0288, 0.01]], {"a": [4, 100], "b": [2, 60]})
     long = Voice(figures(0.5, 0.7, 0.05), [[0, 0.05, 0.0], [10, 0.05, 0.01]], {"a": [6, 100], "b": [3, 60]})
-    monkeypatch.setattr(fine_tune, "load_judges", lambda *_, **__: SimpleNamespace(missing={}))
+    monkeypatch.setattr(fine_tune, "load_evaluators", lambda *_, **__: SimpleNamespace(missing={}))
     monkeypatch.setattr(fine_tune, "train_both", lambda *_: (short, long))
 
     assert fine_tune.main(["--work", str(tmp_path), "--delays", "0,10"]) == 0

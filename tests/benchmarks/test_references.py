@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from benchmarks.references import central_text, with_common_references
-from utils.evaluation.report import Evaluation
+from utils.evaluation.evaluation import Evaluation
 
 WHOLE = "Chapter seven. It was no pleasant thought."
 

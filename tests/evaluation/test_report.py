@@ -1,4 +1,4 @@
-"""The report over a folder of converted files, with judges of our own."""
+"""The report over a folder of converted files, with evaluators of our own."""
 
 import json
 from pathlib import Path
@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from utils.audio.listing import list_audio, spread
 from utils.errors import DataError, WorkbenchError
-from utils.evaluation import evaluators as judges_module
-from utils.evaluation import report
-from utils.evaluation.evaluators import Judges, MissingJudgeError, Remembering, load_judges
-from utils.evaluation.report import Evaluation, evaluate, list_audio, main, render, spread
+from utils.evaluation import report, speaker_networks
+from utils.evaluation.evaluation import Evaluation, evaluate
+from utils.evaluation.evaluators import DEFAULT_EVALUATORS, Evaluators, load_evaluators
+from utils.evaluation.optional_packages import MissingEvaluatorError
+from utils.evaluation.recognizers import CachedRecognizer
+from utils.evaluation.report import main, render
 
 RATE = 16000
 
 
-class LevelJudge:
+class LevelEvaluator:
     """An "embedding" that tells low from high: energy of the sum and of the difference of neighbours."""
 
     def embed(self, audio: np.ndarray) -> np.ndarray:
@@ -52,35 +55,40 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def stand_in_judges() -> Judges:
-    return Judges({"level": LevelJudge()}, {"length": LengthRecognizer()}, {"half": HalfScore()}, {"ecapa": "pip ..."})
+def stand_in_evaluators() -> Evaluators:
+    return Evaluators(
+        {"level": LevelEvaluator()}, {"length": LengthRecognizer()}, {"half": HalfScore()}, {"ecapa": "pip ..."}
+    )
 
 
-def judged_below(folder: Path) -> Evaluation:
+def evaluated(folder: Path) -> Evaluation:
+    sources, target = list_audio(folder / "sources"), list_audio(folder / "target")
+    return evaluate(folder / "converted", sources, target, stand_in_evaluators())
+
+
+def evaluated_below(folder: Path) -> Evaluation:
     target = write_tone(folder / "target/t.wav", 6000)
     sources = folder / "sources"
-    return evaluate(folder / "converted", list_audio(sources), [target], stand_in_judges(), below=sources)
+    return evaluate(folder / "converted", list_audio(sources), [target], stand_in_evaluators(), below=sources)
 
 
-def test_a_source_of_several_voices_is_written_down_once() -> None:
-    heard: list[int] = []
+def test_a_source_of_several_voices_is_transcribed_once() -> None:
+    lengths: list[int] = []
 
     class Counting(LengthRecognizer):
         def transcribe(self, audio: np.ndarray) -> str:
-            heard.append(len(audio))
+            lengths.append(len(audio))
             return super().transcribe(audio)
 
-    recognizer, sound = Remembering(Counting()), np.linspace(-1, 1, 3200, dtype=np.float32)
+    recognizer, sound = CachedRecognizer(Counting()), np.linspace(-1, 1, 3200, dtype=np.float32)
     texts = [recognizer.transcribe(audio) for audio in (sound, sound.copy(), -sound, sound[1600:])]
 
     assert texts == ["aa", "aa", "aa", "a"]
-    assert heard == [3200, 3200, 1600]
+    assert lengths == [3200, 3200, 1600]
 
 
 def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:
-    result = evaluate(
-        folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
-    )
+    result = evaluated(folders)
 
     assert [row["file"] for row in result.files] == ["a", "b"]
     assert result.means["level_converted_to_target"] == pytest.approx(1.0, abs=0.01)
@@ -91,11 +99,11 @@ def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:
     assert result.means["identical_files"] == 0
 
 
-def test_of_some_sources_only_the_words_are_judged(folders: Path) -> None:
+def test_of_some_sources_only_the_words_are_evaluated(folders: Path) -> None:
     sources = list_audio(folders / "sources")
 
     result = evaluate(
-        folders / "converted", sources, list_audio(folders / "target"), stand_in_judges(), words_only=sources[1:]
+        folders / "converted", sources, list_audio(folders / "target"), stand_in_evaluators(), words_only=sources[1:]
     )
 
     assert result.means["length_character_error"] == pytest.approx(1 / 20)  # of both
@@ -108,15 +116,13 @@ def test_of_some_sources_only_the_words_are_judged(folders: Path) -> None:
 def test_an_unconverted_copy_is_counted(folders: Path) -> None:
     copy = folders / "sources"
 
-    result = evaluate(copy, list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges())
+    result = evaluate(copy, list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_evaluators())
 
     assert result.means["identical_files"] == 2
 
 
-def test_missing_judge_stands_in_the_table_with_its_command(folders: Path) -> None:
-    result = evaluate(
-        folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
-    )
+def test_missing_evaluator_stands_in_the_table_with_its_command(folders: Path) -> None:
+    result = evaluated(folders)
 
     assert "ecapa: not installed" in render(result)
     assert "pip ..." in render(result)
@@ -127,7 +133,10 @@ def test_source_without_converted_file_is_named(folders: Path) -> None:
 
     with pytest.raises(DataError, match=r"b\.wav"):
         evaluate(
-            folders / "converted", list_audio(folders / "sources"), list_audio(folders / "target"), stand_in_judges()
+            folders / "converted",
+            list_audio(folders / "sources"),
+            list_audio(folders / "target"),
+            stand_in_evaluators(),
         )
 
 
@@ -137,7 +146,7 @@ def test_files_of_sub_folders_belong_to_the_source_at_their_place(tmp_path: Path
     write_tone(tmp_path / "converted/anna/001.wav", 200)  # not converted at all
     write_tone(tmp_path / "converted/bert/001.wav", 6000)
 
-    result = judged_below(tmp_path)
+    result = evaluated_below(tmp_path)
 
     assert [(row["file"], row["identical"]) for row in result.files] == [("anna/001", True), ("bert/001", False)]
     assert result.left_out == []
@@ -147,15 +156,15 @@ def test_sources_without_converted_file_are_left_out_by_name(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folders / "converted/b.wav").unlink()
-    monkeypatch.setattr(report, "load_judges", lambda names, **options: stand_in_judges())
+    monkeypatch.setattr(report, "load_evaluators", lambda names, **options: stand_in_evaluators())
     options = [f"--{name}={folders / name}" for name in ("converted", "sources", "target")]
 
-    code = main([*options, f"--json={folders / 'judged.json'}"])
+    code = main([*options, f"--json={folders / 'figures.json'}"])
 
     absent = folders / "sources/b.wav"
     assert code == 0
     assert f"left out, without a converted file: 1 sources ({absent})" in capsys.readouterr().out
-    result = json.loads((folders / "judged.json").read_text(encoding="utf-8"))
+    result = json.loads((folders / "figures.json").read_text(encoding="utf-8"))
     assert result["left_out"] == [str(absent)]
     assert [row["file"] for row in result["files"]] == ["a"]
 
@@ -167,7 +176,7 @@ def test_names_that_test_model_made_distinct_find_their_sources(tmp_path: Path) 
     write_tone(tmp_path / "converted/x.wav.wav", 6000)
     write_tone(tmp_path / "converted/y.wav", 400)
 
-    result = judged_below(tmp_path)
+    result = evaluated_below(tmp_path)
 
     found = {row["file"]: row["identical"] for row in result.files}
     assert found == {"x.flac": True, "x.wav": False, "y": True}
@@ -189,7 +198,7 @@ def test_files_that_may_belong_to_several_are_refused(
         write_tone(tmp_path / "converted" / name, 6000)
 
     with pytest.raises(DataError, match=message) as caught:
-        judged_below(tmp_path)
+        evaluated_below(tmp_path)
 
     assert "\n" not in str(caught.value)
 
@@ -198,33 +207,53 @@ def test_sources_of_one_name_are_refused_where_names_alone_count(folders: Path) 
     sources = [write_tone(folders / name / "a.wav", 200) for name in ("anna", "bert")]
 
     with pytest.raises(DataError, match=r"anna/a\.wav, .*bert/a\.wav have one name, a\.wav; rename one"):
-        evaluate(folders / "converted", sources, list_audio(folders / "target"), stand_in_judges())
+        evaluate(folders / "converted", sources, list_audio(folders / "target"), stand_in_evaluators())
 
 
-def test_absent_package_becomes_a_missing_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_package_becomes_a_missing_evaluator(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(module: str) -> Path:
-        raise MissingJudgeError(f"pip install {module}")
+        raise MissingEvaluatorError(f"pip install {module}")
 
-    monkeypatch.setattr(judges_module, "_need", absent)
+    monkeypatch.setattr(speaker_networks, "package_folder", absent)
 
-    found = load_judges(("resemblyzer", "distillmos"))
+    found = load_evaluators(("resemblyzer", "distillmos"))
 
     assert not found.speakers
     assert found.missing == {"resemblyzer": "pip install resemblyzer", "distillmos": "pip install xls_r_sqa"}
 
 
-def test_unknown_judge_is_refused() -> None:
-    with pytest.raises(WorkbenchError, match="unknown judge 'ear'"):
-        load_judges(("ear",))
+def test_unknown_evaluator_is_refused() -> None:
+    with pytest.raises(WorkbenchError, match="unknown evaluator 'ear'"):
+        load_evaluators(("ear",))
 
 
 def test_empty_folder_ends_with_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(
-        ["--converted", str(tmp_path), "--sources", str(tmp_path), "--target", str(tmp_path), "--judges", "resemblyzer"]
+        [
+            "--converted",
+            str(tmp_path),
+            "--sources",
+            str(tmp_path),
+            "--target",
+            str(tmp_path),
+            "--evaluators",
+            "resemblyzer",
+        ]
     )
 
     assert code == 2
     assert "no recordings in" in capsys.readouterr().err
+
+
+def test_the_old_name_of_the_option_works_and_says_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [f"--{name}=here" for name in ("converted", "sources", "target")]
+
+    options = report.parse([*folders, "--judges=ecapa,whisper"])
+
+    assert options.evaluators == ("ecapa", "whisper")
+    assert capsys.readouterr().err == "--judges is now called --evaluators\n"
+    assert report.parse(folders).evaluators == DEFAULT_EVALUATORS
+    assert "judges" not in capsys.readouterr().err
 
 
 def test_spread_takes_first_and_last() -> None:
@@ -236,13 +265,13 @@ def test_spread_takes_first_and_last() -> None:
 
 @pytest.mark.slow
 def test_resemblyzer_tells_a_low_voice_from_a_high_one_better_than_itself() -> None:
-    judge = load_judges(("resemblyzer",)).speakers["resemblyzer"]
+    evaluator = load_evaluators(("resemblyzer",)).speakers["resemblyzer"]
     rng = np.random.default_rng(0)
     time = np.arange(2 * RATE) / RATE
     low = sum(np.sin(2 * np.pi * 110 * k * time) / k for k in range(1, 20))
     high = sum(np.sin(2 * np.pi * 230 * k * time) / k for k in range(1, 20))
     low_again = 0.1 * low + 0.001 * rng.standard_normal(len(time))
 
-    first, second, third = (judge.embed(np.asarray(0.1 * x, np.float32)) for x in (low, low_again * 10, high))
+    first, second, third = (evaluator.embed(np.asarray(0.1 * x, np.float32)) for x in (low, low_again * 10, high))
 
     assert first @ second > first @ third

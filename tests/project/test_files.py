@@ -14,8 +14,8 @@ import torch
 from omegaconf import DictConfig
 
 from utils import config
+from utils.audio.listing import list_audio
 from utils.errors import ConfigError, DataError
-from utils.evaluation.report import list_audio
 from utils.features.index import IndexOptions, build_index, save_index
 from utils.files import atomic_write, atomic_write_bytes, check_new_file, files_below, write_to
 from utils.inference.pipeline import find_recordings

@@ -15,8 +15,8 @@ from recipes.content_encoder.material import Material, as_float, fit_space, inte
 from recipes.content_encoder.sharpen import MIN_GAIN, content_map, covariances, sharpen
 from recipes.content_encoder.sound_augmentation import Augmentation
 from tests.recipes.test_content_encoder_recipe import SIZES, made_up_features
+from utils.audio.listing import list_audio
 from utils.errors import ConfigError, DataError
-from utils.evaluation.report import list_audio
 from utils.features.content.builtin import BuiltinContent
 from utils.training.checkpoints import save_weights
 

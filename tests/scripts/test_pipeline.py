@@ -19,8 +19,8 @@ from benchmarks.voice_quality import (
 from scripts import pipeline as pipeline_module
 from scripts.demo import parity_of
 from scripts.pipeline import Pipeline, only_file, run_script, shipped_weights
+from utils.audio.listing import list_audio
 from utils.errors import ConfigError, WorkbenchError
-from utils.evaluation.report import list_audio
 
 
 @pytest.fixture
