@@ -1,43 +1,74 @@
-"""The whole way once: recordings -> features -> training -> ONNX and index -> converted files -> figures.
+"""Make a voice from nothing: recordings -> features -> training -> ONNX file -> converted recordings -> figures.
 
     make demo
 
-The recordings are made by two text-to-speech voices (scripts/demo_corpus.py). What is already there is reused;
-delete the folder demo/ to begin again.
+Two text-to-speech voices make the recordings (scripts/demo_corpus.py). What is already there is reused; delete the
+folder demo/ to begin again.
 """
 
 import argparse
 import json
-import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.options import duration
 from scripts.demo_corpus import TARGET_SPEAKER, make_corpus
 from scripts.pipeline import ROOT, Pipeline, Stage, only_file, real_time_factors
+from utils.command_line import first_line, positive_number, run_program
 from utils.console import emit, table
-from utils.errors import WorkbenchError
 from utils.files import atomic_write_json
 
 NAME = "demo"
 MINUTES = 2.0
+# stage -> what happens in it
+STAGES = {
+    "corpus": "two text-to-speech voices read sentences: one is the target, one the source",
+    "preprocess": "cut the target's recordings into clips and compute their features",
+    "train": "train the voice, starting from the base voice",
+    "export": "write the voice as one ONNX file and compare it with the trained network",
+    "convert": "convert the source's recordings into the target's voice",
+    "evaluate": "compare the converted recordings with target and source",
+}
+# figure -> how to read it
+MEANINGS = {
+    "held-out loss, first": "error on recordings that were kept out of the training, at its start; lower is better",
+    "held-out loss, last": "the same at the end of the training",
+    "training steps": "updates of the network in the given time",
+    "similarity source -> target": "how much the source sounds like the target before the conversion; 1 is the same",
+    "similarity converted -> target": "the same after the conversion; above .8 most people hear one voice",
+    "similarity converted -> source": "how much of the source's voice is left",
+    "F0 correlation, voiced frames": "whether the melody of the speech was kept; 1 is perfect",
+    "files equal to their source": "recordings that came out unconverted; must be 0",
+    "ONNX - PyTorch, relative": "largest difference between the exported file and the trained network",
+}
+SPEED_MEANING = "processing time over duration; below 1 is faster than real time"
 NEXT = """Next, with recordings of your own (wav, flac, ogg or mp3; ten minutes are a good start):
   . .venv/bin/activate
   python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"""
-log = logging.getLogger(__name__)
 
 
-def run_demo(work: Path, minutes: float) -> tuple[list[Stage], dict[str, Any], dict[str, Path]]:
+class DemoResult(NamedTuple):
+    """What the demo made.
+
+    Attributes:
+        stages: with the seconds of each.
+        figures: by name, see MEANINGS.
+        files: by what they are.
+    """
+
+    stages: list[Stage]
+    figures: dict[str, Any]
+    files: dict[str, Path]
+
+
+def run_demo(work: Path, minutes: float) -> DemoResult:
     """Run what is not done yet.
 
     Args:
         work: folder that receives demo/, datasets/, runs/ and exports/.
         minutes: time for the training.
-    Returns:
-        The stages with their seconds, the figures by name and the files by name.
     """
     home = work / "demo"
     start = time.perf_counter()
@@ -50,20 +81,21 @@ def run_demo(work: Path, minutes: float) -> tuple[list[Stage], dict[str, Any], d
     pipeline.run("train", train_command(minutes), [run / "metrics.json"], run_folder=run)
     pipeline.run("export", ["export_onnx.py", f"run={run}", f"name={NAME}"], [export / "card.json"])
     onnx = only_file(work / export, "*.onnx")
-    converted, report, judged = home / "converted", home / "report.json", home / "similarity.json"
+    converted, report, evaluation = home / "converted", home / "report.json", home / "similarity.json"
     pipeline.run("convert", ["test_model.py", f"onnx={_near(onnx, work)}", f"audio={_near(sources, work)}",
                              f"output={_near(converted, work)}", f"report={_near(report, work)}", "pitch_shift=auto"],
                  [converted, report])  # fmt: skip
-    pipeline.run("judge", ["-m", "utils.evaluation.report", f"--converted={_near(converted, work)}",
-                           f"--sources={_near(sources, work)}", f"--target={_near(target / TARGET_SPEAKER, work)}",
-                           "--evaluators=resemblyzer", f"--json={_near(judged, work)}"], [judged])  # fmt: skip
+    pipeline.run("evaluate", ["-m", "utils.evaluation.report", f"--converted={_near(converted, work)}",
+                              f"--sources={_near(sources, work)}", f"--target={_near(target / TARGET_SPEAKER, work)}",
+                              "--evaluators=resemblyzer", f"--json={_near(evaluation, work)}"],
+                 [evaluation])  # fmt: skip
     files = {"voice": onnx, "index": only_file(work / export, "*.index"), "card": work / export / "card.md",
-             "converted": converted, "TensorBoard": work / run / "tensorboard"}  # fmt: skip
-    return pipeline.stages, collect(work / run, work / export, report, judged), files
+             "converted recordings": converted, "TensorBoard": work / run / "tensorboard"}  # fmt: skip
+    return DemoResult(pipeline.stages, collect(work / run, work / export, report, evaluation), files)
 
 
 def train_command(minutes: float) -> list[str]:
-    """Return the training command; the time box ends it before its steps do."""
+    """Return the training command; the time limit ends it before its steps do."""
     return [
         "train.py",
         f"dataset.name={NAME}",
@@ -74,11 +106,11 @@ def train_command(minutes: float) -> list[str]:
     ]
 
 
-def collect(run: Path, export: Path, report: Path, judged: Path) -> dict[str, Any]:
+def collect(run: Path, export: Path, report: Path, evaluation: Path) -> dict[str, Any]:
     """Read the figures that the stages left behind."""
     training, card, conversion, similarity = (
         json.loads(path.read_text(encoding="utf-8"))
-        for path in (run / "metrics.json", export / "card.json", report, judged)
+        for path in (run / "metrics.json", export / "card.json", report, evaluation)
     )
     means = similarity["means"]
     return {
@@ -95,7 +127,7 @@ def collect(run: Path, export: Path, report: Path, judged: Path) -> dict[str, An
     }
 
 
-def parity_of(card: dict[str, Any]) -> float:
+def parity_of(card: Mapping[str, Any]) -> float:
     """Return the largest relative difference between ONNX and PyTorch that export_onnx.py measured."""
     checks = [check for graph in card["verification"].values() for check in graph]
     return max(
@@ -103,17 +135,23 @@ def parity_of(card: dict[str, Any]) -> float:
     )
 
 
-def show(stages: Sequence[Stage], figures: dict[str, Any], files: dict[str, Path], work: Path) -> None:
-    """Print the tables."""
+def show(result: DemoResult, work: Path) -> None:
+    """Print the tables: what was done, how good the voice is, what was made."""
+    stages = [
+        [stage.name, round(stage.seconds, 1), "already there" if stage.reused else "done", STAGES[stage.name]]
+        for stage in result.stages
+    ]
+    figures = [[name, _number(value), MEANINGS.get(name, SPEED_MEANING)] for name, value in result.figures.items()]
+    files = [[name, str(_near(path, work))] for name, path in result.files.items()]
+    for rows, headers in (
+        (stages, ["step", "seconds", "", "what it does"]),
+        (figures, ["figure", "value", "how to read it"]),
+        (files, ["made", "where"]),
+    ):
+        emit()
+        emit(table(rows, headers))
     emit()
-    emit(table([[stage.name, round(stage.seconds, 1), "reused" if stage.reused else "done"] for stage in stages],
-               ["stage", "seconds", ""]))  # fmt: skip
-    emit()
-    emit(table([[name, _number(value)] for name, value in figures.items()], ["figure", "value"]))
-    emit()
-    emit(table([[name, str(_near(path, work))] for name, path in files.items()], ["made", "where"]))
-    emit()
-    if all(stage.reused for stage in stages):
+    if all(stage.reused for stage in result.stages):
         emit("Everything was already there; delete the folder demo/ to run it again.")
         emit()
     emit(NEXT)
@@ -121,21 +159,20 @@ def show(stages: Sequence[Stage], figures: dict[str, Any], files: dict[str, Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=duration, default=MINUTES, help=f"of training (default {MINUTES:g})")
+    parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=first_line(__doc__))
+    parser.add_argument("--minutes", type=positive_number, default=MINUTES, help=f"of training (default {MINUTES:g})")
     parser.add_argument("--work", type=Path, default=ROOT, help="folder for everything that is made")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="demo: %(message)s")
-    try:
-        work = options.work.resolve()
-        work.mkdir(parents=True, exist_ok=True)
-        stages, figures, files = run_demo(work, options.minutes)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    show(stages, figures, files, work)
-    seconds = {stage.name: round(stage.seconds, 1) for stage in stages}
-    atomic_write_json(work / "demo" / "summary.json", {"figures": figures, "seconds": seconds})
+    return run_program("demo", lambda: demo(options.work.resolve(), options.minutes))
+
+
+def demo(work: Path, minutes: float) -> int:
+    """Run the demo, print its tables and write summary.json."""
+    work.mkdir(parents=True, exist_ok=True)
+    result = run_demo(work, minutes)
+    show(result, work)
+    seconds = {stage.name: round(stage.seconds, 1) for stage in result.stages}
+    atomic_write_json(work / "demo" / "summary.json", {"figures": result.figures, "seconds": seconds})
     return 0
 
 

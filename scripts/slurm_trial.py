@@ -21,16 +21,21 @@ import torch
 
 from scripts.pipeline import MARKER, ROOT, empty_folder
 from scripts.slurm_cluster import answer, job_field, require_debian, running_cluster, submit, wait_for, wait_for_end
-from tests.tools.corpus_tools import write_sounds
-from tests.tools.training_tools import FAST
+from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
+from utils.command_line import first_line, run_program, whole_number
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json
 
 SHARDS = 3
 PARTS = ("preprocess", "train", "sweep")
-SMALL = [*FAST, "discriminator.windows=[128,256]", "discriminator.channels=2"]
+# a network and batches that train many steps a second
+SMALL = [
+    "audio=16k", "model=toy", "discriminator.windows=[128,256]", "discriminator.channels=2", "data.batch_size=2",
+    "data.segment_frames=30", "data.val_segment_frames=60", "retrieval.codebook_size=16", "optim.warmup_steps=1",
+    "trainer.precision=32-true", "trainer.accelerator=cpu", "trainer.progress_bar=false", "trainer.media=false",
+]  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -63,12 +68,10 @@ class Trial:
 
     def preprocess(self) -> None:
         """Prepare a dataset at once and in an array of shards, and compare the two."""
-        sounds = {
-            f"{speaker}/{index}.wav": voice(1.2 + index / 5, seed=index, f0_hz=f0_hz)
-            for speaker, f0_hz in (("anna", 190.0), ("bert", 110.0))
-            for index in range(4)
-        }
-        write_sounds(self.work / "source", sounds)
+        for speaker, f0_hz in (("anna", 190.0), ("bert", 110.0)):
+            for index in range(4):
+                sound = voice(1.2 + index / 5, seed=index, f0_hz=f0_hz)
+                save_audio(self.work / "source" / speaker / f"{index}.wav", sound, 16000)
         words = [f"dataset.source={self.work / 'source'}", "audio=16k", "content=toy", "preprocess.num_workers=1"]
         whole = [f"dataset.root={self.work / 'whole'}", "dataset.name=tiny"]
         shards = [f"dataset.root={self.work / 'datasets'}", "dataset.name=tiny"]
@@ -162,38 +165,40 @@ def steps_of(path: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.slurm_trial", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m scripts.slurm_trial", description=first_line(__doc__))
     parser.add_argument("--work", type=Path, default=ROOT / "slurm_trial", help="folder; emptied before the first part")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="the later ones need the first's dataset"
     )
     parser.add_argument("--install", action="store_true", help="apt-get install what is absent")
-    parser.add_argument("--steps", type=int, default=400, help="of each training")
+    parser.add_argument("--steps", type=whole_number, default=400, help="of each training")
     parser.add_argument("--limit", type=float, default=600, help="seconds that a job may take")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="slurm trial: %(message)s")
-    try:
-        require_debian(install=options.install)
-        if "sweep" in options.parts and importlib.util.find_spec("submitit") is None:
-            raise WorkbenchError(
-                "hydra-submitit-launcher is not installed; pip install it, or leave the sweep out: "
-                "--parts preprocess train"
-            )
-        work = options.work.resolve()
-        if "preprocess" in options.parts:
-            empty_folder(work)
-        for name in ("runs", "cluster"):
-            empty_folder(work / name, is_ours=(work / MARKER).is_file())
-        (work / "logs").mkdir(parents=True, exist_ok=True)
-        trial = Trial(work, options.steps, options.limit)
-        # the jobs inherit the interpreter
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        with running_cluster(work / "cluster"):
-            for part in options.parts:
-                getattr(trial, part)()
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return run_program("slurm trial", lambda: run_trial(options, options.work.resolve()))
+
+
+def run_trial(options: argparse.Namespace, work: Path) -> int:
+    """Run the parts on a cluster of this machine; print what holds and return the exit code.
+
+    Raises:
+        WorkbenchError: if SLURM or hydra's launcher for it is absent.
+    """
+    require_debian(install=options.install)
+    if "sweep" in options.parts and importlib.util.find_spec("submitit") is None:
+        raise WorkbenchError(
+            "hydra-submitit-launcher is not installed; pip install it, or leave the sweep out: --parts preprocess train"
+        )
+    if "preprocess" in options.parts:
+        empty_folder(work)
+    for name in ("runs", "cluster"):
+        empty_folder(work / name, is_ours=(work / MARKER).is_file())
+    (work / "logs").mkdir(parents=True, exist_ok=True)
+    trial = Trial(work, options.steps, options.limit)
+    # the jobs inherit the interpreter
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with running_cluster(work / "cluster"):
+        for part in options.parts:
+            getattr(trial, part)()
     rows = [["yes" if item.holds else "NO", item.name, item.detail] for item in trial.findings]
     emit(table(rows, ["holds", "what", "found"]))
     atomic_write_json(work / "slurm_trial.json", [vars(item) for item in trial.findings])

@@ -11,7 +11,6 @@ import logging
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from scripts.pipeline import ROOT, empty_folder, only_file, run_script
 from scripts.readme import python_blocks, shell_commands
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
+from utils.command_line import first_line, run_program
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 
@@ -73,32 +73,25 @@ def run_command(line: str, work: Path) -> float | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.smoke", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m scripts.smoke", description=first_line(__doc__))
     parser.add_argument("--work", type=Path, default=ROOT / "smoke", help="folder, emptied first")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="smoke: %(message)s")
+    return run_program("smoke", lambda: smoke(options.work.resolve()))
+
+
+def smoke(work: Path) -> int:
+    """Run everything that README types, then its voice in older runtimes and its Python lines; print the times."""
+    prepare(work)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rows: list[list[object]] = []
-    try:
-        work = options.work.resolve()
-        prepare(work)
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        for line in shell_commands(readme):
-            log.info(line)
-            seconds = run_command(line, work)
-            rows.append([line[:90], "set-up" if seconds is None else f"{seconds:.1f}"])
-        start = time.perf_counter()
-        voice = only_file(work / "exports" / "alice", "*.onnx")
-        run_script(
-            ["-m", "benchmarks.old_runtimes", str(voice), *OLD_RUNTIMES, "--folder", str(work / "runtimes")], work
-        )
-        rows.append([f"the voice in onnxruntime {', '.join(OLD_RUNTIMES)}", f"{time.perf_counter() - start:.1f}"])
-        for block in python_blocks(readme):
-            start = time.perf_counter()
-            run_script(["-c", block], work)
-            rows.append(["the Python lines", f"{time.perf_counter() - start:.1f}"])
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    for line in shell_commands(readme):
+        log.info(line)
+        seconds = run_command(line, work)
+        rows.append([line[:90], "set-up" if seconds is None else f"{seconds:.1f}"])
+    exported = only_file(work / "exports" / "alice", "*.onnx")
+    command = ["-m", "benchmarks.old_runtimes", str(exported), *OLD_RUNTIMES, "--folder", str(work / "runtimes")]
+    rows.append([f"the voice in onnxruntime {', '.join(OLD_RUNTIMES)}", f"{run_script(command, work):.1f}"])
+    rows += [["the Python lines", f"{run_script(['-c', block], work):.1f}"] for block in python_blocks(readme)]
     emit(table(rows, ["command of README.md", "seconds"]))
     return 0
 

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"models.base", "models.layers", "utils.training", "utils.corpus", "utils.rvc"}
     | {"utils.voice_file", "utils.verification"},
     "utils.inference": BASE | {"utils.audio", "utils.voice_file"},
+    "utils.command_line": {"utils.errors", "utils.files"},
     "utils.evaluation": LOWER | {"utils.inference"},
     "models": set(),
     "models.layers": BASE | {"utils.audio", "utils.voice_file"},
@@ -73,8 +74,7 @@ def allowed_for(room: str) -> set[str]:
     if room.startswith("models."):
         return ALLOWED["models.*"]
     if room in ("benchmarks", "recipes", "scripts"):
-        helpers = {"tests.tools"} if room == "scripts" else set()
-        return ROOMS | LOWER | MODELS | {"models.layers", "benchmarks", "scripts", "recipes"} | helpers
+        return ROOMS | LOWER | MODELS | {"models.layers", "utils.command_line", "benchmarks", "scripts", "recipes"}
     return BASE | ROOMS | ({"recipes"} if room == "train" else set())  # a script
 
 
@@ -90,6 +90,11 @@ def test_imports_point_downwards(path: Path) -> None:
     wrong = {name for name in own if room_of(name) != room and room_of(name) not in allowed_for(room)}
 
     assert not wrong, f"{room} must not import {sorted(wrong)}"
+
+
+def test_nothing_outside_the_tests_imports_them() -> None:
+    for path in project_files():
+        assert not {name for name in imports_of(path) if name.split(".")[0] == "tests"}, path
 
 
 def test_only_a_configuration_names_an_architecture() -> None:

@@ -1,0 +1,57 @@
+"""What all command lines have in common that are no Hydra scripts: values of options, and errors as one line."""
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from utils.errors import ConfigError, WorkbenchError
+from utils.files import check_new_file
+
+
+def run_program(name: str, work: Callable[[], int]) -> int:
+    """Run the work of a program and return the exit code.
+
+    Args:
+        name: stands before each line of the log.
+        work: returns the exit code; a WorkbenchError becomes one line on standard error and the error's code.
+    """
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
+    try:
+        return work()
+    except WorkbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+
+
+def first_line(text: str | None) -> str:
+    """Return the first line of a module's docstring, which describes its program."""
+    return (text or "").partition("\n")[0]
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is out of range; allowed: at least 1")
+    return value
+
+
+def positive_number(text: str) -> float:
+    """Read a finite number above 0, for argparse."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; allowed: above 0")
+    return value
+
+
+def new_file(text: str) -> Path:
+    """Read the name of a file that can be written, for argparse."""
+    path = Path(text)
+    try:
+        check_new_file(path, "file")
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
