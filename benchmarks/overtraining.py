@@ -28,8 +28,8 @@ from utils.console import emit, table
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, WorkbenchError
 from utils.files import atomic_write_json
-from utils.training.callbacks.checkpointing import EQUAL_SHARE
-from utils.training.callbacks.overtraining import OvertrainingDetector, OvertrainingRule
+from utils.training.criterion import EQUAL_SHARE
+from utils.training.overtraining import OvertrainingDetector, OvertrainingRule
 
 TRAIN_SECONDS = 60.0
 HELD_OUT_SECONDS = 30.0

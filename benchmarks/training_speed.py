@@ -112,7 +112,7 @@ def lightning_block(config: Any, store: Any, run: Path, steps: int) -> tuple[lis
     import pytorch_lightning as lightning
 
     from utils.training.assembly import build_data, build_trainer, build_training
-    from utils.training.callbacks.checkpointing import RunKeeper
+    from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 
     class Clock(lightning.Callback):
         def __init__(self) -> None:
@@ -126,8 +126,8 @@ def lightning_block(config: Any, store: Any, run: Path, steps: int) -> tuple[lis
     module, data = build_training(config, store, run, fresh=True), build_data(config, store)
     for name in ("backward_within_memory", "_update"):
         setattr(module, name, timed(getattr(module, name), inside))
-    keeper = RunKeeper(run / "checkpoints", save_every=10**9)
-    trainer = build_trainer(config, run, [clock], keeper)
+    checkpointing = BestAndLastCheckpoint(run / "checkpoints", save_every=10**9)
+    trainer = build_trainer(config, run, [clock], checkpointing)
     trainer.fit(module, data)
     periods = np.diff(clock.starts).tolist()
     computing = [sum(pair) for pair in zip(inside[::2], inside[1::2], strict=True)]

@@ -19,7 +19,7 @@ from utils.errors import ConfigError, DataError
 from utils.features.index import IndexOptions, build_index, save_index
 from utils.files import atomic_write, atomic_write_bytes, check_new_file, files_below, write_to
 from utils.inference.pipeline import find_recordings
-from utils.training.callbacks.checkpointing import AtomicCheckpointIO
+from utils.training.checkpoint_files import AtomicCheckpointIO
 
 
 @pytest.fixture

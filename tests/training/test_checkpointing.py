@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from utils.training.callbacks import checkpointing as keeping
-from utils.training.callbacks.checkpointing import RunKeeper
+from utils.training.callbacks import checkpointing
+from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.fit import best_held_out, report
 
@@ -29,33 +29,34 @@ class FakeTrainer:
 
 @pytest.fixture(autouse=True)
 def any_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "_module", lambda module: module)
+    monkeypatch.setattr(checkpointing, "_module", lambda module: module)
 
 
-def run_through(folder: Path, values: list[float], *, first_judged: int = 0, resume_after: int | None = None) -> int:
+def run_through(folder: Path, values: list[float], *, best_from_step: int = 0, resume_after: int | None = None) -> int:
     """Validate at steps 1, 2, ..; return the step that best.ckpt holds."""
-    keeper, trainer = RunKeeper(folder, save_every=100, first_judged=first_judged), FakeTrainer()
+    callback = BestAndLastCheckpoint(folder, save_every=100, best_from_step=best_from_step)
+    trainer = FakeTrainer()
     for step, value in enumerate(values, start=1):
         if resume_after == step - 1:
-            state = json.loads(json.dumps(keeper.state_dict()))
-            keeper = RunKeeper(folder, save_every=100, first_judged=first_judged)
-            keeper.load_state_dict(state)
+            state = json.loads(json.dumps(callback.state_dict()))
+            callback = BestAndLastCheckpoint(folder, save_every=100, best_from_step=best_from_step)
+            callback.load_state_dict(state)
         trainer.step, trainer.callback_metrics["val/mel"] = step, value
-        keeper.on_validation_end(cast(Any, trainer), cast(Any, SimpleNamespace(steps=step)))
+        callback.on_validation_end(cast(Any, trainer), cast(Any, SimpleNamespace(steps=step)))
     return int((folder / "best.ckpt").read_text(encoding="utf-8"))
 
 
-def written_report(run: Path, values: list[float], *, first_judged: int = 0) -> dict[str, Any]:
+def written_report(run: Path, values: list[float], *, best_from_step: int = 0) -> dict[str, Any]:
     """Report a run that was validated at steps 1, 2, ..; return its metrics.json."""
     history = HistoryRecorder()
     history.rows = [{"step": step, "val/mel": value} for step, value in enumerate(values, start=1)]
-    report(run, history, cast(Any, SimpleNamespace(steps=len(values), skipped=0)), 1.0, first_judged=first_judged)
+    report(run, history, cast(Any, SimpleNamespace(steps=len(values), skipped=0)), 1.0, best_from_step=best_from_step)
     written: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return written
 
 
 @pytest.mark.parametrize(
-    ("values", "first_judged", "kept"),
+    ("values", "best_from_step", "kept"),
     [
         ([0.6, 0.5, 0.55], 0, 2),
         ([0.6, 0.5, 0.5004], 0, 3),  # within the noise: the later
@@ -73,11 +74,11 @@ def written_report(run: Path, values: list[float], *, first_judged: int = 0) -> 
 )
 @pytest.mark.parametrize("resume_after", [None, 1])
 def test_the_latest_that_is_as_low_as_any_is_kept_and_reported(
-    values: list[float], first_judged: int, kept: int, resume_after: int | None, tmp_path: Path
+    values: list[float], best_from_step: int, kept: int, resume_after: int | None, tmp_path: Path
 ) -> None:
-    assert run_through(tmp_path, values, first_judged=first_judged, resume_after=resume_after) == kept
+    assert run_through(tmp_path, values, best_from_step=best_from_step, resume_after=resume_after) == kept
 
-    reported = written_report(tmp_path, values, first_judged=first_judged)
+    reported = written_report(tmp_path, values, best_from_step=best_from_step)
     assert reported["best"]["step"] == kept
     shown = [value if math.isfinite(value) else None for value in values]
     assert [row["val/mel"] for row in reported["history"]] == shown
@@ -86,11 +87,11 @@ def test_the_latest_that_is_as_low_as_any_is_kept_and_reported(
 
 
 def test_state_without_a_figure_that_an_older_version_took_for_the_best_is_beaten(tmp_path: Path) -> None:
-    keeper, trainer = RunKeeper(tmp_path, save_every=100, first_judged=1), FakeTrainer()
-    keeper.load_state_dict({"best_value": math.nan, "best_step": 1})
+    callback, trainer = BestAndLastCheckpoint(tmp_path, save_every=100, best_from_step=1), FakeTrainer()
+    callback.load_state_dict({"best_value": math.nan, "best_step": 1})
 
     trainer.step, trainer.callback_metrics["val/mel"] = 2, 0.7
-    keeper.on_validation_end(cast(Any, trainer), cast(Any, SimpleNamespace(steps=2)))
+    callback.on_validation_end(cast(Any, trainer), cast(Any, SimpleNamespace(steps=2)))
 
     assert (tmp_path / "best.ckpt").read_text(encoding="utf-8") == "2"
 
@@ -110,3 +111,7 @@ def test_run_without_a_figure_is_reported(
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_resumed_run_keeps_the_same(after: int, tmp_path: Path) -> None:
     assert run_through(tmp_path, [0.6, 0.5, 0.5004, 0.5008], resume_after=after) == 3
+
+
+def test_state_lies_in_a_checkpoint_under_the_name_that_earlier_versions_gave_it(tmp_path: Path) -> None:
+    assert BestAndLastCheckpoint(tmp_path, save_every=1).state_key == "RunKeeper"

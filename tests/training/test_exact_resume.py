@@ -18,8 +18,8 @@ from tests.tools.training_tools import make_dataset, training
 from utils.config import compose
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
-from utils.training import assembly
-from utils.training.callbacks import checkpointing as keeping
+from utils.training import assembly, checkpoint_files
+from utils.training.callbacks import checkpointing
 from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
 from utils.training.fit import train
 from utils.training.resuming import describe_run, keep_start, require_same_run
@@ -87,18 +87,18 @@ def die_while_saving(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
             die()
         save(content, stream)
 
-    monkeypatch.setattr(keeping.torch, "save", deadly)
+    monkeypatch.setattr(checkpoint_files.torch, "save", deadly)
 
 
 def die_between_last_and_best(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy = keeping._copy
+    copy = checkpointing.copy_checkpoint
 
     def deadly(source: Path, target: Path) -> None:
         if target.stem == "best" and int(read_checkpoint(source)["state_dict"]["steps_done"]) == number:
             die()
         copy(source, target)
 
-    monkeypatch.setattr(keeping, "_copy", deadly)
+    monkeypatch.setattr(checkpointing, "copy_checkpoint", deadly)
 
 
 def signal_in_update(number: int, sent: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:

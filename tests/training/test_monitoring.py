@@ -16,12 +16,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.tools.training_tools import make_dataset, training
 from utils.errors import ConfigError
 from utils.training.callbacks.media import chosen_clips, compare_pitch
-from utils.training.callbacks.monitoring import BATCH, FETCH, StepClock, hyper_parameters
+from utils.training.callbacks.monitoring import hyper_parameters
 from utils.training.callbacks.progress import ProgressLine, clock_time
 from utils.training.csv_logger import CsvLogger
 from utils.training.fit import train
 from utils.training.loggers import build_loggers
 from utils.training.plots import HIGH, LOW, PitchPanel, colours, mel_picture, pitch_picture
+from utils.training.step_clock import BATCH, FETCH, StepClock
 
 CHANGED = ["trainer.validate_every=2", "trainer.media=true", "trainer.log_every=1", "optim.accumulate=2"]
 
@@ -175,7 +176,7 @@ def test_hyper_parameters_are_plain_and_name_no_folder(datasets: Path, tmp_path:
 
 def test_clock_adds_up_stages_and_leaves_validation_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("utils.training.callbacks.monitoring.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("utils.training.step_clock.time.perf_counter", lambda: now[0])
     clock = StepClock()
 
     def stage(name: str, seconds: float) -> None:

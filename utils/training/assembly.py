@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from models.adversarial import AdversarialTraining
-from utils.config import AudioConfig, audio_config, instantiate
+from utils.config import AudioConfig, audio_config, check_range, instantiate
 from utils.console import emit
 from utils.corpus.balance import plain_speaker_weights
 from utils.corpus.datamodule import VoiceDataModule
@@ -23,11 +23,14 @@ from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
 from utils.files import sha256_of_json
 from utils.training.batch_augmentation import BatchAugmentation
-from utils.training.callbacks.checkpointing import AtomicCheckpointIO, RunKeeper
+from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.media import MediaLogger
-from utils.training.callbacks.monitoring import RunMonitor, StepClock
+from utils.training.callbacks.monitoring import RunMonitor
+from utils.training.callbacks.overtraining import OvertrainingWatch
 from utils.training.callbacks.progress import ProgressLine
-from utils.training.callbacks.stopping import StopAfterSteps, StopOnSignal
+from utils.training.callbacks.stop_after_steps import StopAfterSteps
+from utils.training.callbacks.stop_on_signal import StopOnSignal
+from utils.training.checkpoint_files import AtomicCheckpointIO
 from utils.training.checkpoints import (
     CODEBOOK_FILE,
     build_generator,
@@ -46,14 +49,17 @@ from utils.training.devices import (
 from utils.training.loggers import build_loggers
 from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
 from utils.training.optimizers import build_optimizer, prepare_networks
+from utils.training.overtraining import OvertrainingRule
 from utils.training.pretrained import load_pretrained
 from utils.training.schedules import with_warmup
+from utils.training.step_clock import StepClock
 
+MODES = ("stop", "warn", "off")  # of overtraining
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
 
-def first_judged(config: DictConfig) -> int:
-    """Return the update from which on a state can be the best: an adversary that joins raises the criterion."""
+def best_from_step(config: DictConfig) -> int:
+    """Return the update from which on a state can be the best: a discriminator that joins raises the criterion."""
     return int(config.loss.adversarial_start) if config.discriminator.get("_target_") else 0
 
 
@@ -180,7 +186,9 @@ def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
     )
 
 
-def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keeper: RunKeeper) -> lightning.Trainer:
+def build_trainer(
+    config: DictConfig, run: Path, callbacks: list[Callback], checkpointing: BestAndLastCheckpoint
+) -> lightning.Trainer:
     """Make Lightning's trainer.
 
     Raises:
@@ -193,7 +201,7 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
     clock = StepClock()
     extra: list[Callback] = [
         StopAfterSteps(int(settings.steps)),
-        RunMonitor(config, run, clock, first_judged=first_judged(config)),
+        RunMonitor(config, run, clock, best_from_step=best_from_step(config)),
     ]
     extra += [MediaLogger(audio_config(config.audio), builtin_tracker())] if settings.media else []
     extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
@@ -214,7 +222,7 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
             logger=loggers,
             log_every_n_steps=int(settings.log_every),
             profiler=clock,
-            callbacks=[*callbacks, *extra, keeper, StopOnSignal(keeper)],
+            callbacks=[*callbacks, *extra, checkpointing, StopOnSignal(checkpointing)],
             enable_model_summary=False,
             enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,
@@ -222,3 +230,29 @@ def build_trainer(config: DictConfig, run: Path, callbacks: list[Callback], keep
     except (ValueError, MisconfigurationException) as error:
         asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "num_nodes"))
         raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
+
+
+def build_watch(config: DictConfig) -> list[Callback]:
+    """Return the callback that the group `overtraining` describes, none with mode off.
+
+    Raises:
+        ConfigError: if a value is out of range.
+    """
+    settings = config.overtraining
+    if settings.mode not in MODES:
+        raise ConfigError(f"overtraining.mode={settings.mode} is unknown; allowed: {', '.join(MODES)}")
+    check_range("overtraining.smooth", settings.smooth, 1)
+    check_range("overtraining.patience", settings.patience, 1)
+    check_range("overtraining.min_improvement", settings.min_improvement, 0, 0.5)
+    if settings.plateau_patience is not None:
+        check_range("overtraining.plateau_patience", settings.plateau_patience, 1)
+    if settings.mode == "off":
+        return []
+    rule = OvertrainingRule(
+        smooth=int(settings.smooth),
+        patience=int(settings.patience),
+        min_improvement=float(settings.min_improvement),
+        plateau_patience=None if settings.plateau_patience is None else int(settings.plateau_patience),
+        first_step=int(settings.first_step),
+    )
+    return [OvertrainingWatch(rule, str(settings.mode))]

@@ -21,21 +21,22 @@ from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, StoppedBySignalError
 from utils.files import atomic_write_json, atomic_write_text
 from utils.training.assembly import (
+    best_from_step,
     build_data,
     build_trainer,
     build_training,
-    first_judged,
+    build_watch,
     learning_rate_factor,
     renew_codebook,
 )
-from utils.training.callbacks.checkpointing import RunKeeper, is_best
+from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.callbacks.nonfinite import NonFiniteGuard
-from utils.training.callbacks.overtraining import build_watch
-from utils.training.callbacks.stopping import leave_when_asked
+from utils.training.callbacks.run_payload import RunPayload
 from utils.training.checkpoints import (
     require_same_networks,
 )
+from utils.training.criterion import is_best
 from utils.training.devices import (
     choose_precision,
     first_device,
@@ -46,21 +47,21 @@ from utils.training.optimizers import require_same_optimizers
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
 from utils.training.resuming import (
-    RunPayload,
     differing_keys,
     find_resume,
-    is_judged_anew,
+    held_out_changed,
     keep_start,
     read_resumed,
     require_same_run,
 )
 from utils.training.run_lock import lock_run
+from utils.training.signals import stopped_by_signals
 
 log = logging.getLogger(__name__)
 OBJECTIVES = ("balanced", "hifigan")
 
 
-@leave_when_asked()
+@stopped_by_signals()
 def train(config: DictConfig) -> Path:
     """Train or resume a run and return its folder.
 
@@ -91,12 +92,12 @@ def _train(config: DictConfig, store: CorpusStore, run: Path) -> None:
     history = HistoryRecorder()
     data = build_data(config, store)
     guard = NonFiniteGuard(run, max_skipped=int(config.trainer.max_skipped), name_clips=data.name_draws)
-    keeper = RunKeeper(
+    checkpointing = BestAndLastCheckpoint(
         run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from,
-        first_judged=first_judged(config),
+        best_from_step=best_from_step(config),
     )  # fmt: skip
     payload = RunPayload(config, store.info, pretrained_files(config) if resume_from is None else None)
-    trainer = build_trainer(config, run, [history, *watch, payload, guard], keeper)
+    trainer = build_trainer(config, run, [history, *watch, payload, guard], checkpointing)
     module = build_training(config, store, run, fresh=resume_from is None)
     if resume_from is not None and content is not None:
         require_same_networks(content, resume_from, module.state_dict(), store.info)
@@ -105,7 +106,7 @@ def _train(config: DictConfig, store: CorpusStore, run: Path) -> None:
         note = require_same_run(content, resume_from, config, store.info)
         if note and is_first_process():
             log.warning("%s", note)
-        payload.is_judged_anew = is_judged_anew(differing_keys(content, config, store.info))
+        payload.held_out_changed = held_out_changed(differing_keys(content, config, store.info))
         data.start_step = int(content["state_dict"]["steps_done"])
         del content  # the trainer reads the file again, and RVC's has 1.5 GB
     if config.trainer.probe:
@@ -124,7 +125,7 @@ def _train(config: DictConfig, store: CorpusStore, run: Path) -> None:
             raise
         return  # the first process speaks for all, and a launcher that sees another one fail would kill it
     if is_first_process():
-        report(run, history, module, time.monotonic() - started, first_judged=first_judged(config))
+        report(run, history, module, time.monotonic() - started, best_from_step=best_from_step(config))
 
 
 def open_dataset(config: DictConfig) -> CorpusStore:
@@ -244,17 +245,17 @@ def announce(
 
 
 def report(
-    run: Path, history: HistoryRecorder, module: AdversarialTraining, seconds: float, *, first_judged: int
+    run: Path, history: HistoryRecorder, module: AdversarialTraining, seconds: float, *, best_from_step: int
 ) -> None:
-    """Write metrics.json and print how the held-out loss went; the best is one from `first_judged` on, if there is.
+    """Write metrics.json and print how the held-out loss went; the best is one from `best_from_step` on, if there is.
 
     What is not a number is null there, as is what does not exist: a resumed run may have nothing more to do.
     """
     rows = [row for row in history.rows if row["step"] > history.since]
     finite = [row for row in rows if math.isfinite(row["val/mel"])]
-    judged = [row for row in finite if row["step"] >= first_judged] or finite
-    lowest = min((row["val/mel"] for row in judged), default=math.inf)
-    best = [row for row in judged if is_best(row["val/mel"], lowest)]
+    counted = [row for row in finite if row["step"] >= best_from_step] or finite
+    lowest = min((row["val/mel"] for row in counted), default=math.inf)
+    best = [row for row in counted if is_best(row["val/mel"], lowest)]
     marked = {"first": rows[:1], "best": best[-1:], "last": rows[-1:]}
     summary = {
         "steps": module.steps,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytorch_lightning as lightning
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
@@ -57,6 +58,12 @@ def remember_tracking(loggers: list[Logger], run: Path) -> None:
         identity = service and (getattr(logger, service.identity, None) or logger.version)
         if identity:
             atomic_write_text(run / TRACKING_FILE, f"{identity}\n")
+
+
+def log_everywhere(trainer: lightning.Trainer, values: dict[str, float], step: int) -> None:
+    """Give figures of a step to every logger."""
+    for logger in trainer.loggers:
+        logger.log_metrics(values, step)
 
 
 def _service_logger(config: DictConfig, run: Path) -> Logger:

@@ -1,34 +1,24 @@
-"""Continue a run: which checkpoint, whether it is still the same run, and every random state."""
+"""Continue a run: from which checkpoint, and whether it is still the same run."""
 
-import math
-import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytorch_lightning as lightning
-import torch
-import torch.distributed as distributed
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback
 
-from models.adversarial import AdversarialTraining
-from models.updating import world_size
 from utils.config import given_keys, to_plain
 from utils.errors import ConfigError, FormatError
 from utils.files import sha256_of_json
-from utils.training.callbacks.checkpointing import LAST, PREVIOUS
-from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION, read_checkpoint
+from utils.training.checkpoint_files import LAST, PREVIOUS
+from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
 from utils.training.devices import choose_precision, first_device, num_processes
 
 AUTO = "auto"
-RANDOM_KEY = "random_states"
 DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "augmentation", "retrieval")
 FREE = ("data.num_workers", "data.device_cache")
 ROUNDING = "sums are taken in another order: results differ by rounding"
-JUDGED_ANEW = (
-    "held-out figures no longer compare with earlier ones: what is best and when to stop is judged by new ones alone"
+HELD_OUT_CHANGED = (
+    "held-out figures no longer compare with earlier ones: what is best and when to stop follows from new ones alone"
 )
 ADDED = {"model.expansion": 3}  # settings that older runs do not name, and what they had
 # what a start brings beside its weights, and what runs had that do not name it
@@ -41,13 +31,12 @@ LOSSES = {
     "trainer.compile": ROUNDING,
     "trainer.fit_memory": ROUNDING,
     "trainer.precision": "results differ by rounding",
-    "data.val_segment_frames": JUDGED_ANEW,
+    "data.val_segment_frames": HELD_OUT_CHANGED,
     "data.batch_size": "examples are drawn in another order: some are seen again sooner",
     "seed": "examples, noise and codebook are drawn anew",
     "retrieval.codebook_size": "the codebook is made anew",
-    "dataset": f"examples and codebook are other ones, and {JUDGED_ANEW}",
+    "dataset": f"examples and codebook are other ones, and {HELD_OUT_CHANGED}",
 }
-JUDGES = ("RunKeeper", "OvertrainingWatch", "RunMonitor")  # callbacks that compare held-out figures with earlier ones
 
 
 def find_resume(config: DictConfig, run: Path) -> Path | None:
@@ -155,113 +144,9 @@ def differing_keys(content: dict[str, Any], config: DictConfig, dataset_info: di
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 
 
-def is_judged_anew(different: Iterable[str]) -> bool:
+def held_out_changed(different: Iterable[str]) -> bool:
     """Return whether held-out figures do not compare with those from before such keys changed."""
-    return any(JUDGED_ANEW in _loss_of(key) for key in different)
-
-
-class RunPayload(Callback):
-    """Put what is needed to read and to continue a checkpoint into it, as plain data under one key.
-
-    Args:
-        config: the configuration.
-        dataset: dataset.json of the training data.
-        pretrained: the weights that a new run starts from, see pretrained_files; a resumed one keeps its own.
-
-    Attributes:
-        is_judged_anew: whether a resumed run forgets the held-out figures that it was judged by.
-    """
-
-    def __init__(
-        self, config: DictConfig, dataset: dict[str, Any], pretrained: dict[str, dict[str, str]] | None = None
-    ) -> None:
-        self.config_yaml = OmegaConf.to_yaml(config, resolve=True)
-        self.decisive = describe_run(config, dataset)
-        self.dataset = dataset
-        self.pretrained = pretrained
-        self.restored: dict[str, Any] | None = None
-        self.is_judged_anew = False
-        self._judged_step = -1
-
-    def on_save_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Add the payload; Lightning's own counters go, the number of updates says it all.
-
-        Figures that are no numbers, or of an earlier state, are left out.
-        """
-        assert isinstance(pl_module, AdversarialTraining)
-        metrics: dict[str, float] = {}
-        if pl_module.steps == self._judged_step:
-            figures = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
-            metrics = {key: value for key, value in figures.items() if math.isfinite(value)}
-        checkpoint[PAYLOAD_KEY] = {
-            "schema_version": SCHEMA_VERSION,
-            "config": self.config_yaml,
-            "decisive": self.decisive,
-            "dataset": self.dataset,
-            "metrics": metrics,
-            "pretrained": self.pretrained,
-        }
-        checkpoint[RANDOM_KEY] = gather_random_states()
-        checkpoint.pop("loops", None)
-
-    def on_load_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Keep the random states until the training begins, and what the run began with."""
-        self.restored = checkpoint.get(RANDOM_KEY)
-        self.pretrained = checkpoint[PAYLOAD_KEY].get("pretrained")
-        if self.is_judged_anew:
-            states = {key: state for key, state in checkpoint["callbacks"].items() if key not in JUDGES}
-            states.setdefault("HistoryRecorder", {"rows": []})["since"] = int(checkpoint["state_dict"]["steps_done"])
-            checkpoint["callbacks"] = states
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note whose figures they are."""
-        assert isinstance(pl_module, AdversarialTraining)
-        self._judged_step = pl_module.steps
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Restore the random states and count on from the updates done."""
-        assert isinstance(pl_module, AdversarialTraining)
-        done = trainer.fit_loop.epoch_loop.batch_progress.total
-        for stage in ("ready", "started", "processed", "completed"):
-            setattr(done, stage, pl_module.steps)
-        if self.restored is not None and trainer.global_rank < len(self.restored["processes"]):
-            set_random_state(self.restored["processes"][trainer.global_rank])
-
-
-def gather_random_states() -> dict[str, Any]:
-    """Return the state of every random generator of every process, as plain data."""
-    own = random_state()
-    if world_size() == 1:
-        return {"processes": [own]}
-    found: list[Any] = [None] * world_size()
-    distributed.all_gather_object(found, own)
-    return {"processes": found}
-
-
-def random_state() -> dict[str, Any]:
-    """Return the states of this process's global generators; nothing here draws from them, libraries may."""
-    version, words, gauss = random.getstate()
-    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the global state is what is saved
-    numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    python_state = [version, list(words), gauss]
-    return {"python": python_state, "numpy": numpy_state, "torch": torch.get_rng_state(), "cuda": devices}
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Set the states of this process's global generators."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    numpy_state = {**state["numpy"], "state": {**state["numpy"]["state"]}}
-    numpy_state["state"]["key"] = numpy_state["state"]["key"].numpy().astype(np.uint32)
-    np.random.set_state(numpy_state)  # noqa: NPY002
-    torch.set_rng_state(state["torch"].cpu())
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([item.cpu() for item in state["cuda"]])
+    return any(HELD_OUT_CHANGED in _loss_of(key) for key in different)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -274,7 +159,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _loss_of(key: str) -> str:
-    return LOSSES.get(key, JUDGED_ANEW if key.startswith("audio.") else "the run goes on as another one would")
+    return LOSSES.get(key, HELD_OUT_CHANGED if key.startswith("audio.") else "the run goes on as another one would")
 
 
 def _short(value: Any) -> str:

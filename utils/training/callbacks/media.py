@@ -15,7 +15,7 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import LogMelSpectrogram
 from utils.config import AudioConfig
 from utils.features.pitch.base import PitchTracker, extract_f0
-from utils.training.callbacks.monitoring import log_everywhere
+from utils.training.loggers import log_everywhere
 from utils.training.plots import PitchPanel, mel_picture, pitch_picture
 
 TRANSPOSED_SEMITONES = 4.0

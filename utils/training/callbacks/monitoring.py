@@ -12,15 +12,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.profilers import Profiler
 
 from models.adversarial import AdversarialTraining
+from utils.training.criterion import CRITERION
 from utils.training.csv_logger import CsvLogger
-from utils.training.loggers import remember_tracking
+from utils.training.loggers import log_everywhere, remember_tracking
+from utils.training.step_clock import StepClock
 
-FETCH = "[_TrainingEpochLoop].train_dataloader_next"
-BATCH = "run_training_batch"
-CRITERION = "val/mel"
 HYPER_PARAMETERS = (
     "audio",
     "model",
@@ -36,43 +34,6 @@ HYPER_PARAMETERS = (
 MEGABYTE = 2**20
 
 
-class StepClock(Profiler):
-    """Where the time of training goes, told by Lightning's own marks around each stage of its loop.
-
-    Attributes:
-        fetching: seconds spent waiting for batches.
-        computing: seconds inside training_step.
-        paused: seconds in validation and what hangs on it, checkpoints and pictures.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetching = self.computing = self.paused = 0.0
-        self._fetch_start = self._batch_start = 0.0
-        self._pause_start: float | None = None
-
-    def pause(self) -> None:
-        """Count the time from now to the next batch as not of training."""
-        self._pause_start = time.perf_counter()
-
-    def start(self, action_name: str) -> None:
-        """Note the beginning of a stage."""
-        if action_name == FETCH:
-            self._fetch_start = time.perf_counter()
-            if self._pause_start is not None:
-                self.paused += self._fetch_start - self._pause_start
-                self._pause_start = None
-        elif action_name == BATCH:
-            self._batch_start = time.perf_counter()
-
-    def stop(self, action_name: str) -> None:
-        """Add up a stage that ends."""
-        if action_name == FETCH:
-            self.fetching += time.perf_counter() - self._fetch_start
-        elif action_name == BATCH:
-            self.computing += time.perf_counter() - self._batch_start
-
-
 class RunMonitor(Callback):
     """Logs what Lightning does not: every `log_every` steps, and the best criterion after each validation.
 
@@ -80,12 +41,12 @@ class RunMonitor(Callback):
         config: of the run.
         run: its folder.
         clock: the trainer's profiler.
-        first_judged: the update from which on a state can be the best.
+        best_from_step: the update from which on a state can be the best.
     """
 
-    def __init__(self, config: DictConfig, run: Path, clock: StepClock, *, first_judged: int = 0) -> None:
+    def __init__(self, config: DictConfig, run: Path, clock: StepClock, *, best_from_step: int = 0) -> None:
         self.config, self.run, self.clock = config, run, clock
-        self.first_judged = first_judged
+        self.best_from_step = best_from_step
         self.log_every = int(config.trainer.log_every)
         self.best: float | None = None
         self.best_step = 0
@@ -133,7 +94,7 @@ class RunMonitor(Callback):
         value = trainer.callback_metrics.get(CRITERION)
         if value is None or trainer.sanity_checking:
             return
-        step, first = pl_module.steps, self.first_judged
+        step, first = pl_module.steps, self.best_from_step
         is_lowest = self.best is None or float(value) < self.best or self.best_step < first <= step
         if is_lowest and math.isfinite(float(value)):
             self.best, self.best_step = float(value), step
@@ -171,12 +132,6 @@ class RunMonitor(Callback):
             "performance/data_wait_ms": 1000 * fetching / steps,
             "performance/outside_share": max(0.0, 1 - computing / seconds),
         }
-
-
-def log_everywhere(trainer: lightning.Trainer, values: dict[str, float], step: int) -> None:
-    """Give figures of a step to every logger."""
-    for logger in trainer.loggers:
-        logger.log_metrics(values, step)
 
 
 def weighted_losses(trainer: lightning.Trainer, module: AdversarialTraining) -> dict[str, float]:

@@ -9,9 +9,9 @@ import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Callback, Timer
 
 from models.adversarial import AdversarialTraining
+from utils.training.criterion import CRITERION
 
 MEL = "train/generator/spectral"
-CRITERION = "val/mel"
 REDRAW_SECONDS = 0.5
 LINE_SECONDS = 30.0
 BAR_WIDTH = 24

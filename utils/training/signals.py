@@ -1,0 +1,35 @@
+"""Signals that reach a run outside of its updates."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from utils.corpus.datamodule import STOP_SIGNALS
+from utils.errors import StoppedBySignalError
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Before the first update and after the last one, let SIGTERM and SIGUSR1 end a run with the code of a stopped one.
+
+    Without that a job that is pre-empted while it starts would end like one that failed, and not be queued again.
+    Ctrl-C ends it as any program. During the updates callbacks.stop_on_signal takes over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        raise StoppedBySignalError(
+            f"{name} received outside of the updates; what was saved before is there; continue with resume=auto"
+        )
+
+    earlier = {number: signal.signal(number, stop) for number in STOP_SIGNALS if number != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
