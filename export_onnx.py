@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     from utils.export.delivery import export_job, export_voice
     from utils.export.rvc.files import run_foreign
     from utils.export.settings import check_settings
-    from utils.voice_file.contract import is_stream_file
+    from utils.voice_file.names import is_stream_file
 
     check_settings(to_plain(config))
     if config.export.kind != "onnx":

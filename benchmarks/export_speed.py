@@ -40,9 +40,9 @@ from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.verification.signals import speech_like
-from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT
 from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.runtime import open_session
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT
 
 WHOLE_SECONDS, BLOCK_SECONDS, STREAM_SECONDS = 10.0, 0.1, 0.02
 WARM_UP = 5

@@ -28,8 +28,8 @@ from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
 from utils.verification.candidate import relative_db
 from utils.verification.signals import hostile, speech_like
-from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT
 from utils.voice_file.runtime import open_session
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT
 
 ALLOWED_DB = -80.0
 # stands alone: what it runs in has neither this project nor its packages

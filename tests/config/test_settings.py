@@ -20,10 +20,10 @@ from utils.export.settings import check_settings
 from utils.inference.settings import SETTINGS as TEST_SETTINGS
 from utils.inference.trial import trial_job
 from utils.verification.job import verify_job
-from utils.voice_file.rvc_formats import DIALECTS
+from utils.voice_file.rvc_formats import RVC_FORMATS
 
 GROUPS = ("export", "retrieval", "content")
-KINDS = ("onnx", *DIALECTS, "rvc_pth", "rvc_checkpoint", "rvc_report")
+KINDS = ("onnx", *RVC_FORMATS, "rvc_pth", "rvc_checkpoint", "rvc_report")
 # none of them is of any kind but the first two, which are texts
 WRONG = ("abc", "2024", "null", "true", "2.5", "[[a]]", "{a: 1}")
 FITTING = {
@@ -67,7 +67,7 @@ def export(*overrides: str) -> Any:
     given = {key_of(item) for item in overrides}
     check_settings(to_plain(config))
     kind = config.export.kind
-    if kind in DIALECTS:
+    if kind in RVC_FORMATS:
         return generator_job(config, given)
     if kind == "rvc_report":
         return run_foreign(config, given)

@@ -19,9 +19,9 @@ from utils.export.graph import GraphOptions, build_graph
 from utils.verification import reference as verification
 from utils.verification.reference import Check, Subject, verify
 from utils.verification.signals import hostile, speech_like
-from utils.voice_file.contract import AUDIO_INPUT
 from utils.voice_file.controls import CONTROLS, ControlDefaults
 from utils.voice_file.runtime import open_session
+from utils.voice_file.signature import AUDIO_INPUT
 
 
 class Changed(nn.Module):

@@ -26,7 +26,8 @@ from utils.verification.job import VerifyJob, run_verification
 from utils.verification.kinds import generator_of
 from utils.verification.rvc_clients import GeneratorCandidate, check_file, check_generator
 from utils.voice_file.generator_metadata import KEYS, generator_metadata_from_json
-from utils.voice_file.rvc_formats import DIALECTS, FLOAT, HALF, INTEGER, GeneratorShape, client_metadata, inputs_of
+from utils.voice_file.rvc_formats import RVC_FORMATS, GeneratorShape, client_metadata, inputs_of
+from utils.voice_file.signature import FLOAT, HALF, INTEGER
 
 Kind = tuple[str, int, bool]
 V2, V1_WITHOUT_F0 = ("rvc_v2_32k", 768, True), ("rvc_v1_40k", 256, False)
@@ -46,12 +47,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def graph_bytes(dialect: str, kind: Kind, precision: str) -> bytes:
+def graph_bytes(rvc_format: str, kind: Kind, precision: str) -> bytes:
     """Trace a small random voice of two speakers, once for each kind of graph."""
     model, content_dim, has_f0 = kind
     sizes = ("model.upsample_channels=16", f"model.use_f0={str(has_f0).lower()}")
     network = small_generator(model, *sizes, num_speakers=2, content_dim=content_dim)
-    shape, chosen = shape_of(kind), DIALECTS[dialect]
+    shape, chosen = shape_of(kind), RVC_FORMATS[rvc_format]
     metadata = {"metadata": client_metadata(shape, "hubert_base")} if chosen.has_client_metadata else {}
     graph = build_generator_graph(network.eval(), chosen, shape, precision=precision, metadata=metadata)
     return graph.SerializeToString()
@@ -63,10 +64,10 @@ def shape_of(kind: Kind) -> GeneratorShape:
     return GeneratorShape(content_dim=content_dim, channels=8, has_f0=has_f0, sample_rate=rate, num_speakers=2)
 
 
-def write(folder: Path, dialect: str, kind: Kind = V2, precision: str = "fp32") -> GeneratorCandidate:
-    path = folder / f"{dialect}_{precision}.onnx"
-    path.write_bytes(graph_bytes(dialect, kind, precision))
-    return GeneratorCandidate(path=path, dialect=DIALECTS[dialect], shape=shape_of(kind), precision=precision)
+def write(folder: Path, rvc_format: str, kind: Kind = V2, precision: str = "fp32") -> GeneratorCandidate:
+    path = folder / f"{rvc_format}_{precision}.onnx"
+    path.write_bytes(graph_bytes(rvc_format, kind, precision))
+    return GeneratorCandidate(path=path, rvc_format=RVC_FORMATS[rvc_format], shape=shape_of(kind), precision=precision)
 
 
 def failed(candidate: GeneratorCandidate) -> dict[str, str]:
@@ -78,7 +79,7 @@ def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind:
     noise = small_generator(kind[0])._prior_noise(torch.zeros(1, 90)).numpy()  # type: ignore[operator]
 
     heard = {}
-    for name in DIALECTS:
+    for name in RVC_FORMATS:
         candidate = write(tmp_path, name, kind)
         assert failed(candidate) == {}
         features = replace(
@@ -87,7 +88,7 @@ def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind:
         heard[name] = candidate.play(candidate.feed(features, speaker=1))
 
     level = np.sqrt(np.mean(np.square(heard["wokada"])))
-    for name in DIALECTS:
+    for name in RVC_FORMATS:
         error = np.sqrt(np.mean(np.square(heard[name] - heard["wokada"])))
         assert error < 1e-5 * level, name
 
@@ -95,8 +96,8 @@ def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind:
 def test_inputs_are_those_that_the_programs_feed() -> None:
     shape = GeneratorShape(content_dim=768, channels=192, has_f0=True, sample_rate=48000, num_speakers=1)
     found = {
-        name: [(item.name, item.type, item.shape) for item in inputs_of(dialect, shape)]
-        for name, dialect in DIALECTS.items()
+        name: [(item.name, item.type, item.shape) for item in inputs_of(rvc_format, shape)]
+        for name, rvc_format in RVC_FORMATS.items()
     }
 
     pitch = [("pitch", INTEGER, (1, "frames")), ("pitchf", FLOAT, (1, "frames"))]
@@ -109,8 +110,8 @@ def test_inputs_are_those_that_the_programs_feed() -> None:
     scalars = [(name, INTEGER, ()) for name in ("skip_head", "return_length", "formant_length")]
     assert found["deiteris"] == [*known, *scalars]
     plain = replace(shape, has_f0=False, content_dim=256)
-    assert [item.name for item in inputs_of(DIALECTS["wokada"], plain)] == ["feats", "p_len", "sid"]
-    half = inputs_of(DIALECTS["wokada"], shape, "fp16")
+    assert [item.name for item in inputs_of(RVC_FORMATS["wokada"], plain)] == ["feats", "p_len", "sid"]
+    half = inputs_of(RVC_FORMATS["wokada"], shape, "fp16")
     assert (half[0].type, half[3].type) == (HALF, FLOAT)
 
 
@@ -265,7 +266,7 @@ def test_each_planted_fault_is_found(
 
 
 @pytest.mark.parametrize(
-    ("dialect", "rules", "change"),
+    ("rvc_format", "rules", "change"),
     [
         ("rvc_webui", {"conversion"}, after_output("Mul")),
         ("rvc_webui", {"conversion", "inputs take effect"}, after_output("Mul", float("nan"))),
@@ -280,16 +281,16 @@ def test_each_planted_fault_is_found(
          "return_length ignored", "another window"],
 )  # fmt: skip
 def test_faults_in_graphs_of_the_other_programs_are_found(
-    tmp_path: Path, dialect: str, rules: set[str], change: Callable[[onnx.ModelProto], None]
+    tmp_path: Path, rvc_format: str, rules: set[str], change: Callable[[onnx.ModelProto], None]
 ) -> None:
-    found = failed(edited(write(tmp_path, dialect), change))
+    found = failed(edited(write(tmp_path, rvc_format), change))
 
     assert rules <= set(found), found
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_weights_in_another_file_are_found(tmp_path: Path, dialect: str) -> None:
-    candidate = write(tmp_path, dialect)
+@pytest.mark.parametrize("rvc_format", RVC_FORMATS)
+def test_weights_in_another_file_are_found(tmp_path: Path, rvc_format: str) -> None:
+    candidate = write(tmp_path, rvc_format)
     path = tmp_path / "apart.onnx"
     onnx.save(onnx.load(str(candidate.path)), str(path), save_as_external_data=True, location="w", size_threshold=0)
 
@@ -311,11 +312,11 @@ def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) ->
     """What the file is comes from our metadata, else the client's, else its inputs."""
     own = {"voclo_trainer_generator": json.dumps({"dialect": "wokada", **asdict(shape_of(V2)), "num_speakers": 2})}
     metadata: dict[str, dict[str, str] | None] = {"own": own, "client": None, "none": {}}
-    for dialect, source, speakers in (
+    for rvc_format, source, speakers in (
         ("wokada", "own", 2), ("wokada", "client", 1), ("wokada", "none", 1), ("deiteris", "client", 1),
         ("deiteris", "none", 1), ("rvc_webui", "none", 1),
     ):  # fmt: skip
-        path = write(tmp_path, dialect).path
+        path = write(tmp_path, rvc_format).path
         model = onnx.load(str(path))
         stored = metadata[source]
         if stored is not None:
@@ -327,8 +328,8 @@ def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) ->
 
         assert found is not None
         expected = replace(shape_of(V2), num_speakers=speakers)
-        expected = expected if dialect == "rvc_webui" else replace(expected, channels=found.shape.channels)
-        assert (found.dialect.name, found.shape, found.precision) == (dialect, expected, "fp32")
+        expected = expected if rvc_format == "rvc_webui" else replace(expected, channels=found.shape.channels)
+        assert (found.rvc_format.name, found.shape, found.precision) == (rvc_format, expected, "fp32")
 
 
 def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
@@ -343,11 +344,11 @@ def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_program_is_found(tmp_path: Path) -> None:
-    written = {name: write(tmp_path, name) for name in DIALECTS}
+    written = {name: write(tmp_path, name) for name in RVC_FORMATS}
 
     for name, candidate in written.items():
-        for other, dialect in DIALECTS.items():
-            found = failed(replace(candidate, dialect=dialect))
+        for other, rvc_format in RVC_FORMATS.items():
+            found = failed(replace(candidate, rvc_format=rvc_format))
             assert ("inputs" in found) == (other != name)
 
 
@@ -366,20 +367,20 @@ def job(path: Path, *overrides: str) -> GeneratorJob:
 
 @pytest.mark.usefixtures("small")
 def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
-    dialect = "wokada"
+    rvc_format = "wokada"
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(num_speakers=2, seed=1)))
 
     lines = export_generator(
-        job(path, f"export={dialect}", "rvc.speakers=[1]", "licence=CC0", "rvc.f0_convention=interpolated")
+        job(path, f"export={rvc_format}", "rvc.speakers=[1]", "licence=CC0", "rvc.f0_convention=interpolated")
     )
 
     folder = tmp_path / "out" / "bob"
-    assert sorted(item.name for item in folder.iterdir()) == [f"bob_{dialect}.json", f"bob_{dialect}.onnx"]
-    report = json.loads((folder / f"bob_{dialect}.json").read_text(encoding="utf-8"))
+    assert sorted(item.name for item in folder.iterdir()) == [f"bob_{rvc_format}.json", f"bob_{rvc_format}.onnx"]
+    report = json.loads((folder / f"bob_{rvc_format}.json").read_text(encoding="utf-8"))
     assert all(check["passed"] for check in report["verification"])
     parity = next(check for check in report["verification"] if check["name"] == "conversion")["figures"]["parity_db"]
     assert parity < -100
-    stored = {item.key: item.value for item in onnx.load(str(folder / f"bob_{dialect}.onnx")).metadata_props}
+    stored = {item.key: item.value for item in onnx.load(str(folder / f"bob_{rvc_format}.onnx")).metadata_props}
     own = json.loads(stored[generators.OWN_KEY])
     assert (own["licence"], own["speakers"], own["num_speakers"]) == ("CC0", ["bob"], 1)
     # a shared file does not say more

@@ -39,15 +39,10 @@ from utils.verification.kinds import is_stream
 from utils.verification.signals import speech_like
 from utils.verification.stream_feed import in_blocks, speech_blocks
 from utils.verification.stream_rules import check_parity, check_signature, stream_rules
-from utils.voice_file.contract import (
-    FileGeometry,
-    StreamFacts,
-    check_stream_block,
-    is_stream_file,
-    metadata_from_json,
-    parse_file_name,
-)
 from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.geometry import FileGeometry, check_stream_block
+from utils.voice_file.metadata import StreamFacts, metadata_from_json
+from utils.voice_file.names import is_stream_file, parse_file_name
 from utils.voice_file.runtime import open_session
 
 FACTS = StreamFacts(block=320, look_ahead=128, state_size=1, latency_ms=28.0)
@@ -290,7 +285,7 @@ def test_an_extra_float_input_is_found(exported: ExportedGraph, tmp_path: Path) 
     checks = suite.check_conformance(edited(exported, tmp_path, extend))
 
     details = {check.name: check.detail for check in checks if not check.passed}
-    assert "('noise', 'tensor(float)', [1, 320])" in details["stream, signature"]
+    assert "noise tensor(float) [1, 320]" in details["stream, signature"]
 
 
 def test_weights_of_a_stream_in_another_file_are_found(exported: ExportedGraph, tmp_path: Path) -> None:

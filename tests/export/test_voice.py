@@ -25,7 +25,7 @@ from utils.features.index import load_index
 from utils.files import sha256_of_file
 from utils.inference.session import VoiceSession
 from utils.training.fit import train
-from utils.voice_file.contract import metadata_from_json
+from utils.voice_file.metadata import metadata_from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000

@@ -19,7 +19,7 @@ from utils.errors import ConfigError, FormatError
 from utils.inference.measures import PitchMeter, wrong_lengths
 from utils.inference.session import VoiceSession
 from utils.inference.trial import TrialJob, run_trial
-from utils.voice_file.contract import METADATA_KEY, VoiceMetadata
+from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 
 JOB = TrialJob(
     onnx=Path(),

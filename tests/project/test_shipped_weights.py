@@ -32,7 +32,7 @@ from utils.training.checkpoints import (
 )
 from utils.training.fit import train
 from utils.training.pretrained import content_identity, find_pretrained, load_pretrained
-from utils.voice_file.contract import FileGeometry
+from utils.voice_file.geometry import FileGeometry
 
 GENERATOR = "models/weights/lite_base_generator.safetensors"
 INFO: dict[str, Any] = {"features": {"content": {"identity": {"weights_sha256": "ab"}}}}

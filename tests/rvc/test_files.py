@@ -133,7 +133,7 @@ def test_a_voice_of_rvc_webui_is_read(tmp_path: Path) -> None:
 
     file = read_foreign(saved(tmp_path / "bob.pth", webui_voice(network)))
 
-    assert (file.kind, file.dialect, file.sample_rate, file.epoch) == ("voice", "rvc_webui", 48000, 300)
+    assert (file.kind, file.program, file.sample_rate, file.epoch) == ("voice", "rvc_webui", 48000, 300)
     assert (file.embedder, file.f0_convention) == ("contentvec", None)
     assert str(file.layout) == "generator v2 48k with f0" and file.layout.num_speakers == 3
     assert not file.layout.has_posterior
@@ -145,7 +145,7 @@ def test_a_voice_of_applio_is_read(tmp_path: Path) -> None:
 
     file = read_foreign(saved(tmp_path / "bob.pth", content))
 
-    assert (file.dialect, file.sample_rate, file.epoch, file.step) == ("applio", 48000, 200, 4200)
+    assert (file.program, file.sample_rate, file.epoch, file.step) == ("applio", 48000, 200, 4200)
     assert (file.embedder, file.f0_convention, file.trained_speakers) == ("spin", "zero_unvoiced", 1)
 
 
@@ -348,7 +348,7 @@ def test_a_written_voice_reads_back_with_equal_weights_in_half_precision(tmp_pat
     assert file.weights.keys() == shared_weights(network).keys()
     for name, value in shared_weights(network).items():
         torch.testing.assert_close(file.weights[name], value, rtol=0, atol=0)
-    assert (file.dialect, file.f0_convention, file.embedder) == ("voclo_trainer", "interpolated", "contentvec")
+    assert (file.program, file.f0_convention, file.embedder) == ("voclo_trainer", "interpolated", "contentvec")
     assert (file.epoch, file.step, file.speakers) == (12, 3400, ("ann", "bob"))
 
 

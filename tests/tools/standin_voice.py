@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
 from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.verification.reference import Subject
-from utils.voice_file.contract import METADATA_KEY, FileGeometry, Speaker, VoiceMetadata
 from utils.voice_file.controls import ControlDefaults
+from utils.voice_file.geometry import FileGeometry
+from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
+from utils.voice_file.speakers import Speaker
 
 RATE = 8000
 HOP = RATE // 100

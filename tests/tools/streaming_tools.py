@@ -14,8 +14,9 @@ from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.verification.candidate import Extent
-from utils.voice_file.contract import METADATA_KEY, FileGeometry, StreamFacts
 from utils.voice_file.controls import ControlDefaults
+from utils.voice_file.geometry import FileGeometry
+from utils.voice_file.metadata import METADATA_KEY, StreamFacts
 
 RATE, DIM = 16000, 16
 DEFAULTS = ControlDefaults(index_rate=0.3)

@@ -33,8 +33,8 @@ from utils.verification.candidate import Candidate, Extent, relative_db
 from utils.verification.checks import Check
 from utils.verification.signals import speech_like
 from utils.verification.suite import check_file
-from utils.voice_file.contract import METADATA_KEY
 from utils.voice_file.controls import CONTROLS
+from utils.voice_file.metadata import METADATA_KEY
 
 
 def dry_where(folder: Path, condition: str, **limits: float) -> Path:

@@ -35,7 +35,7 @@ from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
 from utils.verification.live_host import LiveHost, numbers_in_name
 from utils.verification.suite import check_conformance
-from utils.voice_file.contract import METADATA_KEY
+from utils.voice_file.metadata import METADATA_KEY
 from utils.voice_file.onnx_contents import read_contents
 
 

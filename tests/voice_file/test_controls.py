@@ -50,10 +50,16 @@ def test_an_unknown_name_is_refused_with_the_names_that_are_known() -> None:
         find_control("loudness")
 
 
-def test_a_control_that_does_nothing_is_refused_with_the_reason_of_the_table() -> None:
-    with pytest.raises(ConfigError, match=r"^protect=0\.2 does nothing: the voice has no codebook to take content"):
-        refuse_idle_controls({"protect": 0.2}, {"protect"}, "the voice")
+def test_defaults_out_of_range_name_the_key() -> None:
+    with pytest.raises(ConfigError, match=r"export\.defaults\.protect=2 .* between 0 and 0\.5"):
+        ControlDefaults(protect=2.0)
 
 
-def test_zero_asks_for_what_is_so_anyway() -> None:
-    refuse_idle_controls({"export.defaults.index_rate": 0}, {"index_rate"}, "the voice")
+def test_a_default_that_does_nothing_is_refused_by_its_key() -> None:
+    message = r"^export\.defaults\.protect=0\.2 does nothing: the voice has no codebook .*; leave it out$"
+    with pytest.raises(ConfigError, match=message):
+        refuse_idle_controls({"export.defaults.protect": 0.2}, ["protect"], "the voice")
+    with pytest.raises(ConfigError, match=r"^export\.pitch_shift=-4 does nothing: the voice is not told the pitch"):
+        refuse_idle_controls({"export.pitch_shift": -4}, ["pitch_shift"], "the voice")
+
+    refuse_idle_controls({"export.defaults.index_rate": 0.5, "export.defaults.protect": 0.0}, ["protect"], "the voice")

@@ -12,15 +12,10 @@ from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import BakingReport
 from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
-from utils.voice_file.contract import (
-    AUDIO_INPUT,
-    AUDIO_OUTPUT,
-    NEXT_STATE_OUTPUT,
-    STATE_INPUT,
-    VoiceMetadata,
-    parse_file_name,
-)
 from utils.voice_file.controls import CONTROLS
+from utils.voice_file.metadata import VoiceMetadata
+from utils.voice_file.names import parse_file_name
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 
 CARD, CARD_TEXT = "card.json", "card.md"
 CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs

@@ -31,19 +31,11 @@ from utils.features.retrieval import CodebookRetrieval
 from utils.files import sha256_of_file
 from utils.training.checkpoints import Voice, load_voice
 from utils.verification.candidate import Extent
-from utils.voice_file.contract import (
-    F0_CONVENTION,
-    IDLE_KEY,
-    FileGeometry,
-    Speaker,
-    VoiceMetadata,
-    check_rate,
-    check_stream_block,
-    check_voice_name,
-    geometry_at,
-    speaker_number,
-)
 from utils.voice_file.controls import ControlDefaults, refuse_idle_controls
+from utils.voice_file.geometry import FileGeometry, check_rate, check_stream_block, geometry_at
+from utils.voice_file.metadata import F0_CONVENTION, IDLE_KEY, VoiceMetadata
+from utils.voice_file.names import check_voice_name
+from utils.voice_file.speakers import Speaker, speaker_number
 
 HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0

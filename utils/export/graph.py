@@ -20,8 +20,8 @@ from utils.audio.spectral import use_graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.inlining import inline_content_files
 from utils.export.storage import store_without_loss
-from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, OPSETS
 from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, OPSETS
 
 Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = ("torchscript", "dynamo")

@@ -22,8 +22,9 @@ from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
 from utils.verification.reference import Subject, verify
 from utils.verification.suite import check_conformance
-from utils.voice_file.contract import METADATA_KEY, FileGeometry, StreamFacts, VoiceMetadata, metadata_from_json
 from utils.voice_file.controls import ControlDefaults
+from utils.voice_file.geometry import FileGeometry
+from utils.voice_file.metadata import METADATA_KEY, StreamFacts, VoiceMetadata, metadata_from_json
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from typing import Any
 
 from utils.config.settings import Setting, as_list, check_kinds, refuse_idle
-from utils.voice_file.rvc_formats import DIALECTS
+from utils.voice_file.rvc_formats import RVC_FORMATS
 
 ONNX, REPORT = "export=onnx", "export=rvc_report"
-GENERATORS = tuple(f"export={name}" for name in DIALECTS)
+GENERATORS = tuple(f"export={name}" for name in RVC_FORMATS)
 PAIR = "export=rvc_checkpoint"
 FILES = ("export=rvc_pth", PAIR)
 WRITING = (ONNX, *GENERATORS, *FILES)

@@ -20,8 +20,8 @@ from utils.export.graph import (
     simplify,
 )
 from utils.export.stream_voice import StreamingVoice
-from utils.voice_file.contract import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 
 
 def build_stream_graph(

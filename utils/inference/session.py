@@ -1,7 +1,6 @@
 """An exported voice in onnxruntime."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +8,13 @@ import numpy as np
 import onnxruntime
 
 from utils.errors import ConfigError, FormatError
-from utils.voice_file.contract import (
-    IDLE_KEY,
-    METADATA_KEY,
-    VoiceMetadata,
-    is_stream_file,
-    metadata_from_json,
-    parse_file_name,
-)
 from utils.voice_file.controls import control_arrays, find_control
-from utils.voice_file.runtime import RUNTIME_ERRORS, open_session
+from utils.voice_file.metadata import IDLE_KEY, VoiceMetadata
+from utils.voice_file.names import is_stream_file, parse_file_name
+from utils.voice_file.runtime import RUNTIME_ERRORS, graph_values, open_session, stored_metadata
+from utils.voice_file.signature import FLOAT, GraphValue
 
 ControlValues = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class GraphValue:
-    """An input or output of a graph as onnxruntime shows it."""
-
-    name: str
-    type: str
-    shape: list[int | str | None]
 
 
 class VoiceSession:
@@ -74,11 +59,10 @@ class VoiceSession:
         if is_stream_file(path):
             whole = path.name.replace("_stream.onnx", ".onnx")
             raise FormatError(f"{path} converts streams, block by block; give {whole} for recordings")
-        if [value.type for value in required] != ["tensor(float)"] or len(required[0].shape) != 2:
+        if [value.type for value in required] != [FLOAT] or len(required[0].shape) != 2:
             shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in required)
             raise FormatError(f"{path} is no graph from audio to audio: it requires {shown}; use export_onnx.py")
-        stored = session.get_modelmeta().custom_metadata_map
-        metadata = metadata_from_json(stored[METADATA_KEY], str(path)) if METADATA_KEY in stored else None
+        metadata = stored_metadata(session, str(path))
         rate = metadata.sample_rate if metadata else parse_file_name(path).sample_rate
         return cls(path, session, sample_rate=rate, metadata=metadata, num_threads=num_threads)
 
@@ -90,18 +74,17 @@ class VoiceSession:
     @property
     def inputs(self) -> list[GraphValue]:
         """What a caller must give."""
-        return [GraphValue(value.name, value.type, list(value.shape)) for value in self._session.get_inputs()]
+        return graph_values(self._session.get_inputs())
 
     @property
     def overridable(self) -> list[GraphValue]:
         """What a caller may give."""
-        values = self._session.get_overridable_initializers()
-        return [GraphValue(value.name, value.type, list(value.shape)) for value in values]
+        return graph_values(self._session.get_overridable_initializers())
 
     @property
     def outputs(self) -> list[GraphValue]:
         """What comes back."""
-        return [GraphValue(value.name, value.type, list(value.shape)) for value in self._session.get_outputs()]
+        return graph_values(self._session.get_outputs())
 
     @property
     def speakers(self) -> list[str]:

@@ -35,8 +35,9 @@ from utils.inference.pipeline import (
 )
 from utils.inference.session import VoiceSession
 from utils.inference.settings import check_settings
-from utils.voice_file.contract import speaker_number
 from utils.voice_file.controls import CONTROLS, refuse_idle_controls
+from utils.voice_file.signature import GraphValue
+from utils.voice_file.speakers import speaker_number
 
 HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
 REPORT_SCHEMA_VERSION = 1
@@ -146,13 +147,17 @@ def describe_graph(session: VoiceSession) -> dict[str, Any]:
         "file": utf8_text(session.path.name),
         "bytes": session.path.stat().st_size,
         "sample_rate": session.sample_rate,
-        "inputs": [asdict(value) for value in session.inputs],
-        "overridable_inputs": [asdict(value) for value in session.overridable],
-        "outputs": [asdict(value) for value in session.outputs],
+        "inputs": [_described(value) for value in session.inputs],
+        "overridable_inputs": [_described(value) for value in session.overridable],
+        "outputs": [_described(value) for value in session.outputs],
         "metadata": asdict(session.metadata) if session.metadata else None,
         "keeps_length": not wrong,
         "wrong_lengths": wrong,
     }
+
+
+def _described(value: GraphValue) -> dict[str, Any]:
+    return {"name": value.name, "type": value.type, "shape": list(value.shape)}
 
 
 class _Trial:

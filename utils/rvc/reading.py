@@ -38,7 +38,7 @@ class ForeignFile:
 
     Attributes:
         kind: "voice" is what people share, half precision without posterior; "training" is what training starts from.
-        dialect: the program that wrote it, as far as it can be told.
+        program: the program that wrote it, as far as it can be told.
         weights: under the names of files, in the precision of the file.
         sample_rate: of the audio; None where the file does not say it and more than one fits.
         f0_convention: what unvoiced frames held in training; None where the file does not say it.
@@ -52,7 +52,7 @@ class ForeignFile:
 
     path: Path
     kind: Literal["voice", "training"]
-    dialect: Literal["rvc_webui", "applio", "voclo_trainer", "unknown"]
+    program: Literal["rvc_webui", "applio", "voclo_trainer", "unknown"]
     weights: dict[str, Tensor]
     layout: Layout
     sample_rate: int | None
@@ -79,7 +79,7 @@ class ForeignFile:
 
     def __str__(self) -> str:
         rate = f" at {self.sample_rate} Hz" if self.sample_rate else ""
-        program = {"rvc_webui": "RVC-WebUI", "applio": "Applio", "voclo_trainer": "this workbench"}.get(self.dialect)
+        program = {"rvc_webui": "RVC-WebUI", "applio": "Applio", "voclo_trainer": "this workbench"}.get(self.program)
         what = "shared voice" if self.kind == "voice" else "training file"
         return f"{self.path.name}: {what}{f' of {program}' if program else ''}, {self.layout}{rate}"
 
@@ -115,7 +115,7 @@ def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
     return ForeignFile(
         path=path,
         kind="training",
-        dialect="voclo_trainer" if own else "unknown",
+        program="voclo_trainer" if own else "unknown",
         weights=weights,
         layout=layout,
         sample_rate=rates.pop() if len(rates) == 1 else None,
@@ -148,7 +148,7 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
     return ForeignFile(
         path=path,
         kind="voice",
-        dialect="voclo_trainer" if own else "applio" if is_applio else "rvc_webui",
+        program="voclo_trainer" if own else "applio" if is_applio else "rvc_webui",
         weights=weights,
         layout=layout,
         sample_rate=rate,

@@ -12,11 +12,13 @@ import onnxruntime
 
 from utils.config import check_range
 from utils.errors import FormatError
-from utils.verification.live_host import FLOAT, INTEGER, NAME_DEFAULTS, LiveHost, numbers_in_name
+from utils.verification.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
 from utils.verification.signals import speech_like
-from utils.voice_file.contract import METADATA_KEY, VoiceMetadata, metadata_from_json
 from utils.voice_file.controls import CONTROLS, Control, ControlDefaults, control_arrays
-from utils.voice_file.runtime import open_session
+from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
+from utils.voice_file.metadata import VoiceMetadata
+from utils.voice_file.runtime import open_session, stored_metadata
+from utils.voice_file.signature import FLOAT, INTEGER
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
 LOUDEST_PEAK = 4.0  # of the answer to input within full scale
@@ -24,7 +26,6 @@ PARITY_DB = -80.0
 OWN_CHANGE_MARGIN_DB = 10.0  # a runtime rounds not once but in every operator
 WORST_PARITY_DB = -50.0  # whatever the voice does with the last bit
 PARITY_FLOOR = 1e-3  # a quieter signal counts as this RMS
-RATES = (8000, 192_000)
 LONGEST_MINUTES = 60.0
 MOST_BLOCKS = 1_000_000
 
@@ -102,10 +103,8 @@ class Candidate:
     @cached_property
     def metadata(self) -> VoiceMetadata | None:
         """What this workbench wrote into the graph; None for graphs of others."""
-        stored = self.session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY in stored:
-            with contextlib.suppress(FormatError):  # the rule about the name reports it
-                return metadata_from_json(stored[METADATA_KEY], self.path.name)
+        with contextlib.suppress(FormatError):  # the rule about the name reports it
+            return stored_metadata(self.session, self.path.name)
         return None
 
     @property
@@ -119,7 +118,7 @@ class Candidate:
         if self.metadata is not None:
             return self.metadata.sample_rate
         rate = numbers_in_name(self.path)["sr"]
-        return round(rate if RATES[0] <= rate <= RATES[1] else NAME_DEFAULTS["sr"])
+        return round(rate if LOWEST_RATE <= rate <= HIGHEST_RATE else NAME_DEFAULTS["sr"])
 
     def run(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
         """Return the first output for [B, T] float32 given to the first input, and controls if it has them.

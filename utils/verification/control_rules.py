@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from utils.inference.stream import StreamSession
 from utils.verification.candidate import Candidate, faults, relative_db
 from utils.verification.checks import Check
 from utils.verification.stream_feed import fresh_stream, in_blocks, speech_blocks
 from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.runtime import RUNTIME_ERRORS
+from utils.voice_file.stream import BlockStream
 
 HOSTILE_SECONDS = 0.3
 LOUDEST_PEAK = 16.0  # three octaves away a voice may be louder than where it speaks by itself
@@ -124,6 +124,6 @@ def _hostile_values(candidate: Candidate) -> Iterator[Controls]:
     yield from (dict.fromkeys(names, value) for value in wild)
 
 
-def _converted(stream: StreamSession, audio: np.ndarray, controls: Mapping[str, float]) -> np.ndarray:
+def _converted(stream: BlockStream, audio: np.ndarray, controls: Mapping[str, float]) -> np.ndarray:
     stream.reset()
     return in_blocks(stream, audio, controls)

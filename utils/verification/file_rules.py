@@ -7,17 +7,11 @@ import onnxruntime
 from utils.errors import ConfigError
 from utils.verification.candidate import Candidate
 from utils.verification.checks import Check
-from utils.verification.live_host import FLOAT, numbers_in_name
-from utils.voice_file.contract import (
-    AUDIO_INPUT,
-    AUDIO_OUTPUT,
-    METADATA_KEY,
-    OPSETS,
-    check_voice_name,
-    metadata_from_json,
-    parse_file_name,
-)
+from utils.verification.live_host import numbers_in_name
+from utils.voice_file.metadata import METADATA_KEY, metadata_from_json
+from utils.voice_file.names import check_voice_name, parse_file_name
 from utils.voice_file.onnx_contents import read_contents
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, FLOAT, OPSETS
 
 LARGEST_FILE = 2**31
 STANDARD_DOMAINS = {"", "ai.onnx"}

@@ -10,11 +10,11 @@ import numpy as np
 import onnxruntime
 
 from utils.voice_file.runtime import RUNTIME_ERRORS
+from utils.voice_file.signature import FLOAT, INTEGER
 
 BLOCK_SECONDS = 0.1
 BLOCK_SIZES = (4410, 4800, 19200)  # 100 ms at the device rates 44.1, 48 and 192 kHz
 NAME_DEFAULTS = {"sr": 44100.0, "hop": 512.0, "nfft": 2048.0}
-FLOAT, INTEGER = "tensor(float)", "tensor(int64)"
 FAILURES: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, ValueError)
 
 

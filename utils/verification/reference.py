@@ -18,16 +18,11 @@ from utils.verification.candidate import decibels, limit_of_parity_db, own_chang
 from utils.verification.checks import Check
 from utils.verification.control_rules import other_values
 from utils.verification.signals import hostile, speech_like
-from utils.voice_file.contract import (
-    AUDIO_INPUT,
-    AUDIO_OUTPUT,
-    METADATA_KEY,
-    OPSETS,
-    metadata_from_json,
-    parse_file_name,
-)
 from utils.voice_file.controls import CONTROLS, ControlDefaults, control_arrays
+from utils.voice_file.metadata import METADATA_KEY, metadata_from_json
+from utils.voice_file.names import parse_file_name
 from utils.voice_file.runtime import open_session
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, OPSETS
 
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
 EFFECT = 1e-3  # smallest relative change that counts as an effect of a control

@@ -3,14 +3,12 @@
 Sources: see utils/voice_file/rvc_formats.py. Imports no torch.
 """
 
-import json
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -19,21 +17,21 @@ from utils.verification.alignment import spectral_difference_db
 from utils.verification.candidate import levels, relative_db
 from utils.verification.checks import Check
 from utils.verification.file_rules import LARGEST_FILE, RANDOM_OPERATORS, STANDARD_DOMAINS
+from utils.voice_file.kinds import client_values
 from utils.voice_file.onnx_contents import read_contents
 from utils.voice_file.runtime import open_session
 from utils.voice_file.rvc_formats import (
     CLIENT_EMBEDDERS,
     CLIENT_KEY,
     CLIENT_VERSION,
-    FLOAT,
     FRAMES,
-    HALF,
     LAYERS,
     OUTPUT,
-    Dialect,
     GeneratorShape,
+    RvcFormat,
     inputs_of,
 )
+from utils.voice_file.signature import FLOAT, HALF
 
 PARITY_DB = -80.0
 LENGTHS = (1, 2, 7, 64, 100, 333)  # frames; the clients feed 0.1 to 50 s
@@ -69,7 +67,7 @@ class GeneratorCandidate:
 
     Attributes:
         path: the file.
-        dialect: of the program that will load it.
+        rvc_format: of the program that will load it.
         shape: what the voice is.
         precision: of the export.
         reference: what the PyTorch voice makes of a feed; None without it.
@@ -77,7 +75,7 @@ class GeneratorCandidate:
     """
 
     path: Path
-    dialect: Dialect
+    rvc_format: RvcFormat
     shape: GeneratorShape
     precision: str = "fp32"
     reference: Reference | None = None
@@ -103,13 +101,13 @@ class GeneratorCandidate:
         content = features.content[None].astype(np.float16 if half else np.float32)
         pitch = [features.bins[None], features.f0_hz[None].astype(np.float32)] * self.shape.has_f0
         known = [content, np.array([count], np.int64), *pitch, np.array([speaker], np.int64)]
-        if self.dialect.name == "rvc_webui":
+        if self.rvc_format.name == "rvc_webui":
             known.append(features.noise[None].astype(np.float32))
             names = [item.name for item in self.session.get_inputs()]
         else:
             names = ["feats", "p_len", *(["pitch", "pitchf"] * self.shape.has_f0), "sid"]
         fed = dict(zip(names, known, strict=False))
-        if self.dialect.name == "deiteris":
+        if self.rvc_format.name == "deiteris":
             values = window or (0, count, count)
             fed |= {
                 name: np.array(value, np.int64)
@@ -119,11 +117,11 @@ class GeneratorCandidate:
 
     def play(self, fed: Feed) -> np.ndarray:
         """Return [N] as the client takes it from the graph."""
-        if self.dialect.name == "rvc_webui":
+        if self.rvc_format.name == "rvc_webui":
             output: np.ndarray = np.squeeze(self.session.run(None, fed)[0])
             return output.reshape(-1) if output.ndim == 0 else output
         output = self.session.run([OUTPUT], fed)[0]
-        if self.dialect.name == "wokada" and self._version != CLIENT_VERSION:
+        if self.rvc_format.name == "wokada" and self._version != CLIENT_VERSION:
             return np.clip(output[0, 0], -1, 1)
         return output
 
@@ -132,25 +130,16 @@ class GeneratorCandidate:
         return str(client_values(self.session).get("version", ""))
 
 
-def client_values(session: onnxruntime.InferenceSession) -> dict[str, Any]:
-    """Return the JSON under the clients' key; without a readable one they guess, which nothing here wants."""
-    try:
-        values = json.loads(session.get_modelmeta().custom_metadata_map[CLIENT_KEY])
-    except (KeyError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
 def check_generator(candidate: GeneratorCandidate) -> list[Check]:
     """Apply every rule; a rule that crashes counts as failed and the others still run."""
     rules: list[tuple[str, Callable[[GeneratorCandidate], Check]]] = [
         ("file", check_file),
         ("inputs", check_inputs),
-        *([("metadata", check_metadata)] if candidate.dialect.has_client_metadata else []),
+        *([("metadata", check_metadata)] if candidate.rvc_format.has_client_metadata else []),
         ("conversion", check_conversion),
         ("same input, same output", check_repetition),
         ("inputs take effect", check_effects),
-        *([("window", check_window)] if candidate.dialect.name == "deiteris" else []),
+        *([("window", check_window)] if candidate.rvc_format.name == "deiteris" else []),
     ]
     return [_attempt(name, rule, candidate) for name, rule in rules]
 
@@ -165,8 +154,8 @@ def check_file(candidate: GeneratorCandidate) -> Check:
                  if domain not in STANDARD_DOMAINS]  # fmt: skip
     problems += [f"operator {name}: equal input would not give equal output" for _, name in sorted(contents.operators)
                  if name in RANDOM_OPERATORS]  # fmt: skip
-    if version != candidate.dialect.opset:
-        problems.append(f"opset {version}; {candidate.dialect.program} writes {candidate.dialect.opset}")
+    if version != candidate.rvc_format.opset:
+        problems.append(f"opset {version}; {candidate.rvc_format.program} writes {candidate.rvc_format.opset}")
     if size >= LARGEST_FILE:
         problems.append(f"{size} bytes; one ONNX file holds less than {LARGEST_FILE}")
     if candidate.path.suffix != ".onnx":
@@ -179,14 +168,14 @@ def check_inputs(candidate: GeneratorCandidate) -> Check:
     """Names, order, types and axes of the inputs, and the one output."""
     session, problems = candidate.session, []
     expected = [(item.name, item.type, [_axis(axis) for axis in item.shape])
-                for item in inputs_of(candidate.dialect, candidate.shape, candidate.precision)]  # fmt: skip
+                for item in inputs_of(candidate.rvc_format, candidate.shape, candidate.precision)]  # fmt: skip
     found = [(item.name, item.type, [_axis(axis) for axis in item.shape]) for item in session.get_inputs()]
     if found != expected:
-        problems.append(f"inputs {_shown(found)}; {candidate.dialect.program} feeds {_shown(expected)}")
+        problems.append(f"inputs {_shown(found)}; {candidate.rvc_format.program} feeds {_shown(expected)}")
     if session.get_overridable_initializers():
         problems.append("it has optional inputs, which the program does not know")
     outputs = [(item.name, item.type, len(item.shape)) for item in session.get_outputs()]
-    rank = 3 if candidate.dialect.name == "rvc_webui" else 1
+    rank = 3 if candidate.rvc_format.name == "rvc_webui" else 1
     if outputs != [(OUTPUT, FLOAT, rank)]:
         problems.append(f"outputs {outputs} instead of {OUTPUT} {FLOAT} of rank {rank}")
     return Check("inputs", not problems, "; ".join(problems) or _shown(found))
@@ -257,7 +246,7 @@ def check_effects(candidate: GeneratorCandidate) -> Check:
         trials["pitch"] = candidate.feed(Features(features.content, 1.3 * features.f0_hz, features.noise))
     if candidate.shape.num_speakers > 1:
         trials["speaker"] = candidate.feed(features, speaker=1)
-    if candidate.dialect.name == "rvc_webui":
+    if candidate.rvc_format.name == "rvc_webui":
         trials["rnd"] = candidate.feed(Features(features.content, features.f0_hz, features.noise[:, ::-1]))
     effects = {name: relative_db(candidate.play(fed), base) for name, fed in trials.items()}
     broken = [name for name, effect in effects.items() if not math.isfinite(effect)]

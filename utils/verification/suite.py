@@ -24,7 +24,7 @@ class Verdict:
     """Outcome of the rules for a file.
 
     Attributes:
-        kind: "audio_to_audio", "stream", or the name of a dialect.
+        kind: "audio_to_audio", "stream", or the name of a format of RVC generators.
         rules: of whom the rules are, for people.
         checks: one for each rule.
     """
@@ -44,7 +44,9 @@ def check_file(candidate: Candidate) -> Verdict:
     _require_file(candidate)
     generator = generator_of(candidate) if _loads(candidate) else None
     if generator is not None:
-        return Verdict(generator.dialect.name, f"{generator.dialect.program} (flavours.md)", check_generator(generator))
+        return Verdict(
+            generator.rvc_format.name, f"{generator.rvc_format.program} (flavours.md)", check_generator(generator)
+        )
     checks = check_conformance(candidate)
     if checks[1].passed and is_stream(candidate):
         return Verdict("stream", "streams (streaming.md)", checks)

@@ -1,11 +1,14 @@
 """Opening graphs with onnxruntime; imports no torch."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from utils.errors import FormatError
+from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata, metadata_from_json
+from utils.voice_file.signature import GraphValue
 
 # onnxruntime has no common base class for what it raises.
 RUNTIME_ERRORS: tuple[type[Exception], ...] = (
@@ -45,3 +48,18 @@ def open_session(graph: Path | bytes, num_threads: int = 1) -> onnxruntime.Infer
     except RUNTIME_ERRORS as error:
         where = graph if isinstance(graph, Path) else "the graph"
         raise FormatError(f"{where} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error
+
+
+def stored_metadata(session: onnxruntime.InferenceSession, source: str) -> VoiceMetadata | None:
+    """Return what this workbench wrote into a graph; None for a graph of another program.
+
+    Raises:
+        FormatError: if it is damaged or of a later version; the message names `source`.
+    """
+    stored = session.get_modelmeta().custom_metadata_map
+    return metadata_from_json(stored[METADATA_KEY], source) if METADATA_KEY in stored else None
+
+
+def graph_values(values: Iterable[onnxruntime.NodeArg]) -> list[GraphValue]:
+    """Return inputs or outputs of a session as plain data."""
+    return [GraphValue(value.name, value.type, tuple(value.shape)) for value in values]

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 
 from utils.errors import ConfigError
+from utils.voice_file.signature import FLOAT, HALF, INTEGER, GraphValue
 
-FLOAT, HALF, INTEGER = "tensor(float)", "tensor(float16)", "tensor(int64)"
 FRAMES = "frames"
 OUTPUT = "audio"
 CLIENT_KEY = "metadata"
@@ -22,18 +22,9 @@ EMBEDDERS = {"contentvec": "hubert_base"}
 CLIENT_EMBEDDERS = ("hubert_base", "contentvec", "hubert-base-japanese", "whisper")
 
 
-@dataclass(frozen=True)
-class GraphInput:
-    """An input: name, element type as onnxruntime writes it, axes."""
-
-    name: str
-    type: str
-    shape: tuple[int | str, ...]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """How one program wants a generator.
+class RvcFormat:
+    """How one program wants the graph of a generator.
 
     Attributes:
         name: option of export=.
@@ -50,18 +41,18 @@ class Dialect:
     has_client_metadata: bool
 
 
-DIALECTS = {
-    dialect.name: dialect
-    for dialect in (
-        Dialect(name="rvc_webui", program="RVC-WebUI", opset=18, precisions=("fp32",), has_client_metadata=False),
-        Dialect(
+RVC_FORMATS = {
+    rvc_format.name: rvc_format
+    for rvc_format in (
+        RvcFormat(name="rvc_webui", program="RVC-WebUI", opset=18, precisions=("fp32",), has_client_metadata=False),
+        RvcFormat(
             name="wokada",
             program="w-okada's voice changer",
             opset=17,
             precisions=("fp32", "fp16"),
             has_client_metadata=True,
         ),
-        Dialect(
+        RvcFormat(
             name="deiteris",
             program="deiteris' voice changer",
             opset=17,
@@ -96,20 +87,20 @@ class GeneratorShape:
         return self.sample_rate // 100
 
 
-def inputs_of(dialect: Dialect, shape: GeneratorShape, precision: str = "fp32") -> tuple[GraphInput, ...]:
+def inputs_of(rvc_format: RvcFormat, shape: GeneratorShape, precision: str = "fp32") -> tuple[GraphValue, ...]:
     """Return the inputs in their order."""
     frames = (1, FRAMES)
-    pitch = (GraphInput("pitch", INTEGER, frames), GraphInput("pitchf", FLOAT, frames)) * shape.has_f0
-    if dialect.name == "rvc_webui":
-        first = (GraphInput("phone", FLOAT, (1, FRAMES, shape.content_dim)), GraphInput("phone_lengths", INTEGER, (1,)))
-        noise = GraphInput("rnd", FLOAT, (1, shape.channels, FRAMES))
-        return (*first, *pitch, GraphInput("ds", INTEGER, (1,)), noise)
+    pitch = (GraphValue("pitch", INTEGER, frames), GraphValue("pitchf", FLOAT, frames)) * shape.has_f0
+    if rvc_format.name == "rvc_webui":
+        first = (GraphValue("phone", FLOAT, (1, FRAMES, shape.content_dim)), GraphValue("phone_lengths", INTEGER, (1,)))
+        noise = GraphValue("rnd", FLOAT, (1, shape.channels, FRAMES))
+        return (*first, *pitch, GraphValue("ds", INTEGER, (1,)), noise)
     kind = HALF if precision == "fp16" else FLOAT
-    features = (GraphInput("feats", kind, (1, FRAMES, shape.content_dim)), GraphInput("p_len", INTEGER, (1,)))
-    known = (*features, *pitch, GraphInput("sid", INTEGER, (1,)))
-    if dialect.name == "wokada":
+    features = (GraphValue("feats", kind, (1, FRAMES, shape.content_dim)), GraphValue("p_len", INTEGER, (1,)))
+    known = (*features, *pitch, GraphValue("sid", INTEGER, (1,)))
+    if rvc_format.name == "wokada":
         return known
-    return (*known, *(GraphInput(name, INTEGER, ()) for name in ("skip_head", "return_length", "formant_length")))
+    return (*known, *(GraphValue(name, INTEGER, ()) for name in ("skip_head", "return_length", "formant_length")))
 
 
 def client_metadata(shape: GeneratorShape, embedder: str) -> str:
@@ -149,18 +140,18 @@ def client_embedder(encoder: str, wanted: str | None) -> str:
     return name
 
 
-def find_dialect(name: str, precision: str) -> Dialect:
-    """Return a dialect that can have a precision.
+def find_rvc_format(name: str, precision: str) -> RvcFormat:
+    """Return the format of a program that can have a precision.
 
     Raises:
         ConfigError: if there is none of this name or it cannot.
     """
-    if name not in DIALECTS:
-        raise ConfigError(f"export.kind={name} is unknown; choose export={', '.join(DIALECTS)}")
-    dialect = DIALECTS[name]
-    if precision not in dialect.precisions:
+    if name not in RVC_FORMATS:
+        raise ConfigError(f"export.kind={name} is unknown; choose export={', '.join(RVC_FORMATS)}")
+    rvc_format = RVC_FORMATS[name]
+    if precision not in rvc_format.precisions:
         raise ConfigError(
-            f"export.precision={precision} is nothing that {dialect.program} loads; "
-            f"allowed: {', '.join(dialect.precisions)}"
+            f"export.precision={precision} is nothing that {rvc_format.program} loads; "
+            f"allowed: {', '.join(rvc_format.precisions)}"
         )
-    return dialect
+    return rvc_format

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.audio.frames import FRAME_RATE
+from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 
 TEXTS = ("name", "flavour", "licence", "consent", "config", "precision", "f0_convention")
 SIZES = ("hop_length", "n_fft", "model_rate")
 TABLES = ("encoder", "pitch", "defaults", "metrics", "extra")
 STREAM_SIZES = {"block": 1, "look_ahead": 0, "state_size": 1}  # with the smallest that each may be
-LOWEST_RATE, HIGHEST_RATE = 8000, 192_000
 
 
 def metadata_fault(values: Mapping[str, Any]) -> str | None:

@@ -30,8 +30,8 @@ from utils.rvc.writing import (
     with_published_speakers,
 )
 from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, voice_state
-from utils.voice_file.contract import check_voice_name
-from utils.voice_file.rvc_formats import DIALECTS
+from utils.voice_file.names import check_voice_name
+from utils.voice_file.rvc_formats import RVC_FORMATS
 
 RESUME_IN: dict[str, Order | None] = {"either": None, "rvc_webui": "rvc_webui", "applio": "applio"}
 
@@ -61,7 +61,7 @@ def run_foreign(config: DictConfig, given: Collection[str] = ()) -> list[str]:
         config: the script's configuration.
         given: keys that somebody typed; those that have no effect are refused.
     """
-    if config.export.kind in DIALECTS:
+    if config.export.kind in RVC_FORMATS:
         return export_generator(generator_job(config, given))
     if config.export.kind == "rvc_report":
         plain = to_plain(config)
@@ -88,7 +88,7 @@ def foreign_job(config: DictConfig, given: Collection[str] = ()) -> ForeignJob:
     if kind not in ("rvc_pth", "rvc_checkpoint"):
         raise ConfigError(
             f"export.kind={kind} is unknown; choose export=onnx, rvc_pth, rvc_checkpoint, rvc_report, "
-            f"{' or '.join(DIALECTS)}"
+            f"{' or '.join(RVC_FORMATS)}"
         )
     if plain["voice"]:
         raise ConfigError(f"export={kind} writes a run of train.py; give run=<folder> instead of voice=")

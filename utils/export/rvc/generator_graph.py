@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from utils.export.graph import PRODUCER, trace_module
 from utils.export.precision import reduce_weights
-from utils.voice_file.rvc_formats import CLIENT_KEY, FRAMES, HALF, INTEGER, OUTPUT, Dialect, GeneratorShape, inputs_of
+from utils.voice_file.rvc_formats import CLIENT_KEY, FRAMES, OUTPUT, GeneratorShape, RvcFormat, inputs_of
+from utils.voice_file.signature import HALF, INTEGER
 
 TRACE_FRAMES = 37  # so that no length is special in the traced graph
 TRACE_WINDOW = (5, 19, 23)
@@ -33,18 +34,18 @@ class DecodesFeatures(Protocol):
 
 
 class GeneratorGraph(nn.Module):
-    """The module that is traced: inputs and output as a dialect has them.
+    """The module that is traced: inputs and output as a rvc_format has them.
 
     Args:
         voice: with decode_features.
-        dialect: of the program.
+        rvc_format: of the program.
         has_f0: whether pitch is among the inputs.
     """
 
-    def __init__(self, voice: nn.Module, dialect: Dialect, has_f0: bool) -> None:
+    def __init__(self, voice: nn.Module, rvc_format: RvcFormat, has_f0: bool) -> None:
         super().__init__()
         self.voice = voice
-        self.dialect = dialect
+        self.rvc_format = rvc_format
         self.has_f0 = has_f0
 
     def forward(self, content: Tensor, num_frames: Tensor, *others: Tensor) -> Tensor:
@@ -54,39 +55,39 @@ class GeneratorGraph(nn.Module):
         speaker_id = rest.pop(0)
         decode = cast(DecodesFeatures, self.voice).decode_features
         content = content.float()
-        if self.dialect.name == "rvc_webui":
+        if self.rvc_format.name == "rvc_webui":
             return decode(content, num_frames, pitch, speaker_id, prior_noise=rest[0]).unsqueeze(1)
         window = tuple(rest) if rest else None
         return decode(content, num_frames, pitch, speaker_id, window=window)[0].clamp(-1.0, 1.0)
 
 
 def build_generator_graph(
-    voice: nn.Module, dialect: Dialect, shape: GeneratorShape, *, precision: str, metadata: dict[str, str]
+    voice: nn.Module, rvc_format: RvcFormat, shape: GeneratorShape, *, precision: str, metadata: dict[str, str]
 ) -> onnx.ModelProto:
     """Trace, simplify and finish the graph of a generator.
 
     Args:
         voice: with decode_features, in evaluation mode.
-        dialect: of the program.
+        rvc_format: of the program.
         shape: of the generator.
         precision: "fp32", or "fp16" for half-precision features and weights with arithmetic in single precision.
         metadata: texts to store in the graph.
     Raises:
         ExportError: if the network cannot be traced or simplified.
     """
-    wanted = inputs_of(dialect, shape, precision)
+    wanted = inputs_of(rvc_format, shape, precision)
     names = [item.name for item in wanted]
     graph = trace_module(
-        GeneratorGraph(voice, dialect, shape.has_f0).eval(),
-        trace_inputs(dialect, shape, precision),
+        GeneratorGraph(voice, rvc_format, shape.has_f0).eval(),
+        trace_inputs(rvc_format, shape, precision),
         inputs=names,
         output=OUTPUT,
         axes={item.name: {item.shape.index(FRAMES): FRAMES} for item in wanted if FRAMES in item.shape},
-        opset=dialect.opset,
+        opset=rvc_format.opset,
     )
     axes = graph.graph.output[0].type.tensor_type.shape
     del axes.dim[:]
-    for axis in (1, 1, "samples") if dialect.name == "rvc_webui" else ("samples",):
+    for axis in (1, 1, "samples") if rvc_format.name == "rvc_webui" else ("samples",):
         axes.dim.add(**({"dim_value": axis} if isinstance(axis, int) else {"dim_param": axis}))
     if precision == "fp16":
         reduce_weights(graph, "fp16")
@@ -96,13 +97,13 @@ def build_generator_graph(
     return graph
 
 
-def trace_inputs(dialect: Dialect, shape: GeneratorShape, precision: str = "fp32") -> tuple[Tensor, ...]:
+def trace_inputs(rvc_format: RvcFormat, shape: GeneratorShape, precision: str = "fp32") -> tuple[Tensor, ...]:
     """Return tensors of every input for tracing."""
     draws = torch.Generator().manual_seed(0)
     values: list[Tensor] = []
     scalars = iter(TRACE_WINDOW)
-    for item in inputs_of(dialect, shape, precision):
-        size = [TRACE_FRAMES if axis == FRAMES else int(axis) for axis in item.shape]
+    for item in inputs_of(rvc_format, shape, precision):
+        size = [axis if isinstance(axis, int) else TRACE_FRAMES for axis in item.shape]
         if item.type != INTEGER:
             value = (
                 100 + 200 * torch.rand(size, generator=draws)
@@ -119,6 +120,6 @@ def trace_inputs(dialect: Dialect, shape: GeneratorShape, precision: str = "fp32
     return tuple(values)
 
 
-def graph_metadata(dialect: Dialect, client: str, own: dict[str, str]) -> dict[str, str]:
+def graph_metadata(rvc_format: RvcFormat, client: str, own: dict[str, str]) -> dict[str, str]:
     """Return the texts of a graph: ours, and the client's where it reads one."""
-    return {**own, **({CLIENT_KEY: client} if dialect.has_client_metadata else {})}
+    return {**own, **({CLIENT_KEY: client} if rvc_format.has_client_metadata else {})}

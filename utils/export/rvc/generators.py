@@ -32,16 +32,16 @@ from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
 from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
 from utils.verification.checks import Check
 from utils.verification.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
-from utils.voice_file.contract import check_voice_name
 from utils.voice_file.generator_metadata import SCHEMA_VERSION, generator_metadata_from_json
+from utils.voice_file.names import check_voice_name
 from utils.voice_file.rvc_formats import (
-    DIALECTS,
     OWN_KEY,
-    Dialect,
+    RVC_FORMATS,
     GeneratorShape,
+    RvcFormat,
     client_embedder,
     client_metadata,
-    find_dialect,
+    find_rvc_format,
     inputs_of,
 )
 
@@ -65,7 +65,7 @@ class GeneratorJob:
     speakers: tuple[int, ...] | None
     name: str
     root: Path
-    dialect: Dialect
+    rvc_format: RvcFormat
     precision: str
     embedder: str | None
     encoder: str | None
@@ -123,7 +123,7 @@ def generator_job(config: DictConfig, given: Collection[str] = ()) -> GeneratorJ
     plain = to_plain(config)
     check_settings(plain)
     settings: dict[str, Any] = plain["export"]
-    dialect = find_dialect(settings["kind"], settings["precision"])
+    rvc_format = find_rvc_format(settings["kind"], settings["precision"])
     if plain["run"] and plain["voice"]:
         raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
     _refuse_idle(plain)
@@ -144,7 +144,7 @@ def generator_job(config: DictConfig, given: Collection[str] = ()) -> GeneratorJ
         speakers=tuple(as_list(rows)) if rows is not None else None,
         name=check_voice_name(str(plain["name"] or default)),
         root=Path(str(settings["root"])).expanduser(),
-        dialect=dialect,
+        rvc_format=rvc_format,
         precision=settings["precision"],
         embedder=settings.get("embedder"),
         encoder=str(plain["rvc"]["embedder"]) if plain["rvc"]["embedder"] is not None else None,
@@ -197,7 +197,7 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
     info, weights = payload["dataset"], voice_state(content["state_dict"])
     if not is_rvc(weights):
         raise ConfigError(
-            f"{job.run} has no generator of RVC; export={job.dialect.name} needs a run of experiment=rvc_<..> "
+            f"{job.run} has no generator of RVC; export={job.rvc_format.name} needs a run of experiment=rvc_<..> "
             "(export=onnx makes a graph of every voice)"
         )
     identity, version = info["features"]["content"]["identity"], layout_of(shapes_of(legacy_state(weights))).version
@@ -232,24 +232,24 @@ def export_generator(job: GeneratorJob) -> list[str]:
     if voice.shape.content_dim not in (256, 768):
         raise ConfigError(
             f"the voice listens to content of {voice.shape.content_dim} values; "
-            f"{job.dialect.program} gives 256 (v1) or 768 (v2)"
+            f"{job.rvc_format.program} gives 256 (v1) or 768 (v2)"
         )
     embedder = client_embedder(encoder_name(voice.encoder), job.embedder)
-    target, stem = job.root / job.name, f"{job.name}_{job.dialect.name}"
+    target, stem = job.root / job.name, f"{job.name}_{job.rvc_format.name}"
     with staging_folder(target, (f"{stem}.onnx", f"{stem}.json")) as folder:
         path = folder / f"{stem}.onnx"
         client = client_metadata(voice.shape, embedder)
         graph = build_generator_graph(
             voice.model,
-            job.dialect,
+            job.rvc_format,
             voice.shape,
             precision=job.precision,
-            metadata=graph_metadata(job.dialect, client, {OWN_KEY: own_metadata(job, voice)}),
+            metadata=graph_metadata(job.rvc_format, client, {OWN_KEY: own_metadata(job, voice)}),
         )
         save_graph(graph, path)
         candidate = GeneratorCandidate(
             path=path,
-            dialect=job.dialect,
+            rvc_format=job.rvc_format,
             shape=voice.shape,
             precision=job.precision,
             reference=reference_of(voice, job),
@@ -267,7 +267,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
         report = {
             "schema_version": REPORT_SCHEMA_VERSION,
             "file": {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)},
-            "program": job.dialect.program,
+            "program": job.rvc_format.program,
             "precision": job.precision,
             "encoder": voice.encoder,
             "f0_convention": voice.f0_convention,
@@ -295,7 +295,7 @@ def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
     values = {
         "schema_version": SCHEMA_VERSION,
         "name": job.name,
-        "dialect": job.dialect.name,
+        "dialect": job.rvc_format.name,
         "precision": job.precision,
         **asdict(voice.shape),
         "speakers": voice.speakers,
@@ -316,8 +316,8 @@ def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
 
 def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Reference:
     """Return what the PyTorch voice makes of a feed."""
-    module = GeneratorGraph(voice.model, job.dialect, voice.shape.has_f0).eval()
-    names: Sequence[str] = [item.name for item in inputs_of(job.dialect, voice.shape, job.precision)]
+    module = GeneratorGraph(voice.model, job.rvc_format, voice.shape.has_f0).eval()
+    names: Sequence[str] = [item.name for item in inputs_of(job.rvc_format, voice.shape, job.precision)]
 
     def convert(fed: Feed) -> np.ndarray:
         with torch.no_grad():
@@ -328,12 +328,12 @@ def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Reference:
 
 
 def _notes(job: GeneratorJob, voice: GeneratorVoice) -> list[str]:
-    notes = [f"for {job.dialect.program}: {len(voice.speakers)} speaker(s), {voice.shape.sample_rate} Hz"]
-    if job.dialect.name == "rvc_webui" and (voice.shape.content_dim, voice.shape.has_f0) != (768, True):
+    notes = [f"for {job.rvc_format.program}: {len(voice.speakers)} speaker(s), {voice.shape.sample_rate} Hz"]
+    if job.rvc_format.name == "rvc_webui" and (voice.shape.content_dim, voice.shape.has_f0) != (768, True):
         notes.append("note: RVC-WebUI's own runner feeds v2 voices with f0 alone; ports of it take this one")
     if voice.shape.has_f0:
         notes.append(_convention_note(voice))
-    others = ", ".join(name for name in DIALECTS if name != job.dialect.name)
+    others = ", ".join(name for name in RVC_FORMATS if name != job.rvc_format.name)
     return [*notes, f"other programs refuse this file; export={others} write theirs"]
 
 

@@ -110,7 +110,7 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     record = {
         "file": settings.file.name,
         "what": str(file),
-        "program": file.dialect,
+        "program": file.program,
         "f0_convention": convention,
         "embedder": embedder or encoder.identity["id"],
         "has_recorded_encoder": _recorded_weights(file) in (None, encoder.identity.get("weights_sha256")),

@@ -1,0 +1,65 @@
+"""Names of voices and of the files that hold them."""
+
+import re
+from pathlib import Path
+
+from utils.errors import ConfigError, FormatError
+from utils.voice_file.geometry import FileGeometry
+
+MAX_NAME_LENGTH = 64
+_FILE_NAME = re.compile(r"(?P<name>.+)_sr(?P<rate>\d+)_hop(?P<hop>\d+)_nfft(?P<n_fft>\d+)(?P<stream>_stream)?\.onnx")
+_RESERVED_TOKEN = re.compile(r"(sr|hop|nfft)(?P<rest>.+)")
+
+
+def check_voice_name(name: str) -> str:
+    """Return the name when it can stand before `_sr..` in a file name.
+
+    Raises:
+        ConfigError: if it is empty, too long, has other characters than letters, digits, space, dot, dash and
+            underscore, or holds a token such as sr2, hop3 or nfft9, which runtimes would read as a number of the graph.
+    """
+    if not re.fullmatch(r"\w(?:[\w .\-]*\w)?", name) or len(name) > MAX_NAME_LENGTH:
+        raise ConfigError(
+            f"name={name!r} cannot be used in a file name: use 1 to {MAX_NAME_LENGTH} letters, digits, spaces, dots, "
+            "dashes or underscores, with a letter or digit at both ends"
+        )
+    for token in name.split("_"):
+        match = _RESERVED_TOKEN.fullmatch(token)
+        if match and _is_number(match["rest"]):
+            raise ConfigError(
+                f"name={name!r} contains {token!r}, which runtimes would read as a rate or size of the graph; "
+                "choose another name"
+            )
+    return name
+
+
+def parse_file_name(path: Path) -> FileGeometry:
+    """Read the numbers back from the name of an exported graph.
+
+    Raises:
+        FormatError: if the file is not named `<name>_sr{rate}_hop{hop}_nfft{n_fft}.onnx`.
+    """
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None:
+        raise FormatError(f"{path.name} is not named <name>_sr<rate>_hop<hop>_nfft<n_fft>.onnx")
+    return FileGeometry(
+        name=match["name"],
+        sample_rate=int(match["rate"]),
+        hop_length=int(match["hop"]),
+        n_fft=int(match["n_fft"]),
+        is_stream=match["stream"] is not None,
+    )
+
+
+def is_stream_file(path: Path) -> bool:
+    """Whether a file has the name of a streaming graph."""
+    match = _FILE_NAME.fullmatch(path.name)
+    return match is not None and match["stream"] is not None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
