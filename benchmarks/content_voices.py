@@ -40,7 +40,7 @@ from utils.files import atomic_write_json
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 from utils.inference.pipeline import convert_file, read_source
 from utils.inference.session import ControlValues
-from utils.training.checkpoints import Voice, load_voice
+from utils.training.checkpoints import TrainedVoice, load_voice
 
 CORPORA = ROOT.parent / "shared" / "corpora"
 UPDATES = 400
@@ -72,7 +72,7 @@ class TorchVoice:
         voice: with its front end.
     """
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: TrainedVoice) -> None:
         self._model = voice.model
         self.sample_rate = voice.io_rate
 

@@ -7,10 +7,10 @@ from omegaconf import OmegaConf
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
-from utils.training.checkpoints import CODEBOOK_FILE, Voice
+from utils.training.checkpoints import CODEBOOK_FILE, TrainedVoice
 
 
-def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: Voice) -> None:
+def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: TrainedVoice) -> None:
     """Refuse a run that has lost its codebook: the graph would ignore index_rate without a word.
 
     Args:

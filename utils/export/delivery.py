@@ -29,7 +29,7 @@ from utils.export.staging import move_into_place, staging_folder
 from utils.features.index import IndexOptions, IndexReport, save_index
 from utils.features.retrieval import CodebookRetrieval
 from utils.files import sha256_of_file
-from utils.training.checkpoints import Voice, load_voice
+from utils.training.checkpoints import TrainedVoice, load_voice
 from utils.verification.candidate import Extent
 from utils.voice_file.controls import ControlDefaults, refuse_idle_controls
 from utils.voice_file.geometry import FileGeometry, check_rate, check_stream_block, geometry_at
@@ -198,7 +198,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     return ExportOutcome(target, files, graphs, report, notes, baking)
 
 
-def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
+def open_training_data(job: ExportJob, voice: TrainedVoice) -> CorpusStore:
     """Open the dataset of a run and check that its features are those the voice was trained on.
 
     Raises:
@@ -233,7 +233,7 @@ def open_training_data(job: ExportJob, voice: Voice) -> CorpusStore:
 
 def describe(
     job: ExportJob,
-    voice: Voice,
+    voice: TrainedVoice,
     store: CorpusStore | None,
     geometry: FileGeometry,
     *,
@@ -283,7 +283,7 @@ def excerpts(store: CorpusStore | None, rate: int) -> tuple[np.ndarray, ...]:
     return tuple(np.ascontiguousarray(waveform, dtype=np.float32) for waveform in resampled if len(waveform))
 
 
-def _load(job: ExportJob, io_rate: int | None = None) -> Voice:
+def _load(job: ExportJob, io_rate: int | None = None) -> TrainedVoice:
     if job.imported is not None:
         return load_imported_voice(job.imported, io_rate)
     assert job.run is not None
@@ -347,13 +347,13 @@ def _index_options(settings: dict[str, Any]) -> IndexOptions:
     return IndexOptions(**{key: value for key, value in settings.items() if key != "codebook_size"})
 
 
-def _geometries(job: ExportJob, voice: Voice) -> list[FileGeometry]:
+def _geometries(job: ExportJob, voice: TrainedVoice) -> list[FileGeometry]:
     model_rate, n_fft = voice.model.sample_rate, int(voice.config.audio.n_fft)
     rates = dict.fromkeys(job.rates or (model_rate,))
     return [geometry_at(job.name, rate, model_rate=model_rate, model_n_fft=n_fft) for rate in rates]
 
 
-def _file_names(job: ExportJob, voice: Voice) -> list[str]:
+def _file_names(job: ExportJob, voice: TrainedVoice) -> list[str]:
     graphs = [
         replace(geometry, is_stream=flavour == "stream").file_name
         for geometry in _geometries(job, voice)
@@ -366,7 +366,7 @@ def _rates(value: Any) -> list[int]:
     return [check_rate(rate) for rate in as_list(value)]
 
 
-def _pitch_identity(voice: Voice) -> dict[str, Any]:
+def _pitch_identity(voice: TrainedVoice) -> dict[str, Any]:
     tracker = getattr(voice.model.frontend, "pitch_tracker", None)
     return dict(tracker.identity) if tracker is not None else {}
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Voice:
+class TrainedVoice:
     """A trained voice ready to convert: see BaseVoiceConversionModel.forward_audio.
 
     Attributes:
@@ -141,7 +141,7 @@ def require_same_networks(
 
 def load_voice(
     run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None, *, for_export: bool = True
-) -> Voice:
+) -> TrainedVoice:
     """Load a trained voice from its run folder.
 
     Args:
@@ -177,7 +177,7 @@ def load_voice(
     model.eval()
     step = int(content["state_dict"]["steps_done"])
     metrics = dict(payload["metrics"])
-    return Voice(model, config, _speakers(info), info, step, metrics, rate, payload.get("pretrained"))
+    return TrainedVoice(model, config, _speakers(info), info, step, metrics, rate, payload.get("pretrained"))
 
 
 def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:

@@ -19,7 +19,7 @@ from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0_CONVENTIONS, F0Convention, ForeignFile, known_convention, read_foreign
-from utils.training.checkpoints import Voice
+from utils.training.checkpoints import TrainedVoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -
     return ImportedNetwork(file, config, model, rows, match.summary())
 
 
-def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) -> Voice:
+def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) -> TrainedVoice:
     """Read a foreign voice and put it together with a content encoder and a pitch tracker.
 
     Args:
@@ -125,10 +125,10 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         "features": {"content": {"identity": encoder.identity}, "f0_hz": {"identity": tracker.identity}},
         "imported": record,
     }
-    return Voice(model, config, names, info, file.step, {}, rate)
+    return TrainedVoice(model, config, names, info, file.step, {}, rate)
 
 
-def explain_import(voice: Voice) -> list[str]:
+def explain_import(voice: TrainedVoice) -> list[str]:
     """Return lines that say what was taken from the file of an imported voice and what was not."""
     record = voice.dataset_info["imported"]
     kept, rows, trained = len(voice.speakers), record["speaker_rows_in_file"], record["speakers_trained"]
