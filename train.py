@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from utils.config import run_script
+from utils.config import given_keys, run_script
 from utils.config.arguments import spell_names
 
 
@@ -12,9 +12,10 @@ def main(config: DictConfig) -> float | None:
         from recipes.content_encoder.experiment import train_content_encoder
 
         return train_content_encoder(config)
+    from utils.config.train import TrainJob
     from utils.training.fit import best_held_out, train
 
-    return best_held_out(train(config))
+    return best_held_out(train(TrainJob.from_config(config, given_keys())))
 
 
 if __name__ == "__main__":

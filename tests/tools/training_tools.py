@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.train import TrainJob, train_job
 from utils.corpus.pipeline import preprocess
 
 FAST = [
@@ -43,6 +41,6 @@ def arguments(datasets: Path, runs: Path, name: str, steps: int, *overrides: str
     return [*paths, *FAST, *small, f"trainer.steps={steps}", f"trainer.validate_every={steps}", *overrides]
 
 
-def training(datasets: Path, runs: Path, name: str, steps: int, *overrides: str) -> DictConfig:
-    """Return the configuration of such a run."""
-    return compose("train", arguments(datasets, runs, name, steps, *overrides))
+def training(datasets: Path, runs: Path, name: str, steps: int, *overrides: str) -> TrainJob:
+    """Return the job of such a run."""
+    return train_job(arguments(datasets, runs, name, steps, *overrides))

@@ -1,22 +1,13 @@
 """How often each speaker is heard in training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from utils.config import to_plain
 from utils.errors import ConfigError
 
 SpeakerWeights = str | float | Mapping[str, float]
 ALLOWED = "natural, uniform, a number from 0 (uniform) to 1 (natural), or factors such as {anna: 2, bert: 0.5}"
-
-
-def plain_speaker_weights(value: Any) -> SpeakerWeights:
-    """Return data.speaker_weights of a configuration as plain data."""
-    plain: SpeakerWeights = to_plain(value) if isinstance(value, DictConfig) else value
-    return plain
 
 
 def speaker_factors(amounts: np.ndarray, speakers: Sequence[str], weights: SpeakerWeights) -> np.ndarray:

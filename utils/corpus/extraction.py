@@ -10,13 +10,12 @@ from zlib import crc32
 import numpy as np
 import soxr
 import torch
-from omegaconf import OmegaConf
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, num_frames, pad_to_frames
 from utils.audio.io import RESAMPLE_QUALITY, int16_to_float, resample
 from utils.audio.loudness import FrameLoudness
 from utils.audio.surroundings import add_noise, put_into_room
-from utils.config import instantiate
+from utils.config import Pluggable
 from utils.corpus.arrays import save_array
 from utils.errors import DataError
 
@@ -42,8 +41,8 @@ class FeatureExtractor:
         content_noise_db: tuple[float, ...] = (),
         content_room_seconds: tuple[float, ...] = (),
     ) -> None:
-        self.encoder = instantiate(OmegaConf.create(content), "content")
-        self.tracker = instantiate(OmegaConf.create(pitch), "pitch")
+        self.encoder = Pluggable.of(content, "content").build()
+        self.tracker = Pluggable.of(pitch, "pitch").build()
         self.loudness = FrameLoudness()
         self.speeds = content_speeds
         self.noise_db = content_noise_db

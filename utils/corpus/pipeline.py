@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -351,7 +351,7 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
     info = {
         "name": job.folder.name,
         "source": str(job.source),
-        "audio": asdict(job.audio),
+        "audio": job.audio.model_dump(),
         "reading": job.settings.reading_values(),
         "reading_fingerprint": run.reading,
         **{key: list(values) for key, values in job.settings.content_copies.items()},

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
+from utils.config import select
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
@@ -22,9 +21,7 @@ def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: TrainedVoi
     """
     if run is None or wanted is not None or voice.model.retrieval is not None:
         return
-    size = entries_per_speaker(
-        OmegaConf.select(voice.config, "retrieval.codebook_size", default=0), len(voice.speakers)
-    )
+    size = entries_per_speaker(select(voice.config, "retrieval.codebook_size", 0), len(voice.speakers))
     if size:
         raise ConfigError(
             f"{run / CODEBOOK_FILE} is absent, without which the graph could not retrieve; copy it from where the run "

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 import soxr
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
-from utils.config import check_range, require, to_plain
+from utils.config import check_range, require, to_plain, to_yaml
 from utils.config.settings import as_list
 from utils.corpus.store import CorpusStore, fingerprint_of
 from utils.errors import ConfigError, ExportError
@@ -205,8 +205,8 @@ def open_training_data(job: ExportJob, voice: TrainedVoice) -> CorpusStore:
         ConfigError: if it is not there.
         ExportError: if it was prepared with another encoder, or holds other speakers or clips.
     """
-    trained = voice.config.dataset
-    folder = job.dataset or Path(str(trained.root)) / str(trained.name)
+    trained = voice.config["dataset"]
+    folder = job.dataset or Path(str(trained["root"])) / str(trained["name"])
     if not (folder / "dataset.json").is_file():
         raise ConfigError(f"the run's dataset is not at {folder}; give its place with dataset=<folder>")
     store = CorpusStore.open(folder)
@@ -263,7 +263,7 @@ def describe(
         dataset_fingerprint=fingerprint_of(voice.dataset_info) if store is not None else "unknown",
         step=voice.step,
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
-        config=OmegaConf.to_yaml(OmegaConf.create(without_places(to_plain(voice.config)))),
+        config=to_yaml(without_places(voice.config)),
         precision=job.precision,
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
         extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.model.idle_controls)}
@@ -348,7 +348,7 @@ def _index_options(settings: dict[str, Any]) -> IndexOptions:
 
 
 def _geometries(job: ExportJob, voice: TrainedVoice) -> list[FileGeometry]:
-    model_rate, n_fft = voice.model.sample_rate, int(voice.config.audio.n_fft)
+    model_rate, n_fft = voice.model.sample_rate, int(voice.config["audio"]["n_fft"])
     rates = dict.fromkeys(job.rates or (model_rate,))
     return [geometry_at(job.name, rate, model_rate=model_rate, model_n_fft=n_fft) for rate in rates]
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from models.adversarial import AdversarialTraining
-from utils.config import AudioConfig, audio_config, check_range, instantiate
+from utils.config import AudioConfig
+from utils.config.train import OvertrainingSettings, TrainJob
 from utils.console import emit
-from utils.corpus.balance import plain_speaker_weights
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.sampling import draws_per_epoch
 from utils.corpus.store import CorpusStore
@@ -54,63 +53,65 @@ from utils.training.pretrained import load_pretrained
 from utils.training.schedules import with_warmup
 from utils.training.step_clock import StepClock
 
-MODES = ("stop", "warn", "off")  # of overtraining
 CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
 
 
-def best_from_step(config: DictConfig) -> int:
+def best_from_step(job: TrainJob) -> int:
     """Return the update from which on a state can be the best: a discriminator that joins raises the criterion."""
-    return int(config.loss.adversarial_start) if config.discriminator.get("_target_") else 0
+    return job.loss.adversarial_start if job.discriminator else 0
 
 
-def build_training(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
+def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
-    audio = audio_config(config.audio)
-    optimizer = build_optimizer(config, choose_precision(config))
-    generator = build_generator(config, store.info)
-    discriminator = instantiate(config.discriminator, "discriminator") if config.discriminator.get("_target_") else None
+    optimizer = build_optimizer(job.optim, choose_precision(job))
+    generator = build_generator(job.model, store.info)
+    discriminator = job.discriminator.build() if job.discriminator else None
     if fresh:
-        for name, network in (("generator", generator), ("discriminator", discriminator)):
-            if config.pretrained[name] and network is not None:
+        starts: tuple[tuple[str, torch.nn.Module | None, str | None], ...] = (
+            ("generator", generator, job.pretrained.generator),
+            ("discriminator", discriminator, job.pretrained.discriminator),
+        )
+        for name, network, file in starts:
+            if file and network is not None:
                 note = load_pretrained(
                     network,
-                    str(config.pretrained[name]),
+                    file,
                     f"pretrained.{name}",
                     store.info,
-                    speakers=config.pretrained.speakers,
-                    fresh_posterior=bool(config.pretrained.fresh_posterior),
+                    speakers=job.pretrained.speakers,
+                    fresh_posterior=job.pretrained.fresh_posterior,
                 )
                 if is_first_process():
                     emit(note)
-    if config.trainer.recompute and not generator.recompute_blocks():
-        raise ConfigError(f"trainer.recompute=true: {config.model._target_} has no blocks that can be computed again")
-    prepare_networks(config, generator, discriminator)
-    changes = instantiate(config.augmentation, "augmentation")
+    if job.trainer.recompute and not generator.recompute_blocks():
+        raise ConfigError(f"trainer.recompute=true: {job.model.target} has no blocks that can be computed again")
+    prepare_networks(job.trainer, generator, discriminator)
+    changes = job.augmentation.build()
     augmentation = BatchAugmentation(
-        prepare_codebook(config, store, run, fresh=fresh),
-        retrieval_share=config.retrieval.training_share,
+        prepare_codebook(job, store, run, fresh=fresh),
+        retrieval_share=job.retrieval.training_share,
         gain_down_db=changes.gain_down_db,
         gain_up_db=changes.gain_up_db,
-        seed=int(config.seed),
+        seed=job.seed,
     )
     return AdversarialTraining(
         generator=generator,
         discriminator=discriminator,
-        spectral_loss=build_spectral_loss(str(config.loss.objective), audio),
-        validation_loss=MelDistance(audio),
+        spectral_loss=build_spectral_loss(job.loss.objective, job.audio),
+        validation_loss=MelDistance(job.audio),
         optimizer=optimizer,
-        schedule=learning_rate_factor(config, steps_per_epoch(config, store)),
-        loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
-        objective=config.loss.objective,
+        schedule=learning_rate_factor(job, steps_per_epoch(job, store)),
+        loss_weights=dict(job.loss.weights),
+        objective=job.loss.objective,
         augmentation=augmentation,
-        accumulate=int(config.optim.accumulate),
-        clip_norm=float(config.optim.clip_norm),
-        precision=choose_precision(config),
-        fit_memory=bool(config.trainer.fit_memory),
-        ema_decay=float(config.optim.ema_decay),
-        adversarial_start=int(config.loss.adversarial_start),
-        adversarial_frames=int(config.loss.adversarial_frames),
-        seed=int(config.seed),
+        accumulate=job.optim.accumulate,
+        clip_norm=job.optim.clip_norm,
+        precision=choose_precision(job),
+        fit_memory=job.trainer.fit_memory,
+        ema_decay=job.optim.ema_decay,
+        adversarial_start=job.loss.adversarial_start,
+        adversarial_frames=job.loss.adversarial_frames,
+        seed=job.seed,
     )
 
 
@@ -119,25 +120,25 @@ def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
     return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
 
 
-def learning_rate_factor(config: DictConfig, epoch_steps: int = 1) -> Callable[[int], float]:
+def learning_rate_factor(job: TrainJob, epoch_steps: int = 1) -> Callable[[int], float]:
     """Return the factor of the learning rate as a function of the step: the rise, then the group optim/schedule."""
-    schedule = instantiate(config.optim.schedule, "optim.schedule")
-    return with_warmup(schedule, warmup_steps=int(config.optim.warmup_steps), epoch_steps=epoch_steps)
+    schedule = job.optim.schedule.build()
+    return with_warmup(schedule, warmup_steps=job.optim.warmup_steps, epoch_steps=epoch_steps)
 
 
-def steps_per_epoch(config: DictConfig, store: CorpusStore) -> int:
+def steps_per_epoch(job: TrainJob, store: CorpusStore) -> int:
     """Return after how many steps as much audio has been drawn as the training clips hold."""
-    draws = draws_per_epoch([clip.num_frames for clip in store.split("train")], config.data.segment_frames)
-    return max(1, math.ceil(draws / int(config.data.batch_size)))
+    draws = draws_per_epoch([clip.num_frames for clip in store.split("train")], job.data.segment_frames)
+    return max(1, math.ceil(draws / job.data.batch_size))
 
 
-def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
+def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
     """Return the codebook of the run, made anew where it is a new run's or lost; the first process writes it.
 
     Each process that a cluster starts makes it for itself: they meet only when the training begins.
     """
-    path, seed = run / CODEBOOK_FILE, int(config.seed)
-    size = entries_per_speaker(config.retrieval.codebook_size, len(store.speakers))
+    path, seed = run / CODEBOOK_FILE, job.seed
+    size = entries_per_speaker(job.retrieval.codebook_size, len(store.speakers))
     if not size:
         if fresh and is_first_process():
             path.unlink(missing_ok=True)
@@ -151,10 +152,10 @@ def prepare_codebook(config: DictConfig, store: CorpusStore, run: Path, *, fresh
     return CodebookRetrieval(codebook)
 
 
-def renew_codebook(config: DictConfig, store: CorpusStore, run: Path, module: AdversarialTraining) -> None:
+def renew_codebook(job: TrainJob, store: CorpusStore, run: Path, module: AdversarialTraining) -> None:
     """Give a run that goes on with other settings or data the codebook that belongs to them, if it is another one."""
     assert isinstance(module.augmentation, BatchAugmentation)
-    module.augmentation.retrieval = prepare_codebook(config, store, run, fresh=True)
+    module.augmentation.retrieval = prepare_codebook(job, store, run, fresh=True)
 
 
 def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
@@ -169,58 +170,58 @@ def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor
     return torch.stack([book.repeat(-(-most // len(book)), 1)[:most] for book in books])
 
 
-def build_data(config: DictConfig, store: CorpusStore) -> VoiceDataModule:
+def build_data(job: TrainJob, store: CorpusStore) -> VoiceDataModule:
     """Make the data module that the configuration describes."""
     return VoiceDataModule(
         dataset=store.path,
-        batch_size=int(config.data.batch_size),
-        segment_frames=config.data.segment_frames,
-        num_workers=int(config.data.num_workers),
-        seed=int(config.seed),
-        perturbed_share=float(config.data.perturbed_share),
-        val_segment_frames=int(config.data.val_segment_frames),
-        speaker_weights=plain_speaker_weights(config.data.speaker_weights),
-        augmentation=instantiate(config.augmentation, "augmentation"),
-        bucketing=bool(config.data.bucketing),
-        device_cache=bool(config.data.device_cache),
+        batch_size=job.data.batch_size,
+        segment_frames=job.data.segment_frames,
+        num_workers=job.data.num_workers,
+        seed=job.seed,
+        perturbed_share=job.data.perturbed_share,
+        val_segment_frames=job.data.val_segment_frames,
+        speaker_weights=job.data.speaker_weights,
+        augmentation=job.augmentation.build(),
+        bucketing=job.data.bucketing,
+        device_cache=job.data.device_cache,
     )
 
 
 def build_trainer(
-    config: DictConfig, run: Path, callbacks: list[Callback], checkpointing: BestAndLastCheckpoint
+    job: TrainJob, run: Path, callbacks: list[Callback], checkpointing: BestAndLastCheckpoint
 ) -> lightning.Trainer:
     """Make Lightning's trainer.
 
     Raises:
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
-    settings = config.trainer
+    settings = job.trainer
     # who has blocks computed again is short of memory: that which is kept has gaps
-    if first_device(config).type == "cpu" and not settings.recompute:
+    if first_device(job).type == "cpu" and not settings.recompute:
         keep_freed_memory()
     clock = StepClock()
     extra: list[Callback] = [
-        StopAfterSteps(int(settings.steps)),
-        RunMonitor(config, run, clock, best_from_step=best_from_step(config)),
+        StopAfterSteps(settings.steps),
+        RunMonitor(job, run, clock, best_from_step=best_from_step(job)),
     ]
-    extra += [MediaLogger(audio_config(config.audio), builtin_tracker())] if settings.media else []
-    extra += [ProgressLine(total_steps=int(settings.steps))] if settings.progress_bar else []
-    loggers = build_loggers(config, run)
+    extra += [MediaLogger(job.audio, builtin_tracker())] if settings.media else []
+    extra += [ProgressLine(total_steps=settings.steps)] if settings.progress_bar else []
+    loggers = build_loggers(job, run)
     try:
         return lightning.Trainer(
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.num_nodes,
-            strategy=choose_strategy(config),
+            strategy=choose_strategy(job),
             plugins=[AtomicCheckpointIO(), *environment_plugins()],
             max_epochs=-1,
             max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
             max_time=timedelta(minutes=settings.max_minutes) if settings.max_minutes is not None else None,
-            val_check_interval=int(settings.validate_every),
+            val_check_interval=settings.validate_every,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             logger=loggers,
-            log_every_n_steps=int(settings.log_every),
+            log_every_n_steps=settings.log_every,
             profiler=clock,
             callbacks=[*callbacks, *extra, checkpointing, StopOnSignal(checkpointing)],
             enable_model_summary=False,
@@ -228,31 +229,19 @@ def build_trainer(
             use_distributed_sampler=False,
         )
     except (ValueError, MisconfigurationException) as error:
-        asked = ", ".join(f"trainer.{key}={settings[key]}" for key in ("accelerator", "devices", "num_nodes"))
+        asked = ", ".join(f"trainer.{key}={getattr(settings, key)}" for key in ("accelerator", "devices", "num_nodes"))
         raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
 
 
-def build_watch(config: DictConfig) -> list[Callback]:
-    """Return the callback that the group `overtraining` describes, none with mode off.
-
-    Raises:
-        ConfigError: if a value is out of range.
-    """
-    settings = config.overtraining
-    if settings.mode not in MODES:
-        raise ConfigError(f"overtraining.mode={settings.mode} is unknown; allowed: {', '.join(MODES)}")
-    check_range("overtraining.smooth", settings.smooth, 1)
-    check_range("overtraining.patience", settings.patience, 1)
-    check_range("overtraining.min_improvement", settings.min_improvement, 0, 0.5)
-    if settings.plateau_patience is not None:
-        check_range("overtraining.plateau_patience", settings.plateau_patience, 1)
+def build_watch(settings: OvertrainingSettings) -> list[Callback]:
+    """Return the callback that the group `overtraining` describes, none with mode off."""
     if settings.mode == "off":
         return []
     rule = OvertrainingRule(
-        smooth=int(settings.smooth),
-        patience=int(settings.patience),
-        min_improvement=float(settings.min_improvement),
-        plateau_patience=None if settings.plateau_patience is None else int(settings.plateau_patience),
-        first_step=int(settings.first_step),
+        smooth=settings.smooth,
+        patience=settings.patience,
+        min_improvement=settings.min_improvement,
+        plateau_patience=settings.plateau_patience,
+        first_step=settings.first_step,
     )
-    return [OvertrainingWatch(rule, str(settings.mode))]
+    return [OvertrainingWatch(rule, settings.mode)]

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
-from utils.config import instantiate
+from utils.config import Pluggable, from_yaml
 from utils.config.renamed import with_current_targets
 from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
@@ -33,7 +32,7 @@ class TrainedVoice:
 
     Attributes:
         model: generator in eval mode with front end and retrieval attached at io_rate.
-        config: the run's resolved configuration.
+        config: the run's resolved configuration, as it was stored.
         speakers: names; the index is the speaker_id.
         dataset_info: dataset.json of the training data.
         step: generator updates behind these weights.
@@ -44,7 +43,7 @@ class TrainedVoice:
     """
 
     model: BaseVoiceConversionModel
-    config: DictConfig
+    config: dict[str, Any]
     speakers: list[str]
     dataset_info: dict[str, Any]
     step: int
@@ -155,12 +154,11 @@ def load_voice(
     """
     content = read_checkpoint(checkpoint_path(run, which))
     payload = content[PAYLOAD_KEY]
-    config = OmegaConf.create(payload["config"])
-    assert isinstance(config, DictConfig)
+    config = from_yaml(payload["config"])
     info = payload["dataset"]
-    model = build_generator(config, info)
+    model = build_generator(Pluggable.of(config["model"], "model"), info)
     model.load_state_dict(voice_state(content["state_dict"]))
-    encoder = instantiate(OmegaConf.create(info["features"]["content"]["config"]), "content")
+    encoder = Pluggable.of(info["features"]["content"]["config"], "content").build()
     trained = info["features"]["content"]["identity"]
     if encoder.identity != trained:
         raise ConfigError(
@@ -182,7 +180,7 @@ def load_voice(
 
 def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:
     """Return the tracker of a voice's graph, from what the dataset says of its f0."""
-    tracker: Any = instantiate(OmegaConf.create(feature["config"]), "pitch")
+    tracker: Any = Pluggable.of(feature["config"], "pitch").build()
     if not tracker.is_exportable:
         name = tracker.identity["id"]
         log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
@@ -199,14 +197,12 @@ def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:
     return module
 
 
-def build_generator(config: DictConfig, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:
+def build_generator(model: Pluggable, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:
     """Instantiate the configured model for a dataset's content dimension and speakers."""
-    return instantiate(
-        config.model,
-        "model",
-        content_dim=int(dataset_info["features"]["content"]["dim"]),
-        num_speakers=len(dataset_info["speakers"]),
+    generator: BaseVoiceConversionModel = model.build(
+        content_dim=int(dataset_info["features"]["content"]["dim"]), num_speakers=len(dataset_info["speakers"])
     )
+    return generator
 
 
 def voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,14 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils.errors import ConfigError
+from utils.config.train import TrainJob
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 RENDEZVOUS_LIMIT = timedelta(minutes=30)  # preparation of the first process may take as long
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
@@ -34,22 +32,22 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", None) or 0) == 0
 
 
-def num_processes(config: DictConfig) -> int:
-    """Return how many processes the configuration asks for; what only Lightning can count here is one."""
-    devices = config.trainer.devices
+def num_processes(job: TrainJob) -> int:
+    """Return how many processes a training asks for; what only Lightning can count here is one."""
+    devices: int | str | list[int] = job.trainer.devices
     if isinstance(devices, str) and devices.isdigit():
         devices = int(devices)
-    available = max(1, torch.cuda.device_count()) if first_device(config).type == "cuda" else 1
+    available = max(1, torch.cuda.device_count()) if first_device(job).type == "cuda" else 1
     if not isinstance(devices, int):
         devices = available if str(devices) in ("auto", "-1") else len(devices)
     elif devices < 0:
         devices = available
-    return int(devices) * int(config.trainer.num_nodes)
+    return devices * job.trainer.num_nodes
 
 
-def first_device(config: DictConfig) -> torch.device:
+def first_device(job: TrainJob) -> torch.device:
     """Return the device of the first process."""
-    wants_gpu = str(config.trainer.accelerator) in ("auto", "gpu", "cuda")
+    wants_gpu = job.trainer.accelerator in ("auto", "gpu", "cuda")
     return torch.device("cuda", 0) if wants_gpu and torch.cuda.is_available() else torch.device("cpu")
 
 
@@ -74,21 +72,18 @@ def environment_plugins() -> list[SLURMEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
-def choose_strategy(config: DictConfig) -> Any:
+def choose_strategy(job: TrainJob) -> Any:
     """Return Lightning's strategy: one process, or several that share each step."""
-    if num_processes(config) == 1:
+    if num_processes(job) == 1:
         return "auto"
     return SharedStep(timeout=RENDEZVOUS_LIMIT)
 
 
-def choose_precision(config: DictConfig) -> str:
+def choose_precision(job: TrainJob) -> str:
     """Turn trainer.precision=auto into bf16-mixed where the device computes it natively, else 16-mixed or 32 bits."""
-    wanted = str(config.trainer.precision)
-    if wanted not in PRECISIONS:
-        raise ConfigError(f"trainer.precision={wanted} is unknown; allowed: {', '.join(PRECISIONS)}")
-    if wanted != "auto":
-        return wanted
-    if first_device(config).type == "cuda":
+    if job.trainer.precision != "auto":
+        return job.trainer.precision
+    if first_device(job).type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     return "bf16-mixed" if has_native_bf16() else "32-true"
 

@@ -9,12 +9,12 @@ import warnings
 from pathlib import Path
 
 import pytorch_lightning as lightning
-from omegaconf import DictConfig, OmegaConf
 
 from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
-from utils.config import MAX_SEED, audio_config, check_range, given_keys, require
+from utils.config import required
 from utils.config.environment import run_suffix
+from utils.config.train import TrainJob
 from utils.console import emit, table
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
@@ -58,11 +58,11 @@ from utils.training.run_lock import lock_run
 from utils.training.signals import stopped_by_signals
 
 log = logging.getLogger(__name__)
-OBJECTIVES = ("balanced", "hifigan")
+HINT = "python train.py dataset.name=<name>   (made by python preprocess.py)"
 
 
 @stopped_by_signals()
-def train(config: DictConfig) -> Path:
+def train(job: TrainJob) -> Path:
     """Train or resume a run and return its folder.
 
     Raises:
@@ -71,52 +71,52 @@ def train(config: DictConfig) -> Path:
         StoppedBySignalError: if the run was asked to end and can be continued.
         TrainingError: if the training diverged.
     """
-    store = open_dataset(config)
-    run = run_folder(config)
+    store = open_dataset(job)
+    run = run_folder(job)
     with lock_run(run):
-        _train(config, store, run)
+        _train(job, store, run)
     return run
 
 
-def _train(config: DictConfig, store: CorpusStore, run: Path) -> None:
-    resume_from = find_resume(config, run)
+def _train(job: TrainJob, store: CorpusStore, run: Path) -> None:
+    resume_from = find_resume(job, run)
     content = read_resumed(resume_from) if resume_from is not None else None
     if content is not None:
-        keep_start(content, config)
-    check_training_values(config)
-    build_data(config, store).train_examples()  # refuses what does not fit the dataset before anything is written
-    check_perturbed_copies(config, store, is_new=content is None)
-    watch = build_watch(config)
+        job = keep_start(content, job)
+    check_for_machine(job)
+    build_data(job, store).train_examples()  # refuses what does not fit the dataset before anything is written
+    check_perturbed_copies(job, store, is_new=content is None)
+    watch = build_watch(job.overtraining)
     quieten_lightning()
-    lightning.seed_everything(int(config.seed), workers=True, verbose=False)
+    lightning.seed_everything(job.seed, workers=True, verbose=False)
     history = HistoryRecorder()
-    data = build_data(config, store)
-    guard = NonFiniteGuard(run, max_skipped=int(config.trainer.max_skipped), name_clips=data.name_draws)
+    data = build_data(job, store)
+    guard = NonFiniteGuard(run, max_skipped=job.trainer.max_skipped, name_clips=data.name_draws)
     checkpointing = BestAndLastCheckpoint(
-        run / "checkpoints", save_every=int(config.trainer.save_every), resumed_from=resume_from,
-        best_from_step=best_from_step(config),
+        run / "checkpoints", save_every=job.trainer.save_every, resumed_from=resume_from,
+        best_from_step=best_from_step(job),
     )  # fmt: skip
-    payload = RunPayload(config, store.info, pretrained_files(config) if resume_from is None else None)
-    trainer = build_trainer(config, run, [history, *watch, payload, guard], checkpointing)
-    module = build_training(config, store, run, fresh=resume_from is None)
+    payload = RunPayload(job, store.info, pretrained_files(job) if resume_from is None else None)
+    trainer = build_trainer(job, run, [history, *watch, payload, guard], checkpointing)
+    module = build_training(job, store, run, fresh=resume_from is None)
     if resume_from is not None and content is not None:
         require_same_networks(content, resume_from, module.state_dict(), store.info)
         networks = [network for network in (module.generator, module.discriminator) if network is not None]
         require_same_optimizers(content, resume_from, module.make_optimizer, networks)
-        note = require_same_run(content, resume_from, config, store.info)
+        note = require_same_run(content, resume_from, job, store.info)
         if note and is_first_process():
             log.warning("%s", note)
-        payload.held_out_changed = held_out_changed(differing_keys(content, config, store.info))
+        payload.held_out_changed = held_out_changed(differing_keys(content, job, store.info))
         data.start_step = int(content["state_dict"]["steps_done"])
         del content  # the trainer reads the file again, and RVC's has 1.5 GB
-    if config.trainer.probe:
-        probe_only(config, module, data)
+    if job.trainer.probe:
+        probe_only(job, module, data)
         return
-    if resume_from is not None and config.resume_changed:
-        renew_codebook(config, store, run, module)
+    if resume_from is not None and job.resume_changed:
+        renew_codebook(job, store, run, module)
     if is_first_process():
-        atomic_write_text(run / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-        announce(config, store, module, run, resume_from)
+        atomic_write_text(run / "config.yaml", job.to_yaml())
+        announce(job, store, module, run, resume_from)
     started = time.monotonic()
     try:
         trainer.fit(module, data, ckpt_path=str(resume_from) if resume_from else None, weights_only=True)
@@ -125,21 +125,21 @@ def _train(config: DictConfig, store: CorpusStore, run: Path) -> None:
             raise
         return  # the first process speaks for all, and a launcher that sees another one fail would kill it
     if is_first_process():
-        report(run, history, module, time.monotonic() - started, best_from_step=best_from_step(config))
+        report(run, history, module, time.monotonic() - started, best_from_step=best_from_step(job))
 
 
-def open_dataset(config: DictConfig) -> CorpusStore:
+def open_dataset(job: TrainJob) -> CorpusStore:
     """Open the prepared dataset and check that the audio group is the one it was made with."""
-    name = require(config, "dataset.name", "python train.py dataset.name=<name>   (made by python preprocess.py)")
-    folder = Path(config.dataset.root) / str(name)
+    name = required("dataset.name", job.dataset.name, HINT)
+    folder = Path(job.dataset.root) / name
     if not (folder / "dataset.json").is_file():
-        known = sorted(path.parent.name for path in Path(config.dataset.root).glob("*/dataset.json"))
+        known = sorted(path.parent.name for path in Path(job.dataset.root).glob("*/dataset.json"))
         raise ConfigError(
             f"dataset.name={name} is not prepared ({folder} has no dataset.json); known: {', '.join(known) or 'none'}; "
             f"type: python preprocess.py dataset.source=<folder> dataset.name={name}"
         )
     store = CorpusStore.open(folder)
-    audio = audio_config(config.audio)
+    audio = job.audio
     if store.audio != audio:
         raise ConfigError(
             f"audio.sample_rate={audio.sample_rate}, n_fft={audio.n_fft} differ from dataset {name} "
@@ -148,70 +148,39 @@ def open_dataset(config: DictConfig) -> CorpusStore:
     return store
 
 
-def check_training_values(config: DictConfig) -> None:
-    """Refuse values out of range, naming the key and what is allowed."""
-    check_range("trainer.steps", config.trainer.steps, 1)
-    check_range("trainer.validate_every", config.trainer.validate_every, 1)
-    check_range("trainer.log_every", config.trainer.log_every, 1)
-    check_range("data.batch_size", config.data.batch_size, 1)
-    if config.data.segment_frames is not None:
-        check_range("data.segment_frames", config.data.segment_frames, 20)
-    check_range("data.val_segment_frames", config.data.val_segment_frames, 20)
-    check_range("data.num_workers", config.data.num_workers, 0)
-    check_range("data.perturbed_share", config.data.perturbed_share, 0, 1)
-    if config.retrieval.codebook_size is not None:
-        check_range("retrieval.codebook_size", config.retrieval.codebook_size, 0, 65536)
-    check_range("retrieval.training_share", config.retrieval.training_share, 0, 1)
-    check_range("optim.accumulate", config.optim.accumulate, 1)
-    check_range("optim.ema_decay", config.optim.ema_decay, 0, 0.99999)
-    check_range("optim.clip_norm", config.optim.clip_norm, 1e-6)
-    check_range("optim.warmup_steps", config.optim.warmup_steps, 0)
-    learning_rate_factor(config)
-    check_range("loss.adversarial_start", config.loss.adversarial_start, 0)
-    check_range("loss.adversarial_frames", config.loss.adversarial_frames, 0)
-    check_range("seed", config.seed, 0, MAX_SEED)
-    if config.loss.objective not in OBJECTIVES:
-        raise ConfigError(f"loss.objective={config.loss.objective} is unknown; allowed: {', '.join(OBJECTIVES)}")
-    choose_precision(config)
-    check_range("trainer.save_every", config.trainer.save_every, 1)
-    check_range("trainer.max_skipped", config.trainer.max_skipped, 1)
-    if config.data.batch_size % num_processes(config):
+def check_for_machine(job: TrainJob) -> None:
+    """Refuse what this machine or the classes of the groups cannot do, before anything is written."""
+    learning_rate_factor(job)
+    if job.data.batch_size % num_processes(job):
         raise ConfigError(
-            f"data.batch_size={config.data.batch_size} clips of one update cannot be shared equally by "
-            f"{num_processes(config)} processes (trainer.devices x trainer.num_nodes); choose a multiple"
+            f"data.batch_size={job.data.batch_size} clips of one update cannot be shared equally by "
+            f"{num_processes(job)} processes (trainer.devices x trainer.num_nodes); choose a multiple"
         )
-    if config.model.sample_rate != config.audio.sample_rate:
-        raise ConfigError(
-            f"model.sample_rate={config.model.sample_rate} must be audio.sample_rate={config.audio.sample_rate}; "
-            "choose another audio=... group instead"
-        )
-    if config.trainer.max_minutes is not None:
-        check_range("trainer.max_minutes", config.trainer.max_minutes, 0.01)
 
 
-def check_perturbed_copies(config: DictConfig, store: CorpusStore, *, is_new: bool) -> None:
+def check_perturbed_copies(job: TrainJob, store: CorpusStore, *, is_new: bool) -> None:
     """Say that a share of perturbed content does nothing on a dataset without such copies.
 
     Raises:
         ConfigError: if a new run was asked for it; the default and a run that began so go on with a warning.
     """
-    share = config.data.perturbed_share
+    share = job.data.perturbed_share
     if not share or store.num_copies("perturbed"):
         return
     words = (
         f"data.perturbed_share={share:g} does nothing: {store.path} has no content taken from copies with another "
         "vocal tract; run preprocess.py again with preprocess.content_speeds=[0.84,1.19], or set data.perturbed_share=0"
     )
-    if is_new and "data.perturbed_share" in given_keys():
+    if is_new and "data.perturbed_share" in job.given:
         raise ConfigError(words)
     if is_first_process():
         log.warning("%s", words)
 
 
-def run_folder(config: DictConfig) -> Path:
+def run_folder(job: TrainJob) -> Path:
     """Return the folder of the run; a run of a sweep gets its number and its values."""
-    name = config.run.name or f"{config.dataset.name}_{str(config.model._target_).rsplit('.', 1)[-1].lower()}"
-    return Path(config.run.root) / f"{name}{run_suffix()}"
+    name = job.run.name or f"{job.dataset.name}_{str(job.model.target).rsplit('.', 1)[-1].lower()}"
+    return Path(job.run.root) / f"{name}{run_suffix()}"
 
 
 def best_held_out(run: Path) -> float | None:
@@ -221,17 +190,15 @@ def best_held_out(run: Path) -> float | None:
     return float(best["val/mel"]) if best is not None else None
 
 
-def probe_only(config: DictConfig, module: AdversarialTraining, data: VoiceDataModule) -> None:
+def probe_only(job: TrainJob, module: AdversarialTraining, data: VoiceDataModule) -> None:
     """Measure what sizes of micro-batches need instead of training."""
-    device = first_device(config)
+    device = first_device(job)
     whole = next(iter(data.train_dataloader()))
-    share = whole.part(slice(0, len(whole.audio) // num_processes(config)))  # what each device gets of a batch
+    share = whole.part(slice(0, len(whole.audio) // num_processes(job)))  # what each device gets of a batch
     report_probe(probe(module, share, device), device)
 
 
-def announce(
-    config: DictConfig, store: CorpusStore, module: AdversarialTraining, run: Path, resume: Path | None
-) -> None:
+def announce(job: TrainJob, store: CorpusStore, module: AdversarialTraining, run: Path, resume: Path | None) -> None:
     """Say what will be trained and where to watch it."""
     networks = {"generator": module.generator, "discriminator": module.discriminator}
     millions = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in networks.items() if net}
@@ -239,7 +206,7 @@ def announce(
     minutes = sum(clip.num_frames for clip in store.split("train")) / (60 * FRAME_RATE)
     emit(
         f"{'resuming' if resume else 'training'} {run}: {minutes:.1f} minutes of {len(store.speakers)} speaker(s); "
-        f"{counts} parameters; precision {choose_precision(config)}"
+        f"{counts} parameters; precision {choose_precision(job)}"
     )
     emit(f"watch it with: tensorboard --logdir {run}")
 

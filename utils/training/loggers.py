@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as lightning
-from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from utils.config import instantiate
+from utils.config.train import TrainJob
 from utils.errors import ConfigError
 from utils.files import atomic_write_text
 from utils.training.csv_logger import CsvLogger
@@ -36,7 +35,7 @@ SERVICES = {
 }
 
 
-def build_loggers(config: DictConfig, run: Path) -> list[Logger]:
+def build_loggers(job: TrainJob, run: Path) -> list[Logger]:
     """Return the loggers of a run, TensorBoard's first.
 
     Raises:
@@ -46,8 +45,8 @@ def build_loggers(config: DictConfig, run: Path) -> list[Logger]:
         TensorBoardLogger(save_dir=str(run), name="tensorboard", version="", default_hp_metric=False),
         CsvLogger(run / "metrics.csv"),
     ]
-    if config.logger.get("_target_"):
-        loggers.append(_service_logger(config, run))
+    if job.logger:
+        loggers.append(_service_logger(job, run))
     return loggers
 
 
@@ -66,17 +65,17 @@ def log_everywhere(trainer: lightning.Trainer, values: dict[str, float], step: i
         logger.log_metrics(values, step)
 
 
-def _service_logger(config: DictConfig, run: Path) -> Logger:
-    name = str(config.logger._target_).rpartition(".")[2]
+def _service_logger(job: TrainJob, run: Path) -> Logger:
+    name = str(job.logger.target).rpartition(".")[2]
     if name not in SERVICES:
-        raise ConfigError(f"logger._target_={config.logger._target_} is unknown; allowed: {', '.join(SERVICES)}")
+        raise ConfigError(f"logger._target_={job.logger.target} is unknown; allowed: {', '.join(SERVICES)}")
     service, known = SERVICES[name], run / TRACKING_FILE
     values = {service.name: run.name, "save_dir": str(run / service.package)}
-    if config.resume is not None and known.is_file():
+    if job.resume is not None and known.is_file():
         values[service.identity] = known.read_text(encoding="utf-8").strip()
         values |= {"resume": "allow"} if name == "WandbLogger" else {}
     try:
-        logger: Logger = instantiate(config.logger, "logger", **values)
+        logger: Logger = job.logger.build(**values)
     except ConfigError as error:
         cause = error.__cause__.__cause__ if error.__cause__ else None
         if not isinstance(cause, ModuleNotFoundError):

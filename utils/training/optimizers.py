@@ -10,30 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
 from models.base import BaseVoiceConversionModel
-from utils.config import instantiate
+from utils.config.train import OptimSettings, TrainerSettings
 from utils.errors import ConfigError
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 MAGNITUDES = ("weight_g", "parametrizations.weight.original0")  # of weight normalisation, by our name and torch's
-FUSED = ("auto", "true", "false")
 
 
-def build_optimizer(config: DictConfig, precision: Any) -> Callable[[nn.Module], torch.optim.Optimizer]:
+def build_optimizer(settings: OptimSettings, precision: Any) -> Callable[[nn.Module], torch.optim.Optimizer]:
     """Return what makes the optimizer of a network.
 
     Args:
-        config: of the run; optim.optimizer, optim.decay_all and optim.fused are read.
+        settings: its optimizer, decay_all and fused are read.
         precision: what Lightning is given; the fused kernel is not used with "16-mixed".
     Raises:
         ConfigError: if the class refuses a setting, which it would otherwise do only when the training begins.
     """
-    factory = instantiate(config.optim.optimizer, "optim.optimizer")
-    extra = {"fused": True} if use_fused(str(config.optim.fused).lower(), factory, precision) else {}
-    decay_all = bool(config.optim.decay_all)
+    factory = settings.optimizer.build()
+    extra = {"fused": True} if use_fused(str(settings.fused).lower(), factory, precision) else {}
     try:
         factory([nn.Parameter(torch.zeros(1))], **extra)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -41,7 +38,7 @@ def build_optimizer(config: DictConfig, precision: Any) -> Callable[[nn.Module],
 
     def make(network: nn.Module) -> torch.optim.Optimizer:
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        parameters = trained if decay_all else decay_groups(network)
+        parameters = trained if settings.decay_all else decay_groups(network)
         optimizer: torch.optim.Optimizer = factory(parameters, **extra)
         return optimizer
 
@@ -54,8 +51,6 @@ def use_fused(wanted: str, factory: Any, precision: Any) -> bool:
     Raises:
         ConfigError: if it is asked for where it does not exist.
     """
-    if wanted not in FUSED:
-        raise ConfigError(f"optim.fused={wanted} is unknown; allowed: {', '.join(FUSED)}")
     maker = getattr(factory, "func", factory)
     has_kernel = "fused" in inspect.signature(maker).parameters
     # a fused optimizer takes the scale of 16-bit gradients out itself: too late for clipping
@@ -112,7 +107,9 @@ def require_same_optimizers(
         raise ConfigError(f"resume: {path} cannot be continued: {reason}")
 
 
-def prepare_networks(config: DictConfig, generator: BaseVoiceConversionModel, discriminator: nn.Module | None) -> None:
+def prepare_networks(
+    settings: TrainerSettings, generator: BaseVoiceConversionModel, discriminator: nn.Module | None
+) -> None:
     """Apply trainer.channels_last to the discriminator and trainer.compile to both, in place.
 
     Names of parameters stay as they are, so checkpoints fit with and without.
@@ -120,9 +117,9 @@ def prepare_networks(config: DictConfig, generator: BaseVoiceConversionModel, di
     Raises:
         ConfigError: if compiling is asked for where no compiler is.
     """
-    if config.trainer.channels_last and discriminator is not None:
+    if settings.channels_last and discriminator is not None:
         lay_out_channels_last(discriminator)
-    if not config.trainer.compile:
+    if not settings.compile:
         return
     if not torch.cuda.is_available() and not shutil.which(os.environ.get("CXX", "g++")):
         raise ConfigError(

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from utils.config.train import TrainJob
 from utils.errors import ConfigError
 from utils.files import sha256_of_json
 from utils.shipped import ROOT, checked_sha256, find_shipped
@@ -108,19 +108,17 @@ def find_pretrained(file: str, name: str) -> Path:
     return path
 
 
-def pretrained_files(config: DictConfig) -> dict[str, dict[str, str]]:
+def pretrained_files(job: TrainJob) -> dict[str, dict[str, str]]:
     """Return name and SHA-256 of the weights that a new run starts from, by network; empty for a random start.
 
     Raises:
         ConfigError: if a file is absent.
         FormatError: if a shipped file is not what it was.
     """
-    networks = ["generator"] + ["discriminator"] * bool(config.discriminator.get("_target_"))
-    found = {
-        network: find_pretrained(str(config.pretrained[network]), f"pretrained.{network}")
-        for network in networks
-        if config.pretrained[network]
-    }
+    files = {"generator": job.pretrained.generator}
+    if job.discriminator:
+        files["discriminator"] = job.pretrained.discriminator
+    found = {network: find_pretrained(file, f"pretrained.{network}") for network, file in files.items() if file}
     return {network: {"file": path.name, "sha256": checked_sha256(path)} for network, path in found.items()}
 
 

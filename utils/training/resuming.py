@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from utils.config import given_keys, to_plain
+from utils.config import from_yaml, select
+from utils.config.train import TrainJob
 from utils.errors import ConfigError, FormatError
 from utils.files import sha256_of_json
 from utils.training.checkpoint_files import LAST, PREVIOUS
@@ -39,7 +38,7 @@ LOSSES = {
 }
 
 
-def find_resume(config: DictConfig, run: Path) -> Path | None:
+def find_resume(job: TrainJob, run: Path) -> Path | None:
     """Return the checkpoint to continue from, or None for a new run; never overwrites a run unasked.
 
     Raises:
@@ -47,17 +46,17 @@ def find_resume(config: DictConfig, run: Path) -> Path | None:
     """
     checkpoints = run / "checkpoints"
     has_any = checkpoints.is_dir() and any(checkpoints.glob("*.ckpt"))
-    if config.resume is None:
+    if job.resume is None:
         if has_any:
             words = f"{run} already holds a trained run"
             raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
         return None
-    if config.resume == AUTO and not has_any:
+    if job.resume == AUTO and not has_any:
         return None
-    name = LAST if config.resume == AUTO else str(config.resume)
+    name = LAST if job.resume == AUTO else job.resume
     path = checkpoints / f"{name}.ckpt" if "/" not in name else Path(name)
     if not path.is_file():
-        words = f"resume={config.resume}: {path} does not exist"
+        words = f"resume={job.resume}: {path} does not exist"
         raise ConfigError(f"{words}; allowed: auto, last, previous, best or a path of a checkpoint")
     return path
 
@@ -77,36 +76,34 @@ def read_resumed(path: Path) -> dict[str, Any]:
         raise FormatError(f"{error}; resume=previous continues from the state before it") from error
 
 
-def describe_run(config: DictConfig, dataset_info: dict[str, Any]) -> dict[str, Any]:
+def describe_run(job: TrainJob, dataset_info: dict[str, Any]) -> dict[str, Any]:
     """Return everything that decides a run's numbers, as flat plain data."""
-    plain = to_plain(config)
+    plain = job.to_plain()
     decisive = _flat({key: plain[key] for key in DECISIVE if key in plain})
     kept = {key: value for key, value in decisive.items() if key not in FREE}
     recordings = {key: value for key, value in dataset_info.items() if key not in ("name", "source")}
     return kept | {
-        "trainer.precision": choose_precision(config),
-        "trainer.accelerator": first_device(config).type,
-        **{f"trainer.{key}": bool(config.trainer[key]) for key in ("channels_last", "compile", "fit_memory")},
-        "processes": num_processes(config),
+        "trainer.precision": choose_precision(job),
+        "trainer.accelerator": first_device(job).type,
+        **{f"trainer.{key}": plain["trainer"][key] for key in ("channels_last", "compile", "fit_memory")},
+        "processes": num_processes(job),
         "dataset": sha256_of_json(recordings)[:12],
     }
 
 
-def keep_start(content: dict[str, Any], config: DictConfig) -> None:
-    """Let a resumed run have the settings that its own start brought, whatever start is named now; given ones win.
+def keep_start(content: dict[str, Any], job: TrainJob) -> TrainJob:
+    """Return the job with the settings that the run's own start brought, whatever start is named now; given ones win.
 
     Args:
         content: of the checkpoint.
-        config: the configuration; values of its group `pretrained` are changed.
+        job: the training that goes on.
     """
-    began = OmegaConf.create(content[PAYLOAD_KEY].get("config", "")).get("pretrained") or {}
-    given = given_keys()
-    for key, of_older_runs in STARTED.items():
-        if f"pretrained.{key}" not in given:
-            config.pretrained[key] = began.get(key, of_older_runs)
+    began = select(from_yaml(content[PAYLOAD_KEY].get("config", "")), "pretrained", {})
+    values = {f"pretrained.{key}": began.get(key, of_older_runs) for key, of_older_runs in STARTED.items()}
+    return job.with_values({key: value for key, value in values.items() if key not in job.given})
 
 
-def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, dataset_info: dict[str, Any]) -> str:
+def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset_info: dict[str, Any]) -> str:
     """Check that the run goes on as it began; with resume_changed=true return a line that says what is lost.
 
     Raises:
@@ -115,18 +112,18 @@ def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, da
     before = content[PAYLOAD_KEY].get("decisive")
     if before is None:
         words = f"{path} is of an older version, which did not note all settings that decide the numbers"
-        if not config.resume_changed:
+        if not job.resume_changed:
             raise ConfigError(f"resume: {words}; type resume_changed=true to go on all the same")
         return f"{words}: whether the run goes on as it began is not known"
-    different = differing_keys(content, config, dataset_info)
+    different = differing_keys(content, job, dataset_info)
     if not different:
         return ""
-    now = describe_run(config, dataset_info)
+    now = describe_run(job, dataset_info)
     before = ADDED | before
     changes = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
     changes += f" and {len(different) - 6} more" if len(different) > 6 else ""
     lost = sorted({_loss_of(key) for key in different})
-    if not config.resume_changed:
+    if not job.resume_changed:
         raise ConfigError(
             f"resume: {path} belongs to a run with other settings ({changes}); with them it cannot go on as if never "
             f"interrupted ({'; '.join(lost)}); restore them, or type resume_changed=true to go on all the same"
@@ -134,12 +131,12 @@ def require_same_run(content: dict[str, Any], path: Path, config: DictConfig, da
     return f"resumed with other settings ({changes}): {'; '.join(lost)}"
 
 
-def differing_keys(content: dict[str, Any], config: DictConfig, dataset_info: dict[str, Any]) -> list[str]:
+def differing_keys(content: dict[str, Any], job: TrainJob, dataset_info: dict[str, Any]) -> list[str]:
     """Return the keys that decide the numbers and differ from those of a checkpoint; none where it does not say."""
     before = content[PAYLOAD_KEY].get("decisive")
     if before is None:
         return []
-    now = describe_run(config, dataset_info)
+    now = describe_run(job, dataset_info)
     before = {key: value for key, value in ADDED.items() if key in now} | before
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
-from utils.config import require, to_plain
+from utils.config import from_yaml, require, select, to_plain, to_yaml
 from utils.errors import ConfigError
 from utils.export.delivery import HINT, without_places
 from utils.export.rvc.generators import export_generator, generator_job
@@ -158,7 +158,7 @@ def _training_files(job: ForeignJob, content: dict[str, Any]) -> tuple[dict[str,
     padded = with_published_speakers(generator)
     num_speakers = len(padded[SPEAKER_TABLE])
     order = RESUME_IN[job.resume_in]
-    learning_rate = float(OmegaConf.select(OmegaConf.create(content[PAYLOAD_KEY]["config"]), "optim.optimizer.lr"))
+    learning_rate = float(select(from_yaml(content[PAYLOAD_KEY]["config"]), "optim.optimizer.lr"))
     states = content["optimizer_states"]
     files = {}
     # discriminators are numbered alike in both programs, so their moments are kept in any case
@@ -188,8 +188,8 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
         ConfigError: if its generator is of no published size, or listens to another layer of its encoder.
     """
     payload = content[PAYLOAD_KEY]
-    config, info = OmegaConf.create(payload["config"]), payload["dataset"]
-    rate = int(OmegaConf.select(config, "audio.sample_rate"))
+    config, info = from_yaml(payload["config"]), payload["dataset"]
+    rate = int(select(config, "audio.sample_rate"))
     layout = layout_of(shapes_of(weights))
     published = [item for item in layout.fits if item.sample_rate == rate]
     if not published:
@@ -216,7 +216,7 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
             "licence": job.licence,
             "consent": job.consent,
             "metrics": {name: float(value) for name, value in payload["metrics"].items()},
-            "config": OmegaConf.to_yaml(OmegaConf.create(without_places(OmegaConf.to_container(config)))),
+            "config": to_yaml(without_places(config)),
         },
     )
 

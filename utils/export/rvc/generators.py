@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
-from utils.config import require, to_plain
+from utils.config import Pluggable, from_yaml, require, to_plain, to_yaml
 from utils.config.settings import as_list
 from utils.console import table
 from utils.corpus.store import fingerprint_of
@@ -186,14 +186,13 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
             encoder=encoder,
             f0_convention=convention,
             step=file.step,
-            config=OmegaConf.to_yaml(network.config),
+            config=to_yaml(network.config),
             encoder_identity=dict(file.encoder),
         )
     assert job.run is not None
     content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
     payload = content[PAYLOAD_KEY]
-    config = OmegaConf.create(payload["config"])
-    assert isinstance(config, DictConfig)
+    config = from_yaml(payload["config"])
     info, weights = payload["dataset"], voice_state(content["state_dict"])
     if not is_rvc(weights):
         raise ConfigError(
@@ -202,18 +201,17 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
         )
     identity, version = info["features"]["content"]["identity"], layout_of(shapes_of(legacy_state(weights))).version
     require_published_content(identity, version, str(job.run))
-    model = build_generator(config, info)
+    model = build_generator(Pluggable.of(config["model"], "model"), info)
     model.load_state_dict(weights)
     names = [str(row["name"]) for row in info["speakers"]]
     unvoiced = info["features"]["f0_hz"].get("identity", {}).get("unvoiced")
-    yaml = OmegaConf.to_yaml(OmegaConf.create(without_places(OmegaConf.to_container(config))))
     return GeneratorVoice(
         model=model.requires_grad_(False).eval(),
         speakers=names,
         encoder=str(identity.get("id")),
         f0_convention=known_convention(unvoiced) or "zero_unvoiced",
         step=int(content["state_dict"]["steps_done"]),
-        config=yaml,
+        config=to_yaml(without_places(config)),
         encoder_identity=without_places(dict(identity)),
         pitch=without_places(dict(info["features"]["f0_hz"].get("identity", {}))),
         dataset_fingerprint=fingerprint_of(info),

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
-from utils.config import compose, instantiate
+from utils.config import Pluggable
+from utils.config.train import train_job
 from utils.console import table
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder
@@ -45,7 +45,7 @@ class ImportedNetwork:
     """A foreign generator without front end: its file, model and audio sections, rows of its speaker table."""
 
     file: ForeignFile
-    config: DictConfig
+    config: dict[str, Any]
     model: BaseVoiceConversionModel
     rows: tuple[int, ...]
     summary: str
@@ -70,16 +70,15 @@ def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -
     config = voice_config(file)
     rows = speakers if speakers is not None else tuple(range(file.layout.num_speakers))
     weights = take_speakers(file.weights, rows, "rvc.speakers")
-    model: BaseVoiceConversionModel = instantiate(
-        config.model, "model", content_dim=file.layout.content_dim, num_speakers=len(rows)
-    )
+    node = Pluggable.of(config["model"], "model")
+    model: BaseVoiceConversionModel = node.build(content_dim=file.layout.content_dim, num_speakers=len(rows))
     ours = network_weights(model)
     own: dict[str, Tensor] = {}
     if not file.layout.has_posterior:  # conversion has no use for it
         own = {name: value for name, value in ours.items() if name.startswith(POSTERIOR)}
     match = compare(shapes_of(weights), shapes_of({name: ours[name] for name in ours if name not in own}))
     if not match.is_complete:
-        raise ConfigError(f"voice={path} does not fit {config.model._target_}: {match.summary()}")
+        raise ConfigError(f"voice={path} does not fit {node.target}: {match.summary()}")
     fill(model, {**weights, **own})
     model.requires_grad_(False)
     model.eval()
@@ -152,11 +151,10 @@ def report_file(path: Path) -> list[str]:
     """
     file = read_foreign(path)
     if file.layout.role == "discriminator":
-        composed = compose("train", [f"discriminator=rvc_{file.layout.version or 'v2'}"])
-        network: nn.Module = instantiate(composed.discriminator, "discriminator")
+        network: nn.Module = train_job([f"discriminator=rvc_{file.layout.version or 'v2'}"]).discriminator.build()
     else:
         sizes = {"content_dim": file.layout.content_dim, "num_speakers": file.layout.num_speakers}
-        network = instantiate(voice_config(file).model, "model", **sizes)
+        network = Pluggable.of(voice_config(file)["model"], "model").build(**sizes)
     ours = network_weights(network)
     if not file.layout.has_posterior:
         ours = {name: value for name, value in ours.items() if not name.startswith(POSTERIOR)}
@@ -165,7 +163,7 @@ def report_file(path: Path) -> list[str]:
     return [str(file), said, match.summary(), table(match.rows(), ["", "parameter"])]
 
 
-def voice_config(file: ForeignFile) -> DictConfig:
+def voice_config(file: ForeignFile) -> dict[str, Any]:
     """Compose the model and audio sections of a foreign voice.
 
     Raises:
@@ -188,11 +186,8 @@ def voice_config(file: ForeignFile) -> DictConfig:
         f"audio=rvc_{rate}",
         f"model.use_f0={str(layout.has_f0).lower()}",
     ]
-    composed = compose("train", overrides)
-    sections = {"model": composed.model, "audio": composed.audio}
-    config = OmegaConf.create(OmegaConf.to_container(OmegaConf.create(sections), resolve=True))
-    assert isinstance(config, DictConfig)
-    return config
+    composed = train_job(overrides).to_plain()
+    return {"model": composed["model"], "audio": composed["audio"]}
 
 
 def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) -> ContentEncoder:
@@ -203,7 +198,7 @@ def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) 
             f"voice={settings.file} listens to content features of {name} ({dim} values); give that encoder with "
             f"{which} content.path=<folder, file or hf:user/model>"
         )
-    encoder: ContentEncoder = instantiate(OmegaConf.create(settings.content), "content")
+    encoder: ContentEncoder = Pluggable.of(settings.content, "content").build()
     identity = encoder.identity
     if embedder is not None and encoder_name(str(identity["id"])) != encoder_name(embedder):
         raise ConfigError(
@@ -238,7 +233,7 @@ def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:
 
 
 def _tracker(settings: ImportSettings, convention: F0Convention) -> Any:
-    tracker = instantiate(OmegaConf.create(settings.pitch), "pitch") if settings.pitch else builtin_tracker()
+    tracker = Pluggable.of(settings.pitch, "pitch").build() if settings.pitch else builtin_tracker()
     if not tracker.is_exportable or not isinstance(tracker, nn.Module):
         raise ConfigError(f"the pitch tracker {tracker.identity['id']} cannot stand inside a graph; type pitch=builtin")
     identity: Any = tracker.identity

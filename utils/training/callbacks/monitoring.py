@@ -9,11 +9,11 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from models.adversarial import AdversarialTraining
+from utils.config.train import TrainJob
 from utils.training.criterion import CRITERION
 from utils.training.csv_logger import CsvLogger
 from utils.training.loggers import log_everywhere, remember_tracking
@@ -38,16 +38,16 @@ class RunMonitor(Callback):
     """Logs what Lightning does not: every `log_every` steps, and the best criterion after each validation.
 
     Args:
-        config: of the run.
+        job: of the run.
         run: its folder.
         clock: the trainer's profiler.
         best_from_step: the update from which on a state can be the best.
     """
 
-    def __init__(self, config: DictConfig, run: Path, clock: StepClock, *, best_from_step: int = 0) -> None:
-        self.config, self.run, self.clock = config, run, clock
+    def __init__(self, job: TrainJob, run: Path, clock: StepClock, *, best_from_step: int = 0) -> None:
+        self.job, self.run, self.clock = job, run, clock
         self.best_from_step = best_from_step
-        self.log_every = int(config.trainer.log_every)
+        self.log_every = job.trainer.log_every
         self.best: float | None = None
         self.best_step = 0
         self._marked_step = 0
@@ -63,9 +63,9 @@ class RunMonitor(Callback):
                 logger.restart(pl_module.steps)
             elif isinstance(logger, TensorBoardLogger):
                 _hide_later_events(logger, pl_module.steps)
-                _write_hyper_parameters(logger, hyper_parameters(self.config))
+                _write_hyper_parameters(logger, hyper_parameters(self.job))
             else:
-                logger.log_hyperparams(hyper_parameters(self.config))
+                logger.log_hyperparams(hyper_parameters(self.job))
         remember_tracking(trainer.loggers, self.run)
         self._set_mark(pl_module.steps)
 
@@ -163,10 +163,9 @@ def resident_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def hyper_parameters(config: DictConfig) -> dict[str, float | str | bool]:
+def hyper_parameters(job: TrainJob) -> dict[str, float | str | bool]:
     """Return the settings that shape a voice as dotted keys with plain values."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain = job.to_plain()
     chosen: dict[str, Any] = {name: plain[name] for name in HYPER_PARAMETERS}
     chosen["dataset"] = {"name": plain["dataset"]["name"]}
     chosen["trainer"] = {name: plain["trainer"][name] for name in ("steps", "precision")}

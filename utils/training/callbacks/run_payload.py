@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import pytorch_lightning as lightning
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 from models.adversarial import AdversarialTraining
+from utils.config.train import TrainJob
 from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION
 from utils.training.random_states import gather_random_states, set_random_state
 from utils.training.resuming import describe_run
@@ -21,7 +21,7 @@ class RunPayload(Callback):
     """Put what is needed to read and to continue a checkpoint into it, as plain data under one key.
 
     Args:
-        config: the configuration.
+        job: the training.
         dataset: dataset.json of the training data.
         pretrained: the weights that a new run starts from, see pretrained_files; a resumed one keeps its own.
 
@@ -30,10 +30,10 @@ class RunPayload(Callback):
     """
 
     def __init__(
-        self, config: DictConfig, dataset: dict[str, Any], pretrained: dict[str, dict[str, str]] | None = None
+        self, job: TrainJob, dataset: dict[str, Any], pretrained: dict[str, dict[str, str]] | None = None
     ) -> None:
-        self.config_yaml = OmegaConf.to_yaml(config, resolve=True)
-        self.decisive = describe_run(config, dataset)
+        self.config_yaml = job.to_yaml()
+        self.decisive = describe_run(job, dataset)
         self.dataset = dataset
         self.pretrained = pretrained
         self.restored: dict[str, Any] | None = None

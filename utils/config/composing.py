@@ -1,0 +1,120 @@
+"""Composing configurations with Hydra, and their plain data and text."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from utils.config.environment import key_of
+from utils.errors import ConfigError
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+CONFIG_NAMES = ("preprocess", "train", "export", "test_model")
+SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
+Composed = DictConfig  # what Hydra hands to a script or a plug-in of its own
+
+
+def compose(config_name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> Composed:
+    """Compose a configuration outside a script.
+
+    Args:
+        config_name: root configuration.
+        overrides: as on the command line.
+        with_hydra: keep the "hydra" section.
+    Raises:
+        ConfigError: if an override names an unknown key or option or has a value of the wrong kind.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    for item in overrides:
+        if item.partition("=")[2] == "null" and (CONFIG_FOLDER / key_of(item)).is_dir():
+            options = ", ".join(sorted(path.stem for path in (CONFIG_FOLDER / key_of(item)).glob("*.yaml")))
+            raise ConfigError(f"{item} is no option; allowed: {options}")
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):
+            return hydra_compose(config_name=config_name, overrides=list(overrides), return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain_composition(error, config_name)) from error
+
+
+def to_plain(config: Composed) -> dict[str, Any]:
+    """Return the fully resolved configuration as plain dictionaries and lists."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    if not isinstance(plain, dict):
+        raise ConfigError(f"expected a mapping at the top of the configuration, got {type(plain).__name__}")
+    return {str(key): value for key, value in plain.items()}
+
+
+def to_yaml(plain: Mapping[str, Any]) -> str:
+    """Return plain data as the YAML that runs and checkpoints store."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(plain)))
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    """Return the plain data of a stored configuration; empty for an empty text."""
+    return to_plain(OmegaConf.create(text)) if text.strip() else {}  # type: ignore[arg-type]
+
+
+def select(plain: Mapping[str, Any], key: str, default: Any = None) -> Any:
+    """Return the value of a dotted key of plain data, the default where it is not there or null."""
+    node: Any = plain
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return default if node is None else node
+
+
+def given_keys() -> frozenset[str]:
+    """Return the keys that command line and environment set, inside a script's task; none outside of one."""
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return frozenset(key_of(item) for item in overrides)
+
+
+def explain_composition(error: Exception, config_name: str) -> str:
+    """Return one line for what Hydra or OmegaConf says about an override."""
+    from hydra.errors import OverrideParseException
+
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, OverrideParseException):
+        return f"{error.override} cannot be read as key=value: {lines[0]}"
+    if error.__cause__ is not None:
+        lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
+    dropped = ("full_key", "object_type", "reference_type", "Key '", "To append")
+    keep = [line for line in lines if not line.startswith(dropped)]
+    options = [line for line in lines if line.startswith("Key '")]
+    text = " ".join(keep[:1] + options[:1]) or _first_line(str(error))
+    if "Available options" in " ".join(lines):
+        found = " ".join(lines)
+        text = found[: found.find("Config search path")] if "Config search path" in found else found
+    return f"{text.strip()} (python {SCRIPTS.get(config_name, config_name)}.py --help lists the groups and keys)"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)
+
+
+def require(config: Composed, key: str, hint: str) -> Any:
+    """Return a value that the user has to give.
+
+    Raises:
+        ConfigError: if it is missing or empty; the hint, a command to type, is on its second line.
+    """
+    value = OmegaConf.select(config, key, throw_on_missing=False)
+    if value is None or value == "":
+        raise ConfigError(f"{key} is missing.\nType: {hint}")
+    return value
+
+
+def instantiate(node: Any, key: str, **values: Any) -> Any:
+    """Build the object that a configuration node names by `_target_`, with further arguments from the program."""
+    from utils.config.pluggable import Pluggable
+
+    plain: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    return Pluggable.of(plain, key).build(**values)

@@ -1,0 +1,178 @@
+"""Fields of typed configurations, each declared in one line, and one line for a value that does not fit its field."""
+
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from utils.errors import ConfigError
+
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+class Section(BaseModel):
+    """A section of a configuration: frozen, without unknown keys, and no value is converted to another kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+SomeSection = TypeVar("SomeSection", bound=Section)
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    unit: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+    example: Any = None,
+    only_with: str | tuple[str, ...] = (),
+) -> Any:
+    """Declare a key: its default, what it is and what is allowed.
+
+    Args:
+        default: `...` where a configuration group gives it; ${key} where it follows another key.
+        description: for --help and the reference, without default, unit and range.
+        unit: of the value, where the name does not have it.
+        ge: lowest value allowed.
+        le: highest value allowed.
+        example: what to type instead of a wrong value; the default unless given.
+        only_with: uses of the script in which it has an effect; empty for all.
+    """
+    uses = (only_with,) if isinstance(only_with, str) else only_with
+    extra = {"unit": unit, "example": example, "only_with": list(uses)}
+    return Field(default, description=description, ge=ge, le=le, json_schema_extra=extra)
+
+
+def _as_text(value: Any) -> Any:
+    """A name such as 2024 is read as a number by Hydra; numbers are texts, too."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+
+
+def validate(model: type[SomeSection], values: Mapping[str, Any], key: str = "") -> SomeSection:
+    """Build a section of plain data.
+
+    Args:
+        model: the section.
+        values: of its keys.
+        key: of the section, for messages; empty for all of a configuration.
+    Raises:
+        ConfigError: one line that names the key, its value and what is allowed.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, key)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """Return one line for the first thing that is wrong: key, value, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    key, field, section = _place(model, first["loc"])
+    key = f"{prefix}.{key}" if prefix else key
+    if first["type"] == "extra_forbidden":
+        parent = key.rpartition(".")[0]
+        where = f"allowed in {parent}" if parent else "allowed"
+        return f"{key} is no key; {where}: {', '.join(sorted(section.model_fields))}"
+    if first["type"] == "missing" or field is None:
+        return f"{key} is missing"
+    value = first["input"]
+    if first["type"] in ("greater_than_equal", "less_than_equal"):
+        return f"{key}={value:g} is out of range; allowed: {allowed_range(field)}"
+    choices = choices_of(field.annotation)
+    if choices:
+        return f"{key}={shown(value)} is unknown; allowed: {', '.join(choices)}"
+    example = example_of(field)
+    hint = f", for example {example}" if example else ""
+    return f"{key}={shown(value)} must be {wording(field.annotation)}{hint}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as a user types it."""
+    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if _is_plain(value) else str(value)
+
+
+def example_of(field: FieldInfo) -> str:
+    """Return what to type for a field: its example or its default; empty where it has none."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    value = extra.get("example")
+    value = field.default if value is None else value
+    is_other = value is None or field.is_required() or (isinstance(value, str) and value.startswith("${"))
+    return "" if is_other else shown(value)
+
+
+def allowed_range(field: FieldInfo) -> str:
+    """Return "at least 1" or "between 0 and 1"; empty for a field without bounds."""
+    low = next((item.ge for item in field.metadata if getattr(item, "ge", None) is not None), None)
+    high = next((item.le for item in field.metadata if getattr(item, "le", None) is not None), None)
+    if low is not None and high is not None:
+        return f"between {low:g} and {high:g}"
+    return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else ""
+
+
+def choices_of(annotation: Any) -> list[str]:
+    """Return the words of a Literal, with null where it may be left out; empty for any other kind."""
+    parts = _parts(annotation)
+    words = [str(word) for part in parts if get_origin(part) is Literal for word in get_args(part)]
+    is_closed = all(get_origin(part) is Literal or part is type(None) for part in parts)
+    return [*words, *(["null"] if type(None) in parts else [])] if is_closed and words else []
+
+
+def wording(annotation: Any) -> str:
+    """Return the words for a kind of value: "a whole number or null"."""
+    words = [_words_of(part) for part in _parts(annotation)]
+    return " or ".join(dict.fromkeys(words))
+
+
+def _words_of(part: Any) -> str:
+    origin, arguments = get_origin(part), get_args(part)
+    if origin is Literal:
+        return ", ".join(str(word) for word in arguments)
+    if origin in (list, tuple):
+        return f"a list of {PLURALS.get(_bare(arguments[0]), 'values')}"
+    if origin in (dict, Mapping) or (isinstance(part, type) and issubclass(part, BaseModel)):
+        return "a section of keys"
+    return WORDS.get(part, "a section of keys")
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """Return the members of a union, without what annotates them."""
+    bare = _bare(annotation)
+    if get_origin(bare) in (Union, types.UnionType):
+        return [item for member in get_args(bare) for item in _parts(member)]
+    return [bare]
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """Return the section that a field holds; None for a value."""
+    found = [part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, Section)]
+    return found[0] if found else None
+
+
+def _place(model: type[BaseModel], place: tuple[int | str, ...]) -> tuple[str, FieldInfo | None, type[BaseModel]]:
+    """Return key, field and section of an error; what lies inside a value belongs to its key."""
+    names: list[str] = []
+    section, field = model, None
+    for part in place:
+        names.append(str(part))
+        field = section.model_fields.get(str(part))
+        inner = section_of(field) if field else None
+        if inner is None:
+            break
+        section = inner
+    return ".".join(names), field, section
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool)

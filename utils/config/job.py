@@ -1,0 +1,87 @@
+"""What a script is asked to do: a typed configuration, validated once."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+from omegaconf import OmegaConf
+from pydantic import PrivateAttr
+
+from utils.config.composing import Composed, compose, to_plain, to_yaml
+from utils.config.environment import key_of
+from utils.config.fields import Section, section_of, validate
+from utils.config.pluggable import Pluggable
+from utils.errors import ConfigError
+
+Value = TypeVar("Value")
+
+
+class Job(Section):
+    """The configuration of a script. Attribute paths are its keys: job.trainer.steps is trainer.steps."""
+
+    config_name: ClassVar[str]
+    _given: frozenset[str] = PrivateAttr(default=frozenset())
+    _composed: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, config: Composed, given: Collection[str] = ()) -> Self:
+        """Validate what Hydra composed.
+
+        Args:
+            config: all of the script's configuration.
+            given: keys that command line and environment set.
+        Raises:
+            ConfigError: in one line, naming the key, its value and what is allowed.
+        """
+        job = validate(cls, _with_pluggables(cls, to_plain(config)))
+        job._given = frozenset(given)
+        composed: Any = OmegaConf.to_container(config, resolve=False)
+        job._composed = composed
+        return job
+
+    @classmethod
+    def from_overrides(cls, overrides: Collection[str]) -> Self:
+        """Compose and validate the script's configuration with overrides as on its command line."""
+        return cls.from_config(compose(cls.config_name, list(overrides)), [key_of(item) for item in overrides])
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Keys that somebody typed, on the command line or in the environment."""
+        return self._given
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return the job with other values of dotted keys; keys that follow them follow, and all is validated again."""
+        config = OmegaConf.create(self._composed)
+        for key, value in values.items():
+            OmegaConf.update(config, key, value)
+        return self.from_config(config, self._given)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the resolved configuration as plain dictionaries and lists."""
+        return self.model_dump()
+
+    def to_yaml(self) -> str:
+        """Return the resolved configuration as runs and checkpoints store it."""
+        return to_yaml(self.to_plain())
+
+
+def _with_pluggables(model: type[Section], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Tell each pluggable node its key, for messages."""
+    found = dict(values)
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if field.annotation is Pluggable and name in found:
+            found[name] = Pluggable.of(found[name], f"{prefix}{name}")
+        elif section is not None and isinstance(found.get(name), Mapping):
+            found[name] = _with_pluggables(section, found[name], f"{prefix}{name}.")
+    return found
+
+
+def required(key: str, value: Value | None, hint: str) -> Value:
+    """Return a value that the user has to give.
+
+    Raises:
+        ConfigError: if it is missing or empty; the hint, a command to type, is on its second line.
+    """
+    if value is None or value == "":
+        raise ConfigError(f"{key} is missing.\nType: {hint}")
+    return value

@@ -1,0 +1,177 @@
+"""The configuration of train.py."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from utils.config.audio import AudioConfig
+from utils.config.fields import Section, Text, setting
+from utils.config.job import Job
+from utils.config.pluggable import Pluggable
+from utils.config.ranges import MAX_SEED
+from utils.errors import ConfigError
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+SpeakerWeights = str | float | dict[str, float]
+
+
+class DatasetChoice(Section):
+    """The group `dataset`: what is trained on."""
+
+    name: Text | None = setting(None, "a folder in dataset.root made by preprocess.py; required")
+    root: Text = setting("datasets", "folder of all datasets")
+
+
+class RunChoice(Section):
+    """The section `run`: where the run is written."""
+
+    name: Text | None = setting(None, "folder in run.root; null: <dataset>_<class of the model>")
+    root: Text = setting("runs", "folder of all runs")
+
+
+class DataSettings(Section):
+    """The section `data`: how clips become batches."""
+
+    batch_size: int = setting("${pretrained.batch_size}", "clips per update, over all devices and micro-batches", ge=1)
+    segment_frames: int | None = setting(100, "frames of each training segment; null: whole clips", unit="10 ms", ge=20)
+    bucketing: bool = setting(True, "batches of clips of like length, padded to their longest only")
+    speaker_weights: SpeakerWeights = setting(
+        "natural", "by minutes; uniform; a number between (0 uniform, 1 natural); or factors {anna: 2}"
+    )
+    val_segment_frames: int = setting(600, "held-out clips are cut to at most this", unit="10 ms", ge=20)
+    num_workers: int = setting(0, "processes that load data; 0 loads in the training process", ge=0)
+    perturbed_share: float = setting(0.5, "share of clips with formant- and pitch-shifted content", ge=0, le=1)
+    device_cache: bool = setting(False, "keep the whole dataset in the memory of the device; then no loading processes")
+
+
+class RetrievalSettings(Section):
+    """The section `retrieval`: the codebook of the voice's own frames."""
+
+    codebook_size: int | None = setting(
+        None, "entries per speaker; null: 2048, or 448 for each of several; 0: none", ge=0, le=65536
+    )
+    training_share: float = setting(0.3, "share of clips whose content is blended with the codebook's", ge=0, le=1)
+
+
+class LossSettings(Section):
+    """The section `loss`: what the generator is trained towards."""
+
+    objective: Literal["balanced", "hifigan"] = setting(
+        "balanced", "balanced: five resolutions, relative feature matching, means; hifigan: one log-mel, plain sums"
+    )
+    weights: dict[str, float] = setting(..., "factor of each part of the generator's loss")
+    adversarial_start: int = setting(0, "step from which the discriminator takes part", ge=0)
+    adversarial_frames: int = setting(60, "frames of each segment that the discriminator sees; 0: all", ge=0)
+
+
+class OptimSettings(Section):
+    """The group `optim`: optimizer, learning rate, accumulation."""
+
+    optimizer: Pluggable = setting(..., "class and arguments of the optimizer")
+    schedule: Pluggable = setting(..., "how the learning rate moves: optim/schedule=<option>")
+    warmup_steps: int = setting(20, "linear rise of the learning rate", unit="steps", ge=0)
+    decay_all: bool = setting(False, "norms, biases and other vectors decay too")
+    fused: bool | Literal["auto", "true", "false"] = setting("auto", "one kernel for all parameters; auto: where it is")
+    accumulate: int = setting(1, "micro-batches that each device cuts its part of an update into", ge=1)
+    clip_norm: float = setting(10.0, "largest gradient norm of the generator", ge=1e-6)
+    ema_decay: float = setting(
+        0.998, "decay of the averaged weights that are validated and exported; 0: off", ge=0, le=0.99999
+    )
+
+
+class TrainerSettings(Section):
+    """The group `trainer`: length of the run, precision, devices."""
+
+    steps: int = setting(20000, "generator updates", ge=1)
+    max_minutes: float | None = setting(None, "stop after this time, whatever comes first", ge=0.01)
+    validate_every: int = setting(500, "steps between two validations", ge=1)
+    save_every: int = setting(250, "steps between two saved states; each validation saves too", ge=1)
+    log_every: int = setting(20, "steps between two points of the curves of training", ge=1)
+    precision: Precision = setting("auto", "of the networks' arithmetic")
+    accelerator: Text = setting("auto", "kind of device")
+    devices: int | str | list[int] = setting(1, "how many, or which, of each machine")
+    num_nodes: int = setting(1, "machines", ge=1)
+    fit_memory: bool = setting(
+        False, "when the device's memory does not suffice: smaller micro-batches, the same batch"
+    )
+    recompute: bool = setting(False, "compute blocks of the generator again: slower, less memory")
+    probe: bool = setting(False, "only measure memory and speed of smaller micro-batches, propose one and end")
+    max_skipped: int = setting(20, "updates in a row that may be skipped because a gradient is not finite", ge=1)
+    progress_bar: bool = setting(True, "one line: redrawn in a terminal, a new one every half minute in a file")
+    media: bool = setting(True, "audio and pictures for TensorBoard at each validation")
+    compile: bool = setting(
+        False, "torch.compile for both networks: minutes at the start, then faster on some machines"
+    )
+    channels_last: bool = setting(False, "the discriminator's 2-d convolutions keep channels side by side in memory")
+
+
+class PretrainedSettings(Section):
+    """The group `pretrained`: weights to start from."""
+
+    generator: Text | None = setting(None, "weights of the generator: .safetensors of ours or .pth of RVC")
+    discriminator: Text | None = setting(None, "weights of the discriminator")
+    speakers: Text | list[int] | None = setting(
+        None, "ours: mean, or all for the same speakers; .pth: rows such as [0,5], mean; null: the first"
+    )
+    fresh_posterior: bool = setting(
+        False, "take a shared voice .pth, which lacks the posterior, and begin with a random one"
+    )
+    batch_size: int = setting(12, "what data.batch_size is unless given", ge=1)
+    learning_rate: float = setting(8.0e-4, "what optim.optimizer.lr is with optim=adamw unless given")
+    half_life_steps: int = setting(5000, "steps in which that rate halves unless given", ge=1)
+
+
+class OvertrainingSettings(Section):
+    """The group `overtraining`: what happens when held-out recordings have become worse."""
+
+    mode: Literal["stop", "warn", "off"] = setting("stop", "end the run, only say so, or do not look")
+    smooth: int = setting(5, "validations behind a smoothed value", ge=1)
+    patience: int = setting(3000, "steps that the held-out criterion has to be worse without a break", ge=1)
+    min_improvement: float = setting(0.01, "smallest change that counts, as a share of the best value", ge=0, le=0.5)
+    plateau_patience: int | None = setting(None, "steps without a new best after which a run has stalled", ge=1)
+    first_step: int = setting("${loss.adversarial_start}", "earlier validations are not judged", ge=0)
+
+
+class TrainJob(Job):
+    """A training: python train.py dataset.name=<name>."""
+
+    config_name: ClassVar[str] = "train"
+
+    dataset: DatasetChoice
+    run: RunChoice
+    task: Literal["voice"] = setting("voice", "what is trained")
+    resume: Text | None = setting(None, "continue the run from: last, previous, best, auto or a path of a checkpoint")
+    resume_changed: bool = setting(False, "go on although settings differ that decide the numbers")
+    seed: int = setting(1234, "of everything random", ge=0, le=MAX_SEED)
+    data: DataSettings
+    retrieval: RetrievalSettings
+    loss: LossSettings
+    audio: AudioConfig
+    overtraining: OvertrainingSettings
+    model: Pluggable = setting(..., "the network that speaks")
+    discriminator: Pluggable = setting(..., "the adversary of the training; none: the spectral loss alone")
+    augmentation: Pluggable = setting(..., "random changes of training clips")
+    pretrained: PretrainedSettings
+    optim: OptimSettings
+    trainer: TrainerSettings
+    logger: Pluggable = setting(..., "a service that gets the figures too")
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> Self:
+        rate = self.model.arguments.get("sample_rate")
+        if rate != self.audio.sample_rate:
+            raise ConfigError(
+                f"model.sample_rate={rate} must be audio.sample_rate={self.audio.sample_rate}; "
+                "choose another audio=... group instead"
+            )
+        return self
+
+
+def train_job(overrides: Sequence[str]) -> TrainJob:
+    """Build the job of train.py from overrides as on its command line.
+
+    Raises:
+        ConfigError: in one line, naming the key, its value and what is allowed.
+    """
+    return TrainJob.from_overrides(overrides)
