@@ -25,7 +25,8 @@ from torch import Tensor
 
 from benchmarks.options import count, duration, new_file
 from utils.audio.batch import VoiceBatch
-from utils.config import AudioConfig, audio_config, compose, instantiate
+from utils.config import AudioConfig
+from utils.config.train import train_job
 from utils.console import emit, table
 from utils.corpus.bucketing import POOL_UPDATES
 from utils.corpus.datamodule import VoiceDataModule
@@ -54,8 +55,8 @@ def write_store(folder: Path, minutes: float, *, is_sparse: bool = False, seed: 
         is_sparse: leave holes in the files instead of noise: zeros that take no room on the disk.
         seed: of lengths and noise.
     """
-    config = compose("train", [])
-    audio = audio_config(config.audio)
+    config = train_job([])
+    audio = config.audio
     rng = np.random.default_rng(seed)
     total = round(minutes * 6000)
     clips: list[Clip] = []
@@ -120,7 +121,7 @@ def _description(audio: AudioConfig, files: dict[str, str]) -> dict[str, Any]:
 
 def loader_of(dataset: Path, batch_size: int, num_workers: int, start_step: int = 0) -> Iterator[VoiceBatch]:
     """Return the batches that train.py would load with its defaults."""
-    config = compose("train", [])
+    config = train_job([])
     data = VoiceDataModule(
         dataset=dataset,
         batch_size=batch_size,
@@ -165,11 +166,11 @@ class LiteConsumer:
     """
 
     def __init__(self, dataset: Path, batch: VoiceBatch) -> None:
-        config = compose("train", ["model=lite"])
-        self.generator = build_generator(config, CorpusStore.open(dataset).info)
-        self.judge = instantiate(config.discriminator, "discriminator")
-        self.spectral = MultiResolutionMelLoss(sample_rate=int(config.audio.sample_rate))
-        self.samples = int(config.loss.adversarial_frames) * int(config.audio.hop_length)
+        config = train_job(["model=lite"])
+        self.generator = build_generator(config.model, CorpusStore.open(dataset).info)
+        self.judge = config.discriminator.build()
+        self.spectral = MultiResolutionMelLoss(sample_rate=config.audio.sample_rate)
+        self.samples = config.loss.adversarial_frames * config.audio.hop_length
         self.optimizers = [torch.optim.AdamW(net.parameters(), lr=1e-5) for net in (self.generator, self.judge)]
         self.batch = batch
         self.is_half = torch.cpu._is_avx512_bf16_supported()

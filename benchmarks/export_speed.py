@@ -29,7 +29,7 @@ import torch
 
 from benchmarks.options import count, new_file
 from models.base import BaseVoiceConversionModel
-from utils.config import compose, instantiate
+from utils.config.train import train_job
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
 from utils.export.graph import GraphOptions, build_graph, save_graph
@@ -93,11 +93,9 @@ def random_voice(
 ) -> BaseVoiceConversionModel:
     """Return a voice with random weights behind the built-in front end, ready to be exported; `sizes` are overrides."""
     torch.manual_seed(0)
-    config = compose("train", [f"model={model}", f"audio={audio}", *sizes])
+    config = train_job([f"model={model}", f"audio={audio}", *sizes])
     encoder = BuiltinContent()
-    voice: BaseVoiceConversionModel = instantiate(
-        config.model, "model", content_dim=encoder.dim, num_speakers=num_speakers
-    )
+    voice: BaseVoiceConversionModel = config.model.build(content_dim=encoder.dim, num_speakers=num_speakers)
     entries = entries_per_speaker(config.retrieval.codebook_size, num_speakers)
     codebook = torch.randn(num_speakers, entries, encoder.dim).half().float()  # as build_codebook makes them
     voice.attach(AnalysisFrontend(encoder, builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate)

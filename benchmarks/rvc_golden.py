@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
-from utils.config import audio_config, compose, instantiate
+from utils.config.train import train_job
 from utils.console import emit, table
 from utils.errors import DataError, FormatError, WorkbenchError
 from utils.training.losses import PublishedMelLoss
@@ -83,9 +83,9 @@ def relative_error(found: Tensor, expected: np.ndarray, stride: int = 1) -> floa
 def generator_errors(arrays: Arrays, version: str, rate: str, use_f0: bool) -> Iterator[tuple[str, float]]:
     """Yield (array, relative error) for the outputs of a generator that a file holds."""
     overrides = [f"audio=rvc_{rate}", f"model=rvc_{version}_{rate}", f"model.use_f0={str(use_f0).lower()}"]
-    node = compose("train", overrides).model
+    node = train_job(overrides).model
     content = torch.from_numpy(arrays["phone"])
-    voice = instantiate(node, "model", content_dim=content.shape[2], num_speakers=NUM_SPEAKERS).eval()
+    voice = node.build(content_dim=content.shape[2], num_speakers=NUM_SPEAKERS).eval()
     voice.load_state_dict(published_weights(voice.state_dict()))
     frames = content.shape[1]
     f0_hz = torch.from_numpy(arrays["f0"]) if "f0" in arrays else torch.zeros(1, frames)
@@ -112,7 +112,7 @@ def generator_errors(arrays: Arrays, version: str, rate: str, use_f0: bool) -> I
 @torch.no_grad()
 def discriminator_errors(arrays: Arrays, version: str) -> Iterator[tuple[str, float]]:
     """Yield (array, relative error) for scores and mean feature maps of a discriminator."""
-    judge = instantiate(compose("train", [f"discriminator=rvc_{version}"]).discriminator, "discriminator").eval()
+    judge = train_job([f"discriminator=rvc_{version}"]).discriminator.build().eval()
     judge.load_state_dict(published_weights(judge.state_dict()))
     found = {}
     for kind in ("real", "fake"):
@@ -130,7 +130,7 @@ def spectrum_errors(arrays: Arrays) -> Iterator[tuple[str, float]]:
     found = {}
     rates = [key.removeprefix("wave_") for key in arrays if key.startswith("wave_")]
     for rate in rates:
-        audio = audio_config(compose("train", [f"audio=rvc_{rate}"]).audio)
+        audio = train_job([f"audio=rvc_{rate}"]).audio
         wave = torch.from_numpy(arrays[f"wave_{rate}"])[None]
         stft = Stft(audio.n_fft, audio.hop_length, padding="reflect")
         found[f"linear_{rate}"] = stft.magnitude(wave, PUBLISHED_OFFSET)[:, :, :20]

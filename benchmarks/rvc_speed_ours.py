@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from benchmarks.rvc_speed_worker import (
@@ -23,7 +22,7 @@ from benchmarks.rvc_speed_worker import (
 )
 from models.adversarial import AdversarialTraining
 from utils.audio.batch import VoiceBatch
-from utils.config import audio_config, compose, instantiate
+from utils.config.train import TrainJob, train_job
 from utils.export.graph import GraphOptions, build_graph
 from utils.training.assembly import build_spectral_loss
 from utils.training.devices import keep_freed_memory
@@ -90,7 +89,7 @@ class Ours:
         if self.device == "cpu":
             keep_freed_memory()
         torch.manual_seed(self.seed)
-        config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
+        config = train_job(["experiment=rvc_v2_48k", "dataset.name=none"])
         precision = "bf16-mixed" if self.precision == "bf16" else "32-true"
         self.training = build_step(config, self.seed, precision).to(self.device)
         self.training.prepare()
@@ -129,8 +128,8 @@ class Ours:
         """Export the voice; return how far the graph is from the network."""
         self.training = None
         torch.manual_seed(self.seed)
-        config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
-        network = instantiate(config.model, "model", content_dim=CONTENT_DIM, num_speakers=1)
+        config = train_job(["experiment=rvc_v2_48k", "dataset.name=none"])
+        network = config.model.build(content_dim=CONTENT_DIM, num_speakers=1)
         network.attach(GivenFeatures(), None, SAMPLE_RATE)
         network.requires_grad_(False).eval()
         graph = build_graph(
@@ -152,8 +151,8 @@ class Ours:
     @torch.no_grad()
     def prior(self, frames: int) -> Reply:
         """Run the prior alone over many frames."""
-        config = compose("train", ["experiment=rvc_v2_48k", "dataset.name=none"])
-        network = instantiate(config.model, "model", content_dim=CONTENT_DIM, num_speakers=1).enc_p.eval()
+        config = train_job(["experiment=rvc_v2_48k", "dataset.name=none"])
+        network = config.model.build(content_dim=CONTENT_DIM, num_speakers=1).enc_p.eval()
         content, f0_hz = torch.randn(1, frames, CONTENT_DIM), torch.full((1, frames), 150.0)
         network(content[:, :100], f0_hz[:, :100])
         before = peak_mib()
@@ -161,21 +160,20 @@ class Ours:
         return {**timing._asdict(), "peak_mib": peak_mib(), "more_mib": peak_mib() - before}
 
 
-def build_step(config: DictConfig, seed: int, precision: str) -> PlainTraining:
+def build_step(job: TrainJob, seed: int, precision: str) -> PlainTraining:
     """Put together what `train` would, without a dataset."""
-    audio = audio_config(config.audio)
     return PlainTraining(
-        generator=instantiate(config.model, "model", content_dim=CONTENT_DIM, num_speakers=NUM_SPEAKERS),
-        discriminator=instantiate(config.discriminator, "discriminator"),
-        spectral_loss=build_spectral_loss(str(config.loss.objective), audio),
-        validation_loss=MelDistance(audio),
-        optimizer=build_optimizer(config, precision),
+        generator=job.model.build(content_dim=CONTENT_DIM, num_speakers=NUM_SPEAKERS),
+        discriminator=job.discriminator.build(),
+        spectral_loss=build_spectral_loss(job.loss.objective, job.audio),
+        validation_loss=MelDistance(job.audio),
+        optimizer=build_optimizer(job.optim, precision),
         precision=precision,
         schedule=lambda step: 1.0,
-        loss_weights={str(key): float(value) for key, value in config.loss.weights.items()},
-        objective=config.loss.objective,
-        clip_norm=float(config.optim.clip_norm),
-        ema_decay=float(config.optim.ema_decay),
+        loss_weights=dict(job.loss.weights),
+        objective=job.loss.objective,
+        clip_norm=job.optim.clip_norm,
+        ema_decay=job.optim.ema_decay,
         seed=seed,
     )
 

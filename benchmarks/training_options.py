@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.options import count, new_file
 from benchmarks.voice_quality import CORPORA
 from scripts.pipeline import ROOT, Pipeline, empty_folder, run_script
+from utils.config.train import train_job
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json
@@ -92,7 +93,6 @@ def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) ->
     """
     import torch
 
-    from utils.config import compose, instantiate
     from utils.training.optimizers import lay_out_channels_last
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -101,7 +101,7 @@ def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) ->
     for name in names:
         passes: dict[str, Callable[[], None]] = {}
         for layout in LAYOUTS:
-            judge = instantiate(compose("train", [f"discriminator={name}"]).discriminator, "discriminator").to(device)
+            judge = train_job([f"discriminator={name}"]).discriminator.build().to(device)
             if "channels last" in layout:
                 lay_out_channels_last(judge)
             if "compile" in layout:

@@ -30,6 +30,7 @@ import soundfile
 
 from benchmarks.options import count, new_file
 from scripts.pipeline import ROOT
+from utils.config.train import train_job
 from utils.console import emit, table
 from utils.files import atomic_write_json
 
@@ -89,11 +90,10 @@ def measure(place: Path, overrides: Sequence[str], *, threads: int, processes: i
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
     """Train a few steps with Lightning and, where asked, in a plain loop, in blocks that take turns."""
-    from utils.config import compose
     from utils.training.fit import open_dataset, quieten_lightning
 
     quieten_lightning()
-    config = compose("train", [*job["overrides"], f"dataset.root={job['place']}"])
+    config = train_job([*job["overrides"], f"dataset.root={job['place']}"])
     store = open_dataset(config)
     found: dict[str, Any] = {"lightning": [], "inside": [], "plain": []}
     for _ in range(int(job.get("blocks", 1))):

@@ -10,7 +10,8 @@ from models.base import BaseVoiceConversionModel
 from recipes.base_voice.narrowing import narrow_blocks
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
-from utils.config import compose
+from utils.config import Pluggable
+from utils.config.train import train_job
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
@@ -72,15 +73,15 @@ def _generator(tensors: dict[str, Tensor], store: CorpusStore) -> tuple[BaseVoic
         raise ConfigError(f"the base has {speakers} speaker(s), {store.path} has {len(store.speakers)}")
     hidden, channels = tensors["blocks.0.expand.weight"].shape
     sizes = {
-        "model.sample_rate": store.audio.sample_rate,
-        "model.n_fft": store.audio.n_fft,
-        "model.channels": channels,
-        "model.num_blocks": sum(name.endswith("expand.bias") for name in tensors),
-        "model.kernel_size": tensors["blocks.0.depthwise.weight"].shape[-1],
-        "model.expansion": hidden // channels,
-        "model.speaker_dim": speaker_dim,
+        "sample_rate": store.audio.sample_rate,
+        "n_fft": store.audio.n_fft,
+        "channels": channels,
+        "num_blocks": sum(name.endswith("expand.bias") for name in tensors),
+        "kernel_size": tensors["blocks.0.depthwise.weight"].shape[-1],
+        "expansion": hidden // channels,
+        "speaker_dim": speaker_dim,
     }
-    config = compose("train", ["model=lite", *(f"{key}={value}" for key, value in sizes.items())])
-    voice = build_generator(config, store.info)
+    model = Pluggable.of(train_job(["model=lite"]).model.to_plain() | sizes, "model")
+    voice = build_generator(model, store.info)
     voice.load_state_dict({name: value.float() for name, value in tensors.items()})
     return voice.eval(), hidden // channels

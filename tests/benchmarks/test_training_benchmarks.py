@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from benchmarks import overtraining, training_options
-from utils.config import compose
+from utils.config.train import train_job
 from utils.errors import DataError
 
 
@@ -104,4 +104,4 @@ def test_both_runs_must_be_judged_rightly(
 
 @pytest.mark.parametrize("changed", [list(overtraining.OVERFIT), *training_options.OPTIONS.values()])
 def test_settings_of_the_runs_are_known_to_train(changed: list[str]) -> None:
-    assert compose("train", ["dataset.name=x", *changed]).dataset.name == "x"
+    assert train_job(["dataset.name=x", *changed]).dataset.name == "x"

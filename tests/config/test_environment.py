@@ -16,6 +16,7 @@ from tests.tools.training_tools import arguments, make_dataset
 from utils.config import run_script
 from utils.config.arguments import spell_names, spell_paths
 from utils.config.environment import single_runs, sweep_suffix, swept_keys
+from utils.config.train import TrainJob
 from utils.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,7 +155,7 @@ def test_sweep_gives_each_run_a_folder_and_goes_on_after_a_run_that_fails(
     folders: list[str] = []
 
     def task(config: DictConfig) -> float:
-        folders.append(run_folder(config).name)
+        folders.append(run_folder(TrainJob.from_config(config)).name)
         if config.seed == 1:
             raise ConfigError("this run cannot be")
         return 1.0

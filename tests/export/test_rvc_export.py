@@ -10,7 +10,6 @@ from typing import IO, Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.rvc_tools import (
@@ -19,7 +18,8 @@ from tests.tools.rvc_tools import (
     shrink_imported_voices,
 )
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config import compose, from_yaml
+from utils.config.train import TrainJob, train_job
 from utils.corpus.pipeline import preprocess
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
@@ -52,7 +52,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trainer.validate_every=1", "trainer.progress_bar=false", "trainer.media=false", "trainer.precision=32-true",
         "trainer.accelerator=cpu", "data.batch_size=2", "data.segment_frames=60", "retrieval.codebook_size=16",
     )  # fmt: skip
-    return train(compose("train", list(overrides)))
+    return train(train_job(list(overrides)))
+
+
+def job_of(run: Path) -> TrainJob:
+    """Return the job that a run was trained with, from the file in its folder."""
+    return TrainJob.from_plain(from_yaml((run / "config.yaml").read_text(encoding="utf-8")))
 
 
 def export(run: Path, kind: str, *overrides: str) -> list[str]:
@@ -185,12 +190,10 @@ def test_a_failed_write_leaves_the_earlier_file(run: Path, monkeypatch: pytest.M
 def test_training_begins_with_a_written_pair(run: Path) -> None:
     export(run, "rvc_checkpoint", "name=base")
     base = run.parents[1] / "exports" / "base"
-    config = OmegaConf.load(run / "config.yaml")
-    config.run.name = "continued"
-    config.pretrained.generator, config.pretrained.discriminator = str(base / "G_1.pth"), str(base / "D_1.pth")
-    assert isinstance(config, DictConfig)
+    changes = {"run.name": "continued"}
+    changes |= {"pretrained.generator": str(base / "G_1.pth"), "pretrained.discriminator": str(base / "D_1.pth")}
 
-    continued = train(config)
+    continued = train(job_of(run).with_values(changes))
 
     content = torch.load(continued / "checkpoints" / "last.ckpt", weights_only=True)
     assert content[PAYLOAD_KEY]["dataset"]["speakers"][1]["name"] == "bob"
@@ -198,13 +201,11 @@ def test_training_begins_with_a_written_pair(run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_damaged_pretrained_file_stops_before_the_run_exists(run: Path, tmp_path: Path) -> None:
-    config = OmegaConf.load(run / "config.yaml")
-    config.run.name, config.pretrained.generator = "damaged", str(tmp_path / "f0G48k.pth")
     (tmp_path / "f0G48k.pth").write_bytes(b"<html>not found</html>")
-    assert isinstance(config, DictConfig)
+    job = job_of(run).with_values({"run.name": "damaged", "pretrained.generator": str(tmp_path / "f0G48k.pth")})
 
     with pytest.raises(FormatError, match="is a text file"):
-        train(config)
+        train(job)
 
     assert not list(run.parent.glob("damaged/checkpoints/*"))
 

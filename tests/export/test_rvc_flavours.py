@@ -10,15 +10,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 from onnx import TensorProto, helper
 
-from tests.tools.rvc_tools import SMALL, saved, small_generator, webui_voice
+from tests.tools.rvc_tools import saved, shrink_imported_voices, small_generator, webui_voice
 from utils.config import compose
 from utils.errors import ConfigError, ExportError, FormatError, WorkbenchError
 from utils.export.precision import PARITY_DB
 from utils.export.rvc import generators
-from utils.export.rvc import imported_voice as imported
 from utils.export.rvc.generator_graph import build_generator_graph
 from utils.export.rvc.generators import GeneratorJob, export_generator, generator_job
 from utils.verification.candidate import Candidate, Extent, relative_db
@@ -36,14 +34,7 @@ V2, V1_WITHOUT_F0 = ("rvc_v2_32k", 768, True), ("rvc_v1_40k", 256, False)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let imported voices have the small networks of these tests."""
-    composed = imported.voice_config
-
-    def shrunk(file: imported.ForeignFile) -> DictConfig:
-        config = OmegaConf.merge(composed(file), OmegaConf.from_dotlist(list(SMALL)))
-        assert isinstance(config, DictConfig)
-        return config
-
-    monkeypatch.setattr(imported, "voice_config", shrunk)
+    shrink_imported_voices(monkeypatch)
 
 
 @cache

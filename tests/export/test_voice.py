@@ -15,6 +15,7 @@ import pytest
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.config import compose
+from utils.config.train import train_job
 from utils.corpus.pipeline import preprocess
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError, FormatError
@@ -50,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"trainer.validate_every={STEPS // 2}", "trainer.progress_bar=false", "trainer.media=false",
         "trainer.precision=32-true", "data.batch_size=2", "data.segment_frames=40", "retrieval.codebook_size=16",
     )  # fmt: skip
-    train(compose("train", list(overrides)))
+    train(train_job(list(overrides)))
     return folder
 
 

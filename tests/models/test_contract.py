@@ -11,7 +11,7 @@ from models.clip_random import ClipDraws
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.train import train_job
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
@@ -27,7 +27,7 @@ LENGTHS = [1, 7, 239, 240, 241, 4800, 10001]
 def build(name: str) -> BaseVoiceConversionModel:
     torch.manual_seed(0)
     info = {"features": {"content": {"dim": DIM}}, "speakers": ["a", "b", "c"]}
-    return build_generator(compose("train", small_model(name)), info)
+    return build_generator(train_job(small_model(name)).model, info)
 
 
 @cache

@@ -22,7 +22,7 @@ from models.rvc import RvcVoice, draw_parts, kl_divergence
 from models.rvc_discriminators import RvcDiscriminator
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
-from utils.config import compose, instantiate
+from utils.config.train import train_job
 from utils.errors import ConfigError
 from utils.export.graph import GraphOptions, build_graph, control_tensors
 from utils.voice_file.controls import ControlDefaults
@@ -33,8 +33,8 @@ DIM, HOP = 16, 320
 
 def small(*overrides: str, name: str = "rvc_v2_32k") -> RvcVoice:
     torch.manual_seed(0)
-    node = compose("train", [*small_model(name), *overrides]).model
-    voice: RvcVoice = instantiate(node, "model", content_dim=DIM, num_speakers=3)
+    node = train_job([*small_model(name), *overrides]).model
+    voice: RvcVoice = node.build(content_dim=DIM, num_speakers=3)
     return voice.eval()
 
 
@@ -108,7 +108,7 @@ def test_generator_has_the_published_names_and_shapes(
 ) -> None:
     overrides = [f"model=rvc_{name}", f"audio=rvc_{name[3:]}", f"model.use_f0={str(use_f0).lower()}"]
 
-    voice = instantiate(compose("train", overrides).model, "model", content_dim=dim, num_speakers=109)
+    voice = train_job(overrides).model.build(content_dim=dim, num_speakers=109)
 
     assert digest(voice) == expected
 
@@ -119,9 +119,9 @@ def test_generator_has_the_published_names_and_shapes(
     [("v1", (129, 54968286, "8b87832e18189ae9")), ("v2", (165, 71410594, "2a78ab7c9ba71868"))],
 )
 def test_discriminator_has_the_published_names_and_shapes(version: str, expected: tuple[int, int, str]) -> None:
-    node = compose("train", [f"discriminator=rvc_{version}"]).discriminator
+    node = train_job([f"discriminator=rvc_{version}"]).discriminator
 
-    assert digest(instantiate(node, "discriminator")) == expected
+    assert digest(node.build()) == expected
 
 
 @pytest.mark.slow
@@ -398,7 +398,7 @@ def test_scores_come_from_each_judge_and_the_last_map_is_the_score() -> None:
 )
 def test_stages_that_do_not_fit_are_refused(overrides: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        instantiate(compose("train", [*small_model("rvc_v2_32k"), *overrides]).model, "model", content_dim=DIM,
+        train_job([*small_model("rvc_v2_32k"), *overrides]).model.build(content_dim=DIM,
                     num_speakers=1)  # fmt: skip
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
 
-from utils import config
 from utils.audio.listing import list_audio
+from utils.config.script import one_line_for_files
 from utils.errors import ConfigError, DataError
 from utils.features.index import IndexOptions, build_index, save_index
 from utils.files import atomic_write, atomic_write_bytes, check_new_file, files_below, write_to
@@ -59,21 +58,15 @@ def test_a_folder_and_a_place_under_a_file_are_refused(graph: Path, path: str, m
     ],
 )
 def test_what_the_system_says_about_a_file_is_one_line(error: OSError, message: str) -> None:
-    def task(settings: DictConfig) -> None:
+    with pytest.raises(DataError, match=message) as caught, one_line_for_files():
         raise error
-
-    with pytest.raises(DataError, match=message) as caught:
-        config._with_lines_for_files(task, DictConfig({}))
 
     assert "\n" not in str(caught.value)
 
 
 def test_errors_that_name_no_file_keep_their_traceback() -> None:
-    def task(settings: DictConfig) -> None:
+    with pytest.raises(ConnectionResetError), one_line_for_files():
         raise ConnectionResetError("peer is gone")
-
-    with pytest.raises(ConnectionResetError):
-        config._with_lines_for_files(task, DictConfig({}))
 
 
 def test_files_of_linked_folders_are_found_once_and_hidden_ones_are_not(tmp_path: Path) -> None:
@@ -163,11 +156,9 @@ def test_first_error_of_a_stream_is_raised_when_the_library_is_done(size: int) -
 
 
 def test_message_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
-    def task(settings: DictConfig) -> None:
+    words = rf"^{tmp_path / 'weights.pth'}: File too large; "
+    with little_room(), pytest.raises(DataError, match=words), one_line_for_files():
         save_weights(tmp_path / "weights.pth")
-
-    with little_room(), pytest.raises(DataError, match=rf"^{tmp_path / 'weights.pth'}: File too large; "):
-        config._with_lines_for_files(task, DictConfig({}))
 
 
 def test_what_a_library_writes_to_a_stream_arrives_whole(tmp_path: Path) -> None:

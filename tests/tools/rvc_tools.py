@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from utils.config import compose, instantiate
+from utils.config import compose
+from utils.config.train import TrainJob, train_job
 from utils.export.delivery import export_job
 from utils.export.rvc import imported_voice as imported
 from utils.rvc.layout import POSTERIOR
@@ -31,9 +31,9 @@ def published_parameters() -> dict[str, dict[str, list[int]]]:
 
 
 @cache
-def composed(*overrides: str) -> DictConfig:
-    """Compose the configuration of a training, once for each set of overrides."""
-    return compose("train", list(overrides))
+def composed(*overrides: str) -> TrainJob:
+    """Compose a training, once for each set of overrides."""
+    return train_job(list(overrides))
 
 
 def small_generator(
@@ -43,14 +43,14 @@ def small_generator(
     torch.manual_seed(seed)
     rate = model.rsplit("_", 1)[-1]
     config = composed(f"model={model}", f"audio=rvc_{rate}", *SMALL, *overrides)
-    network: nn.Module = instantiate(config.model, "model", content_dim=content_dim, num_speakers=num_speakers)
+    network: nn.Module = config.model.build(content_dim=content_dim, num_speakers=num_speakers)
     return network
 
 
 def small_discriminator(version: str = "v2", seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     config = composed(f"discriminator=rvc_{version}", "discriminator.channels=64")
-    network: nn.Module = instantiate(config.discriminator, "discriminator")
+    network: nn.Module = config.discriminator.build()
     return network
 
 
@@ -100,11 +100,10 @@ def shrink_imported_voices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let imported voices have the small networks of these tests."""
     published = imported.voice_config
 
-    def shrunk(file: Any) -> DictConfig:
-        sizes = OmegaConf.from_dotlist(list(SMALL))
-        config = OmegaConf.merge(published(file), sizes)
-        assert isinstance(config, DictConfig)
-        return config
+    def shrunk(file: Any) -> dict[str, Any]:
+        config = published(file)
+        sizes = (item.removeprefix("model.").split("=") for item in SMALL)
+        return {**config, "model": config["model"] | {name: int(value) for name, value in sizes}}
 
     monkeypatch.setattr(imported, "voice_config", shrunk)
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from utils.audio.batch import VoiceBatch
-from utils.config import AudioConfig, compose
+from utils.config import AudioConfig
+from utils.config.train import train_job
 from utils.features.content.base import normalize_content
 from utils.features.retrieval import CodebookRetrieval
 from utils.training.assembly import learning_rate_factor
@@ -160,7 +161,7 @@ def test_silence_stays_at_the_loudness_floor() -> None:
 
 
 def test_learning_rate_rises_then_halves() -> None:
-    config = compose("train", ["optim.warmup_steps=4", "optim.schedule.half_life_steps=100"])
+    config = train_job(["optim.warmup_steps=4", "optim.schedule.half_life_steps=100"])
     factor = learning_rate_factor(config)
 
     warm = [factor(step) for step in range(4)]
@@ -172,7 +173,7 @@ def test_learning_rate_rises_then_halves() -> None:
 
 
 def test_without_warm_up_the_rate_starts_whole() -> None:
-    assert learning_rate_factor(compose("train", ["optim.warmup_steps=0"]))(0) == 1.0
+    assert learning_rate_factor(train_job(["optim.warmup_steps=0"]))(0) == 1.0
 
 
 def losses() -> list[nn.Module]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from models.adversarial import AdversarialTraining
 from tests.tools.process_tools import run_alone
 from tests.tools.training_tools import make_dataset, training
-from utils.config import compose
+from utils.config import to_yaml
+from utils.config.train import TrainJob, train_job
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError, StoppedBySignalError
 from utils.training import assembly, checkpoint_files
@@ -46,7 +46,7 @@ def whole(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return make
 
 
-def config(datasets: Path, runs: Path, name: str, *changed: str) -> DictConfig:
+def config(datasets: Path, runs: Path, name: str, *changed: str) -> TrainJob:
     return training(datasets, runs, name, STEPS, *ROUNDS, *changed)
 
 
@@ -305,7 +305,7 @@ def test_a_run_from_before_a_setting_existed_goes_on_with_what_it_had(datasets: 
 
 
 def test_a_run_goes_on_with_what_its_start_brought(datasets: Path, tmp_path: Path) -> None:
-    def settings(steps: int, *changed: str) -> DictConfig:
+    def settings(steps: int, *changed: str) -> TrainJob:
         return training(datasets, tmp_path, "run", steps, "data.batch_size=${pretrained.batch_size}", *changed)
 
     train(settings(3, "pretrained.learning_rate=1e-3", "pretrained.batch_size=2"))
@@ -317,20 +317,21 @@ def test_a_run_goes_on_with_what_its_start_brought(datasets: Path, tmp_path: Pat
 
 
 def test_a_run_from_before_starts_brought_settings_keeps_the_older_ones() -> None:
-    now, before = compose("train", ["pretrained=builtin"]), compose("train", ["pretrained=builtin"])
-    OmegaConf.set_struct(before, False)
+    typed = train_job(["pretrained=builtin"])
+    before = typed.to_plain()
     for key in ("batch_size", "learning_rate", "half_life_steps"):
-        del before.pretrained[key]
+        del before["pretrained"][key]
 
-    keep_start({PAYLOAD_KEY: {"config": OmegaConf.to_yaml(before)}}, now)
+    now = keep_start({PAYLOAD_KEY: {"config": to_yaml(before)}}, typed)
 
-    assert (now.data.batch_size, now.optim.optimizer.lr, now.optim.schedule.half_life_steps) == (12, 8e-4, 5000)
+    assert (now.data.batch_size, now.optim.optimizer.arguments["lr"]) == (12, 8e-4)
+    assert now.optim.schedule.arguments["half_life_steps"] == 5000
 
 
 def test_the_base_voice_brings_batch_and_rate_and_given_ones_win() -> None:
     def settings(*changed: str) -> tuple[int, float]:
-        config = compose("train", list(changed))
-        return config.data.batch_size, config.optim.optimizer.lr
+        config = train_job(list(changed))
+        return config.data.batch_size, config.optim.optimizer.arguments["lr"]
 
     assert settings("pretrained=builtin") != settings()
     assert settings("pretrained=builtin", "data.batch_size=5", "optim.optimizer.lr=3e-4") == (5, 3e-4)

@@ -16,7 +16,7 @@ from models.layers.weight_norm import WeightNormConv1d
 from models.rvc_discriminators import RvcDiscriminator
 from tests.tools.training_tools import make_dataset, training
 from tests.training.test_step import batch_of, fit, make, weights
-from utils.config import compose
+from utils.config.train import train_job
 from utils.errors import ConfigError
 from utils.training.assembly import learning_rate_factor
 from utils.training.checkpoints import read_checkpoint
@@ -63,7 +63,7 @@ def test_decay_pulls_only_what_decays(decay_all: bool) -> None:
     changed = ["optim.optimizer.weight_decay=0.5", "optim.optimizer.lr=0.1", f"optim.decay_all={decay_all}"]
     network = Mixed()
     before = copy.deepcopy(dict(network.named_parameters()))
-    optimizer = build_optimizer(compose("train", changed), "32-true")(network)
+    optimizer = build_optimizer(train_job(changed).optim, "32-true")(network)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
 
@@ -81,7 +81,7 @@ def test_fused_kernel_makes_the_same_update() -> None:
     networks = [nn.Linear(20, 10, bias=True) for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
     optimizers = [
-        build_optimizer(compose("train", [f"optim.fused={fused}"]), "32-true")(network)
+        build_optimizer(train_job([f"optim.fused={fused}"]).optim, "32-true")(network)
         for fused, network in zip(("true", "false"), networks, strict=True)
     ]
 
@@ -98,19 +98,19 @@ def test_fused_kernel_makes_the_same_update() -> None:
 def test_fused_kernel_is_left_where_it_cannot_be() -> None:
     network = nn.Linear(2, 2)
 
-    half = build_optimizer(compose("train", []), "16-mixed")(network)
-    other = build_optimizer(compose("train", ["optim.optimizer._target_=torch.optim.NAdam"]), "32-true")(network)
+    half = build_optimizer(train_job([]).optim, "16-mixed")(network)
+    other = build_optimizer(train_job(["optim.optimizer._target_=torch.optim.NAdam"]).optim, "32-true")(network)
 
     assert half.param_groups[0].get("fused") is None
     assert "fused" not in other.param_groups[0]
     with pytest.raises(ConfigError, match=r"optim\.fused=true cannot be used here: .*16-mixed"):
-        build_optimizer(compose("train", ["optim.fused=true"]), "16-mixed")
+        build_optimizer(train_job(["optim.fused=true"]).optim, "16-mixed")
     with pytest.raises(ConfigError, match="NAdam has no fused kernel"):
-        build_optimizer(compose("train", ["optim.fused=true", "optim.optimizer._target_=torch.optim.NAdam"]), "32-true")
+        build_optimizer(train_job(["optim.fused=true", "optim.optimizer._target_=torch.optim.NAdam"]).optim, "32-true")
 
 
 def factors(steps: list[int], *overrides: str, epoch_steps: int = 1) -> list[float]:
-    factor = learning_rate_factor(compose("train", ["optim.warmup_steps=0", *overrides]), epoch_steps)
+    factor = learning_rate_factor(train_job(["optim.warmup_steps=0", *overrides]), epoch_steps)
     return [factor(step) for step in steps]
 
 
@@ -128,7 +128,7 @@ def test_each_schedule_follows_its_formula() -> None:
 
 def test_every_schedule_rises_first() -> None:
     for name in ("constant", "half_life", "cosine", "per_epoch"):
-        factor = learning_rate_factor(compose("train", [f"optim/schedule={name}", "optim.warmup_steps=4"]), 1000)
+        factor = learning_rate_factor(train_job([f"optim/schedule={name}", "optim.warmup_steps=4"]), 1000)
         assert [factor(step) for step in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1.0], rel=1e-3), name
 
 
@@ -142,7 +142,7 @@ def test_every_schedule_rises_first() -> None:
 )
 def test_schedule_out_of_range_names_its_key(overrides: list[str]) -> None:
     with pytest.raises(ConfigError, match=overrides[-1].partition("=")[0].replace(".", r"\.")):
-        learning_rate_factor(compose("train", overrides))
+        learning_rate_factor(train_job(overrides))
 
 
 def test_average_under_accumulation_is_that_of_the_larger_batch() -> None:
@@ -174,7 +174,7 @@ def test_old_optimizer_layout_is_one_line_with_the_remedy(tmp_path: Path) -> Non
 def test_other_layouts_are_named_too() -> None:
     network = Mixed()
     grouped, single = (
-        build_optimizer(compose("train", [f"optim.decay_all={value}"]), "32-true") for value in ("false", "true")
+        build_optimizer(train_job([f"optim.decay_all={value}"]).optim, "32-true") for value in ("false", "true")
     )
     content = {"optimizer_states": [grouped(network).state_dict()]}
 
@@ -195,7 +195,7 @@ def test_channels_last_judges_the_same(kind: str) -> None:
     )
     audio, laid_out = torch.randn(2, 2000), copy.deepcopy(judge)
 
-    prepare_networks(compose("train", ["trainer.channels_last=true"]), make().generator, laid_out)
+    prepare_networks(train_job(["trainer.channels_last=true"]).trainer, make().generator, laid_out)
 
     expected, found = judge(audio), laid_out(audio)
     for one, other in zip(expected.scores, found.scores, strict=True):
@@ -216,7 +216,7 @@ def test_compiling_without_a_compiler_is_one_line(monkeypatch: pytest.MonkeyPatc
         pytest.skip("a GPU needs no C++ compiler")
 
     with pytest.raises(ConfigError, match=r"trainer\.compile=true needs a C\+\+ compiler") as caught:
-        prepare_networks(compose("train", ["trainer.compile=true"]), make().generator, None)
+        prepare_networks(train_job(["trainer.compile=true"]).trainer, make().generator, None)
 
     assert "\n" not in str(caught.value)
 
@@ -228,7 +228,7 @@ def test_compiled_networks_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(nn.Module, "compile", lambda self, **_: compiled.append(self))
     monkeypatch.setattr("utils.training.optimizers.shutil.which", lambda _: "/usr/bin/g++")
 
-    prepare_networks(compose("train", ["trainer.compile=true"]), module.generator, module.discriminator)
+    prepare_networks(train_job(["trainer.compile=true"]).trainer, module.generator, module.discriminator)
 
     assert compiled == [module.generator, module.discriminator]
     assert set(module.state_dict()) == names

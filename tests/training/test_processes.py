@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from torch.testing import assert_close
 
 from models.adversarial import AdversarialTraining
@@ -21,6 +20,7 @@ from models.updating import NetworkUpdate
 from tests.tools.process_tools import FORK, run_alone, run_together
 from tests.tools.training_tools import make_dataset, training
 from tests.training.test_exact_resume import assert_same_run
+from utils.config.train import TrainJob
 from utils.corpus.store import CorpusStore
 from utils.errors import StoppedBySignalError, TrainingError
 from utils.training.assembly import build_data
@@ -35,7 +35,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
-def config(datasets: Path, runs: Path, name: str, steps: int, *changed: str, processes: int = 2) -> DictConfig:
+def config(datasets: Path, runs: Path, name: str, steps: int, *changed: str, processes: int = 2) -> TrainJob:
     return training(datasets, runs, name, steps, *COMMON, f"trainer.devices={processes}", *changed)
 
 

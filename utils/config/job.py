@@ -39,6 +39,11 @@ class Job(Section):
         return job
 
     @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Validate plain data, such as a run's config.yaml."""
+        return cls.from_config(OmegaConf.create(dict(plain)))
+
+    @classmethod
     def from_overrides(cls, overrides: Collection[str]) -> Self:
         """Compose and validate the script's configuration with overrides as on its command line."""
         return cls.from_config(compose(cls.config_name, list(overrides)), [key_of(item) for item in overrides])

@@ -54,7 +54,8 @@ def run_script(
     def guarded(config: DictConfig) -> Any:
         with _one_of_a_sweep() as is_sweep:
             try:
-                return _with_lines_for_files(task, config)
+                with one_line_for_files():
+                    return task(config)
             except (WorkbenchError, OmegaConfBaseException) as error:
                 if not is_sweep or isinstance(error, StoppedBySignalError):
                     _exit_with(error)
@@ -69,10 +70,11 @@ def run_script(
         _exit_with(ConfigError(explain_composition(error, config_name)))
 
 
-def _with_lines_for_files(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
-    """Run a task; what the system says about a file or a full disk becomes a DataError of one line."""
+@contextmanager
+def one_line_for_files() -> Iterator[None]:
+    """Make what the system says about a file or a full disk a DataError of one line."""
     try:
-        return task(config)
+        yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if not full and error.filename is None:
