@@ -172,7 +172,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     datasets, start = make_dataset(folder), folder / "start.safetensors"
     overrides = ("discriminator=none", f"pretrained.generator={start}")
     config = training(datasets, folder / "runs", "fine", 1, *overrides)
-    generator = build_generator(config, CorpusStore.open(datasets / "tiny").info)
+    generator = build_generator(config.model, CorpusStore.open(datasets / "tiny").info)
     save_weights(start, generator.state_dict(), {"content_weights_sha256": ""})
     digest = sha256_of_file(start)
     train(config)
