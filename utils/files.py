@@ -117,19 +117,20 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync_to_disk(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder where the file system can wait for those.
+    """Wait until the disk has a file, or the names in a folder where the system can wait for those.
 
     Raises:
         OSError: if the file could not be written; network file systems tell so only now.
     """
-    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows syncs what may be written
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
     except OSError:
-        if not path.is_dir():
+        if not path.is_dir():  # Windows opens no folders, some file systems do not sync them
             raise
-    finally:
-        os.close(handle)
 
 
 def atomic_write_text(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from utils.corpus.reading import read_recording
 from utils.corpus.settings import preprocess_settings
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, DataError, FormatError
+from utils.locks import try_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 FEATURES = ["content", "content_perturbed_0", "content_perturbed_1", "f0_hz", "loudness_db"]
@@ -217,11 +218,9 @@ def test_failing_run_leaves_the_dataset_usable(source: Path, tmp_path: Path, mon
 
 
 def test_only_one_run_works_on_a_dataset(source: Path, tmp_path: Path) -> None:
-    import fcntl
-
     (tmp_path / "data").mkdir()
     with (tmp_path / "data" / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert try_lock(stream)
 
         with pytest.raises(DataError, match=r"another preprocess\.py is working"):
             preprocess(make_job(source, tmp_path / "data"))

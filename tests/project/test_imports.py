@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.shipped"}
+BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.locks", "utils.memory", "utils.shipped"}
 LOWER = BASE | {"utils.audio", "utils.features"}
 MODELS = {"models.base", "models.adversarial", "models.updating"}
 ALLOWED: dict[str, set[str]] = {
@@ -14,6 +14,8 @@ ALLOWED: dict[str, set[str]] = {
     "utils.config": {"utils.errors"},
     "utils.console": set(),
     "utils.files": {"utils.errors"},
+    "utils.locks": set(),
+    "utils.memory": set(),
     "utils.shipped": {"utils.errors", "utils.files"},
     "utils.audio": BASE,
     "utils.features": BASE | {"utils.audio", "utils.rvc", "models.layers"},

@@ -1,12 +1,11 @@
 """One train.py at a time works on a run."""
 
 import errno
-import fcntl
 import os
 import signal
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import IO
 
 import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -14,6 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tests.tools.process_tools import FORK, run_alone
 from tests.tools.training_tools import make_dataset, training
 from utils.errors import ConfigError
+from utils.locks import try_lock
 from utils.training import run_lock
 from utils.training.fit import train
 from utils.training.run_lock import LOCK_FILE, lock_run
@@ -91,15 +91,15 @@ def test_other_processes_of_a_job_are_not_kept_away(place: str, run: Path, monke
 def test_lock_that_the_one_before_removes_at_that_moment_is_made_again(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock, removed = fcntl.flock, Event()
+    removed = Event()
 
-    def late(stream: Any, kind: int) -> None:
+    def late(stream: IO[str]) -> bool:
         if not removed.is_set():
             (run / LOCK_FILE).unlink()
             removed.set()
-        flock(stream, kind)
+        return try_lock(stream)
 
-    monkeypatch.setattr(run_lock.fcntl, "flock", late)
+    monkeypatch.setattr(run_lock, "try_lock", late)
     with lock_run(run), pytest.raises(ConfigError, match=REFUSED), lock_run(run):
         pass
 
@@ -107,10 +107,10 @@ def test_lock_that_the_one_before_removes_at_that_moment_is_made_again(
 def test_file_system_without_locks_is_a_warning(
     run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def none(stream: Any, kind: int) -> None:
+    def none(stream: IO[str]) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(run_lock.fcntl, "flock", none)
+    monkeypatch.setattr(run_lock, "try_lock", none)
     with lock_run(run):
         pass
 

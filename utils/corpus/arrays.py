@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,10 +69,27 @@ class MappedArrays:
                 array.base.madvise(mmap.MADV_DONTNEED)
 
 
+class NewArray:
+    """An array on disk that can be filled and not be kept: Windows renames no file that is still mapped."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array: np.ndarray | None = array
+
+    def __setitem__(self, rows: Any, values: np.ndarray | float) -> None:
+        assert self._array is not None, "the file has its name already"
+        self._array[rows] = values
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if isinstance(self._array, np.memmap):
+            self._array.flush()
+        self._array = None
+
+
 @contextmanager
 def new_array(
     path: Path, shape: tuple[int, ...], dtype: type[np.generic], *, durable: bool = False
-) -> Iterator[np.ndarray]:
+) -> Iterator[NewArray]:
     """Give a memory-mapped array to fill; it appears under its name only when the block ends without an error.
 
     Args:
@@ -86,16 +104,14 @@ def new_array(
     os.close(handle)
     try:
         if 0 in shape:  # an empty array cannot be mapped
-            empty = np.zeros(shape, dtype)
-            yield empty
+            yield NewArray(np.zeros(shape, dtype))
             with temporary.open("wb") as stream:
-                np.save(stream, empty)
+                np.save(stream, np.zeros(shape, dtype))
         else:
-            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+            array = NewArray(np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape))
             _take_room(temporary, path)
             yield array
-            array.flush()
-            del array
+            array.close()
         if durable:
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,7 +172,7 @@ def _leave_signals_to_the_main_process(worker: int) -> None:
 
     One that the main process sends ends it still: so Python and torch end a loader that is left over.
     """
-    if sys.platform == "darwin":  # cannot tell who sent a signal
+    if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows cannot tell who sent a signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # also in threads that begin later

@@ -1,7 +1,6 @@
 """The whole dataset in the memory of the device that trains: batches are gathered there, nothing is loaded."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from utils.audio.loudness import FLOOR_DB
 from utils.corpus.dataset import VoiceConversionDataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
+from utils.memory import available_bytes
 
 LARGEST_SHARE = 0.8  # of the free memory: networks and activations need the rest
 BLOCK_ROWS = 1 << 16
@@ -110,10 +110,7 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
-    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
-    raise ConfigError("data.device_cache=true: this system does not tell its free memory; set data.device_cache=false")
+    return available_bytes()
 
 
 def _content_names(examples: VoiceConversionDataset) -> list[str]:

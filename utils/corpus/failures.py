@@ -17,9 +17,9 @@ REMEDIES: dict[int, str] = {
     errno.ESTALE: DEVICE,
     errno.ENOMEM: MEMORY,
 }
-SIGNALS: dict[int, str] = {
-    signal.SIGKILL: f"as the system does when memory runs out; {MEMORY}",
-    signal.SIGBUS: f"as the system does when the disk of a mapped file is full or fails; {ROOM}",
+SIGNALS = {  # Windows has neither
+    "SIGKILL": f"as the system does when memory runs out; {MEMORY}",
+    "SIGBUS": f"as the system does when the disk of a mapped file is full or fails; {ROOM}",
 }
 
 
@@ -45,7 +45,7 @@ def killed_by_machine(exit_code: int | None, where: str) -> str | None:
         exit_code: as multiprocessing gives it: -n for signal n.
         where: what was worked on.
     """
-    words = SIGNALS.get(-(exit_code or 0))
+    words = SIGNALS.get(ending(exit_code))
     return None if words is None else f"{where}: the worker process was ended by {ending(exit_code)}, {words}"
 
 

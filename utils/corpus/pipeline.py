@@ -1,6 +1,5 @@
 """The preprocessing pipeline: from a folder of recordings to a dataset, resumable at any moment."""
 
-import fcntl
 import logging
 import shutil
 import time
@@ -30,6 +29,7 @@ from utils.corpus.sources import SourceFile, SourceListing, find_sources
 from utils.corpus.workers import WorkerPool, available_workers
 from utils.errors import DataError
 from utils.files import atomic_write_json, sha256_of_file
+from utils.locks import try_lock
 
 HASH_THREADS = 4
 KEY_DIGITS = 32
@@ -186,12 +186,8 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"another preprocess.py is working on {folder}; wait for it or choose another dataset.name"
-            ) from error
+        if not try_lock(stream, shared=shared):
+            raise DataError(f"another preprocess.py is working on {folder}; wait for it or choose another dataset.name")
         yield
 
 

@@ -1,7 +1,6 @@
 """A folder that is filled aside and moved into place only when everything in it is good."""
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import IO
 
 from utils.errors import ConfigError
 from utils.files import check_new_folder, sync_to_disk
+from utils.locks import try_lock, wait_for_lock
 
 STALE_SECONDS = 24 * 3600.0
 STAGING, PREVIOUS = "staging", "previous"
@@ -78,18 +78,17 @@ def move_into_place(staged: Path, target: Path, is_obsolete: Callable[[Path], bo
     backup = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target, PREVIOUS)))
     with _termination_raises():
         try:
-            with _planned(backup, replaced, new):
+            with _planned(backup, replaced, new) as plan:
                 for name in replaced:
                     _move(target / name, backup / OLD / name)
                 for name in new:
                     _move(staged / name, target / name)
                 sync_to_disk(backup / OLD)
                 sync_to_disk(target)
-                # under the name of a staging folder it is rubbish: from here on nothing is undone
-                backup = backup.rename(backup.with_name(_prefix(target, STAGING) + backup.name.rpartition("-")[2]))
-                sync_to_disk(target.parent)
+                _empty(plan)
         except BaseException:
-            _undo(backup, target)
+            _undo(backup, target, replaced, new)
+            shutil.rmtree(backup, ignore_errors=True)
             raise
     shutil.rmtree(backup, ignore_errors=True)
     dropped = [name for name in replaced if name not in new]
@@ -109,18 +108,25 @@ def _move(source: Path, destination: Path) -> None:
 
 
 @contextlib.contextmanager
-def _planned(backup: Path, replaced: list[str], new: list[str]) -> Iterator[None]:
-    """Write down what will be moved, and hold the plan as long as this process is at it."""
+def _planned(backup: Path, replaced: list[str], new: list[str]) -> Iterator[IO[str]]:
+    """Write down what will be moved, and give the plan, locked as long as this process is at it."""
     (backup / OLD).mkdir()
     with (backup / PLAN).open("w", encoding="utf-8") as stream:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            wait_for_lock(stream)
         json.dump({"replaced": replaced, "new": new}, stream)
         stream.flush()
         os.fsync(stream.fileno())
         sync_to_disk(backup)
         sync_to_disk(backup.parent)
-        yield
+        yield stream
+
+
+def _empty(plan: IO[str]) -> None:
+    """Leave nothing in a plan that anybody could undo; a file can be emptied while it is open, also on Windows."""
+    plan.truncate(0)
+    plan.flush()
+    os.fsync(plan.fileno())
 
 
 def _undo_interrupted(target: Path) -> None:
@@ -128,9 +134,10 @@ def _undo_interrupted(target: Path) -> None:
     for left in _siblings(target, PREVIOUS):
         if (left / PLAN).is_file():
             with (left / PLAN).open("r+", encoding="utf-8") as stream:
-                if not _is_held(stream):
-                    count = _undo(left, target)
-                    log.warning("an export ended while it replaced files of %s: %d are back there", target, count)
+                if _is_held(stream):
+                    continue
+                _undo_plan(stream, left, target)
+            shutil.rmtree(left, ignore_errors=True)
         elif any(path.is_file() for path in left.iterdir()):  # of a version that made no plan
             log.warning("an export ended while it replaced files of %s; move back what it left in %s", target, left)
         elif _is_stale(left):
@@ -140,28 +147,31 @@ def _undo_interrupted(target: Path) -> None:
 def _is_held(stream: IO[str]) -> bool:
     """Say whether the process that made a plan is still at it; takes its place otherwise."""
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(stream)
     except OSError:  # a file system without locks
         return not _is_stale(Path(stream.name))
-    return False
 
 
-def _undo(backup: Path, target: Path) -> int:
-    """Bring a folder back to what it was before a plan; returns the number of files that had been moved away."""
+def _undo_plan(stream: IO[str], backup: Path, target: Path) -> None:
+    """Bring a folder back to what it was before the plan in a file that this process has locked."""
     try:
-        plan: dict[str, list[str]] = json.loads((backup / PLAN).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):  # not written yet: nothing was moved
-        plan = {"replaced": [], "new": []}
+        plan: dict[str, list[str]] = json.loads(stream.read())
+    except ValueError:  # not written to its end, so that nothing was moved, or emptied, when all was
+        return
+    count = _undo(backup, target, plan["replaced"], plan["new"])
+    _empty(stream)
+    log.warning("an export ended while it replaced files of %s: %d are back there", target, count)
+
+
+def _undo(backup: Path, target: Path, replaced: list[str], new: list[str]) -> int:
+    """Bring a folder back to what it was before; returns the number of files that had been moved away."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in set(plan["new"]) - set(plan["replaced"]):
+    for name in set(new) - set(replaced):
         (target / name).unlink(missing_ok=True)
-    moved = [name for name in plan["replaced"] if os.path.lexists(backup / OLD / name)]
+    moved = [name for name in replaced if os.path.lexists(backup / OLD / name)]
     for name in moved:
         _move(backup / OLD / name, target / name)
     sync_to_disk(target)
-    shutil.rmtree(backup, ignore_errors=True)
     return len(moved)
 
 

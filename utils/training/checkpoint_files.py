@@ -1,6 +1,5 @@
 """Checkpoint files: their names, and how they are written so that a killed process leaves only complete ones."""
 
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from utils.files import write_to
+from utils.files import sync_to_disk, write_to
 
 LAST, PREVIOUS, BEST = "last", "previous", "best"
-log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -34,7 +32,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_to_disk(target.parent)
 
 
 def partial_path(target: Path) -> Path:
@@ -58,17 +56,3 @@ def copy_checkpoint(source: Path, target: Path) -> None:
         new.flush()
         os.fsync(new.fileno())
     partial.replace(target)
-
-
-def _sync_folder(folder: Path) -> None:
-    """See a renamed file on the disk, where folders can be opened."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        log.debug("folder %s cannot be synchronised", folder)
-    finally:
-        os.close(handle)

@@ -1,10 +1,7 @@
 """Before a run: how many clips at once the device holds, and at which number it is fastest."""
 
-import resource
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -12,6 +9,7 @@ import torch
 from models.adversarial import AdversarialTraining
 from utils.audio.batch import VoiceBatch
 from utils.console import emit, table
+from utils.memory import peak_bytes, reset_peak, total_bytes
 
 REPEATS = 2  # timed passes of each size, after one that warms up
 MEMORY_SHARE = 0.9  # of a GPU's memory that a proposal may need
@@ -85,8 +83,7 @@ def memory_of(device: torch.device) -> float:
     """Return the memory of a GPU or of the machine in MB."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory / 1e6
-    words = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines()) if _has_proc() else {}
-    return float(words["MemTotal"].split()[0]) / 1e3 if words else float("inf")
+    return total_bytes() / 1e6
 
 
 def _try(module: AdversarialTraining, batch: VoiceBatch, accumulate: int, device: torch.device) -> Trial:
@@ -110,23 +107,15 @@ def _try(module: AdversarialTraining, batch: VoiceBatch, accumulate: int, device
     return Trial(clips, accumulate, median(seconds[1:]) if seconds else None, _peak_mb(device))
 
 
-def _has_proc() -> bool:
-    return Path("/proc/self/clear_refs").exists()
-
-
 def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    elif _has_proc():
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
+    else:
+        reset_peak()
 
 
 def _peak_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    if _has_proc():
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e3
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return peak_bytes() / 1e6

@@ -1,6 +1,5 @@
 """One training at a time in the folder of a run."""
 
-import fcntl
 import logging
 import os
 import socket
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from utils.errors import ConfigError
+from utils.locks import try_lock
 from utils.training.devices import is_first_process
 
 LOCK_FILE = ".lock"
@@ -35,15 +35,17 @@ def lock_run(run: Path) -> Iterator[None]:
         return
     made = [folder for folder in (run, *run.parents) if not folder.exists()]
     stream = _lock(run)
-    register_after_fork(
-        stream, lambda inherited: inherited.close()
-    )  # a loader that outlives this must not keep the lock
+    # a loader that outlives this process must not keep the lock
+    register_after_fork(stream, lambda inherited: inherited.close())
     try:
         yield
     finally:
         with stream:
-            # still locked: a process that has opened the file meanwhile finds another one under its name
-            (run / LOCK_FILE).unlink(missing_ok=True)
+            if os.name == "nt":  # which removes no open file, of us or of a process that waits for the lock
+                stream.close()
+            # elsewhere still locked: a process that has opened the file meanwhile finds another one under its name
+            with suppress(PermissionError):
+                (run / LOCK_FILE).unlink(missing_ok=True)
             with suppress(OSError):  # not empty
                 for folder in made:
                     folder.rmdir()
@@ -64,10 +66,9 @@ def _lock(run: Path) -> IO[str]:
         except FileNotFoundError:
             continue
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.close()
-            break
+            if not try_lock(stream):
+                stream.close()
+                break
         except OSError as error:
             words = "nothing keeps a second train.py away from this run"
             log.warning("%s cannot be locked on this file system (%s): %s", path, error.strerror, words)
@@ -95,5 +96,7 @@ def _is_at(path: Path, stream: IO[str]) -> bool:
 def _owner(path: Path) -> str:
     try:
         return path.read_text("utf-8") or "it does not say which"
+    except PermissionError:  # Windows lets nobody read what is locked
+        return "this system does not say which"
     except OSError:
         return "it has just ended"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from utils.memory import resident_bytes
 from utils.verification import control_rules
 from utils.verification.alignment import COPY, copy_likeness, level_delay
 from utils.verification.candidate import PARITY_DB as USUAL_PARITY_DB
@@ -21,7 +22,7 @@ from utils.verification.candidate import (
     relative_db,
 )
 from utils.verification.checks import Check
-from utils.verification.host_rules import MEMORY_GROWTH_BYTES, resident_bytes
+from utils.verification.host_rules import MEMORY_GROWTH_BYTES
 from utils.verification.signals import bursts
 from utils.verification.stream_feed import fresh_stream, in_blocks, num_samples, speech_blocks, whole_blocks
 
@@ -196,7 +197,7 @@ def check_endurance(candidate: Candidate) -> Check:
         made = stream.process(parts[index % len(parts)])
         seconds.append(time.perf_counter() - started)
         peak = float(np.maximum(peak, np.abs(made).max()))  # NaN if a sample is
-    growth = 0.0 if before is None else float((resident_bytes() or 0) - before)
+    growth = float(resident_bytes() - before)
     median, slow, shortest = (1000 * float(value) for value in (*np.percentile(seconds, (50, 99)), min(seconds)))
     third = max(1, count // 3)
     drift = min(seconds[-third:]) / min(seconds[:third])

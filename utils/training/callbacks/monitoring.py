@@ -1,8 +1,6 @@
 """What a run says about itself while it trains: rates, times, memory, weighted losses, hyper-parameters."""
 
 import math
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from models.adversarial import AdversarialTraining
 from utils.config.train import TrainJob
+from utils.memory import resident_bytes
 from utils.training.criterion import CRITERION
 from utils.training.csv_logger import CsvLogger
 from utils.training.loggers import log_everywhere, remember_tracking
@@ -152,15 +151,6 @@ def memory_figures(device: torch.device) -> dict[str, float]:
         figures["memory/device_mib"] = torch.cuda.memory_allocated(device) / MEGABYTE
         figures["memory/device_peak_mib"] = torch.cuda.max_memory_allocated(device) / MEGABYTE
     return figures
-
-
-def resident_bytes() -> int:
-    """Return the resident memory of this process now; where the system does not tell, the most that it ever was."""
-    status = Path("/proc/self/statm")
-    if status.is_file():
-        return int(status.read_text().split()[1]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def hyper_parameters(job: TrainJob) -> dict[str, float | str | bool]:

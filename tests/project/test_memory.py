@@ -1,0 +1,24 @@
+"""Memory of this process and of the machine."""
+
+import numpy as np
+
+from utils.memory import available_bytes, peak_bytes, reset_peak, resident_bytes, total_bytes
+
+
+def test_memory_of_this_process_can_be_read() -> None:
+    before = resident_bytes()
+    held = np.ones(20_000_000)
+
+    # other memory of the process may be given back or swapped out meanwhile
+    assert resident_bytes() - before > 0.5 * held.nbytes
+
+
+def test_peak_is_at_least_what_is_resident() -> None:
+    reset_peak()
+
+    assert peak_bytes() >= 0.9 * resident_bytes()
+
+
+def test_machine_has_more_memory_than_is_available_and_more_than_this_process() -> None:
+    assert resident_bytes() < total_bytes()
+    assert 0 < available_bytes() <= total_bytes()
