@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from utils.audio.synthetic_speech import voice
 from utils.errors import WorkbenchError
+from utils.memory import peak_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_RATE, HOP, N_FFT, CONTENT_DIM, NUM_SPEAKERS = 48000, 480, 2048, 768, 109
@@ -63,7 +63,7 @@ def timed(work: Callable[[], Any], device: str) -> tuple[Timing, Any]:
 
 def peak_mib() -> float:
     """Return the largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_bytes() / 2**20
 
 
 def serve(commands: Mapping[str, Callable[..., Reply]]) -> None:

@@ -33,6 +33,7 @@ from scripts.pipeline import ROOT
 from utils.config.train import train_job
 from utils.console import emit, table
 from utils.files import atomic_write_json
+from utils.memory import peak_bytes
 
 PARTS = ("lite", "lightning", "processes", "memory")
 WARM_UP = 3  # steps at the beginning of a block that are not counted
@@ -174,9 +175,7 @@ def plain_block(config: Any, store: Any, run: Path, steps: int) -> list[float]:
 
 def peak_mb() -> float:
     """Return the largest resident memory of this process so far."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return peak_bytes() / 1e6
 
 
 def rows_of(parts: Sequence[str], steps: int, place: Path, figures: dict[str, Any]) -> Iterator[list[object]]:
