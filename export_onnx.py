@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
         emit(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     first = next((path for path in outcome.files if path.suffix == ".onnx" and not is_stream_file(path)), None)
     if first is None:
-        emit("next: docs/streaming.md has the loop of a host")
+        emit("next: docs/tutorials/live.md has the loop of a host")
         return
     emit(f"next: python test_model.py onnx={shlex.quote(str(first))} audio=<recording or folder>")
 

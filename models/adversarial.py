@@ -354,7 +354,8 @@ class AdversarialTraining(lightning.LightningModule):
     def _average(self) -> None:
         if self.averaged is None:
             return
-        # about the latest quarter of a short training; measured from the base voice: docs/training.md
+        # about the latest quarter of a short training; measured from the base voice:
+        # benchmarks/results/fine_tune_settings_2core-avx512_2026-11-22.md
         decay = min(self.ema_decay, (1 + self.steps) / (5 + self.steps))
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), 1 - decay)
         for table, current in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):

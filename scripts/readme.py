@@ -1,6 +1,17 @@
-"""Read the commands out of README.md, so that they can be run and checked."""
+"""Read the commands out of the documents, so that they can be run and checked."""
 
 import re
+
+# whose fenced `sh` and `python` blocks the smoke run executes, in this order and each command once
+EXECUTED = (
+    "README.md",
+    "docs/tutorials/first_voice.md",
+    "docs/tutorials/live.md",
+    "docs/tutorials/other_program.md",
+    "docs/guides/training.md",
+    "docs/guides/sweeps.md",
+    "docs/guides/evaluation.md",
+)
 
 
 def fenced_blocks(text: str, language: str) -> list[str]:
@@ -10,8 +21,13 @@ def fenced_blocks(text: str, language: str) -> list[str]:
 
 def shell_commands(text: str) -> list[str]:
     """Return every command line of the `sh` blocks, in order."""
-    lines = [line.strip() for block in fenced_blocks(text, "sh") for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
+    return command_lines("\n".join(fenced_blocks(text, "sh")))
+
+
+def command_lines(block: str) -> list[str]:
+    """Return the command lines of a block: without comments, lines that end with a backslash joined to the next."""
+    lines = [line.strip() for line in block.replace("\\\n", " ").splitlines()]
+    return [re.sub(r"\s+# .*", "", line) for line in lines if line and not line.startswith("#")]
 
 
 def python_blocks(text: str) -> list[str]:

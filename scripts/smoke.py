@@ -1,9 +1,10 @@
-"""Execute the commands of README.md on synthetic recordings, in a folder of their own and in small sizes.
+"""Execute the commands of README and of the tutorials on synthetic recordings, in a folder of their own,
+in small sizes.
 
     make smoke
 
-Each command runs as it stands there; only what makes it quick is added (`SMALL`). Ends with an error at the first that
-fails.
+Each command of the documents in EXECUTED runs once and as it stands there; only what makes it quick is added (`SMALL`).
+Ends with an error at the first that fails.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.pipeline import ROOT, empty_folder, only_file, run_script
-from scripts.readme import python_blocks, shell_commands
+from scripts.readme import EXECUTED, python_blocks, shell_commands
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
 from utils.command_line import first_line, run_program
@@ -30,14 +31,14 @@ SMALL = {
     "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2", "--work=quality"],
     "utils.evaluation.report": ["--evaluators=resemblyzer"],
 }  # fmt: skip
-# what a command line of README needs that is no script of ours, and how it is run here
+# command lines of the documents that are set-up and are not run here
 ELSEWHERE = ("make ", ". ", "pip install ")
 OLD_RUNTIMES = ("1.20.1", "1.23.2")  # of the last two years, besides the one in requirements.lock
 log = logging.getLogger(__name__)
 
 
 def prepare(work: Path) -> None:
-    """Make the recordings that README speaks of."""
+    """Make the recordings that the documents speak of."""
     empty_folder(work)
     write_recordings(work / "recordings" / "alice", num_files=6, seconds=6.0, f0_hz=210, sample_rate=44100)
     write_recordings(work / "recordings" / "others", num_files=2, seconds=3.0, f0_hz=115, sample_rate=16000)
@@ -53,7 +54,7 @@ def write_recordings(folder: Path, *, num_files: int, seconds: float, f0_hz: flo
 
 
 def run_command(line: str, work: Path) -> float | None:
-    """Run one line of README; return its seconds, or None for what is not run here (set-up).
+    """Run one line of a document; return its seconds, or None for what is not run here (set-up).
 
     Raises:
         WorkbenchError: if it fails or nothing is known about how to run it.
@@ -64,7 +65,7 @@ def run_command(line: str, work: Path) -> float | None:
     if words[0] == "tensorboard":
         return run_script(["-m", "tensorboard.main", "--inspect", *words[1:]], work)
     if words[0] != "python":
-        raise WorkbenchError(f"README has a command that the smoke run cannot execute: {line}")
+        raise WorkbenchError(f"the documents have a command that the smoke run cannot execute: {line}")
     command = words[1:]
     name = command[1] if command[0] == "-m" else command[0]
     use = f"{name} verify=" if any(word.startswith("verify=") for word in command) else name
@@ -80,20 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def smoke(work: Path) -> int:
-    """Run everything that README types, then its voice in older runtimes and its Python lines; print the times."""
+    """Run all that the documents type, then the voice in older runtimes and the Python lines; print the times."""
     prepare(work)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    texts = [(ROOT / document).read_text(encoding="utf-8") for document in EXECUTED]
     rows: list[list[object]] = []
-    for line in shell_commands(readme):
+    for line in dict.fromkeys(line for text in texts for line in shell_commands(text)):
         log.info(line)
         seconds = run_command(line, work)
         rows.append([line[:90], "set-up" if seconds is None else f"{seconds:.1f}"])
     exported = only_file(work / "exports" / "alice", "*.onnx")
     command = ["-m", "benchmarks.old_runtimes", str(exported), *OLD_RUNTIMES, "--folder", str(work / "runtimes")]
     rows.append([f"the voice in onnxruntime {', '.join(OLD_RUNTIMES)}", f"{run_script(command, work):.1f}"])
-    rows += [["the Python lines", f"{run_script(['-c', block], work):.1f}"] for block in python_blocks(readme)]
-    emit(table(rows, ["command of README.md", "seconds"]))
+    for document, text in zip(EXECUTED, texts, strict=True):
+        for block in python_blocks(text):
+            rows.append([f"the Python lines of {document}", f"{run_script(['-c', in_small(block)], work):.1f}"])
+    emit(table(rows, ["command of the documents", "seconds"]))
     return 0
+
+
+def in_small(block: str) -> str:
+    """Return a Python block whose jobs get the small sizes, too."""
+    for job, script in {"train_job([": "train.py", "export_job([": "export_onnx.py"}.items():
+        block = block.replace(job, f"{job}{', '.join(map(repr, SMALL[script]))}, ")
+    return block
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Rooms of the workbench; each subfolder has one job (see docs/architecture in the README)."""
+"""Rooms of the workbench; each subfolder has one job (see docs/explanation/architecture.md)."""

@@ -93,7 +93,7 @@ class HifiGanDecoder(nn.Module):
         for index in range(len(self.ups) - 1):
             x = self._stage(index, x, source)
         # fp32 where samples are made: the rounding of sixteen bits would be heard as noise, and the spectral loss would
-        # fall more slowly (docs/rvc_speed.md)
+        # fall more slowly (benchmarks/results/rvc_speed_2core-avx512_2026-11-21.md)
         with torch.autocast(x.device.type, enabled=False):
             if not torch.jit.is_tracing():
                 x = x.squeeze(2).float().contiguous() if is_line else x.float()

@@ -49,7 +49,7 @@ def parse_corpus(text: str) -> Corpus:
         )
     if not Path(folder).is_dir():
         raise ConfigError(
-            f"--corpus {name}: {folder} is not a folder; docs/content_encoder.md says how to get the recordings"
+            f"--corpus {name}: {folder} is not a folder; docs/guides/content_encoder.md says how to get the recordings"
         )
     return Corpus(name, Path(folder), share)
 

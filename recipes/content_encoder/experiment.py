@@ -97,8 +97,8 @@ def _corpus(name: str, values: dict[str, object]) -> Corpus:
         raise ConfigError(f"content_encoder.corpora.{name}.share={share} is out of range; give a number above 0")
     if not folder.is_dir():
         raise ConfigError(
-            f"content_encoder.corpora.{name}.folder={folder} is not a folder; docs/content_encoder.md says how to get "
-            f"the recordings, '~content_encoder.corpora.{name}' leaves it out"
+            f"content_encoder.corpora.{name}.folder={folder} is not a folder; docs/guides/content_encoder.md says how "
+            f"to get the recordings, '~content_encoder.corpora.{name}' leaves it out"
         )
     return Corpus(name, folder, float(share))
 

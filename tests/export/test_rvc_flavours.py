@@ -330,7 +330,7 @@ def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
 
     assert report["passed"], report["checks"]
     assert report["kind"] == "wokada"
-    assert report["notes"][0] == "tried by the rules of w-okada's voice changer (flavours.md)"
+    assert report["notes"][0] == "tried by the rules of w-okada's voice changer (docs/reference/generator_graphs.md)"
     assert "metadata" in [check["name"] for check in report["checks"]]
 
 

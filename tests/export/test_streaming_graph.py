@@ -46,7 +46,7 @@ from utils.voice_file.names import is_stream_file, parse_file_name
 from utils.voice_file.runtime import open_session
 
 FACTS = StreamFacts(block=320, look_ahead=128, state_size=1, latency_ms=28.0)
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "streaming.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "live.md"
 
 
 @pytest.fixture(scope="module")
@@ -486,14 +486,16 @@ def test_host_loop_of_the_documentation_runs(
 
     source = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[0]
     audio = speech_like(RATE, RATE + 77, 3)
-    soundfile.write(tmp_path / "input.wav", audio, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "song.wav", audio, RATE, subtype="FLOAT")
     name = re.search(r'InferenceSession\("(.*?)"', source)
     assert name is not None
-    (tmp_path / name.group(1)).write_bytes(exported.path.read_bytes())
+    place = tmp_path / name.group(1)
+    place.parent.mkdir(parents=True)
+    place.write_bytes(exported.path.read_bytes())
     monkeypatch.chdir(tmp_path)
 
-    exec(compile(source, "streaming.md", "exec"), {})
+    exec(compile(source, "live.md", "exec"), {})
 
-    converted, _ = soundfile.read(tmp_path / "converted.wav", dtype="float32")
+    converted, _ = soundfile.read(tmp_path / "streamed.wav", dtype="float32")
     expected = np.clip(StreamSession.open(exported.path).convert(audio), -1, 1)
     assert np.abs(converted - expected).max() < 1e-6

@@ -88,7 +88,7 @@ def test_shipped_encoder_hears_the_same_words_at_another_level() -> None:
 
     loud, quiet = encoder.encode(audio), encoder.encode(audio * 0.25)
 
-    # recorded speech reaches .98 (docs/content_encoder.md); this buzz is far from anything in the training
+    # recorded speech reaches .98; this buzz is far from anything in the training
     assert np.mean(np.sum(loud * quiet, axis=1) / encoder.dim) > 0.85
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom. A new edge fails here: change the table on purpose, together with docs/architecture.md."""
+"""Who may import whom. A new edge fails here: change the table on purpose, with docs/explanation/architecture.md."""
 
 import ast
 from pathlib import Path

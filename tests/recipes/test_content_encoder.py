@@ -132,7 +132,11 @@ def test_jobs_of_a_sweep_have_runs_of_their_own(
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("folder", "nowhere", "content_encoder.corpora.en.folder=nowhere is not a folder; docs/content_encoder.md"),
+        (
+            "folder",
+            "nowhere",
+            "content_encoder.corpora.en.folder=nowhere is not a folder; docs/guides/content_encoder.md",
+        ),
         ("share", 0, "content_encoder.corpora.en.share=0 is out of range"),
         ("held_out", -1, "content_encoder.corpora.en.held_out=-1 is out of range"),
         ("held_out", 0, "without speakers kept apart there is no validation"),

@@ -16,7 +16,7 @@ SEMITONE = 2.0 ** (1 / 12)
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSettings:
-    """The `augmentation` group; a value of 0 turns its change off. docs/data.md says what each one is good for.
+    """The `augmentation` group; a value of 0 turns its change off. docs/guides/data.md says what each one is good for.
 
     Attributes:
         gain_down_db: largest attenuation of audio and loudness.

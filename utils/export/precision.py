@@ -19,7 +19,7 @@ from utils.export.storage import GRID, LEVELS, on_grid, restored
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 # Largest allowed difference from the PyTorch voice in single precision, relative to its level: what the format costs
-# (docs/precision.md), with a margin.
+# (benchmarks/results/precision_2core-avx512_2026-11-22.md), with a margin.
 PARITY_DB: dict[str, float] = {"fp32": -80.0, "fp16": -50.0, "int8": -20.0}
 SMALLEST = 4096  # values of a tensor; smaller ones are left alone, they weigh nothing
 UNTOUCHED = "pitch_tracker"  # a small network whose decisions jump

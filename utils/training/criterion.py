@@ -4,7 +4,8 @@ import math
 
 CRITERION = "val/mel"
 # Share by which a criterion may stand above the lowest and still count as equal to it, the noise of a real run. The
-# later of equals is kept: similarity to the speaker still rises when the criterion rests (both: docs/training.md).
+# later of equals is kept: similarity to the speaker still rises when the criterion rests; both measured in
+# benchmarks/results/fine_tune_settings_2core-avx512_2026-11-22.md.
 EQUAL_SHARE = 1e-3
 
 

@@ -55,8 +55,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that its tensors give back, instead of asking the system for it again.
 
     Every update frees and allocates the same sizes. glibc returns large ones to the system each time, and pages that
-    come back are zeroed and mapped one by one: a tenth of an update of RVC on a processor (docs/rvc_speed.md). The
-    largest resident memory grows by some percent. Tensors of a GPU are kept by torch itself.
+    come back are zeroed and mapped one by one: a tenth of an update of RVC on a processor (docs/explanation/rvc.md).
+    The largest resident memory grows by some percent. Tensors of a GPU are kept by torch itself.
 
     Returns:
         whether the C library took the settings; other libraries than glibc do as they like.

@@ -10,8 +10,8 @@ With v_1..v_n the held-out criterion (lower is better) at the updates s_1 < ... 
 The run is overtrained at s_i if m > B + T at every validation from some s_k on, with s_i - s_k >= patience. It has
 stalled if s_i - s_B >= plateau_patience. 1.4826 turns a median absolute deviation into a standard deviation (of normal
 noise); it takes four deviations of a single value because B is the lowest of many noisy medians and neighbouring
-values may err together. docs/training.md has the false alarms and the delay of it (python -m benchmarks.overtraining
---curves).
+values may err together. How often it is wrong, and how late: benchmarks/results/overtraining_any_2026-11-21.md
+(python -m benchmarks.overtraining --curves).
 """
 
 import math

@@ -14,7 +14,7 @@ from utils.verification.live_host import BLOCK_SECONDS
 from utils.verification.signals import speech_like
 
 SEAM_STEP_DB = 6.0  # unrelated sounds that meet differ by 3
-SEAM_JUMP_DB = 6.0  # against the steps of one piece; voices that keep no state have 10 to 19 (docs/streaming.md)
+SEAM_JUMP_DB = 6.0  # against the steps of one piece; voices that keep no state have 10 to 19
 SEAM_SECONDS = 4.0
 MEMORY_GROWTH_BYTES = 8e6
 WARM_UP_BLOCKS = 50
@@ -94,7 +94,7 @@ def check_seams(candidate: Candidate) -> Check:
     elif is_smooth and seams.jump_db > SEAM_JUMP_DB:
         detail += (
             f"; from {SEAM_JUMP_DB:g} dB against one piece on seams can be heard, "
-            "as with every voice that keeps no state (docs/streaming.md)"
+            "as with every voice that keeps no state (docs/tutorials/live.md)"
         )
     is_warning = not is_smooth or seams.jump_db > SEAM_JUMP_DB
     return Check("voclo, seams", is_smooth or candidate.needs_context, detail, figures, is_warning=is_warning)

@@ -45,12 +45,14 @@ def check_file(candidate: Candidate) -> Verdict:
     generator = generator_of(candidate) if _loads(candidate) else None
     if generator is not None:
         return Verdict(
-            generator.rvc_format.name, f"{generator.rvc_format.program} (flavours.md)", check_generator(generator)
+            generator.rvc_format.name,
+            f"{generator.rvc_format.program} (docs/reference/generator_graphs.md)",
+            check_generator(generator),
         )
     checks = check_conformance(candidate)
     if checks[1].passed and is_stream(candidate):
-        return Verdict("stream", "streams (streaming.md)", checks)
-    return Verdict("audio_to_audio", "voclo (verify.md)", checks)
+        return Verdict("stream", "streams (docs/reference/verification_rules.md)", checks)
+    return Verdict("audio_to_audio", "voclo (docs/reference/verification_rules.md)", checks)
 
 
 def check_conformance(candidate: Candidate) -> list[Check]:

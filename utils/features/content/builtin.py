@@ -153,8 +153,8 @@ def _build(path: Path) -> tuple[str, ContentNetwork]:
 
 def _foreign(path: Path, reason: str) -> ConfigError:
     return ConfigError(
-        f"content.weights={path} is no content encoder of this workbench ({reason}); docs/content_encoder.md says how "
-        "to make one"
+        f"content.weights={path} is no content encoder of this workbench ({reason}); "
+        "docs/guides/content_encoder.md says how to make one"
     )
 
 
