@@ -209,7 +209,7 @@ def test_split_without_clips_is_refused_with_what_to_do(tmp_path: Path, settings
     write_sounds(tmp_path / "source", {"a.wav": voice(1.0)})
     preprocess(make_job(tmp_path / "source", tmp_path / "data", *settings))
 
-    with pytest.raises(DataError, match=f"no clips to judge by: .*{words}"):
+    with pytest.raises(DataError, match=f"no clips to compare states by: .*{words}"):
         WholeClips(CorpusStore.open(tmp_path / "data"), "val")
 
 

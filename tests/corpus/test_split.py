@@ -2,14 +2,13 @@
 
 import re
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
 
 from utils.corpus.manifest import Clip
 from utils.corpus.report import split_notes
-from utils.corpus.split import Before, Split, SplitFile, assign_splits
+from utils.corpus.split import Before, HeldOutSettings, Split, SplitFile, assign_splits
 
 
 def files(count: int, *, speaker: str = "a", start: int = 0, clips: int = 3, frames: int = 300) -> list[SplitFile]:
@@ -17,7 +16,7 @@ def files(count: int, *, speaker: str = "a", start: int = 0, clips: int = 3, fra
 
 
 def split(items: list[SplitFile], previous: dict[str, Before] | None = None) -> dict[str, tuple[Split, ...]]:
-    return assign_splits(items, previous or {}, share=0.05, min_files=2)
+    return assign_splits(items, previous or {}, HeldOutSettings(share=0.05, min_files=2))
 
 
 def held_out(splits: dict[str, tuple[Split, ...]]) -> set[str]:
@@ -124,7 +123,7 @@ def test_single_clip_is_trained_on() -> None:
 
 
 def test_nothing_is_held_out_when_told_so() -> None:
-    splits = assign_splits(files(20), {}, share=0.0, min_files=0)
+    splits = assign_splits(files(20), {}, HeldOutSettings(share=0.0, min_files=0))
 
     assert not held_out(splits)
 
@@ -151,7 +150,7 @@ def test_end_that_is_held_out_among_single_recordings_stays_there() -> None:
 
 
 def test_end_is_held_out_where_the_share_makes_no_whole_file() -> None:
-    splits = assign_splits(files(5), {}, share=0.05, min_files=0)
+    splits = assign_splits(files(5), {}, HeldOutSettings(share=0.05, min_files=0))
 
     assert [Counter(splits[key]) for key in held_out(splits)] == [{"train": 2, "val": 1}]
 
@@ -170,7 +169,7 @@ def clip(number: int, split: Split) -> Clip:
 
 
 def test_note_says_whose_end_is_held_out_and_why() -> None:
-    settings = {"share": 0.05, "min_files": 2}
+    settings = HeldOutSettings(share=0.05, min_files=2)
     clips = [clip(0, "train"), clip(1, "val")]
     others = [clip(number, "train") for number in range(2, 8)]
 
@@ -183,11 +182,19 @@ def test_note_says_whose_end_is_held_out_and_why() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"share": 0.05, "min_files": 2}, "nothing can be held out, .* train.py needs .*; add longer recordings"),
-        ({"share": 0, "min_files": 0}, r"held_out_share=0 .* train\.py needs .*; .*preprocess\.held_out_share=0\.05$"),
+        (
+            HeldOutSettings(share=0.05, min_files=2),
+            "nothing can be held out, .* train.py needs .*; add longer recordings",
+        ),
+        (
+            HeldOutSettings(share=0, min_files=0),
+            r"held_out_share=0 .* train\.py needs .*; .*preprocess\.held_out_share=0\.05$",
+        ),
     ],
 )
-def test_note_says_what_to_do_before_a_training_where_nothing_is_held_out(settings: dict[str, Any], words: str) -> None:
+def test_note_says_what_to_do_before_a_training_where_nothing_is_held_out(
+    settings: HeldOutSettings, words: str
+) -> None:
     (note,) = split_notes([clip(0, "train"), clip(1, "train")], settings)
 
     assert re.search(words, note)

@@ -118,7 +118,7 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
 
 
 class WholeClips(Dataset[VoiceExample]):
-    """The clips of a split as they are, sorted from short to long, to judge by.
+    """The clips of a split as they are, sorted from short to long, for validation.
 
     Args:
         store: the dataset.
@@ -166,7 +166,7 @@ def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
 def _clips(store: CorpusStore, split: Split) -> list[Clip]:
     clips = store.split(split)
     if not clips:
-        why = f"judge by: {nothing_held_out(store.info.get('held_out', {}))}"
+        why = f"compare states by: {nothing_held_out(store.description.held_out)}"
         raise DataError(f"{store.path} has no clips to {'train on' if split == 'train' else why}")
     return clips
 

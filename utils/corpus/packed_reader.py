@@ -1,11 +1,14 @@
-"""The arrays of a dataset as a store of results: what is packed need not be kept in the cache as well."""
+"""The arrays of a dataset as a store of results: what lies in them need not lie in the cache as well."""
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.corpus.arrays import Rows, matches
-from utils.corpus.store import DATASET_FILE
+from utils.corpus.description import DATASET_FILE, DatasetDescription
+from utils.errors import ConfigError
+
+DAMAGED = (OSError, ValueError, TypeError, KeyError, ConfigError)
 
 
 class Origin(NamedTuple):
@@ -23,9 +26,9 @@ class Origin(NamedTuple):
 def packed_from(folder: Path) -> Origin | None:
     """Return what the dataset in a folder was made of; None if there is none or it is damaged."""
     try:
-        info, layout = _read(folder)
-        return Origin(str(info["source"]), frozenset(str(key) for key, _ in layout))
-    except (OSError, ValueError, TypeError, KeyError):
+        description, layout = _read(folder)
+        return Origin(description.source, frozenset(str(key) for key, _ in layout))
+    except DAMAGED:
         return None
 
 
@@ -54,16 +57,17 @@ class PackedResults:
             hop_length: samples per frame.
         """
         try:
-            info, layout = _read(folder)
+            description, layout = _read(folder)
             offsets: dict[str, tuple[int, int]] = {}
             position = 0
             for key, frames in layout:
                 offsets[key] = (position, int(frames))
                 position += int(frames)
             wanted = {"waveform": reading, **features}
-            found = {"waveform": info["reading_fingerprint"], **_fingerprints(info)}
-            paths = {name: folder / info["files"][name] for name in wanted if found.get(name) == wanted[name]}
-        except (OSError, ValueError, TypeError, KeyError):
+            found = {name: item.fingerprint for name, item in description.features.items()}
+            found["waveform"] = description.reading_fingerprint
+            paths = {name: folder / description.files[name] for name in wanted if found.get(name) == wanted[name]}
+        except DAMAGED:
             return cls({}, {}, hop_length)
         rows = {name: position * (hop_length if name == "waveform" else 1) for name in paths}
         return cls(offsets, {name: path for name, path in paths.items() if matches(path, rows[name])}, hop_length)
@@ -77,11 +81,7 @@ class PackedResults:
         return Rows(self._arrays[name], first * scale, count * scale)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], list[list[Any]]]:
+def _read(folder: Path) -> tuple[DatasetDescription, list[list[Any]]]:
     """Return the description of a dataset and, for each recording in order, its key and number of frames."""
-    info = json.loads((folder / DATASET_FILE).read_text("utf-8"))
-    return info, json.loads((folder / info["files"]["layout"]).read_text("utf-8"))
-
-
-def _fingerprints(info: dict[str, Any]) -> dict[str, str]:
-    return {name: str(item["fingerprint"]) for name, item in info["features"].items()}
+    description = DatasetDescription.from_plain(json.loads((folder / DATASET_FILE).read_text("utf-8")))
+    return description, json.loads((folder / description.files["layout"]).read_text("utf-8"))

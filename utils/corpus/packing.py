@@ -1,6 +1,6 @@
 """Put the results of all recordings together into the arrays of a dataset, and switch over in one step."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
 from utils.corpus.arrays import concatenate, matches
 from utils.corpus.cache import SHORT, Cache, parts_of
+from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.corpus.manifest import Clip, manifest_text
 from utils.corpus.reading import Recording, clip_seconds
 from utils.corpus.sources import SourceFile
-from utils.corpus.split import Before, Split, SplitFile, assign_splits
-from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
+from utils.corpus.split import Before, HeldOutSettings, Split, SplitFile, assign_splits
+from utils.corpus.store import CorpusStore
 from utils.errors import FormatError
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
 
@@ -34,37 +35,18 @@ class PackItem:
     recording: Recording
 
 
-@dataclass(frozen=True)
-class FeatureInfo:
-    """A feature of the dataset.
-
-    Attributes:
-        fingerprint: of everything that shapes it.
-        identity: plain description of what computed it.
-        config: how to build it again, with `_target_`; empty where there is no choice.
-        dim: values per frame; None for one plain value.
-        dtype: "float16" or "float32".
-    """
-
-    fingerprint: str
-    identity: dict[str, Any]
-    config: dict[str, Any]
-    dim: int | None
-    dtype: str
-
-
-def previous_splits(folder: Path, held_out: dict[str, Any]) -> dict[str, Before]:
+def previous_splits(folder: Path, held_out: HeldOutSettings) -> dict[str, Before]:
     """Return checksum -> split of the dataset as it stands.
 
     Args:
         folder: the dataset.
-        held_out: the held-out settings of now; a dataset made with others has no say.
+        held_out: the settings of now; the splits of a dataset made with others do not count.
     """
     try:
         store = CorpusStore.open(folder)
     except FormatError:
         return {}
-    if store.info.get("held_out") != held_out:
+    if store.description.held_out != held_out:
         return {}
     seen: dict[str, set[Split]] = {}
     for clip in store.clips:
@@ -73,7 +55,7 @@ def previous_splits(folder: Path, held_out: dict[str, Any]) -> dict[str, Before]
 
 
 def split_clips(
-    items: list[PackItem], audio: AudioConfig, previous: dict[str, Before], held_out: dict[str, Any]
+    items: list[PackItem], audio: AudioConfig, previous: dict[str, Before], held_out: HeldOutSettings
 ) -> list[Clip]:
     """Lay the clips of all recordings one behind the other and give each its split."""
     files = [
@@ -84,7 +66,7 @@ def split_clips(
         )
         for item in items
     ]
-    splits = assign_splits(files, previous, share=held_out["share"], min_files=held_out["min_files"])
+    splits = assign_splits(files, previous, held_out)
     clips: list[Clip] = []
     offset = 0
     for item in items:
@@ -106,15 +88,7 @@ def split_clips(
     return clips
 
 
-def pack(
-    folder: Path,
-    items: list[PackItem],
-    clips: list[Clip],
-    *,
-    cache: Cache,
-    features: dict[str, FeatureInfo],
-    info: dict[str, Any],
-) -> None:
+def pack(folder: Path, items: list[PackItem], clips: list[Clip], *, cache: Cache, plan: DatasetDescription) -> None:
     """Write the arrays and the manifest under new names, then dataset.json, which names them.
 
     A reader sees the old dataset until dataset.json is replaced, and the new one from then on. An array whose content
@@ -125,17 +99,16 @@ def pack(
         items: the recordings in their order.
         clips: their clips in the same order.
         cache: where their results lie, all complete.
-        features: by name.
-        info: what else dataset.json says; has "audio" and "reading_fingerprint".
+        plan: the dataset to be, without its files.
     """
     layout = [[item.key, item.recording.num_frames] for item in items]
-    hop = int(info["audio"]["hop_length"])
+    hop = plan.audio.hop_length
     samples = sum(clip.num_frames for clip in clips) * hop
-    files = {"waveform": _array_name("waveform", str(info["reading_fingerprint"]), layout)}
+    files = {"waveform": _array_name("waveform", plan.reading_fingerprint, layout)}
     if not matches(folder / files["waveform"], samples):
         parts = [cache.find_waveform(item.key, item.recording.num_frames * hop) for item in items]
         concatenate(folder / files["waveform"], parts, (samples,), np.int16)
-    for name, feature in features.items():
+    for name, feature in plan.features.items():
         files[name] = _array_name(name, feature.fingerprint, layout)
         _pack_feature(folder / files[name], name, items, cache=cache, feature=feature)
     text = manifest_text(clips)
@@ -143,10 +116,7 @@ def pack(
     atomic_write_text(folder / files["manifest"], text)
     files["layout"] = f"layout-{sha256_of_json(layout)[:SHORT]}.json"
     atomic_write_json(folder / files["layout"], layout)
-    described = {name: asdict(item) for name, item in features.items()}
-    atomic_write_json(
-        folder / DATASET_FILE, {"schema_version": SCHEMA_VERSION, **info, "features": described, "files": files}
-    )
+    atomic_write_json(folder / DATASET_FILE, replace(plan, files=files).to_plain())
     _remove_old(folder, set(files.values()))
 
 
@@ -155,7 +125,7 @@ def _array_name(name: str, fingerprint: str, layout: list[list[Any]]) -> str:
     return f"arrays/{name}-{sha256_of_json([fingerprint, layout])[:SHORT]}.npy"
 
 
-def _pack_feature(path: Path, name: str, items: list[PackItem], *, cache: Cache, feature: FeatureInfo) -> None:
+def _pack_feature(path: Path, name: str, items: list[PackItem], *, cache: Cache, feature: FeatureDescription) -> None:
     frames = sum(item.recording.num_frames for item in items)
     if matches(path, frames):
         return
@@ -169,24 +139,23 @@ def _part_frames(item: PackItem) -> list[int]:
     return [sum(clip.length for clip in part) for part in parts_of(item.recording.clips)]
 
 
-def speaker_rows(items: list[PackItem], cache: Cache, clips: list[Clip]) -> list[dict[str, Any]]:
-    """Return name, minutes, files, clips, held-out minutes and median f0 of each speaker, sorted by name."""
-    rows = []
-    for name in sorted({item.file.speaker for item in items}):
-        own = [clip for clip in clips if clip.speaker == name]
-        f0_hz = np.concatenate([load_feature(cache, item, "f0_hz") for item in items if item.file.speaker == name])
-        voiced = f0_hz[f0_hz > 0]
-        rows.append(
-            {
-                "name": name,
-                "minutes": round(sum(clip.duration_seconds for clip in own) / 60, 4),
-                "files": len({clip.checksum for clip in own}),
-                "clips": len(own),
-                "held_out_minutes": round(sum(clip.duration_seconds for clip in own if clip.split == "val") / 60, 4),
-                "f0_median_hz": round(float(np.median(voiced)), 2) if len(voiced) else None,
-            }
-        )
-    return rows
+def describe_speakers(items: list[PackItem], cache: Cache, clips: list[Clip]) -> tuple[SpeakerDescription, ...]:
+    """Describe each speaker, sorted by name."""
+    return tuple(_describe_speaker(name, items, cache, clips) for name in sorted({item.file.speaker for item in items}))
+
+
+def _describe_speaker(name: str, items: list[PackItem], cache: Cache, clips: list[Clip]) -> SpeakerDescription:
+    own = [clip for clip in clips if clip.speaker == name]
+    f0_hz = np.concatenate([load_feature(cache, item, "f0_hz") for item in items if item.file.speaker == name])
+    voiced = f0_hz[f0_hz > 0]
+    return SpeakerDescription(
+        name=name,
+        minutes=round(sum(clip.duration_seconds for clip in own) / 60, 4),
+        files=len({clip.checksum for clip in own}),
+        clips=len(own),
+        held_out_minutes=round(sum(clip.duration_seconds for clip in own if clip.split == "val") / 60, 4),
+        f0_median_hz=round(float(np.median(voiced)), 2) if len(voiced) else None,
+    )
 
 
 def load_feature(cache: Cache, item: PackItem, name: str) -> np.ndarray:

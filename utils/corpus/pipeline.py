@@ -16,16 +16,18 @@ import numpy as np
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
 from utils.corpus.cache import Cache, parts_of
+from utils.corpus.description import DatasetDescription, FeatureDescription
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.failures import machine_failure
 from utils.corpus.manifest import Clip
 from utils.corpus.packed_reader import PackedResults, packed_from
-from utils.corpus.packing import FeatureInfo, PackItem, load_feature, pack, previous_splits, speaker_rows, split_clips
+from utils.corpus.packing import PackItem, describe_speakers, load_feature, pack, previous_splits, split_clips
 from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording
 from utils.corpus.report import FileReport, WorkReport, report_json, split_notes
 from utils.corpus.settings import PreprocessJob, PreprocessSettings, feature_fingerprints, reading_fingerprint
 from utils.corpus.sources import SourceFile, SourceListing, find_sources
+from utils.corpus.split import HeldOutSettings
 from utils.corpus.workers import WorkerPool, available_workers
 from utils.errors import DataError
 from utils.files import atomic_write_json, sha256_of_file
@@ -69,7 +71,7 @@ class Run:
 
     job: PreprocessJob
     listing: SourceListing
-    features: dict[str, FeatureInfo]
+    features: dict[str, FeatureDescription]
     reading: str
     work: WorkReport
     started: float
@@ -149,7 +151,7 @@ def complete(entries: list[Entry], run: Run) -> dict[str, Any]:
     return _finish(run, entries, items)
 
 
-def describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
+def describe_features(job: PreprocessJob) -> dict[str, FeatureDescription]:
     extractor = FeatureExtractor(job.content, job.pitch, **job.settings.content_copies)
     identities = {
         "content": extractor.encoder.identity,
@@ -165,7 +167,7 @@ def describe_features(job: PreprocessJob) -> dict[str, FeatureInfo]:
         **job.settings.content_copies,
     )
     return {
-        name: FeatureInfo(
+        name: FeatureDescription(
             fingerprint=fingerprints[name],
             identity=identities.get(name, identities["content"]),
             config=configs.get(name, job.content),
@@ -340,26 +342,24 @@ def _drop_unvoiced(entries: list[Entry], run: Run) -> None:
 def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, Any]:
     """Replace the dataset, write the report, and let go of what is not needed any more."""
     job, cache = run.job, run.cache
-    held_out = {"share": job.settings.held_out_share, "min_files": job.settings.held_out_files}
+    held_out = HeldOutSettings(share=job.settings.held_out_share, min_files=job.settings.held_out_files)
     previous = previous_splits(job.folder, held_out)
     clips = split_clips(items, job.audio, previous, held_out)
-    speakers = speaker_rows(items, cache, clips)
-    info = {
-        "name": job.folder.name,
-        "source": str(job.source),
-        "audio": job.audio.model_dump(),
-        "reading": job.settings.reading_values(),
-        "reading_fingerprint": run.reading,
-        **{key: list(values) for key, values in job.settings.content_copies.items()},
-        "held_out": held_out,
-        "speakers": speakers,
-    }
-    pack(job.folder, items, clips, cache=cache, features=run.features, info=info)
+    plan = DatasetDescription(
+        name=job.folder.name,
+        source=str(job.source),
+        audio=job.audio,
+        reading=job.settings.reading_values(),
+        reading_fingerprint=run.reading,
+        content_copies=job.settings.content_copies,
+        held_out=held_out,
+        speakers=describe_speakers(items, cache, clips),
+        features=run.features,
+    )
+    pack(job.folder, items, clips, cache=cache, plan=plan)
     cache.prune({item.key for item in entries if item.recording is not None}, {item.key for item in items})
     report = report_json(
-        dataset=job.folder.name,
-        source=str(job.source),
-        speakers=speakers,
+        plan,
         files=_file_reports(entries, clips),
         listing=run.listing,
         notes=split_notes(clips, held_out),

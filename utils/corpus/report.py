@@ -1,12 +1,13 @@
 """What preprocess.py tells at the end, as a table and as report.json."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from utils.console import table
+from utils.corpus.description import DatasetDescription
 from utils.corpus.manifest import Clip
 from utils.corpus.sources import SourceListing
-from utils.corpus.split import FEWEST_FILES, nothing_held_out
+from utils.corpus.split import FEWEST_FILES, HeldOutSettings, nothing_held_out
 
 SCHEMA_VERSION = 1
 MOST_ROWS = 40
@@ -95,10 +96,8 @@ class ShardOutcome:
 
 
 def report_json(
+    dataset: DatasetDescription,
     *,
-    dataset: str,
-    source: str,
-    speakers: list[dict[str, Any]],
     files: list[FileReport],
     listing: SourceListing,
     notes: list[str],
@@ -107,19 +106,18 @@ def report_json(
     """Return the report as plain data.
 
     Args:
-        dataset: name of the dataset.
-        source: the folder of recordings as the user gave it.
-        speakers: see packing.speaker_rows.
+        dataset: as dataset.json describes it.
         files: every recording found, used or dropped.
         listing: what else the source holds.
         notes: what the user should know about the dataset as a whole.
         work: what was done.
     """
     dropped = [item for item in files if item.problem is not None]
+    speakers = [asdict(speaker) for speaker in dataset.speakers]
     return {
         "schema_version": SCHEMA_VERSION,
-        "dataset": dataset,
-        "source": source,
+        "dataset": dataset.name,
+        "source": dataset.source,
         "speakers": speakers,
         "totals": {
             **{key: round(sum(row[key] for row in speakers), 4) for key in ("minutes", "held_out_minutes", "clips")},
@@ -135,13 +133,8 @@ def report_json(
     }
 
 
-def split_notes(clips: list[Clip], settings: dict[str, Any]) -> list[str]:
-    """Return what the user should know about the held-out clips.
-
-    Args:
-        clips: of the dataset.
-        settings: "share" and "min_files", as dataset.json has them under "held_out".
-    """
+def split_notes(clips: list[Clip], settings: HeldOutSettings) -> list[str]:
+    """Return what the user should know about the held-out clips of a dataset."""
     held_out = [clip for clip in clips if clip.split == "val"]
     if not held_out:
         return [nothing_held_out(settings)]

@@ -3,15 +3,27 @@
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Split = Literal["train", "val"]
 Before = Literal["train", "val", "both"]
 FEWEST_FILES = 4
 LARGE_SHARE = 0.2  # a file that is more of the dataset than this is not held out while there are others
 SMALL_FRAMES = 100
+
+
+@dataclass(frozen=True)
+class HeldOutSettings:
+    """How held-out recordings are chosen.
+
+    Attributes:
+        share: part of the files to hold out.
+        min_files: hold out at least so many where there are four or more; with share 0, 0 holds nothing out.
+    """
+
+    share: float
+    min_files: int
 
 
 @dataclass(frozen=True)
@@ -35,29 +47,29 @@ class SplitFile:
 
 
 def assign_splits(
-    files: list[SplitFile], previous: dict[str, Before], *, share: float, min_files: int
+    files: list[SplitFile], previous: dict[str, Before], settings: HeldOutSettings
 ) -> dict[str, tuple[Split, ...]]:
     """Choose held-out recordings.
 
     From four recordings on, whole files are held out: the share of all files, at least min_files. Which ones follows
     from a hash of their content, spread over the speakers in proportion; a speaker always keeps a file to train on.
     Files keep the split that they had before, and new ones fill the quota. With one to three recordings, and where no
-    whole one can be spared, the end of one of them is held out instead (clips do not overlap), as nothing could be
-    judged otherwise.
+    whole one can be spared, the end of one of them is held out instead (clips do not overlap): without held-out clips
+    no state of a training could be compared with another.
 
     Args:
         files: the usable recordings, each with another checksum.
         previous: checksum -> split in the dataset as it was before, of known files only; "both" where only the end
             was held out.
-        share: part of the files to hold out.
-        min_files: hold out at least so many where there are four or more; with share 0, 0 holds nothing out.
+        settings: how many to hold out.
     Returns:
         checksum -> the split of each clip.
     """
     held_out: dict[str, int] = {}
-    if share or min_files:
-        whole = _held_out_files(files, previous, share, min_files) if len(files) >= FEWEST_FILES else []
-        held_out = {item.checksum: len(item.clip_frames) for item in whole} or _held_out_end(files, previous, share)
+    if settings.share or settings.min_files:
+        whole = _held_out_files(files, previous, settings) if len(files) >= FEWEST_FILES else []
+        held_out = {item.checksum: len(item.clip_frames) for item in whole}
+        held_out = held_out or _held_out_end(files, previous, settings.share)
     splits: dict[str, tuple[Split, ...]] = {}
     for item in files:
         count = held_out.get(item.checksum, 0)
@@ -66,27 +78,22 @@ def assign_splits(
     return splits
 
 
-def nothing_held_out(settings: Mapping[str, Any]) -> str:
-    """Return why a dataset has nothing held out, and what to do.
-
-    Args:
-        settings: "share" and "min_files", as dataset.json has them under "held_out".
-    """
-    if settings.get("share") == 0 and settings.get("min_files") == 0:
+def nothing_held_out(settings: HeldOutSettings | None) -> str:
+    """Return why a dataset has nothing held out, and what to do; None where its description does not say how."""
+    if settings == HeldOutSettings(share=0, min_files=0):
         return (
             "preprocess.held_out_share=0 and preprocess.held_out_files=0 hold nothing out, and train.py needs "
-            "held-out clips to judge by; run preprocess.py again with preprocess.held_out_share=0.05"
+            "held-out clips to compare states by; run preprocess.py again with preprocess.held_out_share=0.05"
         )
     return (
         "nothing can be held out, as no recording has two clips and no speaker two of at least "
-        f"{FEWEST_FILES} recordings, and train.py needs held-out clips to judge by; add longer recordings, or more"
+        f"{FEWEST_FILES} recordings, and train.py needs held-out clips to compare states by; add longer recordings, or "
+        "more"
     )
 
 
-def _held_out_files(
-    files: list[SplitFile], previous: dict[str, Before], share: float, min_files: int
-) -> list[SplitFile]:
-    wanted = min(max(min_files, round(share * len(files))), len(files) // 2)
+def _held_out_files(files: list[SplitFile], previous: dict[str, Before], settings: HeldOutSettings) -> list[SplitFile]:
+    wanted = min(max(settings.min_files, round(settings.share * len(files))), len(files) // 2)
     left = Counter(item.speaker for item in files)
     chosen: list[SplitFile] = []
     for item in _by_preference(files, previous):

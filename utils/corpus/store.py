@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 
 from utils.audio.io import int16_to_float
-from utils.config import AudioConfig, audio_config
+from utils.config import AudioConfig
 from utils.corpus.arrays import MappedArrays
+from utils.corpus.description import DATASET_FILE, SCHEMA_VERSION, DatasetDescription
 from utils.corpus.manifest import Clip, read_manifest
 from utils.corpus.split import Split
 from utils.errors import ConfigError, DataError, FormatError
-from utils.files import sha256_of_json
-
-DATASET_FILE = "dataset.json"
-SCHEMA_VERSION = 1
 
 
 class CorpusStore:
@@ -23,21 +20,21 @@ class CorpusStore:
 
     Attributes:
         path: the folder where it lies.
-        info: content of dataset.json.
+        description: what dataset.json says.
         audio: rate and frames of the waveforms.
         speakers: names; the index is the speaker id.
         clips: all clips, in the order of the arrays.
         arrays: "waveform", [F * hop_length] int16, and the features, [F, ...], of all clips one behind the other.
     """
 
-    def __init__(self, path: Path, info: dict[str, Any], clips: list[Clip]) -> None:
+    def __init__(self, path: Path, description: DatasetDescription, clips: list[Clip]) -> None:
         self.path = path
-        self.info = info
+        self.description = description
         self.clips = clips
-        self.audio: AudioConfig = audio_config(info["audio"])
-        self.speakers: list[str] = [row["name"] for row in info["speakers"]]
+        self.audio: AudioConfig = description.audio
+        self.speakers: list[str] = description.speaker_names
         self._speaker_ids = {name: index for index, name in enumerate(self.speakers)}
-        kinds = [name.split("_")[1] for name in info["features"] if name.startswith("content_")]
+        kinds = [name.split("_")[1] for name in description.features if name.startswith("content_")]
         self._num_copies = {kind: kinds.count(kind) for kind in kinds}
         self.arrays = self._map_arrays()
 
@@ -64,19 +61,20 @@ class CorpusStore:
                 f"{SCHEMA_VERSION}; run preprocess.py again"
             )
         try:
-            return cls(folder, info, read_manifest(folder / info["files"]["manifest"]))
+            description = DatasetDescription.from_plain(info)
+            return cls(folder, description, read_manifest(folder / description.files["manifest"]))
         except (KeyError, TypeError, ConfigError) as error:
             raise FormatError(f"{folder / DATASET_FILE} is damaged ({error}); run preprocess.py again") from error
 
     @property
     def fingerprint(self) -> str:
         """Hash of every feature's fingerprint and of the manifest: equal for equal data."""
-        return fingerprint_of(self.info)
+        return self.description.fingerprint
 
     @property
     def content_dim(self) -> int:
         """D, size of a content vector."""
-        return int(self.info["features"]["content"]["dim"])
+        return self.description.content_dim
 
     def num_copies(self, kind: str) -> int:
         """Return the number of content_<kind>_<k> features; kind is "perturbed", "noise" or "room"."""
@@ -104,8 +102,8 @@ class CorpusStore:
         Raises:
             DataError: if the dataset has no such feature.
         """
-        if name not in self.info["features"]:
-            raise DataError(f"{self.path} has no feature {name!r}, only {', '.join(self.info['features'])}")
+        if name not in self.description.features:
+            raise DataError(f"{self.path} has no feature {name!r}, only {', '.join(self.description.features)}")
         first, end = _range(clip, first_frame, num_frames)
         return self.arrays.read(name, first, end).astype(np.float32, copy=False)
 
@@ -126,7 +124,7 @@ class CorpusStore:
 
     def _map_arrays(self) -> MappedArrays:
         frames = sum(clip.num_frames for clip in self.clips)
-        paths = {name: self.path / self.info["files"][name] for name in ("waveform", *self.info["features"])}
+        paths = {name: self.path / self.description.files[name] for name in ("waveform", *self.description.features)}
         arrays = MappedArrays(paths)
         for name, path in paths.items():
             expected = frames * (self.audio.hop_length if name == "waveform" else 1)
@@ -134,14 +132,6 @@ class CorpusStore:
                 found = arrays.num_rows(name)
                 raise FormatError(f"{path} has {found} rows, expected {expected}; run preprocess.py again")
         return arrays
-
-
-def fingerprint_of(info: dict[str, Any]) -> str:
-    """Return CorpusStore.fingerprint of the content of a dataset.json, such as a checkpoint keeps."""
-    features = {name: item["fingerprint"] for name, item in info["features"].items()}
-    manifest = info["files"]["manifest"]  # the name holds the hash of the content
-    speakers = [row["name"] for row in info["speakers"]]
-    return sha256_of_json([info["reading_fingerprint"], features, manifest, speakers])
 
 
 def _range(clip: Clip, first_frame: int, num_frames: int | None) -> tuple[int, int]:
