@@ -3,7 +3,7 @@
     python -m benchmarks.data_loading [--dataset FOLDER] [--workers 2] [--batch 16] [--seconds 5] [--json FILE]
 
 Without --dataset a dataset of ten minutes of noise is written, 243 speakers, 24 kHz. Cold means that the kernel was
-told to forget the files; warm is the same draws once more. What lite consumes is measured in a plain loop over one
+told to forget the files; warm is the same segments once more. What lite consumes is measured in a plain loop over one
 batch in memory, generator and discriminator, between the loaders' turns. Memory is compared between datasets of ten
 minutes and of ten hours (files with holes, which are read like others). Padding is that of 64 updates over the clips of
 the dataset.
@@ -31,7 +31,7 @@ from utils.console import emit, table
 from utils.corpus.bucketing import POOL_UPDATES
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.manifest import Clip, manifest_text
-from utils.corpus.sampling import DrawPlan
+from utils.corpus.sampling import SegmentPlan
 from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json, atomic_write_text
@@ -218,10 +218,10 @@ def padding_shares(dataset: Path, batch_size: int) -> list[dict[str, Any]]:
     frames = np.array([clip.num_frames for clip in CorpusStore.open(dataset).split("train")])
     rows = []
     for segment in (100, 300, 600, None):
-        plan = DrawPlan(frames, np.ones(len(frames)), segment_frames=segment, seed=1, bucket_size=batch_size)
-        draws = [plan.draw(number) for number in range(POOL_UPDATES * batch_size)]
-        used, padded = sum(draw.frames for draw in draws), sum(draw.padded_frames for draw in draws)
-        plain = frames[plan.clips(np.arange(len(draws)))].reshape(-1, batch_size)
+        plan = SegmentPlan(frames, np.ones(len(frames)), segment_frames=segment, seed=1, bucket_size=batch_size)
+        segments = [plan.segment(number) for number in range(POOL_UPDATES * batch_size)]
+        used, padded = sum(segment.frames for segment in segments), sum(segment.padded_frames for segment in segments)
+        plain = frames[plan.clips(np.arange(len(segments)))].reshape(-1, batch_size)
         longest = plain.max(axis=1).sum() * batch_size if segment is None else segment * plain.size
         kept = (plain if segment is None else np.minimum(plain, segment)).sum()
         rows.append({"segment_frames": segment, "plain": float(1 - kept / longest), "bucketed": 1 - used / padded})
@@ -238,7 +238,7 @@ def resident_megabytes(process: int | str = "self") -> dict[str, float]:
 
 
 def measure_memory(dataset: Path, batch_size: int, num_workers: int) -> dict[str, float]:
-    """Return the highest sums over this process and its workers while draws are loaded."""
+    """Return the highest sums over this process and its workers while segments are loaded."""
     loader = loader_of(dataset, batch_size, num_workers)
     highest = {"private": 0.0, "resident": 0.0}
     for number in range(MEMORY_BATCHES):

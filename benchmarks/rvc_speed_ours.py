@@ -189,7 +189,7 @@ def as_batch(material: Material) -> VoiceBatch:
         loudness_db=torch.full((count, frames), -20.0, device=device),
         speaker_id=torch.zeros(count, dtype=torch.int64, device=device),
         num_frames=torch.full((count,), frames, device=device),
-        draw=torch.arange(count, device=device),
+        segment=torch.arange(count, device=device),
     )
 
 

@@ -225,7 +225,7 @@ class AdversarialTraining(lightning.LightningModule):
     def _backward(self, batch: VoiceBatch, share: float, is_adversarial: bool) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
         with self._autocast(batch):
-            made = self.generator.training_pass(batch, ClipDraws(self.seed, batch.draw.tolist()))
+            made = self.generator.training_pass(batch, ClipDraws(self.seed, batch.segment.tolist()))
         part = slice(*self._judged_part(made.audio.shape[1]))
         pull = None
         if is_adversarial:

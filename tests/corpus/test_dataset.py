@@ -71,7 +71,7 @@ def test_batch_has_the_shapes_and_types_of_the_contract(folder: Path, store: Cor
     assert batch.content.shape == (3, SEGMENT, store.content_dim)
     assert batch.f0_hz.shape == batch.loudness_db.shape == (3, SEGMENT)
     assert {value.dtype for value in (batch.audio, batch.content, batch.f0_hz, batch.loudness_db)} == {torch.float32}
-    assert batch.speaker_id.dtype == batch.num_frames.dtype == batch.draw.dtype == torch.int64
+    assert batch.speaker_id.dtype == batch.num_frames.dtype == batch.segment.dtype == torch.int64
 
 
 def test_resumed_training_gets_the_batches_that_an_unbroken_one_would(folder: Path) -> None:
@@ -87,9 +87,9 @@ def test_batch_names_the_draw_of_each_example(folder: Path) -> None:
     data = module(folder)
     examples = data.train_examples()
 
-    draws = [batch.draw.tolist() for batch in batches(data, 2)]
+    numbers = [batch.segment.tolist() for batch in batches(data, 2)]
 
-    assert draws == [[0, 1, 2], [3, 4, 5]]
+    assert numbers == [[0, 1, 2], [3, 4, 5]]
     assert torch.equal(batches(data, 2)[1].content[2], torch.from_numpy(examples[5].content))
 
 
@@ -112,16 +112,16 @@ def test_devices_share_the_draws_without_overlap() -> None:
         assert next(alone) == [*next(ranks[0]), *next(ranks[1])]
 
 
-def test_every_frame_is_drawn_equally_often(store: CorpusStore) -> None:
+def test_every_frame_is_chosen_equally_often(store: CorpusStore) -> None:
     examples = VoiceConversionDataset(store, "train", segment_frames=SEGMENT, seed=0)
-    drawn = {clip.id: 0 for clip in examples.clips}
+    chosen = {clip.id: 0 for clip in examples.clips}
     for index in range(2000):
         # where in which clip is not part of an example: find it by its sound
         sound = examples[index]
         clip = next(c for c in examples.clips if contains(store, c, sound.audio, sound.num_frames))
-        drawn[clip.id] += sound.num_frames
+        chosen[clip.id] += sound.num_frames
 
-    shares = [drawn[clip.id] / clip.num_frames for clip in examples.clips]
+    shares = [chosen[clip.id] / clip.num_frames for clip in examples.clips]
     assert np.std(shares) / np.mean(shares) < 0.15
 
 

@@ -1,4 +1,4 @@
-"""Batches from the device's memory are those of the loader; settings of the data reach the draws."""
+"""Batches from the device's memory are those of the loader; settings of the data reach the segments."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,8 +105,8 @@ def test_changed_voices_do_not_depend_on_workers_micro_batches_and_devices(folde
     shared = batches(module(folder, augmentation=VOICES, num_workers=2), 3)
 
     for batch in shared:
-        for row, draw in enumerate(batch.draw.tolist()):
-            alone = examples[draw]
+        for row, number in enumerate(batch.segment.tolist()):
+            alone = examples[number]
             assert torch.equal(batch.audio[row, : len(alone.audio)], torch.from_numpy(alone.audio))
             assert torch.equal(batch.f0_hz[row, : len(alone.f0_hz)], torch.from_numpy(alone.f0_hz))
 
@@ -142,7 +142,7 @@ def test_batch_that_moves_to_a_device_takes_its_draws_along(folder: Path) -> Non
 
     moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
 
-    assert torch.equal(moved.draw, torch.arange(BATCH))
+    assert torch.equal(moved.segment, torch.arange(BATCH))
 
 
 def test_cache_lies_on_the_device_of_the_trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

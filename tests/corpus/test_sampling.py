@@ -1,4 +1,4 @@
-"""What is drawn for training: all of the audio, as often as asked, in batches of like length."""
+"""What is chosen for training: all of the audio, as often as asked, in batches of like length."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from utils.corpus.balance import speaker_factors
 from utils.corpus.bucketing import POOL_UPDATES, LengthBuckets
-from utils.corpus.sampling import DrawPlan, draws_per_epoch
+from utils.corpus.sampling import SegmentPlan, segments_per_epoch
 from utils.corpus.voice_augmentation import AugmentationSettings
 from utils.errors import ConfigError
 
@@ -22,8 +22,8 @@ def plan_of(
     seed: int = 1,
     factors: np.ndarray | None = None,
     augmentation: AugmentationSettings | None = None,
-) -> DrawPlan:
-    return DrawPlan(
+) -> SegmentPlan:
+    return SegmentPlan(
         lengths,
         np.ones(len(lengths)) if factors is None else factors,
         segment_frames=segment_frames,
@@ -35,14 +35,14 @@ def plan_of(
 
 @pytest.mark.parametrize("segment_frames", [100, 300, None])
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_every_clip_is_drawn_in_every_epoch_as_often_as_it_is_long(segment_frames: int | None, epoch: int) -> None:
+def test_every_clip_is_chosen_in_every_epoch_as_often_as_it_is_long(segment_frames: int | None, epoch: int) -> None:
     plan = plan_of(segment_frames=segment_frames)
 
-    drawn = np.bincount(plan.clips(np.arange(plan.per_epoch) + epoch * plan.per_epoch), minlength=len(LENGTHS))
+    chosen = np.bincount(plan.clips(np.arange(plan.per_epoch) + epoch * plan.per_epoch), minlength=len(LENGTHS))
 
     wanted = np.ones(len(LENGTHS)) if segment_frames is None else np.maximum(LENGTHS, segment_frames) / segment_frames
-    assert drawn.min() >= 1
-    assert np.abs(drawn - wanted).max() < 1.02
+    assert chosen.min() >= 1
+    assert np.abs(chosen - wanted).max() < 1.02
 
 
 def test_each_epoch_has_another_order_and_the_same_one_each_time() -> None:
@@ -69,16 +69,16 @@ def test_buckets_make_the_same_draws_in_another_order() -> None:
     plain, buckets = plan_of(bucket_size=None), plan_of(bucket_size=8)
     numbers = range(POOL_UPDATES * 8)
 
-    expected = sorted((draw.clip, draw.first, draw.which) for draw in map(plain.draw, numbers))
-    found = [(draw.clip, draw.first, draw.which) for draw in map(buckets.draw, numbers)]
+    expected = sorted((segment.clip, segment.first, segment.copy_choice) for segment in map(plain.segment, numbers))
+    found = [(segment.clip, segment.first, segment.copy_choice) for segment in map(buckets.segment, numbers)]
 
     assert sorted(found) == expected
-    assert found != [(draw.clip, draw.first, draw.which) for draw in map(plain.draw, numbers)]
+    assert found != [(segment.clip, segment.first, segment.copy_choice) for segment in map(plain.segment, numbers)]
 
 
-def padding_share(plan: DrawPlan, updates: int) -> float:
-    draws = [plan.draw(number) for number in range(8 * updates)]
-    return 1 - sum(draw.frames for draw in draws) / sum(draw.padded_frames for draw in draws)
+def padding_share(plan: SegmentPlan, updates: int) -> float:
+    segments = [plan.segment(number) for number in range(8 * updates)]
+    return 1 - sum(segment.frames for segment in segments) / sum(segment.padded_frames for segment in segments)
 
 
 @pytest.mark.parametrize("segment_frames", [600, None])
@@ -97,37 +97,39 @@ def test_examples_of_an_update_are_equally_long_and_hold_their_clips_whole() -> 
     plan = plan_of(segment_frames=None)
 
     for update in range(2 * POOL_UPDATES):
-        draws = [plan.draw(number) for number in range(8 * update, 8 * update + 8)]
+        segments = [plan.segment(number) for number in range(8 * update, 8 * update + 8)]
 
-        assert len({draw.padded_frames for draw in draws}) == 1
-        assert all(draw.frames == LENGTHS[draw.clip] <= draw.padded_frames for draw in draws)
+        assert len({segment.padded_frames for segment in segments}) == 1
+        assert all(segment.frames == LENGTHS[segment.clip] <= segment.padded_frames for segment in segments)
 
 
 def test_short_batches_are_padded_to_a_second() -> None:
     plan = plan_of(np.array([20, 30]), segment_frames=None, bucket_size=2)
 
-    assert {plan.draw(number).padded_frames for number in range(20)} == {100}
+    assert {plan.segment(number).padded_frames for number in range(20)} == {100}
 
 
 def test_order_of_lengths_is_mixed() -> None:
     plan = plan_of(segment_frames=None)
 
-    lengths = [plan.draw(8 * update).padded_frames for update in range(POOL_UPDATES)]
+    lengths = [plan.segment(8 * update).padded_frames for update in range(POOL_UPDATES)]
 
     assert np.abs(np.corrcoef(lengths, np.arange(POOL_UPDATES))[0, 1]) < 0.4
 
 
 def test_batch_composition_depends_on_seed_update_and_batch_size_alone() -> None:
-    def lengths(draws: np.ndarray) -> np.ndarray:
-        return draws * 7919 % 1009
+    def lengths(segments: np.ndarray) -> np.ndarray:
+        return segments * 7919 % 1009
 
     one, other = (LengthBuckets(lengths, batch_size=6, seed=5) for _ in range(2))
-    other.draws_of_update(1000)
+    other.planned_of_update(1000)
 
-    assert_array_equal(one.draws_of_update(3), other.draws_of_update(3))
-    assert [one.draw(number) for number in range(18, 24)] == one.draws_of_update(3).tolist()
-    assert one.longest(20) == lengths(one.draws_of_update(3)).max()
-    assert not np.array_equal(LengthBuckets(lengths, batch_size=6, seed=6).draws_of_update(3), one.draws_of_update(3))
+    assert_array_equal(one.planned_of_update(3), other.planned_of_update(3))
+    assert [one.planned(number) for number in range(18, 24)] == one.planned_of_update(3).tolist()
+    assert one.longest(20) == lengths(one.planned_of_update(3)).max()
+    assert not np.array_equal(
+        LengthBuckets(lengths, batch_size=6, seed=6).planned_of_update(3), one.planned_of_update(3)
+    )
 
 
 SPEAKERS = ("anna", "bert", "carl")
@@ -154,9 +156,9 @@ def test_speakers_are_heard_as_often_as_their_weights_say(
     factors = speaker_factors(MINUTES, SPEAKERS, weights)[OWNERS]
     plan = plan_of(factors=factors, segment_frames=30, bucket_size=bucket_size)
 
-    drawn = np.bincount(OWNERS[plan.clips(np.arange(plan.per_epoch))], minlength=3) / plan.per_epoch
+    chosen = np.bincount(OWNERS[plan.clips(np.arange(plan.per_epoch))], minlength=3) / plan.per_epoch
 
-    assert_allclose(drawn, shares / shares.sum(), atol=0.002)
+    assert_allclose(chosen, shares / shares.sum(), atol=0.002)
 
 
 @pytest.mark.parametrize(
@@ -195,24 +197,24 @@ def test_shares_of_content_copies_must_fit_into_one() -> None:
 def test_content_copies_are_chosen_by_their_shares() -> None:
     plan = plan_of(augmentation=AugmentationSettings(noise_share=0.3, room_share=0.1))
 
-    sources = [plan.draw(number).source for number in range(2000)]
+    sources = [plan.segment(number).content_kind for number in range(2000)]
 
     assert sources.count("noise") / 2000 == pytest.approx(0.3, abs=0.03)
     assert sources.count("room") / 2000 == pytest.approx(0.1, abs=0.03)
     assert "perturbed" not in sources
 
 
-def test_draws_per_epoch_count_the_audio_once() -> None:
-    assert draws_per_epoch([250, 40, 100], 100) == 5
-    assert draws_per_epoch([250, 40, 100], None) == 3
+def test_segments_per_epoch_count_the_audio_once() -> None:
+    assert segments_per_epoch([250, 40, 100], 100) == 5
+    assert segments_per_epoch([250, 40, 100], None) == 3
 
 
-def test_another_augmentation_leaves_the_drawn_clips_as_they_are() -> None:
+def test_another_augmentation_leaves_the_chosen_clips_as_they_are() -> None:
     changed = plan_of(augmentation=AugmentationSettings(voice_share=1.0, pitch_semitones=2.0, noise_share=0.5))
 
     plain = plan_of()
 
     for number in range(100):
-        one, other = plain.draw(number), changed.draw(number)
+        one, other = plain.segment(number), changed.segment(number)
 
         assert (one.clip, one.first) == (other.clip, other.first)

@@ -65,7 +65,7 @@ def batch_of(frames: int, hop_length: int, *, seed: int = 0) -> VoiceBatch:
         loudness_db=-40 + 10 * torch.rand(2, frames, generator=generator),
         speaker_id=torch.tensor([0, 2]),
         num_frames=torch.tensor([frames, frames]),
-        draw=torch.arange(2),
+        segment=torch.arange(2),
     )
 
 
@@ -85,7 +85,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     model = build.__wrapped__(name)
     batch = batch_of(20, model.hop_length)
 
-    made = model.training_pass(batch, ClipDraws(0, batch.draw.tolist()))
+    made = model.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
     torch.stack([(made.audio - made.target).square().mean(), *made.terms.values()]).sum().backward()
 
     without = [key for key, value in model.named_parameters() if value.grad is None]
@@ -98,7 +98,7 @@ def test_a_training_pass_depends_on_its_draws_alone(name: str) -> None:
     model = build(name)
     batch = batch_of(20, model.hop_length)
 
-    first, second = (model.training_pass(batch, ClipDraws(3, batch.draw.tolist())) for _ in range(2))
+    first, second = (model.training_pass(batch, ClipDraws(3, batch.segment.tolist())) for _ in range(2))
 
     torch.testing.assert_close(first, second, atol=0, rtol=0)
     assert set(first.terms) == set(model.training_terms)
@@ -208,7 +208,7 @@ def test_recomputed_blocks_change_no_gradient(name: str) -> None:
     for recompute in (False, True):
         model = build.__wrapped__(name)
         count = model.recompute_blocks() if recompute else 0
-        made = model.training_pass(batch, ClipDraws(0, batch.draw.tolist()))
+        made = model.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
         torch.stack([(made.audio - made.target).square().mean(), *made.terms.values()]).sum().backward()
         found.append({key: value.grad for key, value in model.named_parameters()})
 

@@ -319,7 +319,7 @@ def test_a_training_pass_returns_the_recorded_audio_of_the_part_it_decodes() -> 
     voice, batch = small(), batch_of(2, 30)
     batch.audio = torch.arange(30.0 * HOP).expand(2, -1).clone()
 
-    made = voice.training_pass(batch, ClipDraws(0, batch.draw.tolist()))
+    made = voice.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
 
     assert made.audio.shape == made.target.shape == (2, 12 * HOP)
     assert bool((made.target.diff(dim=1) == 1).all())
@@ -328,10 +328,10 @@ def test_a_training_pass_returns_the_recorded_audio_of_the_part_it_decodes() -> 
 
 def test_mixed_precision_keeps_audio_and_losses_in_32_bits() -> None:
     voice, batch = small(), batch_of(2, 30)
-    exact = voice.training_pass(batch, ClipDraws(0, batch.draw.tolist()))
+    exact = voice.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = voice.training_pass(batch, ClipDraws(0, batch.draw.tolist()))
+        mixed = voice.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
 
     assert mixed.audio.dtype == mixed.terms["kl"].dtype == torch.float32
     assert_close(mixed.terms["kl"], exact.terms["kl"], rtol=0.05, atol=0)

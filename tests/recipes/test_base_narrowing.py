@@ -73,7 +73,7 @@ def random_batch() -> VoiceBatch:
         loudness_db=torch.full((3, 40), -20.0),
         speaker_id=torch.tensor([0, 1, 0]),
         num_frames=frames,
-        draw=torch.arange(3),
+        segment=torch.arange(3),
     )
 
 

@@ -1,4 +1,4 @@
-"""Changes of a training batch follow from the seed and the draws; the learning rate from the step."""
+"""Augmentation of a training batch follows from the seed and the segments; the learning rate from the step."""
 
 import math
 
@@ -26,7 +26,7 @@ def batch_of(size: int = 6) -> VoiceBatch:
         loudness_db=torch.full((size, 5), -30.0),
         speaker_id=torch.zeros(size, dtype=torch.int64),
         num_frames=torch.full((size,), 5),
-        draw=torch.arange(size),
+        segment=torch.arange(size),
     )
 
 
@@ -77,7 +77,7 @@ def part_of(batch: VoiceBatch, part: slice) -> VoiceBatch:
 @pytest.mark.parametrize(("seed", "first_draw"), [(1, 6), (2, 0)])
 def test_another_seed_or_draw_gives_another_batch(seed: int, first_draw: int) -> None:
     other = batch_of()
-    other.draw = other.draw + first_draw
+    other.segment = other.segment + first_draw
 
     first, second = make()(batch_of()), make(seed)(other)
 

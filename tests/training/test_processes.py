@@ -161,7 +161,7 @@ def test_report_names_the_clips_of_the_process_that_found_the_fault(
     datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inference = ToyVoice.inference
-    drawn = tmp_path / "drawn.json"
+    seen = tmp_path / "seen.json"
 
     def sick(voice: ToyVoice, *values: Any) -> torch.Tensor:
         audio = inference(voice, *values)
@@ -171,7 +171,7 @@ def test_report_names_the_clips_of_the_process_that_found_the_fault(
 
     def noted(self: Any, batch: Any, index: int) -> None:
         if self.global_rank == 1:
-            drawn.write_text(json.dumps(batch.draw.tolist()))
+            seen.write_text(json.dumps(batch.segment.tolist()))
         step(self, batch, index)
 
     def work() -> None:
@@ -189,7 +189,7 @@ def test_report_names_the_clips_of_the_process_that_found_the_fault(
     assert report["update"] == 2
     assert "output of" in report["first"]
     data = build_data(config(datasets, tmp_path, "sick", 20), CorpusStore.open(datasets / "tiny"))
-    assert report["clips"] == data.name_draws(json.loads(drawn.read_text()))
+    assert report["clips"] == data.name_segments(json.loads(seen.read_text()))
 
 
 @pytest.mark.parametrize("rank", [0, 1])

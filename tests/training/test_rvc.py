@@ -119,7 +119,7 @@ def test_what_a_network_draws_follows_seed_and_clip_alone() -> None:
     drawn: list[float] = []
     for seed, clip in ((1, 0), (1, 0), (2, 0), (1, 1)):
         generator, batch = Part(), batch_of_ones()
-        batch.draw += clip
+        batch.segment += clip
         make(seed=seed, generator=generator).backward_all(batch, is_adversarial=True)
         drawn.append(generator.drawn)
 
@@ -191,5 +191,5 @@ def test_learning_rate_falls_once_an_epoch(datasets: Path, tmp_path: Path) -> No
     rates = torch.tensor([factor(step) for step in (0, epoch - 1, epoch, 2 * epoch)], dtype=torch.float64)
 
     assert_close(rates, torch.tensor([1.0, 1.0, 0.999875, 0.999875**2], dtype=torch.float64), atol=1e-12, rtol=0)
-    # 4 clips of training, at least 1.2 s each, in draws of 2 clips of 0.4 s
+    # 4 clips of training, at least 1.2 s each, in batches of 2 segments of 0.4 s
     assert epoch >= 4 * 1.2 / 0.8

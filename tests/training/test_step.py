@@ -33,7 +33,7 @@ def batch_of(size: int, *, seed: int = 0) -> VoiceBatch:
         loudness_db=-30 + 5 * torch.rand(size, FRAMES, generator=generator),
         speaker_id=torch.zeros(size, dtype=torch.int64),
         num_frames=torch.full((size,), FRAMES),
-        draw=torch.arange(size),
+        segment=torch.arange(size),
     )
 
 

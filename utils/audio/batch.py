@@ -17,8 +17,8 @@ class VoiceBatch:
         loudness_db: [B, F] float32.
         speaker_id: [B] int64.
         num_frames: [B] int64, frames that are not padding.
-        draw: [B] int64, number of each example in the whole run: what is drawn at random for an example is a function
-            of the seed and this number, so that it does not depend on micro-batches and devices.
+        segment: [B] int64, number of each segment in the whole run: every random choice about it is a function of the
+            seed and this number, so that it does not depend on micro-batches and devices.
     """
 
     audio: Tensor
@@ -27,7 +27,7 @@ class VoiceBatch:
     loudness_db: Tensor
     speaker_id: Tensor
     num_frames: Tensor
-    draw: Tensor
+    segment: Tensor
 
     def to(self, device: torch.device) -> "VoiceBatch":
         """Return the same batch with every tensor on the device."""

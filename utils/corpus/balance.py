@@ -1,4 +1,4 @@
-"""How often each speaker is heard in training."""
+"""How often each speaker is chosen in training."""
 
 from collections.abc import Mapping, Sequence
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler, Subset
 from utils.audio.batch import VoiceBatch
 from utils.corpus.balance import SpeakerWeights
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
-from utils.corpus.device_cache import CachedDraws, require_cacheable
+from utils.corpus.device_cache import CachedSegments, require_cacheable
 from utils.corpus.store import CorpusStore
 from utils.corpus.voice_augmentation import AugmentationSettings
 
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 class StepSampler(Sampler[list[int]]):
-    """Numbers of a device's draws for each update, without end and without state.
+    """Numbers of a device's segments for each update, without end and without state.
 
-    Update n has the draws from n * batch_size on; each device takes an equal part of them.
+    Update n has the segments from n * batch_size on; each device takes an equal part of them.
 
     Args:
-        batch_size: draws of an update, over all devices; a multiple of world_size.
+        batch_size: segments of an update, over all devices; a multiple of world_size.
         start_step: first update.
         rank: number of this device.
         world_size: number of devices.
@@ -38,14 +38,14 @@ class StepSampler(Sampler[list[int]]):
 
     def __init__(self, batch_size: int, *, start_step: int = 0, rank: int = 0, world_size: int = 1) -> None:
         if batch_size % world_size:
-            raise ValueError(f"{batch_size} draws cannot be shared equally by {world_size} devices")
+            raise ValueError(f"{batch_size} segments cannot be shared equally by {world_size} devices")
         self.batch_size = batch_size
         self.start_step = start_step
         self.rank = rank
         self.world_size = world_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield this device's draws of one update after the other."""
+        """Yield this device's segments of one update after the other."""
         share = self.batch_size // self.world_size
         step = self.start_step
         while True:
@@ -57,19 +57,19 @@ class StepSampler(Sampler[list[int]]):
 class VoiceDataModule(lightning.LightningDataModule):
     """The loaders of a training run.
 
-    What is drawn for update n is a function of (seed, n): to resume after n updates, set start_step = n before the fit.
+    The segments of update n are a function of (seed, n): to resume after n updates, set start_step = n before the fit.
 
     Args:
         dataset: folder of a dataset made by preprocess.py.
         batch_size: examples of an update, over all devices.
         segment_frames: length of a training example; None takes whole clips.
         num_workers: loading processes; 0 loads in the training process.
-        seed: of the draws.
-        perturbed_share: part of the draws whose content comes from a copy with another vocal tract.
+        seed: of all choices.
+        perturbed_share: share of segments whose content comes from a copy with another vocal tract.
         val_segment_frames: held-out clips are cut to at most so many frames.
-        speaker_weights: how often each speaker is heard, see speaker_factors.
+        speaker_weights: how often each speaker is chosen, see speaker_factors.
         augmentation: what may be changed of training examples.
-        bucketing: put clips of like length together and pad them no longer than the longest.
+        bucketing: put clips of similar length together and pad them no longer than the longest.
         device_cache: keep the whole dataset in the memory of the device.
     """
 
@@ -103,7 +103,7 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.start_step = 0
 
     def train_examples(self) -> VoiceConversionDataset:
-        """Return what the draws of the training are made of.
+        """Return the examples of the training.
 
         Raises:
             ConfigError: if the settings do not fit each other or the dataset.
@@ -131,7 +131,7 @@ class VoiceDataModule(lightning.LightningDataModule):
             if self.num_workers:
                 log.warning("data.num_workers=%d has no effect with data.device_cache=true", self.num_workers)
             device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-            return CachedDraws(examples, device).loader(sampler)
+            return CachedSegments(examples, device).loader(sampler)
         return DataLoader(
             examples,
             batch_sampler=sampler,
@@ -144,7 +144,7 @@ class VoiceDataModule(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[VoiceExample]:
         """Return a loader of this device's share of the held-out clips as VoiceBatch, in a fixed order.
 
-        Where there are fewer clips than devices, each device judges all of them: the mean stays the same.
+        Where there are fewer clips than devices, each device takes all of them: the mean stays the same.
         """
         examples = WholeClips(CorpusStore.open(self.dataset), "val", max_frames=self.val_segment_frames)
         rank, world_size = self._place()
@@ -156,11 +156,11 @@ class VoiceDataModule(lightning.LightningDataModule):
         """Return the number of this device and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
-    def name_draws(self, draws: list[int]) -> list[str]:
-        """Return what to call the clips of training draws in a report."""
+    def name_segments(self, numbers: list[int]) -> list[str]:
+        """Return what to call training segments in a report."""
         examples = self.train_examples()
-        planned = [examples.plan.draw(number) for number in draws]
-        return [f"{examples.clips[draw.clip].id} from frame {draw.first}" for draw in planned]
+        segments = [examples.plan.segment(number) for number in numbers]
+        return [f"{examples.clips[segment.clip].id} from frame {segment.first}" for segment in segments]
 
     def transfer_batch_to_device(self, batch: VoiceBatch, device: object, dataloader_idx: int) -> VoiceBatch:
         """Move a batch to the device of the training."""

@@ -11,10 +11,10 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.loudness import FLOOR_DB
 from utils.corpus.balance import SpeakerWeights, speaker_factors
 from utils.corpus.manifest import Clip
-from utils.corpus.sampling import Draw, DrawPlan
+from utils.corpus.sampling import Segment, SegmentPlan
 from utils.corpus.split import Split, nothing_held_out
 from utils.corpus.store import CorpusStore
-from utils.corpus.voice_augmentation import AugmentationSettings, Stretch, VoiceChange, change_voice
+from utils.corpus.voice_augmentation import AugmentationSettings, Excerpt, VoiceChange, change_voice
 from utils.errors import ConfigError, DataError
 
 COPY_KEYS = {"noise": "content_noise_db=[15]", "room": "content_room_seconds=[0.4]"}
@@ -22,7 +22,7 @@ COPY_KEYS = {"noise": "content_noise_db=[15]", "room": "content_room_seconds=[0.
 
 @dataclass(frozen=True)
 class VoiceExample:
-    """A stretch of a clip, F frames.
+    """A part of a clip, F frames.
 
     Attributes:
         audio: [F * hop_length] float32.
@@ -31,7 +31,7 @@ class VoiceExample:
         loudness_db: [F] float32.
         speaker_id: index of the speaker.
         num_frames: frames that are not padding.
-        draw: number of the example in its dataset.
+        number: of the example in its dataset.
     """
 
     audio: np.ndarray
@@ -40,24 +40,24 @@ class VoiceExample:
     loudness_db: np.ndarray
     speaker_id: int
     num_frames: int
-    draw: int
+    number: int
 
 
 class VoiceConversionDataset(Dataset[VoiceExample]):
-    """Draws to train on: example i depends on the settings and i alone, for every i >= 0, also beyond len().
+    """Segments to train on: example i depends on the settings and i alone, for every i >= 0, also beyond len().
 
     What is shorter than its example is padded at the end: content and f0 with 0, audio with silence, loudness with its
-    floor. See DrawPlan for what is drawn and how long the examples are.
+    floor. See SegmentPlan for what is chosen and how long the examples are.
 
     Args:
         store: the dataset.
         split: "train" or "val".
         segment_frames: length of a segment; None gives whole clips.
-        seed: of the draws.
-        perturbed_share: part of the draws whose content comes from a copy with another vocal tract.
+        seed: of all choices.
+        perturbed_share: share of segments whose content comes from a copy with another vocal tract.
         speaker_weights: see speaker_factors.
         augmentation: what may be changed.
-        bucket_size: draws of one update over all devices, which then have like lengths; None makes all equally long.
+        bucket_size: segments of one update over all devices, which then have similar lengths; None makes all equal.
     Raises:
         DataError: if the split has no clips.
         ConfigError: if the settings do not fit each other or the dataset.
@@ -80,7 +80,7 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
         frames = np.array([clip.num_frames for clip in self.clips], dtype=np.int64)
         speakers = np.array([store.speaker_id(clip) for clip in self.clips])
         amounts = np.bincount(speakers, frames, minlength=len(store.speakers))
-        self.plan = DrawPlan(
+        self.plan = SegmentPlan(
             frames,
             speaker_factors(amounts, store.speakers, speaker_weights)[speakers],
             segment_frames=segment_frames,
@@ -98,23 +98,24 @@ class VoiceConversionDataset(Dataset[VoiceExample]):
                 )
 
     def __len__(self) -> int:
-        """Return the number of draws in an epoch: as many as the audio fills."""
+        """Return the number of segments in an epoch: as many as the audio fills."""
         return self.plan.per_epoch
 
-    def content_name(self, draw: Draw) -> str:
-        """Return the feature that a draw's content comes from; plain where the dataset has no perturbed copies."""
-        count = self.store.num_copies(draw.source)
-        return f"content_{draw.source}_{int(draw.which * count)}" if count else "content"
+    def content_name(self, segment: Segment) -> str:
+        """Return the feature that a segment's content comes from; plain where the dataset has no perturbed copies."""
+        kind = segment.content_kind
+        count = self.store.num_copies(kind)
+        return f"content_{kind}_{int(segment.copy_choice * count)}" if count else "content"
 
     def __getitem__(self, index: int) -> VoiceExample:
         """Return example `index`."""
-        draw = self.plan.draw(index)
-        clip = self.clips[draw.clip]
-        stretch = _read(self.store, clip, draw.first, draw.frames, self.content_name(draw))
-        if draw.change != VoiceChange():
+        segment = self.plan.segment(index)
+        clip = self.clips[segment.clip]
+        excerpt = _read(self.store, clip, segment.first, segment.frames, self.content_name(segment))
+        if segment.change != VoiceChange():
             rate = self.store.audio.sample_rate
-            stretch = change_voice(stretch, draw.change, sample_rate=rate, frames=draw.result_frames)
-        return _example(stretch, self.store.speaker_id(clip), draw.padded_frames, index)
+            excerpt = change_voice(excerpt, segment.change, sample_rate=rate, frames=segment.result_frames)
+        return _example(excerpt, self.store.speaker_id(clip), segment.padded_frames, index)
 
 
 class WholeClips(Dataset[VoiceExample]):
@@ -159,7 +160,7 @@ def collate(examples: Sequence[VoiceExample]) -> VoiceBatch:
         loudness_db=stack([item.loudness_db for item in examples], frames, FLOOR_DB),
         speaker_id=torch.tensor([item.speaker_id for item in examples], dtype=torch.int64),
         num_frames=torch.tensor([item.num_frames for item in examples], dtype=torch.int64),
-        draw=torch.tensor([item.draw for item in examples], dtype=torch.int64),
+        segment=torch.tensor([item.number for item in examples], dtype=torch.int64),
     )
 
 
@@ -171,8 +172,8 @@ def _clips(store: CorpusStore, split: Split) -> list[Clip]:
     return clips
 
 
-def _read(store: CorpusStore, clip: Clip, first: int, frames: int, content: str) -> Stretch:
-    return Stretch(
+def _read(store: CorpusStore, clip: Clip, first: int, frames: int, content: str) -> Excerpt:
+    return Excerpt(
         audio=store.waveform(clip, first, frames),
         content=store.feature(content, clip, first, frames),
         f0_hz=store.feature("f0_hz", clip, first, frames),
@@ -180,16 +181,16 @@ def _read(store: CorpusStore, clip: Clip, first: int, frames: int, content: str)
     )
 
 
-def _example(stretch: Stretch, speaker_id: int, padded_frames: int, number: int) -> VoiceExample:
-    frames = len(stretch.f0_hz)
+def _example(excerpt: Excerpt, speaker_id: int, padded_frames: int, number: int) -> VoiceExample:
+    frames = len(excerpt.f0_hz)
     return VoiceExample(
-        audio=_pad(stretch.audio, padded_frames * (len(stretch.audio) // frames)),
-        content=_pad(stretch.content, padded_frames),
-        f0_hz=_pad(stretch.f0_hz, padded_frames),
-        loudness_db=_pad(stretch.loudness_db, padded_frames, FLOOR_DB),
+        audio=_pad(excerpt.audio, padded_frames * (len(excerpt.audio) // frames)),
+        content=_pad(excerpt.content, padded_frames),
+        f0_hz=_pad(excerpt.f0_hz, padded_frames),
+        loudness_db=_pad(excerpt.loudness_db, padded_frames, FLOOR_DB),
         speaker_id=speaker_id,
         num_frames=frames,
-        draw=number,
+        number=number,
     )
 
 

@@ -18,15 +18,15 @@ LARGEST_SHARE = 0.8  # of the free memory: networks and activations need the res
 BLOCK_ROWS = 1 << 16
 
 
-class CachedDraws(Dataset[VoiceBatch]):
+class CachedSegments(Dataset[VoiceBatch]):
     """The batches that the loader of a dataset would give, to the last bit, made on the device.
 
     Args:
-        examples: the draws.
-        device: where the arrays are kept.
+        examples: the segments.
+        device: where the arrays lie.
     Raises:
-        ConfigError: if the arrays do not fit into the device's free memory, or the draws change voices, which is done
-            by the loading processes.
+        ConfigError: if the arrays do not fit into the device's free memory, or voices are to be changed, which the
+            loading processes do.
     """
 
     def __init__(self, examples: VoiceConversionDataset, device: torch.device) -> None:
@@ -45,23 +45,23 @@ class CachedDraws(Dataset[VoiceBatch]):
         self._full_scale = torch.full((), 32767.0, device=device)
 
     def loader(self, batches: Iterable[list[int]]) -> DataLoader[VoiceBatch]:
-        """Return a loader of the batches whose draws are given."""
+        """Return a loader of the batches whose segments are given."""
         return DataLoader(self, batch_sampler=batches, num_workers=0, collate_fn=_same)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        """Return the number of draws in an epoch."""
+        """Return the number of segments in an epoch."""
         return len(self.examples)
 
     def __getitem__(self, number: int) -> VoiceBatch:
-        """Return one draw as a batch."""
+        """Return one segment as a batch."""
         return self.__getitems__([number])
 
     def __getitems__(self, numbers: Sequence[int]) -> VoiceBatch:
-        """Return the batch of some draws (DataLoader asks for a whole batch where this method is)."""
-        draws = [self.examples.plan.draw(number) for number in numbers]
-        place = torch.arange(max(draw.padded_frames for draw in draws), device=self.device)
-        counts = self._integers([draw.frames for draw in draws])
-        firsts = self._integers([self._offsets[draw.clip] + draw.first for draw in draws])
+        """Return the batch of some segments (DataLoader asks for a whole batch where this method is)."""
+        segments = [self.examples.plan.segment(number) for number in numbers]
+        place = torch.arange(max(segment.padded_frames for segment in segments), device=self.device)
+        counts = self._integers([segment.frames for segment in segments])
+        firsts = self._integers([self._offsets[segment.clip] + segment.first for segment in segments])
         inside = place < counts[:, None]
         # padding reads the last frame and is overwritten
         rows = firsts[:, None] + torch.minimum(place, counts[:, None] - 1)
@@ -71,7 +71,7 @@ class CachedDraws(Dataset[VoiceBatch]):
             keep = inside[which].view(*inside[which].shape, *[1] * (values.dim() - 2))
             return torch.where(keep, values, floor)
 
-        names = [self.examples.content_name(draw) for draw in draws]
+        names = [self.examples.content_name(segment) for segment in segments]
         content = self._arrays["content"]
         mixed = torch.empty(*rows.shape, content.shape[1], device=self.device)
         for name in dict.fromkeys(names):
@@ -82,9 +82,9 @@ class CachedDraws(Dataset[VoiceBatch]):
             content=mixed,
             f0_hz=take("f0_hz"),
             loudness_db=take("loudness_db", floor=FLOOR_DB),
-            speaker_id=self._integers([self._speakers[draw.clip] for draw in draws]),
+            speaker_id=self._integers([self._speakers[segment.clip] for segment in segments]),
             num_frames=counts,
-            draw=self._integers(list(numbers)),
+            segment=self._integers(list(numbers)),
         )
 
     def _integers(self, values: list[int]) -> Tensor:
@@ -92,7 +92,7 @@ class CachedDraws(Dataset[VoiceBatch]):
 
 
 def require_cacheable(examples: VoiceConversionDataset) -> None:
-    """Refuse draws that the cache cannot make.
+    """Refuse segments that the cache cannot make.
 
     Raises:
         ConfigError: if they change voices.
@@ -114,7 +114,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def _content_names(examples: VoiceConversionDataset) -> list[str]:
-    """Return the content arrays that the draws can come from."""
+    """Return the content arrays that segments can come from."""
     augmentation = examples.plan.augmentation
     shares = {
         "perturbed": examples.plan.perturbed_share,

@@ -89,7 +89,7 @@ class FeatureExtractor:
         return retime(features, len(audio) // FEATURE_HOP, speed)
 
     def _surrounded(self, name: str, audio: np.ndarray) -> np.ndarray:
-        """Return the audio with noise or in a room; what is drawn follows from the audio."""
+        """Return the audio with noise or in a room; the random choices follow from the audio."""
         rng = np.random.default_rng([crc32(audio.tobytes()), crc32(name.encode())])
         if name.startswith(NOISE):
             return add_noise(audio, self.noise_db[int(name.removeprefix(NOISE))], rng)

@@ -1,4 +1,4 @@
-"""Which stretch of which clip each training example is."""
+"""Which segment of which clip each training example is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,22 @@ from utils.errors import ConfigError
 LEAST_FRAMES = 100  # batches of short clips are padded to a second: windows and slices of losses and models fit in
 TAG, EPOCH_TAG = 0xD4A, 0xD4B
 EPOCHS_KEPT = 2
+CONTENT_KINDS = ("perturbed", "noise", "room", "plain")
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
 @dataclass(frozen=True)
-class Draw:
-    """A training example to be made.
+class Segment:
+    """A training example to be read: a part of a clip.
 
     Attributes:
         clip: its index.
         first: first frame.
-        frames: frames of the recording that are read.
+        frames: frames of the clip that are read.
         result_frames: frames that they become; more or less where the speed is changed.
         padded_frames: length of the example.
-        source: "plain", "perturbed", "noise" or "room": the kind of copy that the content comes from.
-        which: in [0, 1), chooses among the copies of a kind.
+        content_kind: one of CONTENT_KINDS: the kind of copy that the content comes from, "plain" for none.
+        copy_choice: in [0, 1), chooses among the copies of a kind.
         change: of the voice.
     """
 
@@ -35,34 +36,34 @@ class Draw:
     frames: int
     result_frames: int
     padded_frames: int
-    source: str
-    which: float
+    content_kind: str
+    copy_choice: float
     change: VoiceChange
 
 
-def draws_per_epoch(clip_frames: Sequence[int], segment_frames: int | None) -> int:
-    """Return after how many draws as much audio has been drawn as the clips hold; whole clips: their number."""
+def segments_per_epoch(clip_frames: Sequence[int], segment_frames: int | None) -> int:
+    """Return how many segments are as much audio as the clips have; of whole clips: their number."""
     if segment_frames is None:
         return len(clip_frames)
     return -(-sum(max(frames, segment_frames) for frames in clip_frames) // segment_frames)
 
 
-class DrawPlan:
-    """The draws of a training, without end: draw i is a function of the seed and i alone.
+class SegmentPlan:
+    """The segments of a training, without end: segment i is a function of the seed and i alone.
 
-    An epoch lays a grid of draws_per_epoch points, shifted, over all audio and visits it in random order: a clip is
-    drawn as often as it is long, to the next whole number, and with natural weights every clip at least once. Where in
-    the clip the segment lies is uniform. The next epoch has another shift and another order.
+    An epoch lays a grid of segments_per_epoch points, shifted, over all audio and visits it in random order: a clip is
+    chosen in proportion to its length, to the next whole number, and with natural weights every clip at least once.
+    The segment's place in the clip is uniform. The next epoch has another shift and another order.
 
     Args:
         clip_frames: [C] length of each clip.
         clip_factors: [C] what the chance of each clip is multiplied by.
         segment_frames: length of an example; None takes whole clips, each once per epoch where the factors are 1.
-        seed: of the draws.
-        perturbed_share: share of draws whose content comes from a perturbed copy.
+        seed: of all choices.
+        perturbed_share: share of segments whose content comes from a perturbed copy.
         augmentation: what else may be changed.
-        bucket_size: draws of an update over all devices: those of one update then have like lengths and are padded to
-            the longest of them only; None pads all to segment_frames.
+        bucket_size: segments of an update over all devices: those of one update then have similar lengths and are
+            padded to the longest of them only; None pads all to segment_frames.
     Raises:
         ConfigError: if the shares of content copies exceed 1, or whole clips are wanted without buckets.
     """
@@ -90,9 +91,9 @@ class DrawPlan:
         self.clip_frames = clip_frames
         self.segment_frames = segment_frames
         self.seed = seed
-        self.per_epoch = draws_per_epoch(clip_frames.tolist(), segment_frames)
-        # a short clip gives its frames in one draw where a long one gives segment_frames of them: with these weights
-        # each frame is drawn equally often
+        self.per_epoch = segments_per_epoch(clip_frames.tolist(), segment_frames)
+        # a short clip gives all its frames in one segment, a long one segment_frames of them: with these weights each
+        # frame is read equally often
         amounts = np.ones(len(clip_frames)) if segment_frames is None else np.maximum(clip_frames, segment_frames)
         self._ends = np.cumsum(amounts * clip_factors)
         self._epochs: dict[int, tuple[float, np.ndarray]] = {}
@@ -100,32 +101,34 @@ class DrawPlan:
         if bucket_size is not None:
             self._buckets = LengthBuckets(self._lengths, batch_size=bucket_size, seed=seed)
 
-    def draw(self, number: int) -> Draw:
-        """Return what is drawn at a place of the sequence, from 0 on."""
-        drawn = number if self._buckets is None else self._buckets.draw(number)
-        clip = int(self.clips(np.array([drawn]))[0])
-        # numbers are used by place, so that another augmentation leaves the others' draws as they are
-        chance = np.random.default_rng([self.seed, TAG, drawn]).random(7)
+    def segment(self, number: int) -> Segment:
+        """Return the segment at a position of the training, from 0 on."""
+        planned = number if self._buckets is None else self._buckets.planned(number)
+        clip = int(self.clips(np.array([planned]))[0])
+        # each choice has its own number, so that another augmentation does not change the other choices
+        chance = np.random.default_rng([self.seed, TAG, planned]).random(7)
         change = self.augmentation.change(chance[3:])
         available = int(self.clip_frames[clip])
         wanted = available if self.segment_frames is None else change.frames_before(self.segment_frames)
         frames = min(wanted, available)
         result = change.frames_after(frames)
-        return Draw(
+        return Segment(
             clip=clip,
             first=int(chance[0] * (available - frames + 1)),
             frames=frames,
             result_frames=result if self.segment_frames is None else min(result, self.segment_frames),
             padded_frames=self._padded(number),
-            source=("perturbed", "noise", "room", "plain")[int(np.searchsorted(self._limits, chance[1], side="right"))],
-            which=float(chance[2]),
+            content_kind=("perturbed", "noise", "room", "plain")[
+                int(np.searchsorted(self._limits, chance[1], side="right"))
+            ],
+            copy_choice=float(chance[2]),
             change=change,
         )
 
-    def clips(self, draws: np.ndarray) -> np.ndarray:
-        """Return the index of the clip of each draw [N] (before they are put into buckets)."""
-        epochs, places = np.divmod(draws, self.per_epoch)
-        result = np.empty(len(draws), np.int64)
+    def clips(self, planned: np.ndarray) -> np.ndarray:
+        """Return the index of the clip of each segment [N], numbered before they are sorted into buckets."""
+        epochs, places = np.divmod(planned, self.per_epoch)
+        result = np.empty(len(planned), np.int64)
         last = np.nextafter(self._ends[-1], 0)
         for epoch in np.unique(epochs):
             shift, order = self._epoch(int(epoch))
@@ -145,9 +148,9 @@ class DrawPlan:
             self._epochs[epoch] = ((first + epoch * GOLDEN_RATIO) % 1.0, order)
         return self._epochs[epoch]
 
-    def _lengths(self, draws: np.ndarray) -> np.ndarray:
-        """Return the usable length of each draw [N]."""
-        frames = self.clip_frames[self.clips(draws)]
+    def _lengths(self, planned: np.ndarray) -> np.ndarray:
+        """Return the usable length of each segment [N]."""
+        frames = self.clip_frames[self.clips(planned)]
         return frames if self.segment_frames is None else np.minimum(frames, self.segment_frames)
 
     def _padded(self, number: int) -> int:

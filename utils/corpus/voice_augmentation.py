@@ -1,4 +1,4 @@
-"""What training may change about a clip, as the augmentation group says, and the change of voice of one example."""
+"""Augmentation of training examples: its settings, and how audio and features of one voice are changed together."""
 
 from dataclasses import dataclass, fields
 
@@ -51,7 +51,7 @@ class AugmentationSettings:
 
     @property
     def slowest(self) -> float:
-        """Lowest playback speed that can be drawn."""
+        """Lowest playback speed that can be chosen."""
         return 1.0 - self.speed_percent / 100 if self.voice_share else 1.0
 
     def change(self, chance: np.ndarray) -> "VoiceChange":
@@ -90,7 +90,7 @@ class VoiceChange:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Excerpt:
     """Aligned audio and features of F frames.
 
     Attributes:
@@ -106,36 +106,36 @@ class Stretch:
     loudness_db: np.ndarray
 
 
-def change_voice(stretch: Stretch, change: VoiceChange, *, sample_rate: int, frames: int) -> Stretch:
-    """Change audio, and with it what must follow: f0 with pitch and speed, all features with the tempo.
+def change_voice(excerpt: Excerpt, change: VoiceChange, *, sample_rate: int, frames: int) -> Excerpt:
+    """Change audio and features together, so that the pair stays true: f0 with pitch and speed, all with the tempo.
 
-    Content says what is spoken and stays, but for its tempo: the encoders are made not to hear who speaks.
+    Content says what is spoken and stays, but for its tempo: the encoders are trained to leave the speaker out.
 
     Args:
-        stretch: the recorded voice.
+        excerpt: the recorded voice.
         change: what to do.
         sample_rate: of the audio.
-        frames: F of the result, at most change.frames_after(F of the stretch).
+        frames: F of the result, at most change.frames_after(F of the excerpt).
     """
-    hop = len(stretch.audio) // len(stretch.f0_hz)
+    hop = len(excerpt.audio) // len(excerpt.f0_hz)
     audio = shift_voice(
-        stretch.audio,
-        stretch.f0_hz,
+        excerpt.audio,
+        excerpt.f0_hz,
         sample_rate=sample_rate,
         pitch_ratio=change.pitch,
         formant_ratio=change.formant,
     )
-    f0_hz = stretch.f0_hz * np.float32(change.pitch * change.speed)
+    f0_hz = excerpt.f0_hz * np.float32(change.pitch * change.speed)
     if change.speed == 1.0:
-        parts = (stretch.content, f0_hz, stretch.loudness_db)
-        return Stretch(audio[: frames * hop], *(part[:frames] for part in parts))
+        parts = (excerpt.content, f0_hz, excerpt.loudness_db)
+        return Excerpt(audio[: frames * hop], *(part[:frames] for part in parts))
     played = soxr.resample(audio, sample_rate * change.speed, sample_rate, quality=RESAMPLE_QUALITY)[: frames * hop]
     # frame i of the result is centred at (i + 0.5) / 100 s, which the recording has at that time x speed
     position = (np.arange(frames) + 0.5) * change.speed - 0.5
     position = np.clip(position, 0, len(f0_hz) - 1)
-    return Stretch(
+    return Excerpt(
         audio=np.pad(played, (0, frames * hop - len(played))).astype(np.float32),
-        content=retime(stretch.content, frames, 1.0 / change.speed),
+        content=retime(excerpt.content, frames, 1.0 / change.speed),
         f0_hz=f0_hz[np.rint(position).astype(np.int64)],  # not interpolated: 0 is no frequency
-        loudness_db=np.interp(position, np.arange(len(f0_hz)), stretch.loudness_db).astype(np.float32),
+        loudness_db=np.interp(position, np.arange(len(f0_hz)), excerpt.loudness_db).astype(np.float32),
     )

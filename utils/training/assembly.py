@@ -15,7 +15,7 @@ from utils.config import AudioConfig
 from utils.config.train import OvertrainingSettings, TrainJob
 from utils.console import emit
 from utils.corpus.datamodule import VoiceDataModule
-from utils.corpus.sampling import draws_per_epoch
+from utils.corpus.sampling import segments_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.pitch.swift import builtin_tracker
@@ -127,9 +127,9 @@ def learning_rate_factor(job: TrainJob, epoch_steps: int = 1) -> Callable[[int],
 
 
 def steps_per_epoch(job: TrainJob, store: CorpusStore) -> int:
-    """Return after how many steps as much audio has been drawn as the training clips hold."""
-    draws = draws_per_epoch([clip.num_frames for clip in store.split("train")], job.data.segment_frames)
-    return max(1, math.ceil(draws / job.data.batch_size))
+    """Return after how many steps as many segments have been seen as fit into the training clips."""
+    segments = segments_per_epoch([clip.num_frames for clip in store.split("train")], job.data.segment_frames)
+    return max(1, math.ceil(segments / job.data.batch_size))
 
 
 def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:

@@ -1,4 +1,4 @@
-"""Changes of training batches that make a voice robust: level, and content seen through the retrieval codebook."""
+"""Augmentation of training batches: their level, and content blended with that of the retrieval codebook."""
 
 from dataclasses import replace
 
@@ -16,15 +16,15 @@ TAG = 0xA46
 class BatchAugmentation:
     """Random gain on audio and loudness, and random retrieval of content.
 
-    What happens to an example depends on the seed and the number of its draw alone, so that a resumed run sees the same
-    batches, and one process the same as several with any number of micro-batches.
+    What happens to an example depends on the seed and the number of its segment alone, so that a resumed run sees the
+    same batches, and one process the same as several with any number of micro-batches.
 
     Args:
         retrieval: the codebook that inference will use, or None.
         retrieval_share: share of clips whose content is blended with what the codebook returns.
         gain_down_db: largest attenuation.
         gain_up_db: largest amplification.
-        seed: seed of the draws.
+        seed: of all choices.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class BatchAugmentation:
     @torch.no_grad()
     def __call__(self, batch: VoiceBatch) -> VoiceBatch:
         """Return the changed batch."""
-        chances = [np.random.default_rng([self.seed, TAG, draw]).random(3) for draw in batch.draw.tolist()]
+        chances = [np.random.default_rng([self.seed, TAG, segment]).random(3) for segment in batch.segment.tolist()]
         chance = torch.from_numpy(np.stack(chances)).float()
         gain_db = -self.gain_down_db + (self.gain_down_db + self.gain_up_db) * chance[:, :1]
         use = chance[:, 1] < self.retrieval_share

@@ -91,7 +91,7 @@ def _train(job: TrainJob, store: CorpusStore, run: Path) -> None:
     lightning.seed_everything(job.seed, workers=True, verbose=False)
     history = HistoryRecorder()
     data = build_data(job, store)
-    guard = NonFiniteGuard(run, max_skipped=job.trainer.max_skipped, name_clips=data.name_draws)
+    guard = NonFiniteGuard(run, max_skipped=job.trainer.max_skipped, name_clips=data.name_segments)
     checkpointing = BestAndLastCheckpoint(
         run / "checkpoints", save_every=job.trainer.save_every, resumed_from=resume_from,
         best_from_step=best_from_step(job),

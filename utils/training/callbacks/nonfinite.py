@@ -27,7 +27,7 @@ class NonFiniteGuard(Callback):
     Args:
         run: folder of the run, which gets a report.
         max_skipped: updates in a row.
-        name_clips: gives the clips of draws a name, for the report.
+        name_clips: returns the names of segments, given by number, for the report.
     """
 
     def __init__(self, run: Path, *, max_skipped: int, name_clips: Callable[[list[int]], list[str]]) -> None:
@@ -48,7 +48,7 @@ class NonFiniteGuard(Callback):
         if pl_module.skipped_in_a_row < self.max_skipped:
             return
         step = pl_module.steps
-        found, clips = first_found(find_not_finite(pl_module, batch), self.name_clips(batch.draw.tolist()))
+        found, clips = first_found(find_not_finite(pl_module, batch), self.name_clips(batch.segment.tolist()))
         report = {
             "update": step,
             "skipped_in_a_row": pl_module.skipped_in_a_row,
