@@ -122,7 +122,7 @@ def convert(run: Path, sources: Sequence[Path], output: Path) -> None:
         DataError: if the target's pitch is not known.
     """
     voice = load_voice(run, "last", for_export=False)
-    target_hz = float(voice.dataset_info["speakers"][0]["f0_median_hz"] or 0)
+    target_hz = float(voice.dataset.speakers[0].f0_median_hz or 0)
     if target_hz <= 0:
         raise DataError(f"the target of {run} has no voiced frames; give other recordings with --target")
     empty_folder(output)

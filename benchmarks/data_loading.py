@@ -30,9 +30,10 @@ from utils.config.train import train_job
 from utils.console import emit, table
 from utils.corpus.bucketing import POOL_UPDATES
 from utils.corpus.datamodule import VoiceDataModule
+from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.corpus.manifest import Clip, manifest_text
 from utils.corpus.sampling import SegmentPlan
-from utils.corpus.store import DATASET_FILE, SCHEMA_VERSION, CorpusStore
+from utils.corpus.store import CorpusStore
 from utils.errors import WorkbenchError
 from utils.files import atomic_write_json, atomic_write_text
 from utils.training.checkpoints import build_generator
@@ -81,7 +82,7 @@ def write_store(folder: Path, minutes: float, *, is_sparse: bool = False, seed: 
         target.flush()
     atomic_write_text(folder / "manifest.jsonl", manifest_text(clips))
     files = {name: f"arrays/{name}.npy" for name in shapes} | {"manifest": "manifest.jsonl"}
-    atomic_write_json(folder / DATASET_FILE, _description(audio, files))
+    atomic_write_json(folder / DATASET_FILE, _description(audio, files).to_plain())
     return folder
 
 
@@ -105,18 +106,15 @@ def _noise(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.nd
     return scale[0] + scale[1] * noise
 
 
-def _description(audio: AudioConfig, files: dict[str, str]) -> dict[str, Any]:
+def _description(audio: AudioConfig, files: dict[str, str]) -> DatasetDescription:
     names = ("f0_hz", "loudness_db", *CONTENT_NAMES)
-    feature = {"fingerprint": "benchmark", "identity": {}, "config": {}, "dtype": "float32"}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": "benchmark",
-        "audio": vars(audio),
-        "reading_fingerprint": "benchmark",
-        "speakers": [{"name": f"{index:03d}"} for index in range(SPEAKERS)],
-        "features": {name: {**feature, "dim": CONTENT_DIM if "content" in name else None} for name in names},
-        "files": files,
-    }
+    return DatasetDescription(
+        name="benchmark",
+        audio=audio,
+        speakers=tuple(SpeakerDescription(name=f"{index:03d}") for index in range(SPEAKERS)),
+        features={name: FeatureDescription(dim=CONTENT_DIM if "content" in name else None) for name in names},
+        files=files,
+    )
 
 
 def loader_of(dataset: Path, batch_size: int, num_workers: int, start_step: int = 0) -> Iterator[VoiceBatch]:
@@ -167,7 +165,7 @@ class LiteConsumer:
 
     def __init__(self, dataset: Path, batch: VoiceBatch) -> None:
         config = train_job(["model=lite"])
-        self.generator = build_generator(config.model, CorpusStore.open(dataset).info)
+        self.generator = build_generator(config.model, CorpusStore.open(dataset).description)
         self.judge = config.discriminator.build()
         self.spectral = MultiResolutionMelLoss(sample_rate=config.audio.sample_rate)
         self.samples = config.loss.adversarial_frames * config.audio.hop_length

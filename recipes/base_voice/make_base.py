@@ -32,7 +32,7 @@ from utils.console import emit
 from utils.errors import ConfigError, DataError, WorkbenchError
 from utils.features.content.builtin import BuiltinContent, read_weights
 from utils.files import check_new_folder
-from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, save_weights, voice_state
+from utils.training.checkpoints import checkpoint_path, read_checkpoint, save_weights, trained_dataset, voice_state
 from utils.training.pretrained import CONTENT_HASH, CONTENT_IDENTITY, content_identity
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
@@ -57,7 +57,7 @@ def from_run(run: Path, which: str, version: str, output: Path) -> None:
     path = checkpoint_path(run, which)
     content = read_checkpoint(path)
     state = content["state_dict"]
-    encoder = content[PAYLOAD_KEY]["dataset"]["features"]["content"]["identity"]
+    encoder = trained_dataset(content).content.identity
     metadata = {
         "version": version,
         "steps": str(int(state["steps_done"])),

@@ -45,7 +45,7 @@ def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, outp
     files = {name: read_weights(base / base_file(name)) for name in NETWORKS}
     metadata, tensors = files["generator"]
     store = CorpusStore.open(dataset)
-    have = str(store.info["features"]["content"]["identity"].get("weights_sha256", ""))
+    have = str(store.description.content.identity.get("weights_sha256", ""))
     if metadata.get(CONTENT_HASH) != have:
         raise ConfigError(f"{base / base_file('generator')} does not read the content features of {dataset}")
     voice, wide = _generator(tensors, store)
@@ -82,6 +82,6 @@ def _generator(tensors: dict[str, Tensor], store: CorpusStore) -> tuple[BaseVoic
         "speaker_dim": speaker_dim,
     }
     model = Pluggable.of(train_job(["model=lite"]).model.to_plain() | sizes, "model")
-    voice = build_generator(model, store.info)
+    voice = build_generator(model, store.description)
     voice.load_state_dict({name: value.float() for name, value in tensors.items()})
     return voice.eval(), hidden // channels

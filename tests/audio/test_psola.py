@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from utils.audio.psola import shift_voice
 from utils.audio.synthetic_speech import voice
-from utils.corpus.voice_augmentation import AugmentationSettings, Stretch, VoiceChange, change_voice
+from utils.corpus.voice_augmentation import AugmentationSettings, Excerpt, VoiceChange, change_voice
 from utils.errors import ConfigError
 
 RATE, HOP = 24000, 240
@@ -99,17 +99,17 @@ def test_any_pitch_and_length_is_finite_and_as_long(f0: float, frames: int) -> N
     assert shifted.dtype == np.float32
 
 
-def stretch_of(seconds: float = 2.0) -> Stretch:
+def excerpt_of(seconds: float = 2.0) -> Excerpt:
     audio = voice(seconds, RATE)
     frames = len(audio) // HOP
     ramp = np.arange(frames, dtype=np.float32)
     content = np.stack([np.cos(ramp / 20), np.sin(ramp / 20)], axis=1) * np.float32(2**0.5)
-    return Stretch(audio, content, np.where(ramp < 20, 0, 100 + ramp).astype(np.float32), ramp - 80)
+    return Excerpt(audio, content, np.where(ramp < 20, 0, 100 + ramp).astype(np.float32), ramp - 80)
 
 
 @pytest.mark.parametrize("speed", [0.95, 1.05])
 def test_speed_takes_audio_and_every_feature_along(speed: float) -> None:
-    recorded, change = stretch_of(), VoiceChange(speed=speed)
+    recorded, change = excerpt_of(), VoiceChange(speed=speed)
     frames = change.frames_after(200)
 
     played = change_voice(recorded, change, sample_rate=RATE, frames=frames)
@@ -130,11 +130,11 @@ def change_of_vowel(speed: float) -> np.ndarray:
     flat = np.zeros((len(f0_hz), 2), np.float32)
     change = VoiceChange(speed=speed)
     frames = change.frames_after(len(f0_hz))
-    return change_voice(Stretch(audio, flat, f0_hz, f0_hz), change, sample_rate=RATE, frames=frames).audio
+    return change_voice(Excerpt(audio, flat, f0_hz, f0_hz), change, sample_rate=RATE, frames=frames).audio
 
 
 def test_f0_follows_the_pitch_and_stays_zero_where_unvoiced() -> None:
-    recorded = stretch_of()
+    recorded = excerpt_of()
 
     changed = change_voice(recorded, VoiceChange(pitch=1.1), sample_rate=RATE, frames=200)
 

@@ -60,7 +60,7 @@ def test_weights_speakers_and_conventions_come_from_the_file(tmp_path: Path) -> 
     assert loaded.speakers == ["row 0", "row 1", "row 2"] and loaded.model.num_speakers == 3
     assert (loaded.step, loaded.io_rate) == (4200, 48000)
     assert not isinstance(loaded.model.frontend.pitch_tracker, FilledPitch)  # type: ignore[union-attr]
-    assert loaded.dataset_info["imported"]["f0_convention"] == "zero_unvoiced"
+    assert loaded.imported is not None and loaded.imported["f0_convention"] == "zero_unvoiced"
 
 
 @pytest.mark.usefixtures("small")
@@ -140,7 +140,7 @@ def test_each_version_gets_its_layer_and_size_of_contentvec(
     loaded = load_imported_voice(settings_of(path, *given, zeros))
     other = refusal(path, *given, zeros, f"content.layer={21 - layer}")
 
-    assert loaded.dataset_info["features"]["content"]["identity"]["layer"] == layer
+    assert loaded.dataset.content.identity["layer"] == layer
     assert "content encoder contentvec, f0 zero_unvoiced" in imported.explain_import(loaded)
     assert f"({version}) needs {dim} values of layer {layer}, the encoder contentvec gives {dim} of layer" in other
 
@@ -176,7 +176,7 @@ def test_other_weights_of_the_recorded_encoder_are_said(tmp_path: Path) -> None:
         ("content=contentvec", f"content.path={folder}", "content.is_projected=true") for folder in (first, second)
     ]
     path = saved(tmp_path / "bob.pth", {**webui_voice(small_generator()), "voclo_trainer": own})
-    identity = load_imported_voice(settings_of(path, *given[0])).dataset_info["features"]["content"]["identity"]
+    identity = load_imported_voice(settings_of(path, *given[0])).dataset.content.identity
     saved(path, {**webui_voice(small_generator()), "voclo_trainer": {**own, "encoder": identity}})
 
     same, other = (imported.explain_import(load_imported_voice(settings_of(path, *item)))[-1] for item in given)

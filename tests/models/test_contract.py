@@ -8,6 +8,7 @@ import torch
 
 from models.base import BaseVoiceConversionModel
 from models.clip_random import ClipDraws
+from tests.tools.corpus_tools import described
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
 from utils.audio.synthetic_speech import voice
@@ -26,8 +27,7 @@ LENGTHS = [1, 7, 239, 240, 241, 4800, 10001]
 @cache
 def build(name: str) -> BaseVoiceConversionModel:
     torch.manual_seed(0)
-    info = {"features": {"content": {"dim": DIM}}, "speakers": ["a", "b", "c"]}
-    return build_generator(train_job(small_model(name)).model, info)
+    return build_generator(train_job(small_model(name)).model, described("a", "b", "c", content={}, content_dim=DIM))
 
 
 @cache

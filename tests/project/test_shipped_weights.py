@@ -10,6 +10,7 @@ import torch
 
 from models.lite import LiteVoice
 from models.toy import ToyVoice
+from tests.tools.corpus_tools import described
 from tests.tools.training_tools import make_dataset, training
 from utils import shipped
 from utils.config import compose
@@ -35,7 +36,7 @@ from utils.training.pretrained import content_identity, find_pretrained, load_pr
 from utils.voice_file.geometry import FileGeometry
 
 GENERATOR = "models/weights/lite_base_generator.safetensors"
-INFO: dict[str, Any] = {"features": {"content": {"identity": {"weights_sha256": "ab"}}}}
+DATASET = described(content={"weights_sha256": "ab"})
 
 
 def toy(**more: Any) -> ToyVoice:
@@ -76,7 +77,7 @@ def open_stream_pitch() -> None:
 
 
 def open_base() -> None:
-    load_pretrained(toy(), GENERATOR, "pretrained.generator", INFO)
+    load_pretrained(toy(), GENERATOR, "pretrained.generator", DATASET)
 
 
 @pytest.fixture
@@ -139,14 +140,14 @@ def test_weights_that_do_not_say_what_they_listen_to_are_refused(tmp_path: Path)
     save_weights(path, toy().state_dict(), {"version": "1"})
 
     with pytest.raises(ConfigError, match=r"does not say which content features it was trained on .*pretrained=none$"):
-        load_pretrained(toy(), str(path), "pretrained.generator", INFO)
+        load_pretrained(toy(), str(path), "pretrained.generator", DATASET)
 
     save_weights(path, toy().state_dict(), {"content_weights_sha256": "cd"})
     with pytest.raises(ConfigError, match="was trained on content features of cd, the dataset has those of ab"):
-        load_pretrained(toy(), str(path), "pretrained.generator", INFO)
+        load_pretrained(toy(), str(path), "pretrained.generator", DATASET)
 
     save_weights(path, toy().state_dict(), {"content_weights_sha256": "ab"})
-    assert "tensors from mine.safetensors" in load_pretrained(toy(), str(path), "pretrained.generator", INFO)
+    assert "tensors from mine.safetensors" in load_pretrained(toy(), str(path), "pretrained.generator", DATASET)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +160,10 @@ def test_the_same_encoder_with_other_settings_is_refused(
     path, identity = tmp_path / "w.safetensors", {"id": "hubert", "weights_sha256": "ab", "layer": 9}
     metadata = {"content_weights_sha256": "ab", "content_identity_sha256": content_identity(identity)}
     save_weights(path, toy().state_dict(), metadata)
-    info = {"features": {"content": {"identity": identity | changed}}}
+    dataset = described(content=identity | changed)
 
     with pytest.raises(ConfigError, match="with other settings") if is_refused else contextlib.nullcontext():
-        load_pretrained(toy(), str(path), "pretrained.generator", info)
+        load_pretrained(toy(), str(path), "pretrained.generator", dataset)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     datasets, start = make_dataset(folder), folder / "start.safetensors"
     overrides = ("discriminator=none", f"pretrained.generator={start}")
     config = training(datasets, folder / "runs", "fine", 1, *overrides)
-    generator = build_generator(config.model, CorpusStore.open(datasets / "tiny").info)
+    generator = build_generator(config.model, CorpusStore.open(datasets / "tiny").description)
     save_weights(start, generator.state_dict(), {"content_weights_sha256": ""})
     digest = sha256_of_file(start)
     train(config)
@@ -227,13 +228,13 @@ def test_speakers_of_a_file_of_ours_stay_where_they_are_asked_to(tmp_path: Path)
     table = voice.state_dict()["speaker.weight"].half().float()  # as it is stored
 
     assert "each of its 3 speaker(s) stays" in load_pretrained(
-        start, str(path), "pretrained.generator", INFO, speakers="all"
+        start, str(path), "pretrained.generator", DATASET, speakers="all"
     )
     assert torch.equal(start.state_dict()["speaker.weight"], table)
-    load_pretrained(start, str(path), "pretrained.generator", INFO)
+    load_pretrained(start, str(path), "pretrained.generator", DATASET)
     assert torch.allclose(start.state_dict()["speaker.weight"], table.mean(dim=0).expand(3, -1))
     with pytest.raises(ConfigError, match=r"speakers=all: the dataset has 2 speaker\(s\), .* has 3; type .*=mean$"):
-        load_pretrained(lite(2), str(path), "pretrained.generator", INFO, speakers="all")
+        load_pretrained(lite(2), str(path), "pretrained.generator", DATASET, speakers="all")
     for wanted in ("some", [0, 1, 2]):
         with pytest.raises(ConfigError, match=r"rows of a speaker table are chosen in a \.pth of RVC"):
-            load_pretrained(start, str(path), "pretrained.generator", INFO, speakers=wanted)
+            load_pretrained(start, str(path), "pretrained.generator", DATASET, speakers=wanted)

@@ -14,11 +14,12 @@ from recipes.base_voice import make_base as base_voice
 from recipes.base_voice.make_base import main
 from recipes.base_voice.narrow import narrow_base
 from recipes.base_voice.narrowing import narrow_blocks, remaining_units
+from tests.tools.corpus_tools import described
 from tests.tools.training_tools import make_dataset
 from utils.audio.batch import VoiceBatch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
-from utils.training.checkpoints import save_weights
+from utils.training.checkpoints import PAYLOAD_KEY, save_weights
 
 
 def moments(units: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ def write_base(folder: Path, dataset: Path, *, content: str = "", num_speakers: 
     voice = LiteVoice(
         sample_rate=store.audio.sample_rate,
         n_fft=store.audio.n_fft,
-        content_dim=store.info["features"]["content"]["dim"],
+        content_dim=store.content_dim,
         num_speakers=num_speakers or len(store.speakers),
         channels=8,
         num_blocks=2,
@@ -194,7 +195,7 @@ def test_a_run_without_one_of_the_networks_makes_no_base(
     state = {"generator.a": torch.ones(1), "discriminator.b": torch.ones(2), "steps_done": torch.tensor(7)}
     content = {
         "state_dict": {key: value for key, value in state.items() if not key.startswith(missing)},
-        base_voice.PAYLOAD_KEY: {"dataset": {"features": {"content": {"identity": {"weights_sha256": "ab"}}}}},
+        PAYLOAD_KEY: {"dataset": described(content={"weights_sha256": "ab"}).to_plain()},
     }
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()

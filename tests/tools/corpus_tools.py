@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from utils.config import compose
+from utils.config import audio_config, compose
+from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.corpus.settings import PreprocessJob, preprocess_job
 
 RATE = 16000
@@ -27,3 +29,19 @@ def write_sounds(folder: Path, sounds: Mapping[str, np.ndarray], sample_rate: in
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, sound, sample_rate)
+
+
+def described(
+    *speakers: str, content: Mapping[str, Any], pitch: Mapping[str, Any] | None = None, content_dim: int | None = None
+) -> DatasetDescription:
+    """Return the description of a dataset with these speakers and identities of encoder and tracker."""
+    audio = {"sample_rate": RATE, "hop_length": RATE // 100, "n_fft": 640, "n_mels": 80, "f_min": 0.0, "f_max": 8000.0}
+    return DatasetDescription(
+        name="described",
+        audio=audio_config(audio),
+        speakers=tuple(SpeakerDescription(name=name) for name in speakers),
+        features={
+            "content": FeatureDescription(identity=dict(content), dim=content_dim),
+            "f0_hz": FeatureDescription(identity=dict(pitch or {})),
+        },
+    )

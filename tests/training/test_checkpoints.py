@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.tools.corpus_tools import described
 from tests.tools.training_tools import make_dataset, training
 from utils.audio.synthetic_speech import voice
+from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker
 from utils.training.checkpoints import (
@@ -36,12 +38,12 @@ class Dangerous:
         return os.system, (f"touch {self.target}",)
 
 
-def info(*speakers: str, identity: dict[str, Any] = IDENTITY) -> dict[str, Any]:
-    return {"speakers": [{"name": name} for name in speakers], "features": {"content": {"identity": identity}}}
+def dataset(*speakers: str, identity: dict[str, Any] = IDENTITY) -> DatasetDescription:
+    return described(*speakers, content=identity)
 
 
-def content_of(state: dict[str, torch.Tensor], dataset: dict[str, Any]) -> dict[str, Any]:
-    return {"state_dict": state, PAYLOAD_KEY: {"schema_version": 1, "dataset": dataset}}
+def content_of(state: dict[str, torch.Tensor], trained: DatasetDescription) -> dict[str, Any]:
+    return {"state_dict": state, PAYLOAD_KEY: {"schema_version": 1, "dataset": trained.to_plain()}}
 
 
 def test_pickle_that_wants_to_run_code_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -111,27 +113,27 @@ def test_run_without_codebook_has_no_retrieval(tmp_path: Path) -> None:
 def test_same_networks_and_dataset_may_be_continued() -> None:
     state = {"a": torch.zeros(2)}
 
-    require_same_networks(content_of(state, info("x")), Path("last.ckpt"), {"a": torch.ones(2)}, info("x"))
+    require_same_networks(content_of(state, dataset("x")), Path("last.ckpt"), {"a": torch.ones(2)}, dataset("x"))
 
 
 @pytest.mark.parametrize("state", [{"a": torch.zeros(3)}, {}, {"a": torch.zeros(2), "b": torch.zeros(1)}])
 def test_other_tensors_may_not_be_continued(state: dict[str, torch.Tensor]) -> None:
-    content = content_of({"a": torch.zeros(2)}, info("x"))
+    content = content_of({"a": torch.zeros(2)}, dataset("x"))
 
     with pytest.raises(ConfigError, match=r"holds other networks .*1 tensors differ"):
-        require_same_networks(content, Path("last.ckpt"), state, info("x"))
+        require_same_networks(content, Path("last.ckpt"), state, dataset("x"))
 
 
 def test_other_encoder_or_speakers_may_not_be_continued() -> None:
-    content, state = content_of({}, info("x", "y")), dict[str, torch.Tensor]()
+    content, state = content_of({}, dataset("x", "y")), dict[str, torch.Tensor]()
 
     with pytest.raises(ConfigError, match=r"speakers \['x', 'y'\], the dataset has \['y', 'z'\]"):
-        require_same_networks(content, Path("last.ckpt"), state, info("y", "z"))
+        require_same_networks(content, Path("last.ckpt"), state, dataset("y", "z"))
     with pytest.raises(ConfigError, match="content features of random 1, the dataset has those of builtin 2"):
-        other = info("x", "y", identity={"id": "builtin", "version": "2"})
+        other = dataset("x", "y", identity={"id": "builtin", "version": "2"})
         require_same_networks(content, Path("last.ckpt"), state, other)
     with pytest.raises(ConfigError, match=r"random 1 with look_ahead=default, the .* random 1 with look_ahead=short"):
-        other = info("x", "y", identity={"id": "random", "version": "1", "seed": 0, "look_ahead": "short"})
+        other = dataset("x", "y", identity={"id": "random", "version": "1", "seed": 0, "look_ahead": "short"})
         require_same_networks(content, Path("last.ckpt"), state, other)
 
 

@@ -291,17 +291,17 @@ def test_settings_that_decide_no_number_can_change(
 
 
 def test_a_run_from_before_a_setting_existed_goes_on_with_what_it_had(datasets: Path, tmp_path: Path) -> None:
-    info = CorpusStore.open(datasets / "tiny").info
+    dataset = CorpusStore.open(datasets / "tiny").description
     old, new = (
         training(datasets, tmp_path, "old", STEPS, "model=lite", f"model.expansion={count}") for count in (3, 2)
     )
-    decisive = describe_run(old, info)
+    decisive = describe_run(old, dataset)
     del decisive["model.expansion"]
     content = {PAYLOAD_KEY: {"decisive": decisive}}
 
-    assert require_same_run(content, tmp_path / "last.ckpt", old, info) == ""
+    assert require_same_run(content, tmp_path / "last.ckpt", old, dataset) == ""
     with pytest.raises(ConfigError, match=r"model\.expansion 3 -> 2"):
-        require_same_run(content, tmp_path / "last.ckpt", new, info)
+        require_same_run(content, tmp_path / "last.ckpt", new, dataset)
 
 
 def test_a_run_goes_on_with_what_its_start_brought(datasets: Path, tmp_path: Path) -> None:

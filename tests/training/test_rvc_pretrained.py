@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from models.toy import ToyVoice
+from tests.tools.corpus_tools import described
 from tests.tools.rvc_tools import (
     applio_voice,
     saved,
@@ -16,18 +17,21 @@ from tests.tools.rvc_tools import (
     training_file,
     webui_voice,
 )
+from utils.corpus.description import DatasetDescription
 from utils.errors import WorkbenchError
 from utils.training.pretrained import load_pretrained
 
+CONTENTVEC = {"id": "contentvec"}
 
-def info(num_speakers: int = 1, encoder: str = "contentvec") -> dict[str, Any]:
-    speakers = [{"name": f"s{index}"} for index in range(num_speakers)]
-    return {"speakers": speakers, "features": {"content": {"identity": {"id": encoder}}}}
+
+def dataset(num_speakers: int = 1, **identity: Any) -> DatasetDescription:
+    names = [f"s{index}" for index in range(num_speakers)]
+    return described(*names, content={**CONTENTVEC, **identity})
 
 
 def load(network: nn.Module, path: Path, name: str = "pretrained.generator", **more: Any) -> str:
     rows = len(network.state_dict().get("emb_g.weight", [0]))
-    return load_pretrained(network, str(path), name, info(rows), **more)
+    return load_pretrained(network, str(path), name, dataset(rows), **more)
 
 
 def refusal(network: nn.Module, path: Path, name: str = "pretrained.generator", **more: Any) -> str:
@@ -235,11 +239,11 @@ def test_settings_for_a_pth_are_refused_with_another_file(settings: dict[str, An
     file = "models/weights/lite_base_generator.safetensors"
 
     with pytest.raises(WorkbenchError, match=reason):
-        load_pretrained(small_generator(), file, "pretrained.generator", info(), **settings)
+        load_pretrained(small_generator(), file, "pretrained.generator", dataset(), **settings)
 
 
 @pytest.mark.parametrize(
-    ("file", "dataset", "said"),
+    ("file", "pitch", "said"),
     [
         (
             "interpolated",
@@ -252,14 +256,12 @@ def test_settings_for_a_pth_are_refused_with_another_file(settings: dict[str, An
     ],
 )
 def test_another_f0_convention_than_the_dataset_is_said(
-    tmp_path: Path, file: str | None, dataset: dict[str, str], said: str
+    tmp_path: Path, file: str | None, pitch: dict[str, str], said: str
 ) -> None:
     network = small_generator()
     path = training_file(tmp_path / "G.pth", network, voclo_trainer={"f0_convention": file} if file else {})
-    described = info()
-    described["features"]["f0_hz"] = {"identity": dataset}
 
-    line = load_pretrained(network, str(path), "pretrained.generator", described)
+    line = load_pretrained(network, str(path), "pretrained.generator", described(content=CONTENTVEC, pitch=pitch))
 
     assert said in line
     assert ("unvoiced" in line) == bool(said)
@@ -272,11 +274,9 @@ def test_content_of_another_layer_is_refused(tmp_path: Path, layer: int, recorde
     network = small_generator()
     own = {"voclo_trainer": {"encoder": {"layer": recorded}}} if recorded else {}
     path = training_file(tmp_path / "G.pth", network, **own)
-    described = info()
-    described["features"]["content"]["identity"]["layer"] = layer
 
     if not refused:
-        assert "0 missing" in load_pretrained(network, str(path), "pretrained.generator", described)
+        assert "0 missing" in load_pretrained(network, str(path), "pretrained.generator", dataset(layer=layer))
         return
-    with pytest.raises(WorkbenchError, match=rf"listens to layer {recorded or 12} .* the dataset has layer {layer}"):
-        load_pretrained(network, str(path), "pretrained.generator", described)
+    with pytest.raises(WorkbenchError, match=rf"reads layer {recorded or 12} .* the dataset has layer {layer}"):
+        load_pretrained(network, str(path), "pretrained.generator", dataset(layer=layer))

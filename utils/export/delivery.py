@@ -15,7 +15,8 @@ from torch import nn
 
 from utils.config import check_range, require, to_plain, to_yaml
 from utils.config.settings import as_list
-from utils.corpus.store import CorpusStore, fingerprint_of
+from utils.corpus.description import FeatureDescription
+from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
@@ -210,22 +211,21 @@ def open_training_data(job: ExportJob, voice: TrainedVoice) -> CorpusStore:
     if not (folder / "dataset.json").is_file():
         raise ConfigError(f"the run's dataset is not at {folder}; give its place with dataset=<folder>")
     store = CorpusStore.open(folder)
-    ours, theirs = (info["features"]["content"] for info in (voice.dataset_info, store.info))
-    if ours["identity"] != theirs["identity"] or ours["fingerprint"] != theirs["fingerprint"]:
+    ours, theirs = voice.dataset.content, store.description.content
+    if ours.identity != theirs.identity or ours.fingerprint != theirs.fingerprint:
         raise ExportError(
             f"dataset {folder} was prepared with other content features ({_short(theirs)}) than run {job.run} was "
             f"trained on ({_short(ours)}); prepare it again as before, or train again"
         )
-    trained_speakers = [str(row["name"]) for row in voice.dataset_info["speakers"]]
-    if store.speakers != trained_speakers:
+    if store.speakers != voice.speakers:
         raise ExportError(
-            f"dataset {folder} has the speakers {store.speakers}, the run {job.run} has {trained_speakers}; "
+            f"dataset {folder} has the speakers {store.speakers}, the run {job.run} has {voice.speakers}; "
             "give the dataset of the run with dataset=<folder>, or train again"
         )
-    if store.info["files"]["manifest"] != voice.dataset_info["files"]["manifest"]:
+    if store.description.files["manifest"] != voice.dataset.files["manifest"]:
         raise ExportError(
             f"dataset {folder} holds other clips ({store.fingerprint[:12]}) than run {job.run} was trained on "
-            f"({fingerprint_of(voice.dataset_info)[:12]}), so that the index would not be of this voice; give the "
+            f"({voice.dataset.fingerprint[:12]}), so that the index would not be of this voice; give the "
             "dataset of the run with dataset=<folder>, prepare its recordings again, or train again"
         )
     return store
@@ -241,10 +241,9 @@ def describe(
     index_sha256: str | None,
 ) -> VoiceMetadata:
     """Collect the metadata of one graph; an imported voice has no dataset."""
-    features = voice.dataset_info["features"]
     speakers = tuple(
-        Speaker(id=index, name=str(row["name"]), f0_median_hz=float(row["f0_median_hz"] or 0.0))
-        for index, row in enumerate(voice.dataset_info["speakers"])
+        Speaker(id=index, name=speaker.name, f0_median_hz=float(speaker.f0_median_hz or 0.0))
+        for index, speaker in enumerate(voice.dataset.speakers)
     )
     return VoiceMetadata(
         name=geometry.name,
@@ -253,14 +252,14 @@ def describe(
         n_fft=geometry.n_fft,
         model_rate=voice.model.sample_rate,
         flavour=flavour,
-        encoder=dict(features["content"]["identity"]),
+        encoder=dict(voice.dataset.content.identity),
         pitch=dict(_pitch_identity(voice)),
         speakers=speakers,
         defaults=asdict(job.defaults),
         index_sha256=index_sha256,
         licence=job.licence,
         consent=job.consent,
-        dataset_fingerprint=fingerprint_of(voice.dataset_info) if store is not None else "unknown",
+        dataset_fingerprint=voice.dataset.fingerprint if store is not None else "unknown",
         step=voice.step,
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
         config=to_yaml(without_places(voice.config)),
@@ -268,7 +267,7 @@ def describe(
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
         extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.model.idle_controls)}
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
-        | {key: voice.dataset_info[key] for key in ("imported",) if key in voice.dataset_info},
+        | ({"imported": voice.imported} if voice.imported is not None else {}),
     )
 
 
@@ -371,8 +370,8 @@ def _pitch_identity(voice: TrainedVoice) -> dict[str, Any]:
     return dict(tracker.identity) if tracker is not None else {}
 
 
-def _short(feature: dict[str, Any]) -> str:
-    return f"{feature['identity'].get('id')} {str(feature['fingerprint'])[:12]}"
+def _short(feature: FeatureDescription) -> str:
+    return f"{feature.identity.get('id')} {feature.fingerprint[:12]}"
 
 
 def without_places(value: Any) -> Any:

@@ -52,7 +52,7 @@ def training_frames(store: CorpusStore) -> list[np.ndarray]:
     by_speaker: dict[str, list[np.ndarray]] = {speaker: [] for speaker in store.speakers}
     for clip in store.split("train"):
         by_speaker[clip.speaker].append(store.feature("content", clip))
-    dim = int(store.info["features"]["content"]["dim"])
+    dim = store.content_dim
     return [np.concatenate(parts) if parts else np.zeros((0, dim), np.float16) for parts in by_speaker.values()]
 
 

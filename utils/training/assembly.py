@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def best_from_step(job: TrainJob) -> int:
 def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
     """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
     optimizer = build_optimizer(job.optim, choose_precision(job))
-    generator = build_generator(job.model, store.info)
+    generator = build_generator(job.model, store.description)
     discriminator = job.discriminator.build() if job.discriminator else None
     if fresh:
         starts: tuple[tuple[str, torch.nn.Module | None, str | None], ...] = (
@@ -77,7 +78,7 @@ def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool)
                     network,
                     file,
                     f"pretrained.{name}",
-                    store.info,
+                    store.description,
                     speakers=job.pretrained.speakers,
                     fresh_posterior=job.pretrained.fresh_posterior,
                 )
@@ -143,7 +144,7 @@ def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: boo
         if fresh and is_first_process():
             path.unlink(missing_ok=True)
         return None if fresh else read_codebook(run)
-    origin = sha256_of_json([store.info["features"]["content"], store.info["files"], size, seed])
+    origin = sha256_of_json([asdict(store.description.content), dict(store.description.files), size, seed])
     if path.is_file() and (not fresh or codebook_origin(run) == origin):
         return read_codebook(run)
     codebook = build_codebooks(store, size, seed=seed)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.base import BaseVoiceConversionModel
 from utils.config import Pluggable, from_yaml
 from utils.config.renamed import with_current_targets
+from utils.corpus.description import DatasetDescription, FeatureDescription
 from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.retrieval import CodebookRetrieval
@@ -33,23 +34,28 @@ class TrainedVoice:
     Attributes:
         model: generator in eval mode with front end and retrieval attached at io_rate.
         config: the run's resolved configuration, as it was stored.
-        speakers: names; the index is the speaker_id.
-        dataset_info: dataset.json of the training data.
+        dataset: the training data.
         step: generator updates behind these weights.
         metrics: validation figures of these weights; none where they were saved between two validations.
         io_rate: samples per second of audio in and out.
         pretrained: name and SHA-256 of the weights that the run started from, by network; None where its checkpoint
             does not say.
+        imported: what is known of the file that the voice was imported from; None for a voice of train.py.
     """
 
     model: BaseVoiceConversionModel
     config: dict[str, Any]
-    speakers: list[str]
-    dataset_info: dict[str, Any]
+    dataset: DatasetDescription
     step: int
     metrics: dict[str, float]
     io_rate: int
     pretrained: dict[str, dict[str, str]] | None = None
+    imported: dict[str, Any] | None = None
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names; the index is the speaker_id."""
+        return self.dataset.speaker_names
 
 
 def checkpoint_path(run: Path, which: str) -> Path:
@@ -109,18 +115,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def require_same_networks(
-    content: dict[str, Any], path: Path, state: dict[str, Tensor], dataset_info: dict[str, Any]
+    content: dict[str, Any], path: Path, state: dict[str, Tensor], dataset: DatasetDescription
 ) -> None:
     """Check that a checkpoint can be continued by networks of this state on this dataset.
 
     Raises:
         ConfigError: if a tensor is missing, unexpected or of another shape, or encoder or speakers are others.
     """
-    trained = content[PAYLOAD_KEY]["dataset"]
-    if _speakers(trained) != _speakers(dataset_info):
+    trained = trained_dataset(content)
+    if trained.speaker_names != dataset.speaker_names:
         raise ConfigError(
-            f"resume: {path} was trained on the speakers {_speakers(trained)}, the dataset has "
-            f"{_speakers(dataset_info)}; start a new run with run.name=<new name>"
+            f"resume: {path} was trained on the speakers {trained.speaker_names}, the dataset has "
+            f"{dataset.speaker_names}; start a new run with run.name=<new name>"
         )
     theirs = {key: tuple(value.shape) for key, value in content["state_dict"].items()}
     ours = {key: tuple(value.shape) for key, value in state.items()}
@@ -130,7 +136,7 @@ def require_same_networks(
             f"resume: {path} holds other networks than this configuration makes ({len(different)} tensors differ, "
             f"first {different[0]}); give the model, discriminator and optim of its run, see config.yaml beside it"
         )
-    before, now = (info["features"]["content"]["identity"] for info in (trained, dataset_info))
+    before, now = trained.content.identity, dataset.content.identity
     if before != now:
         raise ConfigError(
             f"resume: {path} was trained on content features of {_named(before, now)}, the dataset has those of "
@@ -155,11 +161,11 @@ def load_voice(
     content = read_checkpoint(checkpoint_path(run, which))
     payload = content[PAYLOAD_KEY]
     config = from_yaml(payload["config"])
-    info = payload["dataset"]
-    model = build_generator(Pluggable.of(config["model"], "model"), info)
+    dataset = trained_dataset(content)
+    model = build_generator(Pluggable.of(config["model"], "model"), dataset)
     model.load_state_dict(voice_state(content["state_dict"]))
-    encoder = Pluggable.of(info["features"]["content"]["config"], "content").build()
-    trained = info["features"]["content"]["identity"]
+    encoder = Pluggable.of(dataset.content.config, "content").build()
+    trained = dataset.content.identity
     if encoder.identity != trained:
         raise ConfigError(
             f"{run} was trained with content features of {_named(trained, encoder.identity)}, but the encoder here is "
@@ -167,7 +173,7 @@ def load_voice(
         )
     if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
-    tracker = _load_tracker(run, info["features"]["f0_hz"])
+    tracker = _load_tracker(run, dataset.pitch)
     rate = io_rate or model.sample_rate
     retrieval = read_codebook(run)
     model.attach(AnalysisFrontend(encoder, tracker, rate), retrieval, rate)
@@ -175,19 +181,19 @@ def load_voice(
     model.eval()
     step = int(content["state_dict"]["steps_done"])
     metrics = dict(payload["metrics"])
-    return TrainedVoice(model, config, _speakers(info), info, step, metrics, rate, payload.get("pretrained"))
+    return TrainedVoice(model, config, dataset, step, metrics, rate, payload.get("pretrained"))
 
 
-def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:
+def _load_tracker(run: Path, feature: FeatureDescription) -> nn.Module:
     """Return the tracker of a voice's graph, from what the dataset says of its f0."""
-    tracker: Any = Pluggable.of(feature["config"], "pitch").build()
+    tracker: Any = Pluggable.of(feature.config, "pitch").build()
     if not tracker.is_exportable:
         name = tracker.identity["id"]
         log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
         from utils.features.pitch.swift import builtin_tracker
 
         return builtin_tracker()
-    trained = feature["identity"]
+    trained = feature.identity
     if tracker.identity != trained:
         log.warning(
             "%s was trained on the pitch of %s, the tracker here is %s; what it finds differs a little",
@@ -197,10 +203,15 @@ def _load_tracker(run: Path, feature: dict[str, Any]) -> nn.Module:
     return module
 
 
-def build_generator(model: Pluggable, dataset_info: dict[str, Any]) -> BaseVoiceConversionModel:
+def trained_dataset(content: dict[str, Any]) -> DatasetDescription:
+    """Return the description of the dataset that a checkpoint was trained on."""
+    return DatasetDescription.from_plain(content[PAYLOAD_KEY]["dataset"])
+
+
+def build_generator(model: Pluggable, dataset: DatasetDescription) -> BaseVoiceConversionModel:
     """Instantiate the configured model for a dataset's content dimension and speakers."""
     generator: BaseVoiceConversionModel = model.build(
-        content_dim=int(dataset_info["features"]["content"]["dim"]), num_speakers=len(dataset_info["speakers"])
+        content_dim=dataset.content_dim, num_speakers=len(dataset.speakers)
     )
     return generator
 
@@ -209,10 +220,6 @@ def voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Pick the averaged generator's tensors, or the plain one's when averaging was off."""
     prefix = "averaged." if any(key.startswith("averaged.") for key in state) else "generator."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _speakers(dataset_info: dict[str, Any]) -> list[str]:
-    return [str(row["name"]) for row in dataset_info["speakers"]]
 
 
 def _named(identity: dict[str, Any], other: dict[str, Any]) -> str:

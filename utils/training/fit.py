@@ -96,17 +96,17 @@ def _train(job: TrainJob, store: CorpusStore, run: Path) -> None:
         run / "checkpoints", save_every=job.trainer.save_every, resumed_from=resume_from,
         best_from_step=best_from_step(job),
     )  # fmt: skip
-    payload = RunPayload(job, store.info, pretrained_files(job) if resume_from is None else None)
+    payload = RunPayload(job, store.description, pretrained_files(job) if resume_from is None else None)
     trainer = build_trainer(job, run, [history, *watch, payload, guard], checkpointing)
     module = build_training(job, store, run, fresh=resume_from is None)
     if resume_from is not None and content is not None:
-        require_same_networks(content, resume_from, module.state_dict(), store.info)
+        require_same_networks(content, resume_from, module.state_dict(), store.description)
         networks = [network for network in (module.generator, module.discriminator) if network is not None]
         require_same_optimizers(content, resume_from, module.make_optimizer, networks)
-        note = require_same_run(content, resume_from, job, store.info)
+        note = require_same_run(content, resume_from, job, store.description)
         if note and is_first_process():
             log.warning("%s", note)
-        payload.held_out_changed = held_out_changed(differing_keys(content, job, store.info))
+        payload.held_out_changed = held_out_changed(differing_keys(content, job, store.description))
         data.start_step = int(content["state_dict"]["steps_done"])
         del content  # the trainer reads the file again, and RVC's has 1.5 GB
     if job.trainer.probe:

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from utils.config.train import TrainJob
+from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError
 from utils.files import sha256_of_json
 from utils.shipped import ROOT, checked_sha256, find_shipped
@@ -23,7 +24,7 @@ def load_pretrained(
     network: torch.nn.Module,
     file: str,
     name: str,
-    dataset_info: dict[str, Any],
+    dataset: DatasetDescription,
     *,
     speakers: Speakers = None,
     fresh_posterior: bool = False,
@@ -36,7 +37,7 @@ def load_pretrained(
         network: generator or discriminator to fill in place.
         file: safetensors file of ours or .pth of RVC, see find_pretrained.
         name: configuration key for messages, e.g. "pretrained.generator".
-        dataset_info: dataset.json of the training data.
+        dataset: the training data.
         speakers: in a file of ours "all" for the same speakers as the file's; for a .pth, see load_rvc_weights.
         fresh_posterior: for a .pth, see load_rvc_weights.
     Returns:
@@ -48,7 +49,7 @@ def load_pretrained(
     """
     path = find_pretrained(file, name)
     if path.suffix in RVC_SUFFIXES:
-        return load_rvc_weights(network, path, name, dataset_info, speakers=speakers, fresh_posterior=fresh_posterior)
+        return load_rvc_weights(network, path, name, dataset, speakers=speakers, fresh_posterior=fresh_posterior)
     if fresh_posterior:
         raise ConfigError(f"pretrained.fresh_posterior belongs to a .pth of RVC, not to {name}={file}")
     if speakers not in (None, "mean", ALL_SPEAKERS):
@@ -63,7 +64,7 @@ def load_pretrained(
             f"{name}={file} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
             "give a file of python -m recipes.base_voice.make_base, or type pretrained=none"
         )
-    identity = dataset_info["features"]["content"]["identity"]
+    identity = dataset.content.identity
     have = str(identity.get("weights_sha256", ""))
     if wanted == have and metadata.get(CONTENT_IDENTITY) not in (None, content_identity(identity)):
         raise ConfigError(

@@ -6,8 +6,8 @@ from typing import Any
 
 from utils.config import from_yaml, select
 from utils.config.train import TrainJob
+from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
-from utils.files import sha256_of_json
 from utils.training.checkpoint_files import LAST, PREVIOUS
 from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
 from utils.training.devices import choose_precision, first_device, num_processes
@@ -76,18 +76,17 @@ def read_resumed(path: Path) -> dict[str, Any]:
         raise FormatError(f"{error}; resume=previous continues from the state before it") from error
 
 
-def describe_run(job: TrainJob, dataset_info: dict[str, Any]) -> dict[str, Any]:
+def describe_run(job: TrainJob, dataset: DatasetDescription) -> dict[str, Any]:
     """Return everything that decides a run's numbers, as flat plain data."""
     plain = job.to_plain()
     decisive = _flat({key: plain[key] for key in DECISIVE if key in plain})
     kept = {key: value for key, value in decisive.items() if key not in FREE}
-    recordings = {key: value for key, value in dataset_info.items() if key not in ("name", "source")}
     return kept | {
         "trainer.precision": choose_precision(job),
         "trainer.accelerator": first_device(job).type,
         **{f"trainer.{key}": plain["trainer"][key] for key in ("channels_last", "compile", "fit_memory")},
         "processes": num_processes(job),
-        "dataset": sha256_of_json(recordings)[:12],
+        "dataset": dataset.training_hash[:12],
     }
 
 
@@ -103,7 +102,7 @@ def keep_start(content: dict[str, Any], job: TrainJob) -> TrainJob:
     return job.with_values({key: value for key, value in values.items() if key not in job.given})
 
 
-def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset_info: dict[str, Any]) -> str:
+def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset: DatasetDescription) -> str:
     """Check that the run goes on as it began; with resume_changed=true return a line that says what is lost.
 
     Raises:
@@ -115,10 +114,10 @@ def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset
         if not job.resume_changed:
             raise ConfigError(f"resume: {words}; type resume_changed=true to go on all the same")
         return f"{words}: whether the run goes on as it began is not known"
-    different = differing_keys(content, job, dataset_info)
+    different = differing_keys(content, job, dataset)
     if not different:
         return ""
-    now = describe_run(job, dataset_info)
+    now = describe_run(job, dataset)
     before = ADDED | before
     changes = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
     changes += f" and {len(different) - 6} more" if len(different) > 6 else ""
@@ -131,12 +130,12 @@ def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset
     return f"resumed with other settings ({changes}): {'; '.join(lost)}"
 
 
-def differing_keys(content: dict[str, Any], job: TrainJob, dataset_info: dict[str, Any]) -> list[str]:
+def differing_keys(content: dict[str, Any], job: TrainJob, dataset: DatasetDescription) -> list[str]:
     """Return the keys that decide the numbers and differ from those of a checkpoint; none where it does not say."""
     before = content[PAYLOAD_KEY].get("decisive")
     if before is None:
         return []
-    now = describe_run(job, dataset_info)
+    now = describe_run(job, dataset)
     before = {key: value for key, value in ADDED.items() if key in now} | before
     return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
 

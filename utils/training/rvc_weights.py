@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
+from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError
 from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, is_rvc, layout_of, shapes_of
@@ -19,7 +19,7 @@ def load_rvc_weights(
     network: nn.Module,
     path: Path,
     name: str,
-    dataset_info: dict[str, Any],
+    dataset: DatasetDescription,
     *,
     speakers: Speakers = None,
     fresh_posterior: bool = False,
@@ -30,7 +30,7 @@ def load_rvc_weights(
         network: to fill in place.
         path: a pretrained network, a training checkpoint or, with `fresh_posterior`, a shared voice.
         name: configuration key for messages, e.g. "pretrained.generator".
-        dataset_info: dataset.json of the training data.
+        dataset: the training data.
         speakers: rows of the file's speaker table that the voices begin with; "mean" for the mean of all rows; None for
             the first rows.
         fresh_posterior: begin with the network's own random posterior where the file has none.
@@ -48,16 +48,16 @@ def load_rvc_weights(
     wanted = layout_of(shapes_of(ours))
     what = f"{name}={path}"
     _require_same_kind(file.layout, wanted, what)
-    _require_same_features(file, dataset_info, what)
+    _require_same_features(file, dataset, what)
     theirs, notes = dict(file.weights), []
     posterior: dict[str, Tensor] = {}
     if SPEAKER_TABLE in ours:
-        theirs, note = _fit_speakers(theirs, ours[SPEAKER_TABLE], speakers, len(dataset_info["speakers"]))
+        theirs, note = _fit_speakers(theirs, ours[SPEAKER_TABLE], speakers, len(dataset.speakers))
         notes.append(note)
         if not file.layout.has_posterior:
             posterior = _own_posterior(ours, what, allowed=fresh_posterior)
             notes.append(f"{len(posterior)} enc_q parameters are not in the file and begin random")
-        notes += _feature_notes(file, dataset_info)
+        notes += _feature_notes(file, dataset)
     match = compare(shapes_of(theirs), shapes_of({key: ours[key] for key in ours if key not in posterior}))
     if not match.is_complete:
         raise ConfigError(f"{what} does not fit this model: {match.summary()}; choose the model it was made for")
@@ -73,11 +73,11 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
         raise ConfigError(f"{what} is a {theirs}, this model is a {ours}; choose the other file or experiment")
 
 
-def _require_same_features(file: ForeignFile, dataset_info: dict[str, Any], what: str) -> None:
+def _require_same_features(file: ForeignFile, dataset: DatasetDescription, what: str) -> None:
     """Check the encoder of a generator where the file names one, which the published networks do not, and its layer."""
     if file.layout.role != "generator":
         return
-    identity = dataset_info["features"]["content"]["identity"]
+    identity = dataset.content.identity
     have, layer = encoder_name(str(identity.get("id"))), file.content_layer
     remedy = f"prepare the dataset with {content_overrides(file.embedder, file.layout.version, layer)}"
     if file.embedder is not None and file.embedder != have:
@@ -86,18 +86,18 @@ def _require_same_features(file: ForeignFile, dataset_info: dict[str, Any], what
         )
     if identity.get("layer", layer) != layer:
         raise ConfigError(
-            f"{what} is RVC {file.layout.version}, which listens to layer {layer} of its encoder, the dataset has "
+            f"{what} is RVC {file.layout.version}, which reads layer {layer} of its encoder, the dataset has "
             f"layer {identity['layer']}; {remedy}"
         )
 
 
-def _feature_notes(file: ForeignFile, dataset_info: dict[str, Any]) -> list[str]:
+def _feature_notes(file: ForeignFile, dataset: DatasetDescription) -> list[str]:
     """Say which features the voice learns where the file was trained on others or does not tell."""
     notes = []
     if file.embedder is None:
-        have = dataset_info["features"]["content"]["identity"].get("id")
+        have = dataset.content.identity.get("id")
         notes.append(f"the file does not say its content encoder; the dataset's {have} is used")
-    unvoiced = dataset_info["features"].get("f0_hz", {}).get("identity", {}).get("unvoiced", "zero_unvoiced")
+    unvoiced = dataset.f0_convention
     if file.layout.has_f0 and file.f0_convention is None:
         notes.append(f"the file does not say what its f0 held in unvoiced frames; the dataset's {unvoiced} is used")
     elif file.layout.has_f0 and file.f0_convention != unvoiced:

@@ -29,7 +29,7 @@ from utils.rvc.writing import (
     voice_content,
     with_published_speakers,
 )
-from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, voice_state
+from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, trained_dataset, voice_state
 from utils.voice_file.names import check_voice_name
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
@@ -188,7 +188,7 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
         ConfigError: if its generator is of no published size, or listens to another layer of its encoder.
     """
     payload = content[PAYLOAD_KEY]
-    config, info = from_yaml(payload["config"]), payload["dataset"]
+    config, dataset = from_yaml(payload["config"]), trained_dataset(content)
     rate = int(select(config, "audio.sample_rate"))
     layout = layout_of(shapes_of(weights))
     published = [item for item in layout.fits if item.sample_rate == rate]
@@ -197,22 +197,20 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
             f"{job.run} holds a {layout} at {rate} Hz, which no other program knows; train with experiment=rvc_v2_48k "
             "or its kin on content of 768 values (v1: 256) for export=rvc_pth and export=rvc_checkpoint"
         )
-    features = info["features"]
-    require_published_content(features["content"]["identity"], layout.version, str(job.run))
-    unvoiced = features["f0_hz"].get("identity", {}).get("unvoiced")
+    require_published_content(dataset.content.identity, layout.version, str(job.run))
     return VoiceRecord(
         name=job.name,
         published=published[0],
         has_f0=layout.has_f0,
         epoch=max(1, int(content.get("epoch", 0))),
         step=int(content["state_dict"]["steps_done"]),
-        speakers=tuple(str(row["name"]) for row in info["speakers"]),
-        embedder=str(features["content"]["identity"].get("id")),
-        f0_convention=known_convention(unvoiced) or "zero_unvoiced",
-        dataset_seconds=60.0 * sum(float(row.get("minutes", 0.0)) for row in info["speakers"]),
+        speakers=tuple(dataset.speaker_names),
+        embedder=str(dataset.content.identity.get("id")),
+        f0_convention=known_convention(dataset.f0_convention) or "zero_unvoiced",
+        dataset_seconds=60.0 * sum(speaker.minutes for speaker in dataset.speakers),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         own={
-            "encoder": dict(features["content"]["identity"]),
+            "encoder": dict(dataset.content.identity),
             "licence": job.licence,
             "consent": job.consent,
             "metrics": {name: float(value) for name, value in payload["metrics"].items()},

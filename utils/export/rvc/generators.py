@@ -16,7 +16,6 @@ from torch import nn
 from utils.config import Pluggable, from_yaml, require, to_plain, to_yaml
 from utils.config.settings import as_list
 from utils.console import table
-from utils.corpus.store import fingerprint_of
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.delivery import HINT, without_places
 from utils.export.graph import save_graph
@@ -29,7 +28,14 @@ from utils.files import atomic_write_json, sha256_of_file
 from utils.rvc.encoders import encoder_name, require_published_content
 from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import F0_CONVENTIONS, F0Convention, known_convention
-from utils.training.checkpoints import PAYLOAD_KEY, build_generator, checkpoint_path, read_checkpoint, voice_state
+from utils.training.checkpoints import (
+    PAYLOAD_KEY,
+    build_generator,
+    checkpoint_path,
+    read_checkpoint,
+    trained_dataset,
+    voice_state,
+)
 from utils.verification.checks import Check
 from utils.verification.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
 from utils.voice_file.generator_metadata import SCHEMA_VERSION, generator_metadata_from_json
@@ -193,28 +199,26 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
     content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
     payload = content[PAYLOAD_KEY]
     config = from_yaml(payload["config"])
-    info, weights = payload["dataset"], voice_state(content["state_dict"])
+    dataset, weights = trained_dataset(content), voice_state(content["state_dict"])
     if not is_rvc(weights):
         raise ConfigError(
             f"{job.run} has no generator of RVC; export={job.rvc_format.name} needs a run of experiment=rvc_<..> "
             "(export=onnx makes a graph of every voice)"
         )
-    identity, version = info["features"]["content"]["identity"], layout_of(shapes_of(legacy_state(weights))).version
+    identity, version = dataset.content.identity, layout_of(shapes_of(legacy_state(weights))).version
     require_published_content(identity, version, str(job.run))
-    model = build_generator(Pluggable.of(config["model"], "model"), info)
+    model = build_generator(Pluggable.of(config["model"], "model"), dataset)
     model.load_state_dict(weights)
-    names = [str(row["name"]) for row in info["speakers"]]
-    unvoiced = info["features"]["f0_hz"].get("identity", {}).get("unvoiced")
     return GeneratorVoice(
         model=model.requires_grad_(False).eval(),
-        speakers=names,
+        speakers=dataset.speaker_names,
         encoder=str(identity.get("id")),
-        f0_convention=known_convention(unvoiced) or "zero_unvoiced",
+        f0_convention=known_convention(dataset.f0_convention) or "zero_unvoiced",
         step=int(content["state_dict"]["steps_done"]),
         config=to_yaml(without_places(config)),
         encoder_identity=without_places(dict(identity)),
-        pitch=without_places(dict(info["features"]["f0_hz"].get("identity", {}))),
-        dataset_fingerprint=fingerprint_of(info),
+        pitch=without_places(dict(dataset.pitch.identity)),
+        dataset_fingerprint=dataset.fingerprint,
         metrics={name: float(value) for name, value in payload["metrics"].items() if math.isfinite(float(value))},
     )
 

@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
-from utils.config import Pluggable
+from utils.config import Pluggable, audio_config
 from utils.config.train import train_job
 from utils.console import table
+from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
@@ -105,7 +106,6 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     model.attach(AnalysisFrontend(encoder, tracker, rate), None, rate)
     model.requires_grad_(False)
     model.eval()
-    names = network.speakers
     record = {
         "file": settings.file.name,
         "what": str(file),
@@ -119,17 +119,22 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         "epoch": file.epoch,
         "parameters": network.summary,
     }
-    info = {
-        "speakers": [{"name": name, "f0_median_hz": None} for name in names],
-        "features": {"content": {"identity": encoder.identity}, "f0_hz": {"identity": tracker.identity}},
-        "imported": record,
-    }
-    return TrainedVoice(model, config, names, info, file.step, {}, rate)
+    dataset = DatasetDescription(
+        name="",
+        audio=audio_config(config["audio"]),
+        speakers=tuple(SpeakerDescription(name=name) for name in network.speakers),
+        features={
+            "content": FeatureDescription(identity=encoder.identity),
+            "f0_hz": FeatureDescription(identity=tracker.identity),
+        },
+    )
+    return TrainedVoice(model, config, dataset, file.step, {}, rate, imported=record)
 
 
 def explain_import(voice: TrainedVoice) -> list[str]:
     """Return lines that say what was taken from the file of an imported voice and what was not."""
-    record = voice.dataset_info["imported"]
+    record = voice.imported
+    assert record is not None
     kept, rows, trained = len(voice.speakers), record["speaker_rows_in_file"], record["speakers_trained"]
     how = "all of them" if kept == rows else f"rows {record['speaker_rows']}"
     said = f", of which it says {trained} were trained" * bool(trained)

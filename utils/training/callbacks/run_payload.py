@@ -8,6 +8,7 @@ from pytorch_lightning.callbacks import Callback
 
 from models.adversarial import AdversarialTraining
 from utils.config.train import TrainJob
+from utils.corpus.description import DatasetDescription
 from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION
 from utils.training.random_states import gather_random_states, set_random_state
 from utils.training.resuming import describe_run
@@ -22,7 +23,7 @@ class RunPayload(Callback):
 
     Args:
         job: the training.
-        dataset: dataset.json of the training data.
+        dataset: the training data.
         pretrained: the weights that a new run starts from, see pretrained_files; a resumed one keeps its own.
 
     Attributes:
@@ -30,7 +31,7 @@ class RunPayload(Callback):
     """
 
     def __init__(
-        self, job: TrainJob, dataset: dict[str, Any], pretrained: dict[str, dict[str, str]] | None = None
+        self, job: TrainJob, dataset: DatasetDescription, pretrained: dict[str, dict[str, str]] | None = None
     ) -> None:
         self.config_yaml = job.to_yaml()
         self.decisive = describe_run(job, dataset)
@@ -56,7 +57,7 @@ class RunPayload(Callback):
             "schema_version": SCHEMA_VERSION,
             "config": self.config_yaml,
             "decisive": self.decisive,
-            "dataset": self.dataset,
+            "dataset": self.dataset.to_plain(),
             "metrics": metrics,
             "pretrained": self.pretrained,
         }
