@@ -7,14 +7,13 @@ A prompt of one second is too short to learn context from, so neighbours in the 
 
 import argparse
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from utils.audio.decoding import has_ffmpeg
+from utils.audio.ffmpeg_decoder import FfmpegDecoder
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import save_audio
 from utils.errors import DataError, WorkbenchError
@@ -62,13 +61,14 @@ def decode(path: Path) -> np.ndarray:
     if not path.stat().st_size:
         log.warning("left out: %s is empty", path)
         return np.zeros(0, np.float32)
-    wanted = f"-f f32le -ac 1 -ar {FEATURE_RATE} -"
-    command = ["ffmpeg", *["-v", "error", "-f", "g722", "-i"], str(path), *wanted.split()]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        raise DataError(f"{path}: ffmpeg could not decode it ({done.stderr.decode(errors='replace').strip()[:200]})")
-    gap = np.zeros(round(GAP_SECONDS * FEATURE_RATE), np.float32)
-    return np.concatenate([np.frombuffer(done.stdout, np.float32), gap])
+    decoder = FfmpegDecoder(path, headerless="g722")
+    try:
+        sound = [block[:, 0] for block in decoder.blocks()]
+    finally:
+        decoder.close()
+    if decoder.problem or decoder.sample_rate != FEATURE_RATE:
+        raise DataError(f"{path}: {decoder.problem or f'{decoder.sample_rate} Hz, expected {FEATURE_RATE}'}")
+    return np.concatenate([*sound, np.zeros(round(GAP_SECONDS * FEATURE_RATE), np.float32)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,8 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="prompts: %(message)s")
     try:
-        if not has_ffmpeg():
-            raise DataError("ffmpeg is not installed; it reads G.722 (Debian and Ubuntu: apt install ffmpeg)")
         prompts = find_prompts(options.folder)
         for index, group in enumerate(group_prompts(prompts)):
             piece = np.concatenate([decode(path) for path in group])

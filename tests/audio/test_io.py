@@ -7,8 +7,7 @@ import pytest
 import soundfile
 from numpy.testing import assert_allclose, assert_array_equal
 
-from utils.audio import decoding
-from utils.audio.decoding import has_ffmpeg, open_audio
+from utils.audio.decoding import open_audio
 from utils.audio.io import (
     augment_audio,
     float_to_int16,
@@ -83,16 +82,6 @@ def test_text_named_wav_is_refused_naming_both_decoders(tmp_path: Path) -> None:
         load_audio(tmp_path / "x.wav", RATE)
 
 
-def test_without_ffmpeg_the_error_says_that_it_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decoding, "has_ffmpeg", lambda: False)
-    (tmp_path / "x.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
-
-    with pytest.raises(DataError, match="ffmpeg, which reads more formats, is not installed"):
-        load_audio(tmp_path / "x.m4a", RATE)
-
-
 @pytest.mark.parametrize("content", [None, b""])
 def test_missing_or_empty_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
@@ -133,20 +122,6 @@ def test_header_of_a_streaming_program_is_no_damage(tmp_path: Path) -> None:
         decoded = sum(len(block) for block in decoder.blocks())
 
     assert (decoded, decoder.problem) == (RATE, None)
-
-
-@pytest.mark.skipif(not has_ffmpeg(), reason="ffmpeg is not installed")
-def test_ffmpeg_reads_what_libsndfile_cannot(tmp_path: Path) -> None:
-    import subprocess
-
-    soundfile.write(tmp_path / "x.wav", voice(1.0, 44100), 44100)
-    command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "x.wav"), "-c:a", "alac", str(tmp_path / "x.mov")]
-    subprocess.run(command, check=True)
-
-    with open_audio(tmp_path / "x.mov") as decoder:
-        decoded = sum(len(block) for block in decoder.blocks())
-
-    assert (decoder.name, decoder.sample_rate, decoded) == ("ffmpeg", 44100, 44100)
 
 
 def test_save_audio_counts_clipped_samples_and_round_trips(tmp_path: Path) -> None:

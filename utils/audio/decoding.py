@@ -1,22 +1,18 @@
-"""Decode any sound file block by block: libsndfile first, ffmpeg (when installed) for what it cannot read."""
+"""Decode any sound file block by block: libsndfile first, FFmpeg for what it cannot read."""
 
 import os
 import re
-import shutil
-import struct
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import soundfile
 
+from utils.audio.ffmpeg_decoder import BLOCK_SAMPLES, FfmpegDecoder
 from utils.errors import DataError
 
-BLOCK_SAMPLES = 1 << 16
 STREAMED_HEADER_BYTES = 0x7FFFFFF0  # sizes from here on are placeholders of programs that wrote to a pipe
 SLOPPY_HEADER_BYTES = 4096  # many recorders are wrong by a few bytes; that is no cut
 SOUND_SUFFIXES = frozenset({
@@ -49,7 +45,7 @@ class Decoder(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the file or process."""
+        """Release the file."""
         ...
 
 
@@ -102,58 +98,6 @@ class SndfileDecoder:
         return None
 
 
-class FfmpegDecoder:
-    """Reads everything that the installed ffmpeg knows (M4A, WMA, video files, ...) through a pipe."""
-
-    name: Literal["libsndfile", "ffmpeg"] = "ffmpeg"
-
-    def __init__(self, path: Path, start_seconds: float = 0.0) -> None:
-        # AU is the one container that carries rate and channels and needs no seeking; only local files may be opened,
-        # as a text file with a sound file's name can be a playlist with addresses
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
-        command += ["-ss", f"{start_seconds:.6f}"] if start_seconds else []
-        command += ["-i", f"file:{path.absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._errors)
-        assert self._process.stdout is not None
-        self._stream: IO[bytes] = self._process.stdout
-        self.problem: str | None = None
-        self.is_stuck = False
-        header = self._stream.read(24)
-        if len(header) < 24 or header[:4] != b".snd":
-            reason = self._message() or "no sound found"
-            self.close()
-            raise DataError(f"{path} is not a sound file that ffmpeg can read ({reason})")
-        offset, _, _, self.sample_rate, self.num_channels = struct.unpack(">5I", header[4:])
-        self._stream.read(offset - 24)
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield float32 [n, C]."""
-        width = 4 * self.num_channels
-        decoded = 0
-        while data := self._stream.read(BLOCK_SAMPLES * width):
-            samples = np.frombuffer(data[: len(data) - len(data) % width], dtype=">f4").astype(np.float32)
-            decoded += len(samples) // self.num_channels
-            yield samples.reshape(-1, self.num_channels)
-        status, message = self._process.wait(), self._message()
-        if status or message:
-            reason = message or f"ffmpeg status {status}"
-            self.problem = f"damaged: {decoded / self.sample_rate:.2f} s decoded ({reason})"
-
-    def close(self) -> None:
-        """End the process if it still runs."""
-        self._stream.close()
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._errors.close()
-
-    def _message(self) -> str:
-        self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1].strip()[-120:] if lines else ""
-
-
 def is_sound_by_content(path: Path) -> bool:
     """Say whether libsndfile recognises the content of a file, whatever its name."""
     try:
@@ -161,11 +105,6 @@ def is_sound_by_content(path: Path) -> bool:
             return bool(stream.frames > 0)
     except (soundfile.LibsndfileError, TypeError, OSError):
         return False
-
-
-def has_ffmpeg() -> bool:
-    """Say whether an ffmpeg program is on the path."""
-    return shutil.which("ffmpeg") is not None
 
 
 @contextmanager
@@ -199,8 +138,6 @@ def _open(path: Path, start_seconds: float, library: Literal["any", "ffmpeg"]) -
             return SndfileDecoder(path, start_seconds)
         except DataError as error:
             first = error
-    if not has_ffmpeg():
-        raise DataError(f"{first or path}; ffmpeg, which reads more formats, is not installed")
     try:
         return FfmpegDecoder(path, start_seconds)
     except DataError as error:

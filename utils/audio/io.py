@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from utils.audio.decoding import has_ffmpeg, open_audio
+from utils.audio.decoding import open_audio
 from utils.errors import DataError
 
 RESAMPLE_QUALITY = "HQ"
@@ -22,7 +22,7 @@ def load_audio(
     """Read a sound file as mono at a rate.
 
     Args:
-        path: any format that libsndfile reads, or ffmpeg when it is installed.
+        path: any format that libsndfile or FFmpeg reads.
         sample_rate: samples per second wanted.
         offset_seconds: where to begin.
         duration_seconds: how much to read; None reads to the end.
@@ -33,7 +33,7 @@ def load_audio(
     """
     path = Path(path)
     best = _decode(path, offset_seconds, duration_seconds, "any")
-    if best.is_stuck and has_ffmpeg():
+    if best.is_stuck:
         other = _decode(path, offset_seconds, duration_seconds, "ffmpeg")
         best = other if len(other.samples) > len(best.samples) else best
     if not len(best.samples):

@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 from scipy.signal import butter, sosfilt
 
-from utils.audio.decoding import has_ffmpeg, open_audio
+from utils.audio.decoding import open_audio
 from utils.audio.frames import FRAME_RATE, num_frames
 from utils.audio.io import RESAMPLE_QUALITY, cancelled_channel, channel_energies, float_to_int16, to_mono
 from utils.config import AudioConfig
@@ -119,7 +119,7 @@ def _condition_best(path: Path, target: _Target) -> _Conditioned:
     """Decode with libsndfile, with ffmpeg where libsndfile gives up, and again where the channels cancel."""
     library: Literal["any", "ffmpeg"] = "any"
     best = _condition(path, target, library)
-    if best.is_stuck and best.recording.decoder == "libsndfile" and has_ffmpeg():
+    if best.is_stuck and best.recording.decoder == "libsndfile":
         try:
             other = _condition(path, target, "ffmpeg")
         except DataError:
