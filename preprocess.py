@@ -2,21 +2,22 @@
 
 from omegaconf import DictConfig
 
-from utils.config import run_script
+from utils.config import given_keys, run_script
 from utils.config.arguments import spell_paths
 
 
 def main(config: DictConfig) -> None:
     """Preprocess, then show the report."""
     # imported late: --help and configuration errors need none of it
+    from utils.config.preprocess import PreprocessJob
     from utils.console import emit
     from utils.corpus.merging import merge_shards, prepare_shard
     from utils.corpus.pipeline import preprocess
     from utils.corpus.report import report_text, shard_text
-    from utils.corpus.settings import preprocess_job
     from utils.corpus.shards import shard_task
 
-    job, task = preprocess_job(config), shard_task(config)
+    job = PreprocessJob.from_config(config, given_keys())
+    task = shard_task(job)
     if task.shard is not None:
         emit(shard_text(prepare_shard(job, task.shard), str(task.shard), task.shard.count))
         return

@@ -6,23 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from omegaconf import OmegaConf
 
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.surroundings import add_noise, put_into_room
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.preprocess import preprocess_job
 from utils.corpus.extraction import FeatureExtractor, retime, to_feature_rate
+from utils.corpus.fingerprints import feature_fingerprints
 from utils.corpus.pipeline import preprocess
-from utils.corpus.settings import feature_fingerprints
 from utils.corpus.store import CorpusStore
 
 
 @pytest.fixture(scope="module")
 def extractor() -> FeatureExtractor:
-    config = compose("preprocess", ["content=toy"])
-    content, pitch = (OmegaConf.to_container(node, resolve=True) for node in (config.content, config.pitch))
-    return FeatureExtractor(content, pitch, (0.84, 1.19))  # type: ignore[arg-type]
+    job = preprocess_job(["content=toy"])
+    return FeatureExtractor(job.content.to_plain(), job.pitch.to_plain(), (0.84, 1.19))
 
 
 def unit(features: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ import soundfile
 from preprocess import main
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import silence, voice
-from utils.config import compose, run_script
+from utils.config import run_script
+from utils.config.preprocess import preprocess_job
 from utils.corpus.merging import merge_shards, prepare_shard
 from utils.corpus.pipeline import preprocess
 from utils.corpus.shards import Shard, assign_shards, shard_task
@@ -201,20 +202,20 @@ def test_files_are_spread_by_their_size() -> None:
         ("dataset.shard=3", "dataset.shard=3 cannot be read; for the third of 64 parts type dataset.shard=3/64"),
         ("dataset.shard=0/4", "dataset.shard=0/4 must be one of 1/4 to 4/4"),
         ("dataset.shard=5/4", "dataset.shard=5/4 must be one of 1/4 to 4/4"),
-        ("dataset.merge=all", "dataset.merge=all must be the number of shards"),
+        ("dataset.merge=all", "dataset.merge=all must be a whole number or null, for example 64"),
         ("dataset.merge=0", "dataset.merge=0 must be the number of shards"),
     ],
 )
 def test_bad_syntax_is_refused_with_what_to_type(override: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        shard_task(compose("preprocess", [override]))
+        shard_task(preprocess_job([override]))
 
     assert words in str(caught.value)
 
 
 def test_shard_and_merge_together_are_refused() -> None:
     with pytest.raises(ConfigError, match="two steps"):
-        shard_task(compose("preprocess", ["dataset.shard=1/2", "dataset.merge=2"]))
+        shard_task(preprocess_job(["dataset.shard=1/2", "dataset.merge=2"]))
 
 
 def test_preprocess_script_prepares_a_shard_and_refuses_an_early_merge(

@@ -1,12 +1,9 @@
 """Cutting recordings into clips."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from utils.config import compose
-from utils.corpus.settings import PreprocessSettings, preprocess_settings
+from utils.config.preprocess import PreprocessSettings, preprocess_job
 from utils.corpus.slicing import Span, find_clips, silence_threshold_db, smooth
 
 SOUND, QUIET = -3.0, -90.0
@@ -14,7 +11,7 @@ SOUND, QUIET = -3.0, -90.0
 
 @pytest.fixture(scope="module")
 def settings() -> PreprocessSettings:
-    return preprocess_settings(compose("preprocess", []).preprocess)
+    return preprocess_job([]).preprocess
 
 
 def levels(*stretches: tuple[float, float]) -> np.ndarray:
@@ -96,4 +93,4 @@ def test_silence_gives_no_clips(settings: PreprocessSettings) -> None:
 
 
 def test_shortest_recording_is_one_clip(settings: PreprocessSettings) -> None:
-    assert find_clips(np.array([SOUND]), dataclasses.replace(settings, min_clip_seconds=1.0)) == [Span(0, 1)]
+    assert find_clips(np.array([SOUND]), settings.model_copy(update={"min_clip_seconds": 1.0})) == [Span(0, 1)]

@@ -1,6 +1,5 @@
 """Small datasets for tests."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,19 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from utils.config import audio_config, compose
+from utils.config import audio_config
+from utils.config.preprocess import PreprocessJob, preprocess_job
 from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
-from utils.corpus.settings import PreprocessJob, preprocess_job
 
 RATE = 16000
 
 
 def make_job(source: Path, folder: Path, *overrides: str) -> PreprocessJob:
     """Return a fast job (16 kHz, random content network, this process); overrides as on the command line."""
-    names = ["dataset.source=source", "dataset.name=name", "preprocess.num_workers=0"]
-    config = compose("preprocess", [*names, "audio=16k", "content=toy", *overrides])
+    job = preprocess_job(["preprocess.num_workers=0", "audio=16k", "content=toy", *overrides])
     # not through the command line's grammar, which wants some characters of paths escaped
-    return dataclasses.replace(preprocess_job(config), source=source, folder=folder)
+    places = {"source": source, "root": folder.parent, "name": folder.name}
+    return job.with_values({f"dataset.{key}": str(value) for key, value in places.items()})
 
 
 def write_sounds(folder: Path, sounds: Mapping[str, np.ndarray], sample_rate: int = RATE) -> None:

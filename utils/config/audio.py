@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from utils.config.fields import Section, setting, validate
+from utils.config.fields import Number, Section, setting, validate
 from utils.errors import ConfigError
 
 
@@ -16,8 +16,8 @@ class AudioConfig(Section):
     hop_length: int = setting(..., "samples per frame; always sample_rate / 100", unit="samples", example=240)
     n_fft: int = setting(..., "window of analysis and synthesis", unit="samples", example=960)
     n_mels: int = setting(..., "bands of the mel spectrogram in plots, loss and validation", example=100)
-    f_min: float = setting(..., "lowest mel frequency", unit="Hz", example=0)
-    f_max: float = setting(..., "highest mel frequency", unit="Hz", example=12000)
+    f_min: Number = setting(..., "lowest mel frequency", unit="Hz", example=0)
+    f_max: Number = setting(..., "highest mel frequency", unit="Hz", example=12000)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,15 +2,17 @@
 
 import types
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic.fields import FieldInfo
 
 from utils.errors import ConfigError
 
-WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
-PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+WORDS = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", type(None): "null",
+}  # fmt: skip
 
 
 class Section(BaseModel):
@@ -50,10 +52,43 @@ def setting(
 
 def _as_text(value: Any) -> Any:
     """A name such as 2024 is read as a number by Hydra; numbers are texts, too."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("an empty text")
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _as_path(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value
+    text = _as_text(value)
+    return Path(text).expanduser() if isinstance(text, str) else value
+
+
+def _blank_as_null(value: Any) -> Any:
+    """`run.name=` in a shell script whose variable is empty says nothing."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_as_tuple(value: Any) -> Any:
+    return _as_tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+class OneOrMore:
+    """Marks a list that may be typed without brackets where it has one value."""
+
+
+Number = int | float  # as it was typed: hashes of stored values tell 60 from 60.0
 Text = Annotated[str, BeforeValidator(_as_text)]
+FilePath = Annotated[Path, BeforeValidator(_as_path), PlainSerializer(str)]
+OptionalText = Annotated[Text | None, BeforeValidator(_blank_as_null)]
+OptionalPath = Annotated[FilePath | None, BeforeValidator(_blank_as_null)]
+Numbers = Annotated[tuple[Number, ...], BeforeValidator(_as_tuple)]
+WholeNumbers = Annotated[tuple[int, ...], BeforeValidator(_one_as_tuple), OneOrMore]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_as_tuple), OneOrMore]
 
 
 def validate(model: type[SomeSection], values: Mapping[str, Any], key: str = "") -> SomeSection:
@@ -127,7 +162,8 @@ def choices_of(annotation: Any) -> list[str]:
 
 def wording(annotation: Any) -> str:
     """Return the words for a kind of value: "a whole number or null"."""
-    words = [_words_of(part) for part in _parts(annotation)]
+    parts = _parts(annotation)
+    words = [_words_of(part) for part in parts if not (part is int and float in parts)]
     return " or ".join(dict.fromkeys(words))
 
 
@@ -136,22 +172,18 @@ def _words_of(part: Any) -> str:
     if origin is Literal:
         return ", ".join(str(word) for word in arguments)
     if origin in (list, tuple):
-        return f"a list of {PLURALS.get(_bare(arguments[0]), 'values')}"
-    if origin in (dict, Mapping) or (isinstance(part, type) and issubclass(part, BaseModel)):
-        return "a section of keys"
+        return f"a list of {wording(arguments[0]).removeprefix('a ')}s"
     return WORDS.get(part, "a section of keys")
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """Return the members of a union, without what annotates them."""
-    bare = _bare(annotation)
-    if get_origin(bare) in (Union, types.UnionType):
-        return [item for member in get_args(bare) for item in _parts(member)]
-    return [bare]
-
-
-def _bare(annotation: Any) -> Any:
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    """Return the members of a union, without what annotates them; a list without brackets is one, too."""
+    if get_origin(annotation) is Annotated:
+        bare, *marks = get_args(annotation)
+        return [*_parts(get_args(bare)[0]), bare] if OneOrMore in marks else _parts(bare)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [item for member in get_args(annotation) for item in _parts(member)]
+    return [annotation]
 
 
 def section_of(field: FieldInfo) -> type[Section] | None:

@@ -62,7 +62,8 @@ class Job(Section):
 
     def to_plain(self) -> dict[str, Any]:
         """Return the resolved configuration as plain dictionaries and lists."""
-        return self.model_dump()
+        plain: dict[str, Any] = _with_lists(self.model_dump())
+        return plain
 
     def to_yaml(self) -> str:
         """Return the resolved configuration as runs and checkpoints store it."""
@@ -74,11 +75,18 @@ def _with_pluggables(model: type[Section], values: Mapping[str, Any], prefix: st
     found = dict(values)
     for name, field in model.model_fields.items():
         section = section_of(field)
-        if field.annotation is Pluggable and name in found:
+        if field.annotation in (Pluggable, Pluggable | None) and found.get(name) is not None:
             found[name] = Pluggable.of(found[name], f"{prefix}{name}")
         elif section is not None and isinstance(found.get(name), Mapping):
             found[name] = _with_pluggables(section, found[name], f"{prefix}{name}.")
     return found
+
+
+def _with_lists(value: Any) -> Any:
+    """Return plain data as YAML has it: lists, no tuples."""
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def required(key: str, value: Value | None, hint: str) -> Value:

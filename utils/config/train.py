@@ -6,14 +6,14 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import Section, Text, setting
+from utils.config.fields import Number, Section, Text, setting
 from utils.config.job import Job
 from utils.config.pluggable import Pluggable
 from utils.config.ranges import MAX_SEED
 from utils.errors import ConfigError
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-SpeakerWeights = str | float | dict[str, float]
+SpeakerWeights = str | Number | dict[str, Number]
 
 
 class DatasetChoice(Section):
@@ -41,7 +41,7 @@ class DataSettings(Section):
     )
     val_segment_frames: int = setting(600, "held-out clips are cut to at most this", unit="10 ms", ge=20)
     num_workers: int = setting(0, "processes that load data; 0 loads in the training process", ge=0)
-    perturbed_share: float = setting(0.5, "share of clips with formant- and pitch-shifted content", ge=0, le=1)
+    perturbed_share: Number = setting(0.5, "share of clips with formant- and pitch-shifted content", ge=0, le=1)
     device_cache: bool = setting(False, "keep the whole dataset in the memory of the device; then no loading processes")
 
 
@@ -51,7 +51,7 @@ class RetrievalSettings(Section):
     codebook_size: int | None = setting(
         None, "entries per speaker; null: 2048, or 448 for each of several; 0: none", ge=0, le=65536
     )
-    training_share: float = setting(0.3, "share of clips whose content is blended with the codebook's", ge=0, le=1)
+    training_share: Number = setting(0.3, "share of clips whose content is blended with the codebook's", ge=0, le=1)
 
 
 class LossSettings(Section):
@@ -60,7 +60,7 @@ class LossSettings(Section):
     objective: Literal["balanced", "hifigan"] = setting(
         "balanced", "balanced: five resolutions, relative feature matching, means; hifigan: one log-mel, plain sums"
     )
-    weights: dict[str, float] = setting(..., "factor of each part of the generator's loss")
+    weights: dict[str, Number] = setting(..., "factor of each part of the generator's loss")
     adversarial_start: int = setting(0, "step from which the discriminator takes part", ge=0)
     adversarial_frames: int = setting(60, "frames of each segment that the discriminator sees; 0: all", ge=0)
 
@@ -74,8 +74,8 @@ class OptimSettings(Section):
     decay_all: bool = setting(False, "norms, biases and other vectors decay too")
     fused: bool | Literal["auto", "true", "false"] = setting("auto", "one kernel for all parameters; auto: where it is")
     accumulate: int = setting(1, "micro-batches that each device cuts its part of an update into", ge=1)
-    clip_norm: float = setting(10.0, "largest gradient norm of the generator", ge=1e-6)
-    ema_decay: float = setting(
+    clip_norm: Number = setting(10.0, "largest gradient norm of the generator", ge=1e-6)
+    ema_decay: Number = setting(
         0.998, "decay of the averaged weights that are validated and exported; 0: off", ge=0, le=0.99999
     )
 
@@ -84,7 +84,7 @@ class TrainerSettings(Section):
     """The group `trainer`: length of the run, precision, devices."""
 
     steps: int = setting(20000, "generator updates", ge=1)
-    max_minutes: float | None = setting(None, "stop after this time, whatever comes first", ge=0.01)
+    max_minutes: Number | None = setting(None, "stop after this time, whatever comes first", ge=0.01)
     validate_every: int = setting(500, "steps between two validations", ge=1)
     save_every: int = setting(250, "steps between two saved states; each validation saves too", ge=1)
     log_every: int = setting(20, "steps between two points of the curves of training", ge=1)
@@ -118,7 +118,7 @@ class PretrainedSettings(Section):
         False, "take a shared voice .pth, which lacks the posterior, and begin with a random one"
     )
     batch_size: int = setting(12, "what data.batch_size is unless given", ge=1)
-    learning_rate: float = setting(8.0e-4, "what optim.optimizer.lr is with optim=adamw unless given")
+    learning_rate: Number = setting(8.0e-4, "what optim.optimizer.lr is with optim=adamw unless given")
     half_life_steps: int = setting(5000, "steps in which that rate halves unless given", ge=1)
 
 
@@ -128,7 +128,7 @@ class OvertrainingSettings(Section):
     mode: Literal["stop", "warn", "off"] = setting("stop", "end the run, only say so, or do not look")
     smooth: int = setting(5, "validations behind a smoothed value", ge=1)
     patience: int = setting(3000, "steps that the held-out criterion has to be worse without a break", ge=1)
-    min_improvement: float = setting(0.01, "smallest change that counts, as a share of the best value", ge=0, le=0.5)
+    min_improvement: Number = setting(0.01, "smallest change that counts, as a share of the best value", ge=0, le=0.5)
     plateau_patience: int | None = setting(None, "steps without a new best after which a run has stalled", ge=1)
     first_step: int = setting("${loss.adversarial_start}", "earlier validations are not judged", ge=0)
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from utils.config.preprocess import PreprocessJob
 from utils.corpus.cache import parts_of
 from utils.corpus.pipeline import HASH_THREADS, Entry, Run, begin, complete, compute, drop_copies, file_stamp, locked
 from utils.corpus.progress import progress_bar
 from utils.corpus.report import ShardOutcome
-from utils.corpus.settings import PreprocessJob
 from utils.corpus.shards import (
     FOLDER,
     FileRecord,

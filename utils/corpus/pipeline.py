@@ -15,17 +15,18 @@ import numpy as np
 
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
+from utils.config.preprocess import PreprocessJob, PreprocessSettings
 from utils.corpus.cache import Cache, parts_of
 from utils.corpus.description import DatasetDescription, FeatureDescription
 from utils.corpus.extraction import FeatureExtractor, FeatureTask, extract_features, extractor_json
 from utils.corpus.failures import machine_failure
+from utils.corpus.fingerprints import feature_fingerprints, reading_fingerprint
 from utils.corpus.manifest import Clip
 from utils.corpus.packed_reader import PackedResults, packed_from
 from utils.corpus.packing import PackItem, describe_speakers, load_feature, pack, previous_splits, split_clips
 from utils.corpus.progress import progress_bar
 from utils.corpus.reading import Recording, read_recording
 from utils.corpus.report import FileReport, WorkReport, report_json, split_notes
-from utils.corpus.settings import PreprocessJob, PreprocessSettings, feature_fingerprints, reading_fingerprint
 from utils.corpus.sources import SourceFile, SourceListing, find_sources
 from utils.corpus.split import HeldOutSettings
 from utils.corpus.workers import WorkerPool, available_workers
@@ -119,16 +120,16 @@ def begin(job: PreprocessJob) -> tuple[Run, list[Entry]]:
         DataError: if the source is missing or holds no recording.
     """
     started = time.monotonic()
-    listing = find_sources(job.source, job.speaker, exclude=job.folder)
+    listing = find_sources(job.source, job.dataset.speaker, exclude=job.folder)
     features = describe_features(job)
     work = WorkReport(features=dict.fromkeys(features, 0))
-    run = Run(job, listing, features, reading_fingerprint(job.audio, job.settings), work, started)
+    run = Run(job, listing, features, reading_fingerprint(job.audio, job.preprocess), work, started)
     return run, [Entry(file) for file in listing.files]
 
 
 def compute(entries: list[Entry], run: Run) -> None:
     """Bring the cache up to date for these recordings: all that does not depend on the others."""
-    workers = run.job.settings.num_workers
+    workers = run.job.preprocess.num_workers
     with WorkerPool(available_workers() if workers is None else workers) as pool:
         identify(entries)
         require_familiar(entries, run.job)
@@ -152,25 +153,26 @@ def complete(entries: list[Entry], run: Run) -> dict[str, Any]:
 
 
 def describe_features(job: PreprocessJob) -> dict[str, FeatureDescription]:
-    extractor = FeatureExtractor(job.content, job.pitch, **job.settings.content_copies)
+    content, pitch = job.content.to_plain(), job.pitch.to_plain()
+    extractor = FeatureExtractor(content, pitch, **job.preprocess.content_copies)
     identities = {
         "content": extractor.encoder.identity,
         "f0_hz": extractor.tracker.identity,
         "loudness_db": extractor.loudness.identity,
     }
-    configs = {"content": job.content, "f0_hz": job.pitch, "loudness_db": {}}
+    configs = {"content": content, "f0_hz": pitch, "loudness_db": {}}
     fingerprints = feature_fingerprints(
-        reading_fingerprint(job.audio, job.settings),
+        reading_fingerprint(job.audio, job.preprocess),
         content_identity=identities["content"],
         pitch_identity=identities["f0_hz"],
         loudness_identity=identities["loudness_db"],
-        **job.settings.content_copies,
+        **job.preprocess.content_copies,
     )
     return {
         name: FeatureDescription(
             fingerprint=fingerprints[name],
             identity=identities.get(name, identities["content"]),
-            config=configs.get(name, job.content),
+            config=configs.get(name, content),
             dim=extractor.encoder.dim if name.startswith("content") else None,
             dtype="float16" if name.startswith("content") else "float32",
         )
@@ -258,7 +260,7 @@ def read(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
         entry.recording = cache.load_recording(entry.key, job.audio.hop_length)
         if entry.recording is None:
             output = cache.waveform(entry.key)
-            tasks.append(_ReadTask(index, entry.file.path, entry.stamp, output, job.audio, job.settings))
+            tasks.append(_ReadTask(index, entry.file.path, entry.stamp, output, job.audio, job.preprocess))
         else:
             work.reused += 1
     with progress_bar(len(tasks), "reading", "files") as bar:
@@ -294,7 +296,7 @@ def file_stamp(path: Path) -> tuple[int, int]:
 def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
     """Compute the features that the cache does not have."""
     job, cache, work = run.job, run.cache, run.work
-    extractor = extractor_json(job.content, job.pitch, **job.settings.content_copies)
+    extractor = extractor_json(job.content.to_plain(), job.pitch.to_plain(), **job.preprocess.content_copies)
     owners: dict[tuple[Path, int], Entry] = {}
     tasks: list[FeatureTask] = []
     computed: dict[str, set[str]] = {name: set() for name in work.features}
@@ -342,16 +344,16 @@ def _drop_unvoiced(entries: list[Entry], run: Run) -> None:
 def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, Any]:
     """Replace the dataset, write the report, and let go of what is not needed any more."""
     job, cache = run.job, run.cache
-    held_out = HeldOutSettings(share=job.settings.held_out_share, min_files=job.settings.held_out_files)
+    held_out = HeldOutSettings(share=job.preprocess.held_out_share, min_files=job.preprocess.held_out_files)
     previous = previous_splits(job.folder, held_out)
     clips = split_clips(items, job.audio, previous, held_out)
     plan = DatasetDescription(
         name=job.folder.name,
         source=str(job.source),
         audio=job.audio,
-        reading=job.settings.reading_values(),
+        reading=job.preprocess.reading_values(),
         reading_fingerprint=run.reading,
-        content_copies=job.settings.content_copies,
+        content_copies=job.preprocess.content_copies,
         held_out=held_out,
         speakers=describe_speakers(items, cache, clips),
         features=run.features,

@@ -15,9 +15,9 @@ from utils.audio.decoding import open_audio
 from utils.audio.frames import FRAME_RATE, num_frames
 from utils.audio.io import RESAMPLE_QUALITY, cancelled_channel, channel_energies, float_to_int16, to_mono
 from utils.config import AudioConfig
+from utils.config.preprocess import PreprocessSettings
 from utils.corpus.arrays import new_array
 from utils.corpus.leveling import LoudnessMeter, file_gain_db
-from utils.corpus.settings import PreprocessSettings
 from utils.corpus.slicing import Span, find_clips
 from utils.errors import DataError
 

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
+from utils.config.preprocess import MOST_SHARDS, PreprocessJob
 from utils.corpus.sources import SourceFile
 from utils.errors import ConfigError, DataError
 from utils.files import atomic_write_json, sha256_of_json
 
 SCHEMA_VERSION = 1
-MOST_SHARDS = 100_000
 FOLDER = "shards"
 
 
@@ -92,18 +90,14 @@ class ShardRecord:
         atomic_write_json(self.shard.record_path(folder), {**plain, "checksum": sha256_of_json(plain)})
 
 
-def shard_task(config: DictConfig) -> ShardTask:
+def shard_task(job: PreprocessJob) -> ShardTask:
     """Read `dataset.shard` (such as 3/64) and `dataset.merge` (such as 64).
 
     Raises:
-        ConfigError: if a value cannot be read or both are given.
+        ConfigError: if the shard cannot be read.
     """
-    shard, merge = config.dataset.shard, config.dataset.merge
-    if shard is not None and merge is not None:
-        raise ConfigError(f"dataset.shard={shard} and dataset.merge={merge} are two steps; give one of them")
-    if merge is not None and (isinstance(merge, bool) or not isinstance(merge, int) or not 1 <= merge <= MOST_SHARDS):
-        raise ConfigError(f"dataset.merge={merge} must be the number of shards, for example dataset.merge=64")
-    return ShardTask(None if shard is None else _read_shard(str(shard)), merge)
+    shard = job.dataset.shard
+    return ShardTask(None if shard is None else _read_shard(shard), job.dataset.merge)
 
 
 def _read_shard(text: str) -> Shard:

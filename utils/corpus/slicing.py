@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from utils.audio.frames import seconds_to_frames
-from utils.corpus.settings import PreprocessSettings
+from utils.config.preprocess import PreprocessSettings
 
 SMOOTHING_FRAMES = 3  # a single frame between two glottal pulses of a deep voice is no silence
 NOISE_PERCENTILE = 10.0

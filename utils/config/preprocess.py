@@ -1,0 +1,132 @@
+"""The configuration of preprocess.py."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
+
+from utils.config.audio import AudioConfig
+from utils.config.fields import FilePath, Number, Numbers, OptionalPath, OptionalText, Section, setting
+from utils.config.job import Job, required
+from utils.config.pluggable import Pluggable
+from utils.config.ranges import check_range
+from utils.errors import ConfigError
+
+HINT = "python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"
+MOST_SHARDS = 100_000
+COPIES = ("content_speeds", "content_noise_db", "content_room_seconds")
+NO_PART_OF_A_WAVEFORM = ("num_workers", *COPIES, "held_out_share", "held_out_files")
+
+
+class DatasetSource(Section):
+    """The section `dataset`: which recordings become which dataset."""
+
+    source: OptionalPath = setting(None, "folder with a sub-folder for each speaker, or of one speaker; or one file")
+    name: OptionalText = setting(None, "the dataset becomes <root>/<name>")
+    root: FilePath = setting("datasets", "folder of all datasets")
+    speaker: OptionalText = setting(None, "name for everything in the source; null: the sub-folders' names")
+    shard: OptionalText = setting(None, "such as 3/64: only the third of 64 parts, on any machine that shares <root>")
+    merge: int | None = setting(None, "such as 64: verify so many parts and make the dataset of them", example=64)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name is not None and not re.fullmatch(r"[\w][\w .+-]*", self.name):
+            words = "must be a plain name: letters, digits, _ - + . and spaces, no path"
+            raise ConfigError(f"dataset.name={self.name!r} {words}")
+        if self.shard is not None and self.merge is not None:
+            words = "are two steps; give one of them"
+            raise ConfigError(f"dataset.shard={self.shard} and dataset.merge={self.merge} {words}")
+        if self.merge is not None and not 1 <= self.merge <= MOST_SHARDS:
+            words = "must be the number of shards, for example dataset.merge=64"
+            raise ConfigError(f"dataset.merge={self.merge} {words}")
+        return self
+
+
+class PreprocessSettings(Section):
+    """The section `preprocess`: waveforms, clips, features and the held-out part."""
+
+    num_workers: int | None = setting(None, "processes; null: one per CPU, 0: none (in this process)", ge=0)
+    highpass_hz: Number = setting(40.0, "Butterworth of order 4 against rumble and offset; 0: none", ge=0, le=500)
+    loudness_lufs: Number = setting(-23.0, "each file gets one gain to this loudness (ITU-R BS.1770-4)", ge=-50, le=-10)
+    peak_db: Number = setting(-1.0, "the gain leaves its peak at most here, below full scale", ge=-20, le=0)
+    max_gain_db: Number = setting(40.0, "largest gain", ge=0, le=60)
+    silence_max_db: Number = setting(
+        -35.0, "a frame is silent 6 dB above the noise floor, at most here below the file's loudness", ge=-80, le=-15
+    )
+    silence_min_db: Number = setting(-50.0, "...and at least here; at most silence_max_db", ge=-100)
+    min_silence_seconds: Number = setting(0.5, "shorter pauses are kept as they are", ge=0.1, le=60)
+    keep_silence_seconds: Number = setting(
+        0.25, "silence left before and after a clip; at most half of min_silence_seconds", ge=0
+    )
+    min_clip_seconds: Number = setting(1.0, "shorter clips are joined to a neighbour where there is one", ge=0.1, le=10)
+    max_clip_seconds: Number = setting(
+        12.0, "longer clips are cut where they are quietest; at least 3 x min_clip_seconds", le=60
+    )
+    content_speeds: Numbers = setting(
+        [0.84, 1.19], "content is also taken from the clip at these speeds, 0.5 to 2: other vocal tracts, same words"
+    )
+    content_noise_db: Numbers = setting(
+        [], "...with noise so far below the voice, -10 to 60: for training with augmentation=noise", example="[15]"
+    )
+    content_room_seconds: Numbers = setting(
+        [], "...in rooms that fall silent in this time, 0.05 to 3: for augmentation=room", example="[0.4]"
+    )
+    held_out_share: Number = setting(0.05, "share of the source files that is held out", ge=0, le=0.5)
+    held_out_files: int = setting(
+        2,
+        "at least so many, from 4 files on; else, and where no speaker can spare one, the end of a file",
+        ge=0,
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_range("preprocess.silence_min_db", self.silence_min_db, -100, self.silence_max_db)
+        check_range("preprocess.keep_silence_seconds", self.keep_silence_seconds, 0, self.min_silence_seconds / 2)
+        check_range("preprocess.max_clip_seconds", self.max_clip_seconds, 3 * self.min_clip_seconds, 60)
+        limits = {"content_speeds": (0.5, 2.0), "content_noise_db": (-10, 60), "content_room_seconds": (0.05, 3)}
+        for key, (low, high) in limits.items():
+            for value in getattr(self, key):
+                check_range(f"preprocess.{key}", value, low, high)
+        return self
+
+    @property
+    def content_copies(self) -> dict[str, tuple[Number, ...]]:
+        """The lists of copies from which content is taken too."""
+        return {key: getattr(self, key) for key in COPIES}
+
+    def reading_values(self) -> dict[str, Any]:
+        """Return the values that shape a clip's waveform."""
+        return self.model_dump(exclude=set(NO_PART_OF_A_WAVEFORM))
+
+
+class PreprocessJob(Job):
+    """A dataset to be made: python preprocess.py dataset.source=<folder> dataset.name=<name>."""
+
+    config_name: ClassVar[str] = "preprocess"
+
+    audio: AudioConfig
+    content: Pluggable = setting(..., "the encoder of what is said")
+    pitch: Pluggable = setting(..., "the tracker of the fundamental frequency")
+    dataset: DatasetSource
+    preprocess: PreprocessSettings
+
+    @property
+    def source(self) -> Path:
+        """The recordings."""
+        return required("dataset.source", self.dataset.source, HINT)
+
+    @property
+    def folder(self) -> Path:
+        """The dataset's folder."""
+        return self.dataset.root / required("dataset.name", self.dataset.name, HINT)
+
+
+def preprocess_job(overrides: Sequence[str]) -> PreprocessJob:
+    """Build the job of preprocess.py from overrides as on its command line.
+
+    Raises:
+        ConfigError: in one line, naming the key, its value and what is allowed.
+    """
+    return PreprocessJob.from_overrides(overrides)
