@@ -73,7 +73,7 @@ class TorchVoice:
     """
 
     def __init__(self, voice: TrainedVoice) -> None:
-        self._model = voice.model
+        self._converter = voice.converter
         self.sample_rate = voice.io_rate
 
     @torch.no_grad()
@@ -82,7 +82,7 @@ class TorchVoice:
         values = CONTROLS | dict(controls or {})
         shift, index_rate, protect, loudness_mix = (torch.tensor(values[name]) for name in CONTROLS)
         samples = torch.from_numpy(np.asarray(audio, np.float32))[None]
-        converted = self._model.forward_audio(samples, shift, torch.tensor(0), index_rate, protect, loudness_mix)
+        converted = self._converter(samples, shift, torch.tensor(0), index_rate, protect, loudness_mix)
         return converted[0].numpy()
 
 

@@ -20,6 +20,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from models.conversion import AudioConverter
+from utils.audio.resample import RationalResampler
+
 if __name__ == "__main__":  # a script in a folder does not see the project beside it
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -90,19 +93,20 @@ class Row:
 
 def random_voice(
     model: str, audio: str, num_speakers: int, io_rate: int = 48000, sizes: Sequence[str] = ()
-) -> BaseVoiceConversionModel:
+) -> AudioConverter:
     """Return a voice with random weights behind the built-in front end, ready to be exported; `sizes` are overrides."""
     torch.manual_seed(0)
     config = train_job([f"model={model}", f"audio={audio}", *sizes])
     encoder = BuiltinContent()
-    voice: BaseVoiceConversionModel = config.model.build(content_dim=encoder.dim, num_speakers=num_speakers)
+    generator: BaseVoiceConversionModel = config.model.build(content_dim=encoder.dim, num_speakers=num_speakers)
     entries = entries_per_speaker(config.retrieval.codebook_size, num_speakers)
     codebook = torch.randn(num_speakers, entries, encoder.dim).half().float()  # as build_codebook makes them
-    voice.attach(AnalysisFrontend(encoder, builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate)
-    return voice.eval()
+    frontend = AnalysisFrontend(encoder, builtin_tracker(), io_rate)
+    resampler = RationalResampler(generator.sample_rate, io_rate)
+    return AudioConverter(generator, frontend, CodebookRetrieval(codebook), resampler).eval()
 
 
-def export(voice: BaseVoiceConversionModel, path: Path) -> Path:
+def export(voice: AudioConverter, path: Path) -> Path:
     """Write the graph of a voice."""
     graph = build_graph(
         voice, sample_rate=voice.io_rate, defaults=ControlDefaults(index_rate=0.0), options=GraphOptions(), metadata={}
@@ -111,7 +115,7 @@ def export(voice: BaseVoiceConversionModel, path: Path) -> Path:
     return path
 
 
-def export_stream(voice: BaseVoiceConversionModel, path: Path) -> Path:
+def export_stream(voice: AudioConverter, path: Path) -> Path:
     """Write the streaming graph of a voice."""
     defaults, options = ControlDefaults(index_rate=0.0), GraphOptions()
     graph = build_stream_graph(StreamingVoice(voice), defaults=defaults, options=options, metadata={})

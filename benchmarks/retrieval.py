@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from benchmarks.options import count, new_file
 from benchmarks.variants import FIGURES, Converter, figure_cells, judge_variants, missing_lines
 from benchmarks.voice_quality import CORPORA, pick_sources
+from models.conversion import AudioConverter, Retrieval
 from scripts.pipeline import ROOT
 from utils.audio.io import load_audio
 from utils.audio.listing import list_audio
@@ -121,14 +122,15 @@ def judged_rows(options: argparse.Namespace) -> tuple[list[list[object]], list[s
     """Convert with no retrieval, the codebook and the whole index, and judge the results."""
     voice = load_voice(options.run)
     index = build_index(training_frames(open_store(options)), None, IndexOptions(kind="flat"))
-    baked = voice.model.retrieval
+    baked = voice.converter.retrieval
     controls = [torch.tensor(value) for value in (0.0, 0, options.index_rate, 0.5, 1.0)]
 
-    def through(retrieval: nn.Module | None) -> Converter:
+    def through(retrieval: Retrieval | None) -> Converter:
+        converter = AudioConverter(voice.model, voice.converter.frontend, retrieval, voice.converter.resampler).eval()
+
         def run(audio: np.ndarray) -> np.ndarray:
-            voice.model.retrieval = retrieval
             with torch.no_grad():
-                output: np.ndarray = voice.model.forward_audio(torch.from_numpy(audio)[None], *controls)[0].numpy()
+                output: np.ndarray = converter(torch.from_numpy(audio)[None], *controls)[0].numpy()
             return output
 
         return run

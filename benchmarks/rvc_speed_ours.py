@@ -21,7 +21,9 @@ from benchmarks.rvc_speed_worker import (
     timed,
 )
 from models.adversarial import AdversarialTraining
+from models.conversion import AudioConverter
 from utils.audio.batch import VoiceBatch
+from utils.audio.resample import RationalResampler
 from utils.config.train import TrainJob, train_job
 from utils.export.graph import GraphOptions, build_graph
 from utils.training.assembly import build_spectral_loss
@@ -130,10 +132,10 @@ class Ours:
         torch.manual_seed(self.seed)
         config = train_job(["experiment=rvc_v2_48k", "dataset.name=none"])
         network = config.model.build(content_dim=CONTENT_DIM, num_speakers=1)
-        network.attach(GivenFeatures(), None, SAMPLE_RATE)
-        network.requires_grad_(False).eval()
+        resampler = RationalResampler(SAMPLE_RATE, SAMPLE_RATE)
+        converter = AudioConverter(network, GivenFeatures(), None, resampler).requires_grad_(False).eval()
         graph = build_graph(
-            network, sample_rate=SAMPLE_RATE, defaults=ControlDefaults(), options=GraphOptions(), metadata={}
+            converter, sample_rate=SAMPLE_RATE, defaults=ControlDefaults(), options=GraphOptions(), metadata={}
         )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads

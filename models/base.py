@@ -3,25 +3,17 @@
 from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from models.clip_random import ClipDraws
-from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
-from models.layers.frames import FramesToSamples
+from models.conversion import AudioConverter, Frontend, Retrieval
+from models.layers.controls import Controls
 from models.layers.overlap import LowDelayTransform
 from models.layers.recompute import RecomputableBlock
 from models.layers.stream_memory import Memory
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
-from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
-from utils.audio.reshaping import reshape
-
-SILENCE_DB = FLOOR_DB + 8.0  # below this the output is silent
-GATE_RANGE_DB = 6.0  # the output fades in over this range above SILENCE_DB
-INPUT_LIMIT = 8.0  # larger samples and infinities are cut to this before analysis
-PROTECT_OFF = 0.5  # at this value retrieval also touches unvoiced frames (the RVC convention)
 
 
 class TrainingPass(NamedTuple):
@@ -41,8 +33,8 @@ class TrainingPass(NamedTuple):
 class BaseVoiceConversionModel(nn.Module):
     """Generator of a target voice from content, pitch and loudness.
 
-    A subclass implements `inference`; training calls `training_pass`, validation `forward`, export traces
-    `forward_audio` after `attach`.
+    A subclass implements `inference`; training calls `training_pass`, validation `forward`, and what is exported is an
+    AudioConverter around it.
 
     Attributes:
         training_terms: names of the losses of its own that training_pass returns.
@@ -50,7 +42,6 @@ class BaseVoiceConversionModel(nn.Module):
         needs_context: whether the architecture is meant to be given sound before and after what is wanted, so that
             blocks converted by themselves may meet with a click.
         is_for_streams: whether it can be exported as a streaming graph alone.
-        control_defaults: what forward_audio takes for a control that is given as NaN.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
@@ -70,11 +61,6 @@ class BaseVoiceConversionModel(nn.Module):
         self.content_dim = content_dim
         self.num_speakers = num_speakers
         self.stream_transform: LowDelayTransform | None = None
-        self.frontend: nn.Module | None = None
-        self.retrieval: nn.Module | None = None
-        self.output_resampler: nn.Module | None = None
-        self.io_rate = sample_rate
-        self.control_defaults: dict[str, float] = dict(CONTROL_DEFAULTS)
 
     @abstractmethod
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
@@ -136,87 +122,26 @@ class BaseVoiceConversionModel(nn.Module):
             "num_parameters": sum(parameter.numel() for parameter in self.parameters()),
         }
 
-    @property
-    def idle_controls(self) -> frozenset[str]:
-        """Names of the inputs of forward_audio that this voice, with what is attached, gives nothing to act on."""
-        without_retrieval = set() if self.retrieval is not None else {"index_rate", "protect"}
-        return frozenset(
-            without_retrieval
-            | (set() if self.use_f0 else {"pitch_shift"})
-            | (set() if self.num_speakers > 1 else {"speaker_id"})
-        )
-
-    def attach(self, frontend: nn.Module, retrieval: nn.Module | None, io_rate: int) -> None:
-        """Give the model what forward_audio needs besides the generator.
-
-        Args:
-            frontend: module from audio [B, F * io_rate / 100] to (content, f0_hz, loudness_db).
-            retrieval: module from (content, speaker_id, share) to content, where a share of 0 means that the result is
-                not used; None for no retrieval.
-            io_rate: samples per second of the audio in and out.
-        """
-        self.frontend = frontend
-        self.retrieval = retrieval
-        self.io_rate = io_rate
-        self.output_resampler = RationalResampler(self.sample_rate, io_rate)
-        self.io_envelope = FramesToSamples(io_rate // FRAME_RATE)
-
     def forward_audio(
         self,
         audio: Tensor,
-        pitch_shift: Tensor,
-        speaker_id: Tensor,
-        index_rate: Tensor,
-        protect: Tensor,
-        loudness_mix: Tensor,
+        controls: Controls,
+        *,
+        frontend: Frontend,
+        retrieval: Retrieval | None = None,
+        resampler: RationalResampler | None = None,
     ) -> Tensor:
-        """Convert audio to the target voice; this is what is exported.
+        """Convert audio [B, T] to the target voice with the parts that AudioConverter, which is exported, has inside.
 
         Args:
-            audio: [B, T] at io_rate, any T >= 1; NaN counts as silence.
-            pitch_shift: scalar -36..36, semitones added to the pitch.
-            speaker_id: scalar int64; values outside 0..S-1 mean the nearest speaker.
-            index_rate: scalar 0..1, share of retrieved content.
-            protect: scalar 0..0.5, share of retrieval in unvoiced frames; 0.5 and more means no protection.
-            loudness_mix: scalar 0..1; 1 keeps the model's own level, 0 imposes the input's level on each frame.
-            A control outside its range counts as the nearest end, NaN as its default.
+            audio: at the target rate of the resampler.
+            controls: scalars.
+            frontend: from that audio to features.
+            retrieval: None for none.
+            resampler: from the model's rate to that of the audio; None where they are one.
         Returns:
-            [B, T], finite; silent where the input is silent.
+            [B, T].
         """
-        if self.frontend is None or self.output_resampler is None:
-            raise RuntimeError("forward_audio needs attach() first")
-        hop = self.io_rate // FRAME_RATE
-        controls = bounded_controls(Controls(pitch_shift, index_rate, protect, loudness_mix), self.control_defaults)
-        finite = torch.where(audio == audio, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        whole = _pad_to_whole_frames(finite, hop)
-        content, f0_hz, loudness_db = self.frontend(whole)
-        speaker = speaker_id.clamp(0, self.num_speakers - 1) + torch.zeros_like(audio[:, 0]).to(torch.int64)
-        content = self._retrieve(content, f0_hz, speaker, controls.index_rate, controls.protect)
-        shifted = f0_hz * torch.exp2(controls.pitch_shift / 12.0)
-        converted = self.output_resampler(self.inference(content, shifted, loudness_db, speaker))
-        gain = self._level_gain(converted, whole, controls.loudness_mix)
-        gate = ((loudness_db - SILENCE_DB) / GATE_RANGE_DB).clamp(0.0, 1.0)
-        return (converted * self.io_envelope(gain * gate))[:, : audio.shape[1]]
-
-    def _retrieve(self, content: Tensor, f0_hz: Tensor, speaker: Tensor, index_rate: Tensor, protect: Tensor) -> Tensor:
-        if self.retrieval is None:
-            return content + 0.0 * (index_rate + protect)  # keeps both inputs in the graph
-        share = torch.where(protect < PROTECT_OFF, protect, protect.new_ones(()))
-        weight = index_rate * torch.where(f0_hz > 0, f0_hz.new_ones(()), share)
-        blended = content + weight.unsqueeze(-1) * (self.retrieval(content, speaker, index_rate) - content)
-        # keep the frame's own length: a blend is shorter than what training saw (sqrt(D) but for foreign encoders)
-        power, own = (value.square().mean(dim=-1, keepdim=True) + 1e-8 for value in (blended, content))
-        return blended * torch.sqrt(own / power)
-
-    def _level_gain(self, converted: Tensor, source: Tensor, loudness_mix: Tensor) -> Tensor:
-        hop = self.io_rate // FRAME_RATE
-        source_rms = torch.sqrt(reshape(source, 0, -1, hop).square().mean(-1) + 1e-8)
-        converted_rms = torch.sqrt(reshape(converted, 0, -1, hop).square().mean(-1) + 1e-8)
-        exponent = 1.0 - loudness_mix
-        return torch.exp(exponent * torch.log(source_rms / converted_rms)).clamp(max=10.0)
-
-
-def _pad_to_whole_frames(audio: Tensor, hop_length: int) -> Tensor:
-    """Append zeros to [B, T] up to the next multiple of the hop without a branch on T."""
-    padded = nn.functional.pad(audio, (0, hop_length - 1))
-    return padded[:, : (padded.shape[1] // hop_length) * hop_length]
+        own_rate = resampler or RationalResampler(self.sample_rate, self.sample_rate)
+        converted: Tensor = AudioConverter(self, frontend, retrieval, own_rate)(audio, *controls)
+        return converted

@@ -1,34 +1,45 @@
-"""What a host may give for the controls of a voice, whatever it sends."""
+"""The controls of a voice as tensors: whatever a host sends, within what the table allows."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-CONTROL_LIMITS = {
-    "pitch_shift": (-36.0, 36.0),
-    "index_rate": (0.0, 1.0),
-    "protect": (0.0, 0.5),
-    "loudness_mix": (0.0, 1.0),
-}
-CONTROL_DEFAULTS = {"pitch_shift": 0.0, "index_rate": 0.5, "protect": 0.33, "loudness_mix": 1.0}
+from utils.voice_file.controls import CONTROLS, ControlDefaults
 
 
 class Controls(NamedTuple):
-    """Scalars; see BaseVoiceConversionModel.forward_audio."""
+    """Scalars in the order of utils.voice_file.controls.CONTROLS, which says what each means.
+
+    Attributes:
+        pitch_shift: semitones added to the pitch.
+        speaker_id: int64.
+        index_rate: share of retrieved content.
+        protect: share of retrieval in unvoiced frames; 0.5 and more means no protection.
+        loudness_mix: 1 keeps the model's own level, 0 imposes the input's level on each frame.
+    """
 
     pitch_shift: Tensor
+    speaker_id: Tensor
     index_rate: Tensor
     protect: Tensor
     loudness_mix: Tensor
 
 
-def bounded_controls(given: Controls, defaults: Mapping[str, float]) -> Controls:
-    """Return each control within its range; NaN counts as its default."""
-    return Controls(*(_bounded(value, name, defaults[name]) for name, value in given._asdict().items()))
+def bounded_controls(given: Controls, defaults: ControlDefaults, num_speakers: int) -> Controls:
+    """Return each control within its range: beyond an end counts as the end, NaN as the default.
 
-
-def _bounded(value: Tensor, name: str, default: float) -> Tensor:
-    number = torch.where(value == value, value, torch.full_like(value, default))
-    return number.clamp(*CONTROL_LIMITS[name])
+    Args:
+        given: what the host sent.
+        defaults: a value for each control.
+        num_speakers: S; a speaker_id outside 0..S-1 means the nearest speaker.
+    """
+    bounded = {}
+    for control in CONTROLS:
+        value: Tensor = getattr(given, control.name)
+        if control.is_integer:
+            bounded[control.name] = value.clamp(0, num_speakers - 1)
+        else:
+            default = torch.full_like(value, getattr(defaults, control.name))
+            bounded[control.name] = torch.where(value == value, value, default).clamp(control.low, control.high)
+    return Controls(**bounded)

@@ -9,11 +9,12 @@ import onnxruntime
 import pytest
 import torch
 
-from models.base import BaseVoiceConversionModel
+from models.conversion import AudioConverter
 from models.lite import LiteVoice
 from tests.tools.standin_voice import StandInVoice
+from utils.audio.resample import RationalResampler
 from utils.audio.synthetic_speech import voice
-from utils.export.graph import AudioToAudio, GraphOptions, build_graph, control_tensors
+from utils.export.graph import GraphOptions, build_graph, control_tensors
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
@@ -27,15 +28,15 @@ DEFAULTS = ControlDefaults(index_rate=0.0)
 
 
 @cache
-def small_voice(*, with_retrieval: bool = True) -> BaseVoiceConversionModel:
+def small_voice(*, with_retrieval: bool = True) -> AudioConverter:
     torch.manual_seed(0)
     model = LiteVoice(
         sample_rate=RATE, n_fft=640, content_dim=DIM, num_speakers=2, channels=16, num_blocks=2, speaker_dim=8
     )
     codebook = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(1)) if with_retrieval else None
     retrieval = CodebookRetrieval(codebook) if codebook is not None else None
-    model.attach(AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), RATE), retrieval, RATE)
-    return model.eval()
+    frontend = AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), RATE)
+    return AudioConverter(model, frontend, retrieval, RationalResampler(RATE, RATE), defaults=DEFAULTS).eval()
 
 
 @cache
@@ -80,7 +81,7 @@ def test_each_operator_version_passes_the_checker_and_converts_alike(opset: int)
 def test_graph_is_within_80_db_of_pytorch(length: int, seed: int) -> None:
     audio = speech_like(RATE, length, seed)[None]
     with torch.no_grad():
-        expected = AudioToAudio(small_voice())(torch.from_numpy(audio), *control_tensors(DEFAULTS)).numpy()
+        expected = small_voice()(torch.from_numpy(audio), *control_tensors(DEFAULTS)).numpy()
 
     assert relative_db(runner()(audio), expected) < -90.0
 
@@ -114,9 +115,7 @@ def test_another_shift_can_be_baked() -> None:
 
 def test_index_rate_zero_is_the_voice_without_retrieval() -> None:
     with torch.no_grad():
-        without = AudioToAudio(small_voice(with_retrieval=False))(
-            torch.from_numpy(speech()), *control_tensors(DEFAULTS)
-        ).numpy()
+        without = small_voice(with_retrieval=False)(torch.from_numpy(speech()), *control_tensors(DEFAULTS)).numpy()
 
     assert relative_db(runner()(speech(), index_rate=0.0), without) < -80.0
     assert relative_db(runner()(speech(), index_rate=1.0), without) > -60.0

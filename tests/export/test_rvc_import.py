@@ -59,7 +59,7 @@ def test_weights_speakers_and_conventions_come_from_the_file(tmp_path: Path) -> 
             torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
     assert loaded.speakers == ["row 0", "row 1", "row 2"] and loaded.model.num_speakers == 3
     assert (loaded.step, loaded.io_rate) == (4200, 48000)
-    assert not isinstance(loaded.model.frontend.pitch_tracker, FilledPitch)  # type: ignore[union-attr]
+    assert not isinstance(loaded.converter.frontend.pitch_tracker, FilledPitch)  # type: ignore[attr-defined]
     assert loaded.imported is not None and loaded.imported["f0_convention"] == "zero_unvoiced"
 
 
@@ -86,7 +86,7 @@ def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
     assert "type rvc.f0_convention=zero_unvoiced" in refusal(path, *CONTENT, EMBEDDER)
     filled = load_imported_voice(settings_of(path, *CONTENT, EMBEDDER, "rvc.f0_convention=interpolated"))
 
-    assert isinstance(filled.model.frontend.pitch_tracker, FilledPitch)  # type: ignore[union-attr]
+    assert isinstance(filled.converter.frontend.pitch_tracker, FilledPitch)  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match=r"rvc\.f0_convention=guess is unknown; allowed: zero_unvoiced, interpolated"):
         settings_of(path, "rvc.f0_convention=guess")
 
@@ -105,7 +105,7 @@ def test_a_tracker_that_draws_lines_is_neither_filled_again_nor_given_to_a_voice
         message = refusal(path, *given)
         assert "in unvoiced frames is interpolated, that of the voice was zero_unvoiced; type pitch=builtin" in message
         return
-    tracker: Any = load_imported_voice(settings_of(path, *given)).model.frontend.pitch_tracker  # type: ignore[union-attr]
+    tracker: Any = load_imported_voice(settings_of(path, *given)).converter.frontend.pitch_tracker  # type: ignore[attr-defined]
 
     assert isinstance(tracker, FilledPitch) and not isinstance(tracker.tracker, FilledPitch)
 
@@ -156,9 +156,8 @@ def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> Non
             "voclo_trainer": {"f0_convention": convention, "embedder": "random"},
         }
         path = saved(tmp_path / f"{convention}.pth", content)
-        model = load_imported_voice(settings_of(path, *CONTENT)).model
-        assert model.frontend is not None
-        heard[convention] = model.frontend(sound[:, :57600])[1][0]
+        converter = load_imported_voice(settings_of(path, *CONTENT)).converter
+        heard[convention] = converter.frontend(sound[:, :57600])[1][0]
 
     unvoiced = heard["zero_unvoiced"] == 0
     assert 5 < int(unvoiced.sum()) < 115

@@ -14,10 +14,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from models.conversion import AudioConverter
 from models.lite import LiteStreamVoice
 from models.toy import ToyVoice
 from tests.tools.standin_voice import metadata_of
-from tests.tools.streaming_tools import METADATA_KEY, RATE, export_small_stream, small_voice
+from tests.tools.streaming_tools import METADATA_KEY, RATE, export_small_stream, small_converter, small_voice
 from utils.audio.resample import RationalResampler
 from utils.audio.resample_bands import measure_bands
 from utils.config import compose
@@ -208,7 +209,7 @@ def test_planted_faults_are_caught(
     from tests.tools.streaming_tools import DEFAULTS
     from utils.export.graph import control_tensors
 
-    stream = StreamingVoice(small_voice())
+    stream = StreamingVoice(small_converter())
 
     def steered(audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
         made: np.ndarray = stream.whole(torch.from_numpy(audio), *control_tensors(values)).numpy()
@@ -387,7 +388,7 @@ def test_metadata_and_card_name_the_encoder_and_tracker_that_are_in_the_stream(
 def test_a_voice_of_the_full_look_ahead_is_warned_about_as_a_stream(
     look_ahead: str, said: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stream = StreamingVoice(small_voice())
+    stream = StreamingVoice(small_converter())
     short = stream.frontend.encoder_identity
     encoder = short if look_ahead == "short" else {key: short[key] for key in short if key != "look_ahead"}
 
@@ -447,9 +448,9 @@ def test_card_lists_every_rate_with_its_resamplers(exported: ExportedGraph, tmp_
 
 
 def test_a_stream_records_the_bands_of_its_own_kernels(tmp_path: Path) -> None:
-    graph = StreamingVoice(small_voice(48000))
+    graph = StreamingVoice(small_converter(48000))
 
-    bands = _bands(graph.frontend.resampler.resampler, graph.output_resampler.resampler)
+    bands = _bands(graph.frontend.resampler.resampler, graph.resampler.resampler)
 
     assert [(item.source_rate, item.target_rate) for item in bands] == [(48000, 16000), (16000, 48000)]
     assert all(item.stop_band_hz > 1.01 * 8000 for item in bands)
@@ -459,10 +460,10 @@ def test_a_stream_records_the_bands_of_its_own_kernels(tmp_path: Path) -> None:
 def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     toy = ToyVoice(sample_rate=RATE, n_fft=640, content_dim=16, num_speakers=1)
     with pytest.raises(ExportError, match="ToyVoice cannot convert a stream"):
-        StreamingVoice(toy)
+        StreamingVoice(AudioConverter(toy, small_converter().frontend, None, RationalResampler(RATE, RATE)))
     with pytest.raises(ExportError, match=r"no graph for recordings; type export\.flavours=\[stream\]"):
         make_audio_to_audio(SimpleNamespace(model=small_voice(kind=LiteStreamVoice)))  # type: ignore[arg-type]
-    frontend = small_voice().frontend
+    frontend = small_converter().frontend
     assert isinstance(frontend, AnalysisFrontend)
     frontend.content_encoder = ForeignContent()
     with pytest.raises(ConfigError, match="content encoder foreign has no form for streams"):

@@ -12,7 +12,7 @@ from models.layers.overlap import LowDelayTransform
 from models.layers.stream_memory import Layout, Memory
 from models.layers.stream_source import StreamPulses
 from models.lite import LiteStreamVoice
-from tests.tools.streaming_tools import DEFAULTS, DIM, RATE, small_voice
+from tests.tools.streaming_tools import DEFAULTS, DIM, RATE, small_converter, small_voice
 from utils.audio.synthetic_speech import voice as speech
 from utils.export.graph import control_tensors
 from utils.export.stream_voice import StreamingVoice
@@ -120,7 +120,7 @@ def test_streaming_pitch_follows_a_glide_within_half_a_semitone() -> None:
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
 def test_blocks_give_what_one_piece_gives(rate: int) -> None:
-    stream = StreamingVoice(small_voice(rate))
+    stream = StreamingVoice(small_converter(rate))
     audio = torch.from_numpy(speech_like(rate, 24 * stream.block, 2))[None]
 
     whole = stream.whole(audio, *control_tensors(DEFAULTS))
@@ -130,7 +130,7 @@ def test_blocks_give_what_one_piece_gives(rate: int) -> None:
 
 
 def test_a_block_of_40_ms_gives_what_two_of_20_ms_give() -> None:
-    voice = small_voice()
+    voice = small_converter()
     short, long = StreamingVoice(voice), StreamingVoice(voice, block_ms=40)
     audio = torch.from_numpy(speech_like(RATE, 20 * short.block, 3))[None]
 
@@ -141,7 +141,7 @@ def test_a_block_of_40_ms_gives_what_two_of_20_ms_give() -> None:
 
 def test_output_is_behind_the_input_by_the_stated_look_ahead() -> None:
     for rate in (16000, 48000):
-        stream = StreamingVoice(small_voice(rate))
+        stream = StreamingVoice(small_converter(rate))
         source = torch.from_numpy(bursts(rate, 100 * stream.block, 6))[None]
         controls = list(control_tensors(DEFAULTS))
         controls[-1] = torch.tensor(0.0)

@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from benchmarks.retrieval import IndexRetrieval
-from models.toy import ToyVoice
+from models.conversion import blended_content
+from models.layers.controls import Controls
 from utils.features.content.base import normalize_content
 from utils.features.index import IndexOptions, build_index
 from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
@@ -67,13 +68,15 @@ def test_what_is_found_is_as_long_as_what_was_asked_for() -> None:
 
 
 def test_a_share_of_retrieval_means_the_same_at_any_length() -> None:
-    voice = ToyVoice(sample_rate=16000, content_dim=8, num_speakers=1, n_fft=640)
     content = vectors(1, 5, 8, seed=1)
-    voice.retrieval = CodebookRetrieval(build_codebook(7 * vectors(30, 8), 64)[None])
+    retrieval = CodebookRetrieval(build_codebook(7 * vectors(30, 8), 64)[None])
     half, voiced = torch.tensor(0.5), torch.ones(1, 5)
+    controls = Controls(half, torch.tensor(0), half, half, half)
 
-    plain = voice._retrieve(content, voiced, torch.tensor([0]), half, half)
-    long = voice._retrieve(7 * content, voiced, torch.tensor([0]), half, half)
+    plain, long = (
+        blended_content(asked, retrieval(asked, torch.tensor([0])) - asked, voiced, controls)
+        for asked in (content, 7 * content)
+    )
 
     assert not torch.allclose(plain, content, atol=0.1)
     assert_close(long, 7 * plain, rtol=1e-4, atol=1e-4)

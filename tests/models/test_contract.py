@@ -8,9 +8,12 @@ import torch
 
 from models.base import BaseVoiceConversionModel
 from models.clip_random import ClipDraws
+from models.conversion import AudioConverter
+from models.layers.controls import Controls
 from tests.tools.corpus_tools import described
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
+from utils.audio.resample import RationalResampler
 from utils.audio.synthetic_speech import voice
 from utils.config.train import train_job
 from utils.features.content.builtin import RandomContent
@@ -31,17 +34,16 @@ def build(name: str) -> BaseVoiceConversionModel:
 
 
 @cache
-def attached(name: str, io_rate: int = 24000) -> BaseVoiceConversionModel:
+def converter(name: str, io_rate: int = 24000) -> AudioConverter:
     model = build(name) if io_rate == 24000 else build.__wrapped__(name)
     codebook = torch.randn(3, 8, DIM, generator=torch.Generator().manual_seed(0))
-    model.attach(
-        AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate
-    )
-    return model.eval()
+    frontend = AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate)
+    resampler = RationalResampler(model.sample_rate, io_rate)
+    return AudioConverter(model, frontend, CodebookRetrieval(codebook), resampler).eval()
 
 
 def convert(
-    model: BaseVoiceConversionModel,
+    through: AudioConverter,
     audio: torch.Tensor,
     *,
     pitch_shift: float = 0.0,
@@ -51,7 +53,8 @@ def convert(
 ) -> torch.Tensor:
     values = [torch.tensor(value) for value in (pitch_shift, speaker_id, index_rate, 0.33, loudness_mix)]
     with torch.no_grad():
-        return model.forward_audio(audio, *values)
+        converted: torch.Tensor = through(audio, *values)
+    return converted
 
 
 def batch_of(frames: int, hop_length: int, *, seed: int = 0) -> VoiceBatch:
@@ -134,7 +137,7 @@ def test_speakers_sound_different(name: str) -> None:
 def test_audio_out_is_as_long_as_audio_in(name: str, samples: int) -> None:
     audio = torch.from_numpy(voice(samples / 24000, 24000))[None].repeat(2, 1)
 
-    converted = convert(attached(name), audio)
+    converted = convert(converter(name), audio)
 
     assert converted.shape == (2, samples)
     assert bool(torch.isfinite(converted).all())
@@ -146,20 +149,20 @@ def test_audio_out_is_as_long_as_audio_in(name: str, samples: int) -> None:
 def test_length_holds_at_another_rate_than_the_model_s(name: str, io_rate: int, samples: int) -> None:
     audio = torch.from_numpy(voice(samples / io_rate, io_rate))[None]
 
-    assert convert(attached(name, io_rate), audio).shape == (1, samples)
+    assert convert(converter(name, io_rate), audio).shape == (1, samples)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("samples", [1, 4801])
 def test_silence_stays_silent(name: str, samples: int) -> None:
-    assert convert(attached(name), torch.zeros(2, samples)).abs().max().item() == 0.0
+    assert convert(converter(name), torch.zeros(2, samples)).abs().max().item() == 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sound_gives_sound(name: str) -> None:
     audio = torch.from_numpy(voice(0.5, 24000))[None]
 
-    assert convert(attached(name), audio).square().mean().sqrt().item() > 1e-4
+    assert convert(converter(name), audio).square().mean().sqrt().item() > 1e-4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,7 +171,7 @@ def test_samples_that_are_no_audio_give_finite_audio(name: str, value: float) ->
     audio = torch.from_numpy(voice(0.2, 24000))[None]
     audio[0, 1000:1010] = value
 
-    converted = convert(attached(name), audio)
+    converted = convert(converter(name), audio)
 
     assert converted.shape == audio.shape
     assert bool(torch.isfinite(converted).all())
@@ -176,14 +179,14 @@ def test_samples_that_are_no_audio_give_finite_audio(name: str, value: float) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_throughout_is_silence(name: str) -> None:
-    assert convert(attached(name), torch.full((1, 999), float("nan"))).abs().max().item() == 0.0
+    assert convert(converter(name), torch.full((1, 999), float("nan"))).abs().max().item() == 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_same_input_gives_the_same_output(name: str) -> None:
     audio = torch.from_numpy(voice(0.3, 24000))[None]
 
-    assert torch.equal(convert(attached(name), audio), convert(attached(name), audio))
+    assert torch.equal(convert(converter(name), audio), convert(converter(name), audio))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -194,11 +197,18 @@ def test_description_is_plain_data(name: str) -> None:
     assert {type(value) for value in described.values()} <= {int, str, float}
 
 
-def test_converting_without_a_front_end_is_an_error_of_the_program() -> None:
-    model = build.__wrapped__("toy")
+def test_a_model_converts_audio_as_the_converter_around_it() -> None:
+    through, audio = converter("toy", 48000), torch.from_numpy(voice(0.2, 48000))[None]
+    assert isinstance(through.generator, BaseVoiceConversionModel)
+    controls = Controls(*(torch.tensor(value) for value in (2.0, 1, 0.5, 0.2, 0.5)))
 
-    with pytest.raises(RuntimeError, match="attach"):
-        convert(model, torch.zeros(1, 240))
+    with torch.no_grad():
+        converted = through.generator.forward_audio(
+            audio, controls, frontend=through.frontend, retrieval=through.retrieval, resampler=through.resampler
+        )
+        expected = through(audio, *controls)
+
+    assert torch.equal(converted, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""The five controls of forward_audio, seen by a model that writes down what it was given."""
+"""The five controls of a conversion, seen by a model that writes down what it was given."""
 
 import pytest
 import torch
@@ -6,6 +6,10 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from models.base import BaseVoiceConversionModel
+from models.conversion import AudioConverter
+from models.layers.controls import Controls, bounded_controls
+from utils.audio.resample import RationalResampler
+from utils.voice_file.controls import CONTROLS, ControlDefaults
 
 FRAMES, HOP = 6, 160
 F0_HZ = torch.tensor([[0.0, 100.0, 200.0, 300.0, 0.0, 250.0]])
@@ -41,6 +45,8 @@ class Recorder(BaseVoiceConversionModel):
     def __init__(self, level: float = 0.1) -> None:
         super().__init__(sample_rate=16000, content_dim=4, num_speakers=3)
         self.level = level
+        self.frontend = FixedAnalysis()
+        self.retrieval: nn.Module | None = None
 
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         self.content, self.f0_hz, self.speaker_id = content, f0_hz, speaker_id
@@ -49,8 +55,13 @@ class Recorder(BaseVoiceConversionModel):
 
 def make(*, loudness_db: float = -20.0, with_retrieval: bool = True, level: float = 0.1) -> Recorder:
     model = Recorder(level)
-    model.attach(FixedAnalysis(loudness_db), OtherContent() if with_retrieval else None, 16000)
+    model.frontend = FixedAnalysis(loudness_db)
+    model.retrieval = OtherContent() if with_retrieval else None
     return model
+
+
+def converter(model: Recorder) -> AudioConverter:
+    return AudioConverter(model, model.frontend, model.retrieval, RationalResampler(16000, 16000))
 
 
 def run(
@@ -65,7 +76,7 @@ def run(
     batch: int = 1,
 ) -> Tensor:
     values = [torch.tensor(value) for value in (pitch_shift, speaker_id, index_rate, protect, loudness_mix)]
-    return model.forward_audio(torch.full((batch, FRAMES * HOP), level), *values)
+    return converter(model)(torch.full((batch, FRAMES * HOP), level), *values)
 
 
 @pytest.mark.parametrize(("semitones", "factor"), [(0.0, 1.0), (12.0, 2.0), (-12.0, 0.5), (7.0, 1.498307)])
@@ -99,9 +110,9 @@ def test_a_voice_names_the_controls_that_do_nothing() -> None:
     deaf, alone = make(), make(with_retrieval=False)
     deaf.use_f0, alone.num_speakers = False, 1
 
-    assert make().idle_controls == set()
-    assert deaf.idle_controls == {"pitch_shift"}
-    assert alone.idle_controls == {"index_rate", "protect", "speaker_id"}
+    assert converter(make()).idle_controls == set()
+    assert converter(deaf).idle_controls == {"pitch_shift"}
+    assert converter(alone).idle_controls == {"index_rate", "protect", "speaker_id"}
 
 
 def test_index_rate_one_is_all_retrieved() -> None:
@@ -160,3 +171,19 @@ def test_output_fades_in_between_silence_and_six_db_above(loudness_db: float, sh
     converted = run(make(loudness_db=loudness_db, level=0.1))
 
     assert_close(converted, torch.full_like(converted, 0.1 * share), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "counts"),
+    [(float("nan"), (0.0, 0, 0.5, 0.33, 1.0)), (1e9, (36.0, 2, 1.0, 0.5, 1.0)), (-1e9, (-36.0, 0, 0.0, 0.0, 0.0))],
+)
+def test_controls_are_cut_to_the_ranges_of_the_table_and_nan_is_the_default(
+    given: float, counts: tuple[float, ...]
+) -> None:
+    speaker_id = torch.tensor(0 if given != given else int(given))
+    sent = Controls(torch.tensor(given), speaker_id, *(torch.tensor(given) for _ in range(3)))
+
+    bounded = bounded_controls(sent, ControlDefaults(), 3)
+
+    assert Controls._fields == tuple(control.name for control in CONTROLS)
+    assert tuple(bounded) == pytest.approx(counts)

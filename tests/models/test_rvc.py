@@ -15,6 +15,7 @@ from torch.testing import assert_close
 
 from benchmarks.rvc_golden import TOLERANCE, discriminator_errors, generator_errors, main, spectrum_errors
 from models.clip_random import ClipDraws
+from models.conversion import AudioConverter
 from models.layers.rvc_decoder import SineSource
 from models.layers.rvc_encoders import Flow, Gaussian, RelativeAttention, quantize_f0
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConv2d, WeightNormConvTranspose1d
@@ -22,6 +23,7 @@ from models.rvc import RvcVoice, draw_parts, kl_divergence
 from models.rvc_discriminators import RvcDiscriminator
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
+from utils.audio.resample import RationalResampler
 from utils.config.train import train_job
 from utils.errors import ConfigError
 from utils.export.graph import GraphOptions, build_graph, control_tensors
@@ -420,16 +422,17 @@ class PlainAnalysis(nn.Module):
 def test_exported_graph_equals_the_network_at_any_length_and_batch(use_f0: str) -> None:
     voice = small(f"model.use_f0={use_f0}").requires_grad_(False)
     scramble(voice.flow)
-    voice.attach(PlainAnalysis().requires_grad_(False), None, 100 * HOP)
+    resampler = RationalResampler(100 * HOP, 100 * HOP)
+    converter = AudioConverter(voice, PlainAnalysis().requires_grad_(False), None, resampler)
     defaults = ControlDefaults()
 
-    graph = build_graph(voice, sample_rate=100 * HOP, defaults=defaults, options=GraphOptions(), metadata={})
+    graph = build_graph(converter, sample_rate=100 * HOP, defaults=defaults, options=GraphOptions(), metadata={})
 
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     for batch, length in ((1, 1), (3, 2 * HOP + 1), (1, 90 * HOP), (2, 150 * HOP + 7), (1, 520 * HOP)):
         audio = 0.1 * torch.randn(batch, length, generator=torch.Generator().manual_seed(length))
         with torch.no_grad():
-            expected = voice.forward_audio(audio, *control_tensors(defaults))
+            expected = converter(audio, *control_tensors(defaults))
         found = torch.from_numpy(session.run(None, {"audio": audio.numpy()})[0])
         assert_close(found, expected, atol=2e-5, rtol=1e-4)
         assert expected.abs().max().item() > 1e-3

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.locks", "utils.memory", "utils.shipped"}
 LOWER = BASE | {"utils.audio", "utils.features"}
-MODELS = {"models.base", "models.adversarial", "models.updating"}
+MODELS = {"models.base", "models.conversion", "models.adversarial", "models.updating"}
 ALLOWED: dict[str, set[str]] = {
     "utils.errors": set(),
     "utils.config": {"utils.errors"},
@@ -25,13 +25,16 @@ ALLOWED: dict[str, set[str]] = {
     "utils.verification": BASE | {"utils.audio", "utils.voice_file", "utils.inference", "utils.export"},
     "utils.training": LOWER | MODELS | {"utils.corpus", "utils.rvc"},
     "utils.export": LOWER
-    | {"models.base", "models.layers", "utils.training", "utils.corpus", "utils.rvc"}
+    | {"models.base", "models.conversion", "models.layers", "utils.training", "utils.corpus", "utils.rvc"}
     | {"utils.voice_file", "utils.verification"},
     "utils.inference": BASE | {"utils.audio", "utils.voice_file"},
     "utils.command_line": {"utils.errors", "utils.files"},
     "utils.evaluation": LOWER | {"utils.inference"},
     "models": set(),
     "models.layers": BASE | {"utils.audio", "utils.voice_file"},
+    "models.conversion": BASE | {"utils.audio", "utils.voice_file", "models.layers"},
+    "models.base": BASE
+    | {"utils.audio", "utils.voice_file", "models.layers", "models.conversion", "models.clip_random"},
     "models.*": BASE
     | {"utils.audio", "utils.voice_file", "models.layers", "models.base", "models.discriminators", "models.clip_random"}
     | {"models.updating"},

@@ -153,4 +153,4 @@ def test_a_real_recording_becomes_a_v2_voice(tmp_path: Path, monkeypatch: pytest
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["bob.index", "bob_sr48000_hop480_nfft2048.onnx", "card.json", "card.md"]
     converted(way, folder / names[1], tmp_path / "recordings" / sorted(sounds)[0])
-    assert not isinstance(load_voice(run).model.frontend.pitch_tracker, FilledPitch)  # type: ignore[union-attr]
+    assert not isinstance(load_voice(run).converter.frontend.pitch_tracker, FilledPitch)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.controls import CONTROL_DEFAULTS, Controls, bounded_controls
+from models.layers.controls import Controls, bounded_controls
 from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.verification.reference import Subject
 from utils.voice_file.controls import ControlDefaults
@@ -32,7 +32,7 @@ class StandInVoice(nn.Module):
         self.register_buffer("codebook", torch.randn(num_speakers, 6, DIM, generator=generator))
         self.codebook: Tensor
 
-    def forward_audio(
+    def forward(
         self,
         audio: Tensor,
         pitch_shift: Tensor,
@@ -42,15 +42,16 @@ class StandInVoice(nn.Module):
         loudness_mix: Tensor,
     ) -> Tensor:
         """Return [B, T] from audio [B, T]."""
-        pitch_shift, index_rate, protect, loudness_mix = bounded_controls(
-            Controls(pitch_shift, index_rate, protect, loudness_mix), CONTROL_DEFAULTS
+        given = Controls(pitch_shift, speaker_id, index_rate, protect, loudness_mix)
+        pitch_shift, speaker_id, index_rate, protect, loudness_mix = bounded_controls(
+            given, ControlDefaults(), self.num_speakers
         )
         finite = torch.where(torch.isfinite(audio), audio, torch.zeros_like(audio)).clamp(-1.0, 1.0)
         frames = (audio.shape[1] + HOP - 1) // HOP
         whole = functional.pad(finite, (0, frames * HOP - audio.shape[1]))
         content = self.project(whole.unsqueeze(1)).transpose(1, 2)
         level = torch.sqrt(whole.reshape(audio.shape[0], frames, HOP).square().mean(-1))
-        book = self.codebook.index_select(0, speaker_id.clamp(0, self.num_speakers - 1).reshape(1))[0]
+        book = self.codebook.index_select(0, speaker_id.reshape(1))[0]
         values, indices = torch.topk(torch.matmul(content, book.T), 4, dim=-1)
         near = (torch.softmax(values, -1).unsqueeze(-1) * book[indices]).sum(-2)
         content = content + index_rate * (1.0 - protect) * (near - content)

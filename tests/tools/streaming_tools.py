@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 
+from models.conversion import AudioConverter
 from models.lite import LiteVoice
 from tests.tools.standin_voice import metadata_of
+from utils.audio.resample import RationalResampler
 from utils.export.graph import GraphOptions
 from utils.export.graph_kinds import ExportedGraph, FlavourJob, make_stream
 from utils.features.content.builtin import RandomContent
@@ -21,11 +23,20 @@ from utils.voice_file.metadata import METADATA_KEY, StreamFacts
 RATE, DIM = 16000, 16
 DEFAULTS = ControlDefaults(index_rate=0.3)
 
-__all__ = ["DEFAULTS", "DIM", "METADATA_KEY", "RATE", "StreamFacts", "export_small_stream", "small_voice"]
+__all__ = [
+    "DEFAULTS",
+    "DIM",
+    "METADATA_KEY",
+    "RATE",
+    "StreamFacts",
+    "export_small_stream",
+    "small_converter",
+    "small_voice",
+]
 
 
-def small_voice(io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice) -> LiteVoice:
-    """Return an untrained voice of two speakers with front end and codebook at a rate."""
+def small_voice(*, kind: type[LiteVoice] = LiteVoice) -> LiteVoice:
+    """Return an untrained generator of two speakers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         voice = kind(
@@ -33,11 +44,17 @@ def small_voice(io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice) -> Li
         )
         with torch.no_grad():  # as loud as speech
             voice.head.project.bias.view(3, -1)[[0, 2]] += 2.5
-        codebook = torch.randn(2, 8, DIM)
-    voice.attach(
-        AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate), CodebookRetrieval(codebook), io_rate
-    )
     return voice.requires_grad_(False).eval()
+
+
+def small_converter(
+    io_rate: int = RATE, *, kind: type[LiteVoice] = LiteVoice, defaults: ControlDefaults | None = None
+) -> AudioConverter:
+    """Return that voice from audio to audio at a rate, with a codebook."""
+    frontend = AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate)
+    codebook = torch.randn(2, 8, DIM, generator=torch.Generator().manual_seed(4))
+    parts = frontend, CodebookRetrieval(codebook), RationalResampler(RATE, io_rate)
+    return AudioConverter(small_voice(kind=kind), *parts, defaults=defaults).requires_grad_(False).eval()
 
 
 def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
@@ -53,7 +70,8 @@ def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
     )
     return make_stream(
         FlavourJob(
-            model=small_voice(io_rate),
+            model=small_voice(),
+            converter=small_converter(io_rate, defaults=DEFAULTS),
             geometry=geometry,
             defaults=DEFAULTS,
             options=GraphOptions(),

@@ -162,7 +162,7 @@ def test_voice_trained_on_pitch_of_world_gets_an_exportable_tracker(
 
     audio = torch.from_numpy(voice(0.3))[None]
     values = [torch.tensor(value) for value in (0.0, 0, 0.5, 0.33, 1.0)]
-    assert loaded.model.forward_audio(audio, *values).shape == audio.shape
+    assert loaded.converter(audio, *values).shape == audio.shape
     assert "pitch=builtin" in caplog.text
 
 

@@ -109,12 +109,12 @@ def test_voice_is_read_back_and_converts(run: Path) -> None:
 
     audio = torch.from_numpy(voice(0.5, 24000))[None]
     values = [torch.tensor(value) for value in (0.0, 1, 0.5, 0.33, 1.0)]
-    converted = loaded.model.forward_audio(audio, *values)
+    converted = loaded.converter(audio, *values)
     assert loaded.speakers == ["anna", "bert"]
     assert (loaded.step, loaded.io_rate) == (STEPS, 24000)
     assert loaded.metrics["val/mel"] > 0
-    assert loaded.model.retrieval is not None
-    assert not loaded.model.training
+    assert loaded.converter.retrieval is not None
+    assert not loaded.model.training and not loaded.converter.training
     assert converted.shape == audio.shape
     assert converted.square().mean().sqrt().item() > 1e-4
 
@@ -199,7 +199,7 @@ def test_run_without_adversary_average_or_retrieval_can_be_read_back(datasets: P
 
     loaded = load_voice(run)
     assert loaded.step == 2
-    assert loaded.model.retrieval is None
+    assert loaded.converter.retrieval is None
     assert not any(key.startswith(("discriminator", "averaged")) for key in state(run))
 
 

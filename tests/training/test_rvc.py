@@ -165,7 +165,7 @@ def test_two_updates_change_every_network_and_the_voice_converts(datasets: Path,
     # biases of zero at the start have moved in each part
     for name in ("generator.flow.flows.0.post.bias", "generator.flow.flows.6.post.bias"):
         assert state[name].abs().max().item() > 0
-    converted = load_voice(run).model.forward_audio(
+    converted = load_voice(run).converter(
         torch.from_numpy(voice(0.3, 32000))[None], *(torch.tensor(value) for value in (0.0, 0, 0.0, 0.33, 1.0))
     )
     assert converted.shape == (1, 9600)

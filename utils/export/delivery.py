@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import soxr
 from omegaconf import DictConfig
-from torch import nn
 
+from models.conversion import AudioConverter, Retrieval
 from utils.config import check_range, require, to_plain, to_yaml
 from utils.config.settings import as_list
 from utils.corpus.description import FeatureDescription
@@ -175,14 +175,15 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     with staging_folder(target, _file_names(job, voice)) as folder:
         index_path, report, digest, baking = None, None, None, None
         if store is not None and job.codebook_size is not None:
-            voice.model.retrieval = rebuilt_retrieval(store, job.codebook_size, seed=job.index.seed)
-        retrieval = voice.model.retrieval
-        refuse_idle_controls(job.asked, voice.model.idle_controls, "the voice")
+            rebuilt = rebuilt_retrieval(store, job.codebook_size, seed=job.index.seed)
+            voice = replace(voice, converter=_with_retrieval(voice.converter, rebuilt))
+        refuse_idle_controls(job.asked, voice.converter.idle_controls, "the voice")
         if store is not None:
             index_path = folder / f"{job.name}.index"
             index = index_of(store, job.index)
             save_index(index, index_path)
             report, digest = index.report, sha256_of_file(index_path)
+            retrieval = voice.converter.retrieval
             if isinstance(retrieval, CodebookRetrieval):
                 baking = baking_report(index, retrieval, list(held_out(store)), partial(training_frames, store))
         metadata = [
@@ -190,7 +191,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
             for geometry in _geometries(job, voice)
             for flavour in job.flavours
         ]
-        graphs = [_make(job, item, store, retrieval, folder) for item in metadata]
+        graphs = [_make(job, item, store, voice.converter.retrieval, folder) for item in metadata]
         outcome = ExportOutcome(target, [], graphs, report, notes, baking)
         if outcome.failures:
             return outcome
@@ -265,7 +266,7 @@ def describe(
         config=to_yaml(without_places(voice.config)),
         precision=job.precision,
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
-        extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.model.idle_controls)}
+        extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.converter.idle_controls)}
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
         | ({"imported": voice.imported} if voice.imported is not None else {}),
     )
@@ -290,17 +291,17 @@ def _load(job: ExportJob, io_rate: int | None = None) -> TrainedVoice:
 
 
 def _make(
-    job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, retrieval: nn.Module | None, folder: Path
+    job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, retrieval: Retrieval | None, folder: Path
 ) -> ExportedGraph:
     # Read anew for each graph: the front end is built for one rate.
     voice = _load(job, metadata.sample_rate)
-    voice.model.retrieval = retrieval
     geometry = FileGeometry(
         name=metadata.name, sample_rate=metadata.sample_rate, hop_length=metadata.hop_length, n_fft=metadata.n_fft
     )
     return find_flavour(metadata.flavour).make(
         FlavourJob(
             model=voice.model,
+            converter=_with_retrieval(voice.converter, retrieval, job.defaults),
             geometry=geometry,
             defaults=job.defaults,
             options=job.options,
@@ -313,6 +314,14 @@ def _make(
             stream_block_ms=job.stream_block_ms,
         )
     )
+
+
+def _with_retrieval(
+    converter: AudioConverter, retrieval: Retrieval | None, defaults: ControlDefaults | None = None
+) -> AudioConverter:
+    """Return a converter with another retrieval and other values for controls that are NaN."""
+    parts = converter.generator, converter.frontend, retrieval, converter.resampler
+    return AudioConverter(*parts, defaults=defaults).eval()
 
 
 def _default_name(run: Path | None, imported: ImportSettings | None) -> str:
@@ -366,7 +375,7 @@ def _rates(value: Any) -> list[int]:
 
 
 def _pitch_identity(voice: TrainedVoice) -> dict[str, Any]:
-    tracker = getattr(voice.model.frontend, "pitch_tracker", None)
+    tracker = getattr(voice.converter.frontend, "pitch_tracker", None)
     return dict(tracker.identity) if tracker is not None else {}
 
 

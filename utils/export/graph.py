@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -59,43 +59,6 @@ class GraphOptions:
             )
 
 
-class ConvertsAudio(Protocol):
-    """What a voice must offer to be exported."""
-
-    def forward_audio(
-        self,
-        audio: Tensor,
-        pitch_shift: Tensor,
-        speaker_id: Tensor,
-        index_rate: Tensor,
-        protect: Tensor,
-        loudness_mix: Tensor,
-    ) -> Tensor:
-        """Return [B, T] from audio [B, T] and five scalars."""
-        ...
-
-
-class AudioToAudio(nn.Module):
-    """The module that is traced: `forward_audio` of a voice under fixed argument names."""
-
-    def __init__(self, voice: nn.Module) -> None:
-        super().__init__()
-        self.voice = voice
-
-    def forward(
-        self,
-        audio: Tensor,
-        pitch_shift: Tensor,
-        speaker_id: Tensor,
-        index_rate: Tensor,
-        protect: Tensor,
-        loudness_mix: Tensor,
-    ) -> Tensor:
-        """Return [B, T] from audio [B, T]; the others are scalars (speaker_id int64, the rest float32)."""
-        voice = cast(ConvertsAudio, self.voice)
-        return voice.forward_audio(audio, pitch_shift, speaker_id, index_rate, protect, loudness_mix)
-
-
 def control_tensors(values: ControlDefaults) -> tuple[Tensor, ...]:
     """Return the scalars in the order of CONTROLS."""
     plain = asdict(values)
@@ -113,7 +76,7 @@ def build_graph(
     """Trace, simplify and finish the graph of a voice.
 
     Args:
-        voice: module with `forward_audio(audio [B, T], five scalars) -> [B, T]` in evaluation mode.
+        voice: module from audio [B, T] and the scalars of CONTROLS to [B, T], such as an AudioConverter.
         sample_rate: rate of the graph's input and output.
         defaults: values of the overridable inputs.
         options: exporter and operator version.
@@ -123,7 +86,7 @@ def build_graph(
     """
     use_graph_form(voice)  # known to every operator set; the module itself is proven with its FFTs
     try:
-        traced = _trace(AudioToAudio(voice).eval(), sample_rate, options)
+        traced = _trace(voice.eval(), sample_rate, options)
     finally:
         use_graph_form(voice, enabled=False)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
@@ -244,7 +207,7 @@ def attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults) -> None:
     plain = asdict(defaults)
     for control in CONTROLS:
         if control.name not in present:
-            raise ExportError(f"the graph lost its input {control.name}: forward_audio does not use it")
+            raise ExportError(f"the graph lost its input {control.name}: the voice does not use it")
         value = control.array(plain[control.name])
         model.graph.initializer.append(numpy_helper.from_array(value, control.name))
 

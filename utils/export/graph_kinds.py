@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.base import BaseVoiceConversionModel
+from models.conversion import AudioConverter
 from utils.audio.resample import RationalResampler
 from utils.audio.resample_bands import ResamplerBands, measure_bands
 from utils.errors import ConfigError, ExportError
@@ -34,7 +35,8 @@ class FlavourJob:
     """All that a kind of graph is made from.
 
     Attributes:
-        model: voice with front end and retrieval attached at the rate of the geometry.
+        model: the generator.
+        converter: from audio to audio at the rate of the geometry, with the generator inside.
         geometry: name, rate and frame sizes of the file.
         defaults: values of the controls when a caller gives none.
         options: exporter and operator version.
@@ -48,6 +50,7 @@ class FlavourJob:
     """
 
     model: BaseVoiceConversionModel
+    converter: AudioConverter
     geometry: FileGeometry
     defaults: ControlDefaults
     options: GraphOptions
@@ -102,25 +105,24 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
             f"{type(job.model).__name__} is a voice for streams and has no graph for recordings; "
             "type export.flavours=[stream], or train model=lite"
         )
-    job.model.control_defaults = asdict(job.defaults)
     graph = build_graph(
-        job.model,
+        job.converter,
         sample_rate=job.geometry.sample_rate,
         defaults=job.defaults,
         options=job.options,
         metadata={METADATA_KEY: job.metadata},
     )
-    reduce_weights(graph, job.precision, fixed_tables(job.model))
+    reduce_weights(graph, job.precision, fixed_tables(job.converter))
     tolerance = tolerance_of(job.precision, job.tolerance)
     path = job.folder / job.geometry.file_name
     save_graph(graph, path)
     subject = Subject(
         path=path,
-        voice=job.model,
+        voice=job.converter,
         sample_rate=job.geometry.sample_rate,
         defaults=job.defaults,
         num_speakers=job.model.num_speakers,
-        has_retrieval=job.model.retrieval is not None,
+        has_retrieval=job.converter.retrieval is not None,
         tolerance=tolerance,
         recordings=job.recordings,
         has_pitch=job.model.use_f0,
@@ -132,15 +134,13 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
         parity_db=20 * math.log10(tolerance),
     )
     checks = (*verify(subject), *check_conformance(candidate))
-    frontend = job.model.frontend
-    bands = _bands(getattr(frontend, "resampler", None), job.model.output_resampler)
+    bands = _bands(getattr(job.converter.frontend, "resampler", None), job.converter.resampler)
     return ExportedGraph(path, checks, resamplers=bands)
 
 
 def make_stream(job: FlavourJob) -> ExportedGraph:
     """Write and verify the graph that converts a stream block by block."""
-    job.model.control_defaults = asdict(job.defaults)
-    voice = StreamingVoice(job.model, block_ms=job.stream_block_ms).eval()
+    voice = StreamingVoice(job.converter, block_ms=job.stream_block_ms).eval()
     rate = job.geometry.sample_rate
     facts = StreamFacts(
         block=voice.block,
@@ -153,7 +153,7 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
     graph = build_stream_graph(
         voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
     )
-    reduce_weights(graph, job.precision, fixed_tables(job.model))
+    reduce_weights(graph, job.precision, fixed_tables(job.converter))
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
 
@@ -168,10 +168,10 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
         reference=partial(steered, values=job.defaults),
         parity_db=20 * math.log10(tolerance_of(job.precision, job.tolerance)),
         steered=steered,
-        idle_controls=job.model.idle_controls,
+        idle_controls=job.converter.idle_controls,
         recordings=job.recordings,
     )
-    bands = _bands(voice.frontend.resampler.resampler, voice.output_resampler.resampler)
+    bands = _bands(voice.frontend.resampler.resampler, voice.resampler.resampler)
     return ExportedGraph(path, tuple(check_conformance(candidate)), facts, metadata, bands)
 
 

@@ -3,61 +3,68 @@
 import torch
 from torch import Tensor, nn
 
-from models.base import GATE_RANGE_DB, INPUT_LIMIT, PROTECT_OFF, SILENCE_DB, BaseVoiceConversionModel
+from models.base import BaseVoiceConversionModel
+from models.conversion import (
+    SMALL_POWER,
+    AudioConverter,
+    blended_content,
+    finite_audio,
+    level_gain,
+    shifted_pitch,
+    silence_gate,
+    without_retrieval,
+)
 from models.layers.controls import Controls, bounded_controls
 from models.layers.stream_memory import Memory
 from utils.audio.frames import FEATURE_RATE
-from utils.audio.resample import RationalResampler
 from utils.errors import ExportError
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.stream_pitch import LOOK_AHEAD
 from utils.features.stream_frontend import StreamFrontend, StreamResampler, smallest_block
-
-SMALL_POWER = 1e-8
-MAX_LEVEL_GAIN = 10.0
 
 
 class StreamingVoice(nn.Module):
     """The streaming form of a voice; with one block for the whole of a recording it is its own reference.
 
     Args:
-        voice: a model that can convert a stream, with front end and retrieval attached at the rate of the stream.
+        converter: with a generator that can convert a stream, at the rate of the stream.
         block_ms: length of a block, see check_stream_block.
     Raises:
         ExportError: if the model cannot convert a stream.
         ConfigError: if its encoder or pitch tracker has no form for streams.
     """
 
-    def __init__(self, voice: BaseVoiceConversionModel, *, block_ms: int = 20) -> None:
+    def __init__(self, converter: AudioConverter, *, block_ms: int = 20) -> None:
         super().__init__()
-        if voice.stream_transform is None:
+        generator = converter.generator
+        assert isinstance(generator, BaseVoiceConversionModel) and isinstance(converter.frontend, AnalysisFrontend)
+        if generator.stream_transform is None:
             raise ExportError(
-                f"{type(voice).__name__} cannot convert a stream: leave out the flavour stream, or train model=lite"
+                f"{type(generator).__name__} cannot convert a stream: leave out the flavour stream, or train model=lite"
             )
-        assert isinstance(voice.frontend, AnalysisFrontend)
-        assert isinstance(voice.output_resampler, RationalResampler)
-        self.voice = voice
-        self.frontend = StreamFrontend(voice.frontend)
-        self.output_resampler = StreamResampler(voice.output_resampler)
-        self.block = smallest_block(voice.io_rate) * (block_ms // 20)
+        self.generator, self.transform = generator, generator.stream_transform
+        self.frontend = StreamFrontend(converter.frontend)
+        self.retrieval = converter.retrieval
+        self.resampler = StreamResampler(converter.resampler)
+        self.defaults = converter.defaults
+        self.io_rate = converter.io_rate
+        self.block = smallest_block(self.io_rate) * (block_ms // 20)
         with torch.no_grad():
             memory = Memory()
-            self._convert(
-                torch.zeros(1, self.block), memory, *(torch.tensor(value) for value in (0.0, 0, 0.0, 0.5, 1.0))
-            )
+            values = (torch.tensor(value) for value in (0.0, 0, 0.0, 0.5, 1.0))
+            self._convert(torch.zeros(1, self.block), memory, Controls(*values))
         self.layout = memory.layout
         self.state_size = memory.size
 
     @property
     def look_ahead(self) -> int:
         """Samples by which the output is behind the input, the block itself not counted."""
-        rate, transform = self.voice.io_rate, self.voice.stream_transform
-        assert transform is not None
+        generator, transform = self.generator, self.transform
         # content and pitch are those of the frame before, which ends LOOK_AHEAD before the newest sample
-        frame_end = LOOK_AHEAD / FEATURE_RATE - transform.hop_length / self.voice.sample_rate
-        synthesis = transform.overlap / 2 / self.voice.sample_rate
-        resamplers = self.frontend.resampler.delay_seconds + self.output_resampler.delay_seconds
-        return round((frame_end + synthesis + resamplers) * rate)
+        frame_end = LOOK_AHEAD / FEATURE_RATE - transform.hop_length / generator.sample_rate
+        synthesis = transform.overlap / 2 / generator.sample_rate
+        resamplers = self.frontend.resampler.delay_seconds + self.resampler.delay_seconds
+        return round((frame_end + synthesis + resamplers) * self.io_rate)
 
     def forward(
         self,
@@ -84,56 +91,34 @@ class StreamingVoice(nn.Module):
             [1, T], finite, `look_ahead` samples behind the input; and the state for the next call.
         """
         memory = Memory(state, self.layout)
-        output = self._convert(audio, memory, pitch_shift, speaker_id, index_rate, protect, loudness_mix)
-        return output, memory.packed()
+        given = Controls(pitch_shift, speaker_id, index_rate, protect, loudness_mix)
+        return self._convert(audio, memory, given), memory.packed()
 
     def whole(self, audio: Tensor, *controls: Tensor) -> Tensor:
         """Return the conversion [1, T] of a recording [1, T], T a multiple of the block, as one block."""
-        return self._convert(audio, Memory(), *controls)
+        return self._convert(audio, Memory(), Controls(*controls))
 
-    def _convert(
-        self,
-        audio: Tensor,
-        memory: Memory,
-        pitch_shift: Tensor,
-        speaker_id: Tensor,
-        index_rate: Tensor,
-        protect: Tensor,
-        loudness_mix: Tensor,
-    ) -> Tensor:
-        voice, transform = self.voice, self.voice.stream_transform
-        assert transform is not None
-        controls = bounded_controls(Controls(pitch_shift, index_rate, protect, loudness_mix), voice.control_defaults)
-        finite = torch.where(audio == audio, audio, torch.zeros_like(audio)).clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        half_rate, f0_hz, loudness_db = self.frontend(finite, memory)
-        speaker = speaker_id.clamp(0, voice.num_speakers - 1).reshape(1)
-        content = self._retrieve(half_rate, f0_hz, speaker, controls.index_rate, controls.protect)
-        shifted = f0_hz * torch.exp2(controls.pitch_shift / 12.0)
-        pieces = voice.stream_pieces(content, shifted, loudness_db, speaker, memory)
-        gate = ((loudness_db - SILENCE_DB) / GATE_RANGE_DB).clamp(0.0, 1.0)
-        gain = gate * _level_gain(pieces, transform.synthesis, loudness_db, controls.loudness_mix)
-        made = transform.add(pieces * gain.unsqueeze(-1), memory)
-        return self.output_resampler(made, memory, "output")
+    def _convert(self, audio: Tensor, memory: Memory, given: Controls) -> Tensor:
+        controls = bounded_controls(given, self.defaults, self.generator.num_speakers)
+        half_rate, f0_hz, loudness_db = self.frontend(finite_audio(audio), memory)
+        speaker = controls.speaker_id.reshape(1)
+        content = self._retrieve(half_rate, f0_hz, speaker, controls)
+        pitch = shifted_pitch(f0_hz, controls)
+        pieces = self.generator.stream_pieces(content, pitch, loudness_db, speaker, memory)
+        gain = silence_gate(loudness_db) * self._level_gain(pieces, loudness_db, controls.loudness_mix)
+        made = self.transform.add(pieces * gain.unsqueeze(-1), memory)
+        return self.resampler(made, memory, "output")
 
-    def _retrieve(
-        self, half_rate: Tensor, f0_hz: Tensor, speaker: Tensor, index_rate: Tensor, protect: Tensor
-    ) -> Tensor:
-        """Return content [B, F, D] at 100 frames a second of [B, F / 2, D]; see BaseVoiceConversionModel."""
-        retrieval = self.voice.retrieval
-        if retrieval is None:
-            return half_rate.repeat_interleave(2, dim=1) + 0.0 * (index_rate + protect)
-        share = torch.where(protect < PROTECT_OFF, protect, torch.ones_like(protect))
-        weight = index_rate * torch.where(f0_hz > 0, torch.ones_like(f0_hz), share)
-        step = (retrieval(half_rate, speaker, index_rate) - half_rate).repeat_interleave(2, dim=1)
+    def _retrieve(self, half_rate: Tensor, f0_hz: Tensor, speaker: Tensor, controls: Controls) -> Tensor:
+        """Return content [B, F, D] at 100 frames a second of [B, F / 2, D]."""
         content = half_rate.repeat_interleave(2, dim=1)
-        blended = content + weight.unsqueeze(-1) * step
-        power, own = (value.square().mean(dim=-1, keepdim=True) + SMALL_POWER for value in (blended, content))
-        return blended * torch.sqrt(own / power)
+        if self.retrieval is None:
+            return without_retrieval(content, controls)
+        step = (self.retrieval(half_rate, speaker, controls.index_rate) - half_rate).repeat_interleave(2, dim=1)
+        return blended_content(content, step, f0_hz, controls)
 
-
-def _level_gain(pieces: Tensor, window: Tensor, loudness_db: Tensor, loudness_mix: Tensor) -> Tensor:
-    """Return the gain [B, F] that gives each piece the input's level, in the share that is asked for."""
-    made = pieces.square().sum(dim=-1) / window.square().sum() + SMALL_POWER
-    wanted = 10 ** (0.1 * loudness_db) + SMALL_POWER
-    exponent = 0.5 * (1.0 - loudness_mix)
-    return torch.exp(exponent * torch.log(wanted / made)).clamp(max=MAX_LEVEL_GAIN)
+    def _level_gain(self, pieces: Tensor, loudness_db: Tensor, loudness_mix: Tensor) -> Tensor:
+        """Return the gain [B, F] that gives each piece the input's level, in the share that is asked for."""
+        made = pieces.square().sum(dim=-1) / self.transform.synthesis.square().sum() + SMALL_POWER
+        wanted = 10 ** (0.1 * loudness_db) + SMALL_POWER
+        return level_gain(wanted, made, 0.5 * (1.0 - loudness_mix))

@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
+from models.conversion import AudioConverter
+from utils.audio.resample import RationalResampler
 from utils.config import Pluggable, from_yaml
 from utils.config.renamed import with_current_targets
 from utils.corpus.description import DatasetDescription, FeatureDescription
@@ -29,26 +31,26 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class TrainedVoice:
-    """A trained voice ready to convert: see BaseVoiceConversionModel.forward_audio.
+    """A trained voice ready to convert.
 
     Attributes:
-        model: generator in eval mode with front end and retrieval attached at io_rate.
+        model: generator in eval mode.
+        converter: from audio to audio at io_rate, with the generator, front end and retrieval.
         config: the run's resolved configuration, as it was stored.
         dataset: the training data.
         step: generator updates behind these weights.
         metrics: validation figures of these weights; none where they were saved between two validations.
-        io_rate: samples per second of audio in and out.
         pretrained: name and SHA-256 of the weights that the run started from, by network; None where its checkpoint
             does not say.
         imported: what is known of the file that the voice was imported from; None for a voice of train.py.
     """
 
     model: BaseVoiceConversionModel
+    converter: AudioConverter
     config: dict[str, Any]
     dataset: DatasetDescription
     step: int
     metrics: dict[str, float]
-    io_rate: int
     pretrained: dict[str, dict[str, str]] | None = None
     imported: dict[str, Any] | None = None
 
@@ -56,6 +58,11 @@ class TrainedVoice:
     def speakers(self) -> list[str]:
         """Names; the index is the speaker_id."""
         return self.dataset.speaker_names
+
+    @property
+    def io_rate(self) -> int:
+        """Samples per second of audio in and out."""
+        return self.converter.io_rate
 
 
 def checkpoint_path(run: Path, which: str) -> Path:
@@ -175,13 +182,13 @@ def load_voice(
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
     tracker = _load_tracker(run, dataset.pitch)
     rate = io_rate or model.sample_rate
-    retrieval = read_codebook(run)
-    model.attach(AnalysisFrontend(encoder, tracker, rate), retrieval, rate)
-    model.requires_grad_(False)
-    model.eval()
+    resampler = RationalResampler(model.sample_rate, rate)
+    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), read_codebook(run), resampler)
+    converter.requires_grad_(False)
+    converter.eval()
     step = int(content["state_dict"]["steps_done"])
     metrics = dict(payload["metrics"])
-    return TrainedVoice(model, config, dataset, step, metrics, rate, payload.get("pretrained"))
+    return TrainedVoice(model, converter, config, dataset, step, metrics, payload.get("pretrained"))
 
 
 def _load_tracker(run: Path, feature: FeatureDescription) -> nn.Module:

@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 from torch import nn
 
-from utils.export.graph import AudioToAudio, control_tensors, graph_nodes
+from utils.export.graph import control_tensors, graph_nodes
 from utils.verification.candidate import decibels, limit_of_parity_db, own_change_db
 from utils.verification.checks import Check
 from utils.verification.control_rules import other_values
@@ -39,7 +39,7 @@ class Subject:
 
     Attributes:
         path: the exported file.
-        voice: the module it was made from, with `forward_audio`.
+        voice: the module it was made from.
         sample_rate: rate of the graph's input and output.
         defaults: values the controls must have by themselves.
         num_speakers: voices inside the graph.
@@ -71,7 +71,7 @@ class Subject:
     def reference(self, audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
         """Return the module's output [B, T]."""
         with torch.no_grad():
-            output: np.ndarray = AudioToAudio(self.voice)(torch.from_numpy(audio), *control_tensors(values)).numpy()
+            output: np.ndarray = self.voice(torch.from_numpy(audio), *control_tensors(values)).numpy()
         return output
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
+from models.conversion import AudioConverter
+from utils.audio.resample import RationalResampler
 from utils.config import Pluggable, audio_config
 from utils.config.train import train_job
 from utils.console import table
@@ -103,9 +105,10 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     convention = _convention(settings, file)
     tracker = _tracker(settings, convention)
     rate = io_rate or model.sample_rate
-    model.attach(AnalysisFrontend(encoder, tracker, rate), None, rate)
-    model.requires_grad_(False)
-    model.eval()
+    resampler = RationalResampler(model.sample_rate, rate)
+    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), None, resampler)
+    converter.requires_grad_(False)
+    converter.eval()
     record = {
         "file": settings.file.name,
         "what": str(file),
@@ -128,7 +131,7 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
             "f0_hz": FeatureDescription(identity=tracker.identity),
         },
     )
-    return TrainedVoice(model, config, dataset, file.step, {}, rate, imported=record)
+    return TrainedVoice(model, converter, config, dataset, file.step, {}, imported=record)
 
 
 def explain_import(voice: TrainedVoice) -> list[str]:
