@@ -90,7 +90,7 @@ def spans_of(text: str) -> list[str]:
 
 @cache
 def known_keys() -> frozenset[str]:
-    """Return every dotted key that a file below configs/ has, under the name by which it is typed."""
+    """Return every dotted key of configs/ and of the recipes, under the name by which it is typed."""
     keys: set[str] = set()
 
     def add(node: object, prefix: str) -> None:
@@ -106,6 +106,8 @@ def known_keys() -> frozenset[str]:
         add(content, "" if is_global else ".".join(group) + ".")
         if group and group[-1] in ("limits", "rvc"):
             add(content, f"{group[0]}.")
+    for path in (ROOT / "recipes").glob("*/settings.yaml"):
+        add(yaml.safe_load(path.read_text(encoding="utf-8")), "")
     return frozenset(keys)
 
 
