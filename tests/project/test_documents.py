@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.tools.document_tools import ROOT, anchors_of, links_of, pages, paragraphs, read, without_code
-from utils.voice_file.controls import CONTROLS
 
 RESULTS = Path("benchmarks/results")
 RESULT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*_(?P<machine>[a-z0-9-]+)_\d{4}-\d{2}-\d{2}\.md")
@@ -85,13 +84,3 @@ def test_documents_named_in_code_exist() -> None:
         absent += [f"{path.relative_to(ROOT)}: {item}" for item in named if not (ROOT / item).is_file()]
 
     assert not absent
-
-
-def test_table_of_controls_is_that_of_the_code() -> None:
-    rows = []
-    for control in CONTROLS:
-        high = "the last speaker" if control.name == "speaker_id" else f"{control.high:g}"
-        rows.append(f"| `{control.name}` | {control.kind} | {control.low:g} to {high} | {control.meaning} |")
-    table = "\n".join(rows)
-
-    assert table in read("docs/reference/exported_graph.md"), f"write there:\n{table}"

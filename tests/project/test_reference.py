@@ -1,0 +1,47 @@
+"""The reference names everything that there is: fields of files, errors, controls."""
+
+import inspect
+from dataclasses import fields
+
+import pytest
+
+from tests.tools.document_tools import read
+from utils import errors
+from utils.corpus.manifest import Clip
+from utils.voice_file.controls import CONTROLS
+from utils.voice_file.metadata import StreamFacts, VoiceMetadata
+
+ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        ("docs/reference/dataset.md", Clip),
+        ("docs/reference/exported_graph.md", VoiceMetadata),
+        ("docs/reference/exported_graph.md", StreamFacts),
+    ],
+    ids=["clip", "metadata", "stream"],
+)
+def test_every_field_is_named(page: str, kind: type) -> None:
+    text = read(page)
+
+    assert not [field.name for field in fields(kind) if f"`{field.name}`" not in text]
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_is_named_with_its_exit_code(kind: type[errors.WorkbenchError]) -> None:
+    text = read("docs/reference/errors.md")
+
+    assert f"`{kind.__name__}`" in text
+    assert f"| {kind.exit_code} |" in text
+
+
+def test_table_of_controls_is_that_of_the_code() -> None:
+    rows = []
+    for control in CONTROLS:
+        high = "the last speaker" if control.name == "speaker_id" else f"{control.high:g}"
+        rows.append(f"| `{control.name}` | {control.kind} | {control.low:g} to {high} | {control.meaning} |")
+    table = "\n".join(rows)
+
+    assert table in read("docs/reference/exported_graph.md"), f"write there:\n{table}"
