@@ -4,14 +4,15 @@ from omegaconf import DictConfig
 
 from utils.config import given_keys, run_script
 from utils.config.arguments import spell_names
+from utils.errors import ConfigError
 
 
 def main(config: DictConfig) -> float | None:
     """Train what the configuration describes; return the held-out figure of its best.ckpt, which a sweep minimises."""
     if config.task != "voice":
-        from recipes.content_encoder.experiment import train_content_encoder
-
-        return train_content_encoder(config)
+        raise ConfigError(
+            f"task={config.task}: train.py trains voices; a content encoder is made by python -m recipes.content_encoder"
+        )
     from utils.config.train import TrainJob
     from utils.training.fit import best_held_out, train
 

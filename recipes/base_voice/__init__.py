@@ -1,1 +1,1 @@
-"""How the base voice, pretrained=builtin, was made."""
+"""How the base voice, pretrained=builtin, was made: written from a run, rewritten for an encoder, narrowed."""

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor
 
-from recipes.content_encoder.material import Material, interpolate
+from recipes.content_encoder.examples import ContentExamples, interpolate
 from utils.features.content.base import normalize_content
 from utils.features.content.network import ContentNetwork
 
@@ -17,16 +17,18 @@ log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def sharpen(network: ContentNetwork, material: Material, *, num_pairs: int = NUM_PAIRS, power: float = POWER) -> None:
+def sharpen(
+    network: ContentNetwork, examples: ContentExamples, *, num_pairs: int = NUM_PAIRS, power: float = POWER
+) -> None:
     """Fold the map of content_map into the head of a network, in place.
 
     Args:
         network: trained encoder.
-        material: clips of its training.
+        examples: clips of its training.
         num_pairs: parts of clips that are compared with changed copies.
         power: see content_map.
     """
-    total, disturbance = covariances(network, material, num_pairs)
+    total, disturbance = covariances(network, examples, num_pairs)
     matrix = content_map(total, disturbance, power=power).to(network.head.weight.dtype)
     network.head.weight.copy_(matrix @ network.head.weight)
     network.head.bias.copy_(matrix @ network.head.bias)
@@ -34,15 +36,15 @@ def sharpen(network: ContentNetwork, material: Material, *, num_pairs: int = NUM
 
 
 @torch.no_grad()
-def covariances(network: ContentNetwork, material: Material, num_pairs: int) -> tuple[Tensor, Tensor]:
+def covariances(network: ContentNetwork, examples: ContentExamples, num_pairs: int) -> tuple[Tensor, Tensor]:
     """Return the covariance of features and that of what changes of the sound do to them, both [D, D] float64."""
     plain, differences = [], []
     for index in range(num_pairs):
-        pair = material.pair(index)
+        pair = examples.pair(index)
         feature = normalize_content(network(pair.plain)[0])
         changed = normalize_content(network(pair.changed)[0])
         plain.append(feature)
-        differences.append(interpolate(feature, pair.place) - changed[: len(pair.place)])
+        differences.append(interpolate(feature, pair.position) - changed[: len(pair.position)])
     rows, changes = torch.cat(plain).double(), torch.cat(differences).double()
     # both of a pair are disturbed, so a difference has twice the variance of one disturbance
     return torch.cov(rows.T), changes.T @ changes / (2 * len(changes))

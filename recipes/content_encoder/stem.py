@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from recipes.content_encoder.material import Material
+from recipes.content_encoder.examples import ContentExamples
 from recipes.content_encoder.moonshine import TEACHER_STRIDES
 from recipes.content_encoder.teacher import TEACHER_CENTRE
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
@@ -29,7 +29,7 @@ def teacher_stem(weights: dict[str, Tensor], audio: Tensor, level: tuple[float, 
 
     Args:
         weights: of read_moonshine.
-        audio: at the level that the teacher hears.
+        audio: at the level that the teacher is given.
         level: mean and standard deviation over channels and time of what the teacher's group norm sees.
     """
     first, second, _ = TEACHER_STRIDES
@@ -50,7 +50,7 @@ def fit_stem(
     network: ContentNetwork,
     weights: dict[str, Tensor],
     level: tuple[float, float],
-    material: Material,
+    examples: ContentExamples,
     *,
     num_steps: int,
 ) -> float:
@@ -60,7 +60,7 @@ def fit_stem(
         network: already filled by start_from.
         weights: of read_moonshine.
         level: see teacher_stem.
-        material: clips of the training.
+        examples: clips of the training.
         num_steps: updates; the rate falls to zero as half a cosine.
     Returns:
         Squared error over the power of the teacher's frames, over the last updates.
@@ -71,7 +71,7 @@ def fit_stem(
     for step in range(num_steps):
         share = min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / num_steps))
         optimizer.param_groups[0]["lr"] = RATE * share
-        plain, changed = material.plain_and_changed(step)
+        plain, changed = examples.plain_and_changed(step)
         with torch.no_grad():
             wanted = teacher_stem(weights, plain, level)
         error = (network.stem(changed) - wanted).square().sum() / wanted.square().sum()

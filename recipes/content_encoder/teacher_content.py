@@ -73,11 +73,11 @@ class TeacherContent(ContentEncoder):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
-        rows = [torch.from_numpy(hear(self.teacher, row)) for row in audio.detach().cpu().numpy()]
+        rows = [torch.from_numpy(teacher_features(self.teacher, row)) for row in audio.detach().cpu().numpy()]
         return normalize_content((torch.stack(rows) - self.mean) / self.deviation).to(audio.device)
 
 
-def hear(teacher: MoonshineEncoder, audio: np.ndarray) -> np.ndarray:
+def teacher_features(teacher: MoonshineEncoder, audio: np.ndarray) -> np.ndarray:
     """Return what the teacher makes of 16 kHz audio [F * 160] at its own level: [F, D] float32, 100 frames a second."""
     short = max(0, round(MIN_SECONDS * FEATURE_RATE) - len(audio))
     raw = teacher.encode(np.pad(set_level(audio), (0, short)))
@@ -87,8 +87,8 @@ def hear(teacher: MoonshineEncoder, audio: np.ndarray) -> np.ndarray:
 def write_statistics(recordings: Sequence[Path], path: Path) -> None:
     """Store mean and standard deviation [D] of the teacher's features over recordings."""
     teacher = MoonshineEncoder()
-    heard = [hear(teacher, load_audio(item, FEATURE_RATE)) for item in recordings]
-    frames = torch.from_numpy(np.concatenate(heard)).double()
+    features = [teacher_features(teacher, load_audio(item, FEATURE_RATE)) for item in recordings]
+    frames = torch.from_numpy(np.concatenate(features)).double()
     deviation = frames.std(dim=0, correction=0)
     if not len(frames) or not (deviation > 0).all():
         raise DataError(f"the {len(recordings)} recordings hold {len(frames)} frames without any change; give speech")

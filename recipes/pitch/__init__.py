@@ -1,1 +1,1 @@
-"""How the weights of pitch=builtin were made."""
+"""How the weights of pitch=builtin were made: SwiftF0's network with fewer channels, taught by SwiftF0."""

@@ -16,7 +16,7 @@ from benchmarks.content_peers import OURS, TEACHER
 from benchmarks.content_voices import ERROR, Figures, TorchVoice, content_overrides, convert, judge, prepare, train
 from recipes.content_encoder import teacher_content
 from recipes.content_encoder.teacher import TEACHER_CENTRE, TEACHER_HOP
-from recipes.content_encoder.teacher_content import TeacherContent, hear, read_statistics, write_statistics
+from recipes.content_encoder.teacher_content import TeacherContent, read_statistics, teacher_features, write_statistics
 from scripts import pipeline as pipeline_module
 from scripts.pipeline import Pipeline
 from tests.tools.training_tools import make_dataset, training
@@ -73,11 +73,11 @@ def test_the_teacher_gives_a_vector_of_the_agreed_length_every_ten_milliseconds(
 
 
 def test_frames_are_where_the_sound_is() -> None:
-    heard = hear(FakeTeacher(), voice(2.0))  # type: ignore[arg-type]
+    found = teacher_features(FakeTeacher(), voice(2.0))  # type: ignore[arg-type]
 
     centres = 160 * (np.arange(200) + 0.5)
     inside = (centres > TEACHER_CENTRE) & (centres < 32000 - 3 * TEACHER_HOP)
-    np.testing.assert_allclose(heard[inside, 0], centres[inside], atol=0.01)
+    np.testing.assert_allclose(found[inside, 0], centres[inside], atol=0.01)
 
 
 def test_rows_of_a_batch_do_not_see_each_other(statistics: Path) -> None:
@@ -95,8 +95,8 @@ def test_components_count_alike_before_the_length_is_set(
 ) -> None:
     mean, deviation = read_statistics(statistics)
 
-    heard = hear(FakeTeacher(), soundfile.read(tmp_path / "speech/a.wav", dtype="float32")[0])  # type: ignore[arg-type]
-    standard = (torch.from_numpy(heard).double() - mean) / deviation
+    found = teacher_features(FakeTeacher(), soundfile.read(tmp_path / "speech/a.wav", dtype="float32")[0])  # type: ignore[arg-type]
+    standard = (torch.from_numpy(found).double() - mean) / deviation
     encoder = TeacherContent(statistics=str(statistics))
     steady = np.tile(mean + 2 * deviation, (99, 1))
     monkeypatch.setattr(encoder.teacher, "encode", lambda audio: steady)

@@ -80,7 +80,7 @@ def allowed_for(room: str) -> set[str]:
         return ALLOWED["models.*"]
     if room in ("benchmarks", "recipes", "scripts"):
         return ROOMS | LOWER | MODELS | {"models.layers", "utils.command_line", "benchmarks", "scripts", "recipes"}
-    return BASE | ROOMS | ({"recipes"} if room == "train" else set())  # a script
+    return BASE | ROOMS  # a script
 
 
 @pytest.mark.parametrize("path", project_files(), ids=module_of)

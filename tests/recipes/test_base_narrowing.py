@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.lite import LiteVoice
-from recipes.base_voice import make_base as base_voice
-from recipes.base_voice.make_base import main
-from recipes.base_voice.narrow import narrow_base
-from recipes.base_voice.narrowing import narrow_blocks, remaining_units
+from recipes.base_voice import base_files
+from recipes.base_voice.__main__ import main
+from recipes.base_voice.narrow_base import narrow_base
+from recipes.base_voice.unit_removal import narrow_blocks, remaining_units
 from tests.tools.corpus_tools import described
 from tests.tools.training_tools import make_dataset
 from utils.audio.batch import VoiceBatch
@@ -162,15 +162,18 @@ def test_a_base_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--narrow", "2"], "--dataset is missing"),
-        (["--narrow", "0"], "--dataset is missing"),
-        (["--narrow", "2", "--dataset", "nowhere"], "nowhere"),
+        (["narrow=2"], "dataset is missing"),
+        (["narrow=0"], "narrow=0 is out of range"),
+        (["narrow=2", "dataset=nowhere"], "nowhere"),
+        ([], "nothing is given; give one of run, rebase, narrow"),
+        (["narrow=2", "run=runs/base"], "run and narrow is given; give one of"),
+        (["rebase=old.safetensors"], "recordings is missing; give a folder of speech"),
     ],
 )
 def test_what_cannot_be_narrowed_is_said_in_one_line(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert main([*arguments, f"output={tmp_path / 'out'}"]) == 2
 
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and words in lines[0]
@@ -181,9 +184,9 @@ def test_an_earlier_base_is_never_replaced(tmp_path: Path, dataset: Path, capsys
     write_base(tmp_path, dataset)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
-    assert main(["--narrow", "2", "--dataset", str(dataset), "--base", str(tmp_path), "--output", str(tmp_path)]) == 2
+    assert main(["narrow=2", f"dataset={dataset}", f"base={tmp_path}", f"output={tmp_path}"]) == 2
 
-    assert "holds a lite_base_generator.safetensors already" in capsys.readouterr().err
+    assert "has a lite_base_generator.safetensors already" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -199,8 +202,8 @@ def test_a_run_without_one_of_the_networks_makes_no_base(
     }
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    monkeypatch.setattr(base_voice, "read_checkpoint", lambda path: content)
-    arguments = ["--run", str(tmp_path), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(base_files, "read_checkpoint", lambda path: content)
+    arguments = [f"run={tmp_path}", f"output={tmp_path / 'out'}"]
 
     assert main(arguments) == 2
     assert f"last.ckpt has no {missing}" in capsys.readouterr().err and not (tmp_path / "out").exists()

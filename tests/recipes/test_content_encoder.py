@@ -1,20 +1,23 @@
-"""python train.py experiment=content_encoder: one command that prepares, trains, continues and writes weights."""
+"""python -m recipes.content_encoder: it trains, continues, writes weights and refuses what it cannot do in one line."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig
 
-from recipes.content_encoder import experiment
-from recipes.content_encoder.distil import parse
-from recipes.content_encoder.experiment import prepare_features, train_content_encoder
-from recipes.content_encoder.teacher import Features, save_features
-from tests.recipes.test_content_encoder_recipe import SIZES, made_up_features
-from train import main
+from recipes.content_encoder import recipe
+from recipes.content_encoder.__main__ import main
+from recipes.content_encoder.recipe import make_content_encoder, prepare_features
+from recipes.content_encoder.settings import ContentEncoderSettings, ValidatedCorpusSettings
+from recipes.content_encoder.teacher_features import Features, save_features
+from recipes.settings import read_settings
+from tests.tools.content_encoder_tools import SIZES, made_up_features
 from utils.config import compose
 from utils.errors import ConfigError
 from utils.features.content.builtin import BuiltinContent
+
+FOLDER = Path(recipe.__file__).parent
 
 
 @pytest.fixture
@@ -27,26 +30,31 @@ def teacher(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         save_features(path, made_up_features())
         return made_up_features()
 
-    monkeypatch.setattr(experiment, "make_features", make)
+    monkeypatch.setattr(recipe, "make_features", make)
+    monkeypatch.setattr(recipe, "export", partial(recipe.export, num_pairs=8))
     return asked
 
 
-def config(folder: Path, *changed: str) -> DictConfig:
+def overrides(folder: Path, *changed: str) -> list[str]:
+    """Return the command line of a short run with one recording."""
     (folder / "recordings").mkdir(exist_ok=True)
     (folder / "recordings" / "0-0.wav").touch()
-    found = compose("train", ["experiment=content_encoder", f"run.root={folder}", "content_encoder.steps=3", *changed])
-    found.content_encoder.corpora = {"en": {"folder": str(folder / "recordings"), "share": 1.0, "held_out": 1}}
-    return found
+    corpora = f"+corpora={{en: {{folder: '{folder / 'recordings'}', share: 1.0, held_out: 1}}}}"
+    return [f"run.root='{folder}'", "steps=3", "~corpora", corpora, *changed]
+
+
+def settings(folder: Path, *changed: str) -> ContentEncoderSettings:
+    return read_settings(ContentEncoderSettings, FOLDER, overrides(folder, *changed))
 
 
 def test_one_command_trains_continues_and_writes_usable_weights(
     tmp_path: Path, teacher: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = train_content_encoder(config(tmp_path), sizes=SIZES)
+    first = make_content_encoder(settings(tmp_path), sizes=SIZES)
     weights = tmp_path / "content_encoder" / "content.safetensors"
     written = weights.read_bytes()
 
-    again = train_content_encoder(config(tmp_path), sizes=SIZES)
+    again = make_content_encoder(settings(tmp_path), sizes=SIZES)
 
     assert first == again
     assert 0 < first < 2
@@ -60,27 +68,23 @@ def test_one_command_trains_continues_and_writes_usable_weights(
 
 
 def test_an_encoder_of_ones_own_does_not_take_the_name_of_a_shipped_one() -> None:
-    typed = parse(["--features", "features.pt", "--checkpoint", "encoder.ckpt", "--export"]).encoder_version
-
-    assert typed == compose("train", ["experiment=content_encoder"]).content_encoder.version == "own"
+    assert read_settings(ContentEncoderSettings, FOLDER, []).version == "own"
     assert not BuiltinContent().version.startswith("own")
 
 
 def test_other_recordings_need_another_run(tmp_path: Path, teacher: list[Path]) -> None:
-    train_content_encoder(config(tmp_path), sizes=SIZES)
-    changed = config(tmp_path)
-    changed.content_encoder.corpora.en.share = 2.0
+    make_content_encoder(settings(tmp_path), sizes=SIZES)
 
     with pytest.raises(ConfigError, match="was begun with other recordings; give another name"):
-        train_content_encoder(changed, sizes=SIZES)
+        make_content_encoder(settings(tmp_path, "corpora.en.share=2.0"), sizes=SIZES)
     (tmp_path / "recordings" / "1-0.wav").touch()
     with pytest.raises(ConfigError, match="was begun with other recordings; give another name"):
-        train_content_encoder(config(tmp_path), sizes=SIZES)
+        make_content_encoder(settings(tmp_path), sizes=SIZES)
 
 
-def test_recordings_that_come_before_the_training_are_heard(tmp_path: Path, teacher: list[Path]) -> None:
-    """Too little speech ends before the first update; once there is more, the teacher hears it."""
-    corpora = {"en": {"folder": str(tmp_path), "share": 1.0, "held_out": 1}}
+def test_recordings_that_come_before_the_training_are_used(tmp_path: Path, teacher: list[Path]) -> None:
+    """Too little speech ends before the first update; once there is more, its features are computed."""
+    corpora = {"en": ValidatedCorpusSettings(folder=str(tmp_path), share=1.0, held_out=1)}
     (tmp_path / "0-0.wav").touch()
     prepare_features(corpora, tmp_path / "run", workers=1)
     (tmp_path / "1-0.wav").touch()
@@ -96,63 +100,66 @@ def test_a_run_of_a_voice_is_left_alone(tmp_path: Path, teacher: list[Path]) -> 
     (tmp_path / "alice" / "config.yaml").write_text("task: voice")
 
     with pytest.raises(ConfigError, match="alice holds the run of a voice; give another name"):
-        train_content_encoder(config(tmp_path, "run.name=alice"), sizes=SIZES)
+        make_content_encoder(settings(tmp_path, "run.name=alice"), sizes=SIZES)
 
     assert (tmp_path / "alice" / "config.yaml").read_text() == "task: voice" and not teacher
 
 
 def test_what_is_refused_leaves_the_record_of_the_run(tmp_path: Path, teacher: list[Path]) -> None:
-    train_content_encoder(config(tmp_path), sizes=SIZES)
+    make_content_encoder(settings(tmp_path), sizes=SIZES)
     before = (tmp_path / "content_encoder" / "config.yaml").read_text()
 
     with pytest.raises(ConfigError, match="seed is 7, but the checkpoint was begun with"):
-        train_content_encoder(config(tmp_path, "seed=7"), sizes=SIZES)
+        make_content_encoder(settings(tmp_path, "seed=7"), sizes=SIZES)
 
     assert (tmp_path / "content_encoder" / "config.yaml").read_text() == before
 
 
-def test_jobs_of_a_sweep_have_runs_of_their_own(
-    tmp_path: Path, teacher: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for suffix in ("_0_seed-1", "_1_seed-2"):
-        monkeypatch.setattr(experiment, "run_suffix", lambda suffix=suffix: suffix)
-        train_content_encoder(config(tmp_path, f"seed={suffix[-1]}"), sizes=SIZES)
+def test_runs_of_other_names_have_folders_of_their_own(tmp_path: Path, teacher: list[Path]) -> None:
+    for seed in (1, 2):
+        make_content_encoder(settings(tmp_path, f"seed={seed}", f"run.name=encoder_{seed}"), sizes=SIZES)
 
-    assert (
-        len(
-            {
-                (tmp_path / f"content_encoder{suffix}" / "encoder.ckpt").read_bytes()
-                for suffix in ("_0_seed-1", "_1_seed-2")
-            }
-        )
-        == 2
-    )
+    assert len({(tmp_path / f"encoder_{seed}" / "encoder.ckpt").read_bytes() for seed in (1, 2)}) == 2
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("changed", "words"),
     [
-        (
-            "folder",
-            "nowhere",
-            "content_encoder.corpora.en.folder=nowhere is not a folder; docs/guides/content_encoder.md",
-        ),
-        ("share", 0, "content_encoder.corpora.en.share=0 is out of range"),
-        ("held_out", -1, "content_encoder.corpora.en.held_out=-1 is out of range"),
-        ("held_out", 0, "without speakers kept apart there is no validation"),
+        ("corpora.en.folder=nowhere", "corpora.en.folder=nowhere is not a folder; docs/guides/content_encoder.md"),
+        ("corpora.en.share=0", "corpora.en.share=0 is out of range"),
+        ("corpora.en.held_out=-1", "corpora.en.held_out=-1 is out of range"),
+        ("corpora.en.held_out=0", "without speakers kept apart there is no validation"),
+        ("+corpora.en.weight=1", "corpora.en.weight"),
+        ("~corpora.en", "corpora names no recordings"),
+        ("steps=0", "steps=0 is out of range"),
+        ("rate=1", "rate=1 is out of range"),
+        ("workers=0", "workers=0 is out of range"),
+        ("seed=-1", "seed=-1 is out of range"),
+        ("step=3", "Could not override 'step'"),
+        ("start=absent.safetensors", "start=absent.safetensors is not a file"),
     ],
 )
-def test_bad_corpus_is_one_line(tmp_path: Path, key: str, value: object, words: str) -> None:
-    changed = config(tmp_path)
-    changed.content_encoder.corpora.en[key] = value
+def test_what_is_refused_is_one_line(
+    changed: str, words: str, tmp_path: Path, teacher: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(overrides(tmp_path, changed))
 
-    with pytest.raises(ConfigError, match=words):
-        train_content_encoder(changed)
+    error = capsys.readouterr().err
+    assert code == 2 and words in error and error.count("\n") == 1
+    assert not (tmp_path / "content_encoder" / "encoder.ckpt").exists()
 
-    assert not (tmp_path / "content_encoder").exists()
+
+def test_help_lists_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+
+    said = capsys.readouterr().out
+    for key in ContentEncoderSettings.model_fields:
+        assert f"\n{key}:" in said
 
 
-@pytest.mark.parametrize("task", ["content_encoder", "voise"])
-def test_task_alone_is_refused(task: str) -> None:
-    with pytest.raises(ConfigError, match=f"task={task} cannot be chosen by itself; type experiment=content_encoder"):
-        main(compose("train", [f"task={task}"]))
+@pytest.mark.parametrize("typed", ["experiment=content_encoder", "task=content_encoder"])
+def test_train_names_the_command_of_the_recipe(typed: str) -> None:
+    from train import main as train_main
+
+    with pytest.raises(ConfigError, match=r"python -m recipes\.content_encoder"):
+        train_main(compose("train", [typed]))

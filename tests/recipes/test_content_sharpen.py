@@ -10,23 +10,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from recipes.base_voice.make_base import rebase
-from recipes.content_encoder.material import Material, as_float, fit_space, interpolate
+from recipes.base_voice.rebase import rebase
+from recipes.content_encoder.examples import ContentExamples, as_float, interpolate
 from recipes.content_encoder.sharpen import MIN_GAIN, content_map, covariances, sharpen
-from recipes.content_encoder.sound_augmentation import Augmentation
-from tests.recipes.test_content_encoder_recipe import SIZES, made_up_features
+from recipes.sound_augmentation import SoundAugmentation
+from tests.tools.content_encoder_tools import SIZES, made_up_examples
 from utils.audio.listing import list_audio
 from utils.errors import ConfigError, DataError
 from utils.features.content.builtin import BuiltinContent
 from utils.training.checkpoints import save_weights
 
-STILL = Augmentation(speed=0, reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(0, 0))
+STILL = SoundAugmentation(speed=0, reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(0, 0))
 
 
-def material(augmentation: Augmentation) -> Material:
-    features = made_up_features()
-    space = fit_space([clip.feature for clip in features.clips], dim=8, num_units=4, seed=0)
-    return Material(features, space, augmentation=augmentation, num_frames=20)
+def examples(augmentation: SoundAugmentation) -> ContentExamples:
+    return made_up_examples(augmentation=augmentation, num_frames=20)
 
 
 def rotation(dim: int) -> Tensor:
@@ -66,7 +64,7 @@ def test_a_direction_of_disturbance_alone_stays_a_little() -> None:
 def test_what_is_unchanged_is_no_disturbance() -> None:
     network = SIZES.build().eval()
 
-    total, disturbance = covariances(network, material(STILL), 8)
+    total, disturbance = covariances(network, examples(STILL), 8)
 
     assert disturbance.trace() < 1e-3 * total.trace()
 
@@ -74,14 +72,14 @@ def test_what_is_unchanged_is_no_disturbance() -> None:
 def test_a_changed_copy_has_disturbance() -> None:
     network = SIZES.build().eval()
 
-    total, disturbance = covariances(network, material(Augmentation()), 8)
+    total, disturbance = covariances(network, examples(SoundAugmentation()), 8)
 
     assert disturbance.trace() > 0.02 * total.trace()
 
 
 @pytest.mark.parametrize("index", range(4))
 def test_frames_of_a_pair_say_where_they_lie(index: int) -> None:
-    clips = material(Augmentation(speed=0.3, reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(0, 0)))
+    clips = examples(SoundAugmentation(speed=0.3, reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(0, 0)))
     for lesson in clips._lessons["en"]:
         time = torch.arange(len(lesson.audio)) / len(lesson.audio)
         lesson.audio.copy_((8000 * torch.sin(20 * time)).to(torch.int16))  # slow enough for a mean over a frame
@@ -89,9 +87,9 @@ def test_frames_of_a_pair_say_where_they_lie(index: int) -> None:
     pair = clips.pair(index)
     plain, changed = (part.reshape(-1, 320).mean(dim=1, keepdim=True) for part in (pair.plain, pair.changed))
 
-    inner = (pair.place > 1) & (pair.place < len(plain) - 2)
+    inner = (pair.position > 1) & (pair.position < len(plain) - 2)
     inner[-2:] = False  # the end of what was played rings
-    expected = interpolate(plain, pair.place)
+    expected = interpolate(plain, pair.position)
     assert inner.sum() > 5
     assert float((expected - changed[: len(expected)])[inner].abs().max()) < 0.02 * float(as_float(torch.tensor(8000)))
 
@@ -100,7 +98,7 @@ def test_sharpening_changes_the_head_alone() -> None:
     network = SIZES.build().eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
-    sharpen(network, material(Augmentation()), num_pairs=8)
+    sharpen(network, examples(SoundAugmentation()), num_pairs=8)
 
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"head.weight", "head.bias"}
@@ -129,7 +127,7 @@ def write_base(folder: Path, content: Path) -> nn.Conv1d:
     return reading
 
 
-def test_a_rebased_voice_hears_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rebased_voice_reads_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = encoder_files(tmp_path)
     reading = write_base(tmp_path, old)
     audio = np.random.default_rng(0).standard_normal(32000).astype(np.float32) * 0.1

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-MODULES = {"utils.corpus.changes": "utils.corpus.voice_augmentation"}
+MODULES = {
+    "utils.corpus.changes": "utils.corpus.voice_augmentation",
+    "utils.distillation.teacher_content": "recipes.content_encoder.teacher_content",
+}
 
 
 def current_target(target: str) -> str:

@@ -62,7 +62,7 @@ def load_pretrained(
     if wanted is None:
         raise ConfigError(
             f"{name}={file} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
-            "give a file of python -m recipes.base_voice.make_base, or type pretrained=none"
+            "give a file of python -m recipes.base_voice, or type pretrained=none"
         )
     identity = dataset.content.identity
     have = str(identity.get("weights_sha256", ""))

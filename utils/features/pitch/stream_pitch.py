@@ -2,7 +2,7 @@
 
 The network looks 60 ms ahead and half of its longest window is 64 ms. Here windows are cut at the newest sample, and
 convolutions over time see the past alone. Their weights were trained for minutes to give what the tracker with all its
-look-ahead gives (benchmarks/streaming_pitch.py), starting from that tracker's, with what it read of later frames
+look-ahead gives (recipes/stream_pitch), starting from that tracker's, with what it read of later frames
 folded onto the newest one.
 """
 

@@ -1,7 +1,7 @@
 """The default pitch tracker: SwiftF0's network as a torch module, so that it can stand inside the exported graph.
 
 Architecture and weights: Nieradzik, "SwiftF0" (2025), MIT; tables and weights are read from the installed package
-swift-f0, or the weights from a file (recipes/pitch/narrow_tracker.py). Three spectrograms (windows of 1024, 2048 and
+swift-f0, or the weights from a file (python -m recipes.pitch). Three spectrograms (windows of 1024, 2048 and
 512 samples) on a common axis of 128 log-spaced frequencies pass through a small residual convolution network that
 scores 95 pitch candidates and a voicing probability. The package works on 16 ms frames; here the same network slides
 over 10 ms frames, its estimate is refined in a short window, and the voicing threshold is lower: what the package
@@ -274,9 +274,7 @@ def _read(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of a file; their layers must be those of SwiftF0 but for the number of channels."""
     stored = read_weights(path)[1]
     if {name: value.shape[2:] for name, value in stored.items()} != {n: value.shape[2:] for n, value in own.items()}:
-        raise ConfigError(
-            f"pitch.weights={path} is no network of this tracker; recipes/pitch/narrow_tracker.py makes one"
-        )
+        raise ConfigError(f"pitch.weights={path} is no network of this tracker; python -m recipes.pitch makes one")
     return stored
 
 

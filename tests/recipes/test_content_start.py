@@ -7,21 +7,20 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from recipes.content_encoder.distil import export, start_from_encoder, train
-from recipes.content_encoder.material import Material, as_float, fit_space
+from recipes.content_encoder.delivery import export
+from recipes.content_encoder.examples import ContentExamples, as_float
 from recipes.content_encoder.moonshine import resample_kernel, start_from
 from recipes.content_encoder.stem import fit_stem, teacher_stem
-from tests.recipes.test_content_encoder_recipe import SIZES, made_up_features
+from recipes.content_encoder.training import start_from_encoder, train
+from tests.tools.content_encoder_tools import SIZES, made_up_examples, made_up_features, teacher_like
 from utils.errors import ConfigError
 from utils.features.content.builtin import BuiltinContent
 
 LEVEL = (0.0, 0.3)
 
 
-def material() -> Material:
-    features = made_up_features()
-    space = fit_space([clip.feature for clip in features.clips], dim=8, num_units=4, seed=0)
-    return Material(features, space, batch_size=2, num_frames=40)
+def examples() -> ContentExamples:
+    return made_up_examples(batch_size=2, num_frames=40)
 
 
 # the teacher
@@ -38,26 +37,6 @@ def test_a_wider_spacing_reads_between_the_taps_and_weighs_more() -> None:
 
     # places 0.5, 2 and 3.5, each standing for 1.5 taps
     torch.testing.assert_close(resample_kernel(kernel, 3, 1.5), torch.tensor([[[0.75, 3.0, 5.25]]]))
-
-
-def teacher_like(channels: int, num_layers: int) -> dict[str, torch.Tensor]:
-    """Weights of the teacher's names for a small network."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = {
-        "conv1.weight": (channels, 1, 127), "conv2.weight": (2 * channels, channels, 7), "conv2.bias": (2 * channels,),
-        "conv3.weight": (channels, 2 * channels, 3), "conv3.bias": (channels,), "layer_norm.weight": (channels,),
-        "groupnorm.weight": (channels,), "groupnorm.bias": (channels,),
-    }  # fmt: skip
-    for layer in range(num_layers):
-        names = ["q_proj", "k_proj", "v_proj", "o_proj"]
-        shapes |= {f"layers.{layer}.self_attn.{name}.weight": (channels, channels) for name in names}
-        shapes |= {
-            f"layers.{layer}.mlp.fc1.weight": (4 * channels, channels), f"layers.{layer}.mlp.fc1.bias": (4 * channels,),
-            f"layers.{layer}.mlp.fc2.weight": (channels, 4 * channels), f"layers.{layer}.mlp.fc2.bias": (channels,),
-            f"layers.{layer}.input_layernorm.weight": (channels,),
-            f"layers.{layer}.post_attention_layernorm.weight": (channels,),
-        }  # fmt: skip
-    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
 def test_every_weight_of_the_teacher_finds_its_place() -> None:
@@ -94,8 +73,8 @@ def test_frames_of_the_teacher_are_read_at_the_centres_of_the_student() -> None:
 
     assert found.shape == (1, 12, 16)
     for frame in (2, 5, 9):  # their 895 samples lie inside the audio
-        heard = audio[:, (2 * frame + 1) * 160 - 447 :][:, :895]
-        x = torch.tanh(functional.conv1d(heard.unsqueeze(1), weights["conv1.weight"], stride=64))
+        part = audio[:, (2 * frame + 1) * 160 - 447 :][:, :895]
+        x = torch.tanh(functional.conv1d(part.unsqueeze(1), weights["conv1.weight"], stride=64))
         x = (x - LEVEL[0]) / LEVEL[1] * weights["groupnorm.weight"][:, None] + weights["groupnorm.bias"][:, None]
         x = functional.gelu(functional.conv1d(x, weights["conv2.weight"], weights["conv2.bias"], stride=3))
         expected = functional.gelu(functional.conv1d(x, weights["conv3.weight"], weights["conv3.bias"], stride=2))
@@ -106,7 +85,7 @@ def test_fitting_the_convolutions_brings_them_nearer_and_moves_nothing_else() ->
     network, weights = SIZES.build(), {name: 0.1 * value for name, value in teacher_like(16, 1).items()}
     start_from(network, weights, LEVEL)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    plain = material().plain_and_changed(100)[0]
+    plain = examples().plain_and_changed(100)[0]
 
     def error() -> float:
         wanted = teacher_stem(weights, plain, LEVEL)
@@ -114,7 +93,7 @@ def test_fitting_the_convolutions_brings_them_nearer_and_moves_nothing_else() ->
 
     with torch.no_grad():
         far = error()
-    last = fit_stem(network, weights, LEVEL, material(), num_steps=30)
+    last = fit_stem(network, weights, LEVEL, examples(), num_steps=30)
 
     with torch.no_grad():
         near = error()
@@ -130,13 +109,13 @@ def test_fitting_the_convolutions_brings_them_nearer_and_moves_nothing_else() ->
 def finished_encoder(folder: Path) -> Path:
     """Export a network after one update."""
     train(made_up_features(), folder / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
-    export(folder / "a.ckpt", folder / "finished.safetensors", made_up_features(), version="1")
+    export(folder / "a.ckpt", folder / "finished.safetensors", made_up_features(), version="1", num_pairs=8)
     return folder / "finished.safetensors"
 
 
 def test_a_training_may_begin_with_a_finished_encoder_and_a_fitted_last_layer(tmp_path: Path) -> None:
     weights = finished_encoder(tmp_path)
-    network, clips = SIZES.build(), material()
+    network, clips = SIZES.build(), examples()
 
     cosine = start_from_encoder(network, weights, clips)
 

@@ -1,4 +1,4 @@
-"""Changes of sound that the student must not care about."""
+"""Random changes of sound that a network must not react to: rooms, noise, frequency responses, levels."""
 
 import math
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ MIN_POWER = 1e-12
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class SoundAugmentation:
     """How often and how far an example is changed.
 
     Attributes:
         speed: half width of the log of the playback speed; it moves pitch and vocal tract too, and the target follows.
         reverb_share: part of the examples with a decaying echo.
-        decay_range_s: time in which the echo loses 60 dB.
+        decay_range_seconds: time in which the echo loses 60 dB.
         reverb_range_db: power of the echo relative to the direct sound.
         noise_share: part of the examples with noise of a random colour.
         snr_range_db: how far the noise lies below the mean power.
@@ -27,7 +27,7 @@ class Augmentation:
 
     speed: float = 0.24
     reverb_share: float = 0.3
-    decay_range_s: tuple[float, float] = (0.1, 0.5)
+    decay_range_seconds: tuple[float, float] = (0.1, 0.5)
     reverb_range_db: tuple[float, float] = (-20.0, -3.0)
     noise_share: float = 0.6
     snr_range_db: tuple[float, float] = (8.0, 40.0)
@@ -35,7 +35,7 @@ class Augmentation:
     level_range_db: tuple[float, float] = (-14.0, 9.0)
 
 
-def augment(audio: np.ndarray, rng: np.random.Generator, settings: Augmentation) -> np.ndarray:
+def augment(audio: np.ndarray, rng: np.random.Generator, settings: SoundAugmentation) -> np.ndarray:
     """Return 16 kHz audio [T] with room, frequency response, noise and level changed at random."""
     power = max(MIN_POWER, float(np.mean(np.square(audio))))
     # twice the length: what the echo and the filters smear behind the end does not come round to the start
@@ -43,7 +43,8 @@ def augment(audio: np.ndarray, rng: np.random.Generator, settings: Augmentation)
     spectrum = np.fft.rfft(audio, size)
     if rng.random() < settings.reverb_share:
         ratio = 10 ** (rng.uniform(*settings.reverb_range_db) / 20)
-        spectrum *= 1 + ratio * np.fft.rfft(echo(rng, decay_s=rng.uniform(*settings.decay_range_s)), size)
+        response = room_response(rng, decay_seconds=rng.uniform(*settings.decay_range_seconds))
+        spectrum *= 1 + ratio * np.fft.rfft(response, size)
     spectrum *= 10 ** (settings.equalizer_db * smooth_curve(rng, len(spectrum), num_knots=6) / 20)
     result = np.fft.irfft(spectrum, size)[: len(audio)]
     if rng.random() < settings.noise_share:
@@ -53,9 +54,9 @@ def augment(audio: np.ndarray, rng: np.random.Generator, settings: Augmentation)
     return (result * gain).astype(np.float32)
 
 
-def echo(rng: np.random.Generator, *, decay_s: float) -> np.ndarray:
+def room_response(rng: np.random.Generator, *, decay_seconds: float) -> np.ndarray:
     """Return a response of energy 1: silence of 4 ms, then noise that loses 60 dB in the given time."""
-    count = round(decay_s * FEATURE_RATE)
+    count = round(decay_seconds * FEATURE_RATE)
     start = round(0.004 * FEATURE_RATE)
     response = rng.standard_normal(count) * 10 ** (-3 * np.arange(count) / count)
     response[:start] = 0

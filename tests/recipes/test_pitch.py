@@ -8,8 +8,12 @@ import pytest
 import soundfile
 import torch
 
-from recipes.content_encoder.corpora import Corpus
-from recipes.pitch import narrow_tracker as pitch
+from recipes.corpora import Corpus
+from recipes.pitch import examples as pitch_examples
+from recipes.pitch.__main__ import main
+from recipes.pitch.channel_selection import narrowed_weights
+from recipes.pitch.examples import BATCH, SECONDS, PitchExamples, random_tone
+from recipes.pitch.training import CHANNELS, disagreement, spectra_of, train
 from utils.audio.synthetic_speech import voice
 from utils.errors import DataError
 from utils.features.pitch.network import NUM_LAYERS, PitchNetwork
@@ -25,7 +29,7 @@ def teacher() -> SwiftPitch:
 
 @cache
 def spectra() -> torch.Tensor:
-    return pitch.read(teacher(), torch.from_numpy(np.stack([voice(1.0, f0_hz=f0_hz) for f0_hz in (110.0, 230.0)])))
+    return spectra_of(teacher(), torch.from_numpy(np.stack([voice(1.0, f0_hz=f0_hz) for f0_hz in (110.0, 230.0)])))
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def test_all_channels_kept_are_the_network_itself() -> None:
-    same = PitchNetwork(pitch.narrowed(teacher().network, spectra(), 12))
+    same = PitchNetwork(narrowed_weights(teacher().network, spectra(), 12))
 
     with torch.no_grad():
         for found, expected in zip(same(spectra()), teacher().network(spectra()), strict=True):
@@ -46,7 +50,7 @@ def test_all_channels_kept_are_the_network_itself() -> None:
 
 
 def test_narrowed_network_has_fewer_channels_and_starts_nearer_than_one_that_was_merely_cut() -> None:
-    weights = pitch.narrowed(teacher().network, spectra(), 8)
+    weights = narrowed_weights(teacher().network, spectra(), 8)
     cut = {name: value.detach() for name, value in teacher().network.weights.items()}
     for index in range(13):
         cut[f"bias_{index}"] = cut[f"bias_{index}"][:8]
@@ -66,7 +70,7 @@ def test_narrowed_network_has_fewer_channels_and_starts_nearer_than_one_that_was
 
 def test_shipped_network_has_the_shapes_that_the_recipe_makes() -> None:
     made, shipped = (
-        pitch.narrowed(teacher().network, spectra(), pitch.CHANNELS),
+        narrowed_weights(teacher().network, spectra(), CHANNELS),
         builtin_tracker().network.weights,
     )
 
@@ -74,37 +78,36 @@ def test_shipped_network_has_the_shapes_that_the_recipe_makes() -> None:
     assert {name: value.shape for name, value in made.items()} == {name: value.shape for name, value in shipped.items()}
 
 
-def test_training_brings_the_network_nearer_to_its_teacher(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pitch, "SECONDS", 0.6)
-    student = PitchNetwork(pitch.narrowed(teacher().network, spectra(), 6))
-    plain, changed = pitch.Material([corpus], seed=5).draw()
+def test_training_brings_the_network_nearer_to_its_teacher(corpus: Corpus) -> None:
+    student = PitchNetwork(narrowed_weights(teacher().network, spectra(), 6))
+    batch = PitchExamples([corpus], seed=5, seconds=0.6).batch()
 
-    before = float(pitch.disagreement(student, teacher(), plain, changed).detach())
-    pitch.train(student, teacher(), pitch.Material([corpus]), 12)
+    before = float(disagreement(student, teacher(), batch).detach())
+    train(student, teacher(), PitchExamples([corpus], seconds=0.6), 12)
 
-    assert float(pitch.disagreement(student, teacher(), plain, changed).detach()) < 0.8 * before
+    assert float(disagreement(student, teacher(), batch).detach()) < 0.8 * before
 
 
-def test_material_is_that_of_its_seed_and_leaves_out_who_is_named(corpus: Corpus) -> None:
-    first, second, other = (pitch.Material([corpus], ["ben"], seed) for seed in (1, 1, 2))
+def test_examples_are_those_of_their_seed_and_leave_out_who_is_named(corpus: Corpus) -> None:
+    first, second, other = (PitchExamples([corpus], ["ben"], seed) for seed in (1, 1, 2))
 
-    drawn = first.draw()
+    drawn = first.batch()
 
-    for found, expected in zip(drawn, second.draw(), strict=True):
+    for found, expected in zip(drawn, second.batch(), strict=True):
         assert torch.equal(found, expected)
-    assert not torch.equal(drawn[0], other.draw()[0])
-    first.draw()
+    assert not torch.equal(drawn[0], other.batch()[0])
+    first.batch()
     assert {path.name for path in first.loaded} == {"anna_1.wav", "anna_2.wav"}
-    assert drawn[0].shape == drawn[1].shape == (pitch.BATCH, round(pitch.SECONDS * RATE))
+    assert drawn[0].shape == drawn[1].shape == (BATCH, round(SECONDS * RATE))
 
 
-def test_material_of_nobody_is_refused(corpus: Corpus) -> None:
-    with pytest.raises(DataError, match="--corpus mine has nobody else than the speakers of --leave-out"):
-        pitch.Material([corpus], ["anna", "ben"])
+def test_examples_of_nobody_are_refused(corpus: Corpus) -> None:
+    with pytest.raises(DataError, match=r"corpora\.mine has nobody else than the speakers of leave_out"):
+        PitchExamples([corpus], ["anna", "ben"])
 
 
 def test_tone_is_as_high_as_it_may_be() -> None:
-    tones = [pitch.random_tone(np.random.default_rng(seed), RATE) for seed in range(4)]
+    tones = [random_tone(np.random.default_rng(seed), RATE) for seed in range(4)]
 
     for tone in tones:
         assert tone.shape == (RATE,) and np.abs(tone).max() == pytest.approx(0.2)
@@ -113,14 +116,18 @@ def test_tone_is_as_high_as_it_may_be() -> None:
     assert len({round(float(np.median(teacher().track(tone)))) for tone in tones}) == len(tones)
 
 
+def corpora(folder: Path | str) -> list[str]:
+    """Return what replaces the recipe's corpora by one."""
+    return ["~corpora", f"+corpora={{mine: {{folder: '{folder}', share: 1}}}}"]
+
+
 def test_command_writes_a_network_that_the_tracker_takes(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pitch, "SECONDS", 0.6)
+    monkeypatch.setattr(pitch_examples, "TONE_SHARE", 1.0)  # a tone is made faster than an excerpt is read
     made = tmp_path / "made.safetensors"
-    command = ["--output", str(made), "--corpus", f"mine={corpus.folder}=1", "--updates", "1"]
 
-    assert pitch.main(command) == 0
+    assert main([f"output={made}", *corpora(corpus.folder), "updates=1"]) == 0
 
     found = SwiftPitch(weights=str(made)).track(voice(1.0, f0_hz=150.0))
     assert found.shape == (100,) and found.any()
@@ -129,10 +136,12 @@ def test_command_writes_a_network_that_the_tracker_takes(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--updates", "0"], "--updates=0 is out of range"),
-        (["--seed", "-1"], "--seed=-1 is out of range"),
-        (["--corpus", "other=nowhere=1"], "--corpus other: nowhere is not a folder"),
-        (["--output", "old.safetensors"], "--output old.safetensors exists; give another name"),
+        (["updates=0"], "updates=0 is out of range"),
+        (["seed=-1"], "seed=-1 is out of range"),
+        (["corpora.mine.folder=nowhere"], "corpora.mine.folder=nowhere is not a folder"),
+        (["output=old.safetensors"], "output=old.safetensors exists; give another name"),
+        (["output=null"], "output is missing; give the name of a new file"),
+        (["update=3"], "Could not override 'update'"),
     ],
 )
 def test_bad_command_is_one_line_and_changes_nothing(
@@ -146,7 +155,7 @@ def test_bad_command_is_one_line_and_changes_nothing(
     monkeypatch.chdir(tmp_path)
     Path("old.safetensors").write_bytes(b"old")
 
-    code = pitch.main(["--output", "new.safetensors", "--corpus", f"mine={corpus.folder}=1", *more])
+    code = main(["output=new.safetensors", *corpora(corpus.folder), *more])
 
     errors = capsys.readouterr().err
     assert code == 2 and said in errors and errors.count("\n") == 1

@@ -22,7 +22,7 @@ def narrow_blocks(network: nn.Module, batches: Iterable[Any], expansion: int) ->
 
     Args:
         network: whose blocks are wider than that; it is called with each batch.
-        batches: to listen to; a few thousand frames for each unit that stays are enough.
+        batches: what the units are compared on; a few thousand frames for each unit that stays are enough.
         expansion: width of the hidden layers as a multiple of the blocks' channels.
     Returns:
         Mean over the blocks of the squared error of their outputs, as a part of the outputs' squares.
@@ -37,13 +37,13 @@ def _moments(network: nn.Module, blocks: list[ConvNeXtBlock], batches: Iterable[
     """Return for each block the mean products [H + 1, H + 1] of its hidden units, a unit that is always 1 the last."""
     sums = [torch.zeros(block.expand.out_features + 1, block.expand.out_features + 1).double() for block in blocks]
 
-    def listen(index: int, made: Tensor) -> None:
+    def collect(index: int, made: Tensor) -> None:
         hidden = functional.gelu(made.float(), approximate="tanh").flatten(0, -2)
         hidden = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
         sums[index] += (hidden.T @ hidden).double()
 
     hooks = [
-        block.expand.register_forward_hook(lambda _, __, made, index=index: listen(index, made))
+        block.expand.register_forward_hook(lambda _, __, made, index=index: collect(index, made))
         for index, block in enumerate(blocks)
     ]
     try:

@@ -1,4 +1,4 @@
-"""A base voice with narrower hidden layers, see recipes/base_voice/narrowing.py."""
+"""Write a base voice with narrower hidden layers, see recipes/base_voice/unit_removal.py."""
 
 import itertools
 from collections.abc import Iterable
@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from models.base import BaseVoiceConversionModel
-from recipes.base_voice.narrowing import narrow_blocks
+from recipes.base_voice.base_files import NETWORKS, base_file
+from recipes.base_voice.unit_removal import narrow_blocks
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
 from utils.config import Pluggable
@@ -19,13 +20,7 @@ from utils.features.content.builtin import read_weights
 from utils.training.checkpoints import build_generator, save_weights
 from utils.training.pretrained import CONTENT_HASH
 
-NETWORKS = ("generator", "discriminator")
 NUM_BATCHES = 80  # of 12 clips of a second each
-
-
-def base_file(network: str) -> str:
-    """Return the file name of a base's generator or discriminator."""
-    return f"lite_base_{network}.safetensors"
 
 
 def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, output: Path) -> float:
@@ -50,7 +45,7 @@ def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, outp
         raise ConfigError(f"{base / base_file('generator')} does not read the content features of {dataset}")
     voice, wide = _generator(tensors, store)
     if not 0 < expansion < wide:
-        raise ConfigError(f"--narrow {expansion}: the base has {wide}; give less, at least 1")
+        raise ConfigError(f"narrow={expansion}: the base has {wide}; give less, at least 1")
     lost = narrow_blocks(voice, itertools.islice(_batches(dataset), NUM_BATCHES), expansion)
     files["generator"] = (metadata, voice.state_dict())
     for name, (named, values) in files.items():
