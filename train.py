@@ -10,9 +10,7 @@ from utils.errors import ConfigError
 def main(config: DictConfig) -> float | None:
     """Train what the configuration describes; return the held-out figure of its best.ckpt, which a sweep minimises."""
     if config.task != "voice":
-        raise ConfigError(
-            f"task={config.task}: train.py trains voices; a content encoder is made by python -m recipes.content_encoder"
-        )
+        raise ConfigError(f"task={config.task}: train.py trains voices; type python -m recipes.content_encoder")
     from utils.config.train import TrainJob
     from utils.training.fit import best_held_out, train
 

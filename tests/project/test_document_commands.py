@@ -19,6 +19,7 @@ from tests.tools.document_tools import (
     pages,
     program_of,
     read,
+    recipe_keys,
     spans_of,
 )
 from utils.config import compose
@@ -38,7 +39,7 @@ CHECKED = [page for page in pages() if page.parts[:2] != ("benchmarks", "results
 # what no file below configs/ holds: keys of Optuna's study are passed on, names in the metadata look like keys
 FREE = ("hydra.", "extra.")
 # what the documents already name and the code is about to have; goes with its arrival
-PENDING = re.compile(r"graph_kinds|venv-inference|recipes\.|corpora|pin_memory|debug=")
+PENDING = re.compile(r"graph_kinds|venv-inference|pin_memory|debug=")
 EXAMPLES = {"mine"}  # options that the reader is to make
 FILES = re.compile(r"\.(?:json|py|csv|md|yaml|index|pt|pth|safetensors)$")
 
@@ -70,6 +71,10 @@ def fault_of_program(words: list[str]) -> str | None:
     options = [word.partition("=")[0] for word in arguments if word.startswith("--")]
     if script in CONFIG_OF:
         return next((fault for word in arguments if (fault := fault_of_setting(word))), None)
+    if path.name == "__main__.py" and path.with_name("settings.yaml").is_file():
+        keys = [match["key"] for word in arguments if (match := SETTING.fullmatch(word))]
+        unknown = [key for key in keys if key not in recipe_keys(path.parent.name)]
+        return f"{script} has no keys {unknown}" if unknown else None
     unknown = [option for option in options if option != "--help" and f'"{option}"' not in option_texts(path)]
     return f"{script} has no {unknown}" if unknown else None
 

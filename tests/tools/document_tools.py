@@ -88,27 +88,36 @@ def spans_of(text: str) -> list[str]:
     return [span.replace("\n", " ") for span in _SPAN.findall(_FENCE.sub("", text))]
 
 
+def dotted_keys(content: object, prefix: str = "") -> set[str]:
+    """Return every dotted key of a nested mapping."""
+    keys: set[str] = set()
+    for key, value in content.items() if isinstance(content, dict) else ():
+        keys |= {f"{prefix}{key}"} | dotted_keys(value, f"{prefix}{key}.")
+    return keys
+
+
 @cache
 def known_keys() -> frozenset[str]:
-    """Return every dotted key of configs/ and of the recipes, under the name by which it is typed."""
+    """Return every dotted key of the scripts and recipes, under the name by which it is typed."""
     keys: set[str] = set()
-
-    def add(node: object, prefix: str) -> None:
-        for key, value in node.items() if isinstance(node, dict) else ():
-            keys.add(f"{prefix}{key}")
-            add(value, f"{prefix}{key}.")
-
     for path in CONFIGS.rglob("*.yaml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         content.pop("defaults", None)
         group = path.parent.relative_to(CONFIGS).parts
         is_global = not group or group[0] == "experiment" or group[-1] in ("limits", "rvc")
-        add(content, "" if is_global else ".".join(group) + ".")
+        keys |= dotted_keys(content, "" if is_global else ".".join(group) + ".")
         if group and group[-1] in ("limits", "rvc"):
-            add(content, f"{group[0]}.")
-    for path in (ROOT / "recipes").glob("*/settings.yaml"):
-        add(yaml.safe_load(path.read_text(encoding="utf-8")), "")
-    return frozenset(keys)
+            keys |= dotted_keys(content, f"{group[0]}.")
+    return frozenset(
+        keys.union(*(recipe_keys(path.parent.name) for path in (ROOT / "recipes").glob("*/settings.yaml")))
+    )
+
+
+@cache
+def recipe_keys(recipe: str) -> frozenset[str]:
+    """Return every dotted key of python -m recipes.<recipe>."""
+    text = (ROOT / "recipes" / recipe / "settings.yaml").read_text(encoding="utf-8")
+    return frozenset(dotted_keys(yaml.safe_load(text)))
 
 
 def is_group(key: str) -> bool:
