@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from recipes.corpora import Corpus
 from utils.command_line import run_program
+from utils.config import MAX_SEED
 from utils.config.arguments import spell_paths
+from utils.config.composing import compose_file
+from utils.config.fields import FilePath, Section, validate
 from utils.console import emit
 from utils.errors import ConfigError
 from utils.files import check_new_file
@@ -17,61 +20,44 @@ from utils.files import check_new_file
 FILE = "settings.yaml"
 HELP = ("--help", "-h")
 
-
-def _as_text(value: Any) -> Any:
-    """Take a name such as 2024, which YAML reads as a number, for a text."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
-Text = Annotated[str, BeforeValidator(_as_text)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+class CorpusSettings(Section):
+    """A corpus of a recipe.
 
+    Attributes:
+        folder: of recordings.
+        share: part of the examples that comes from it, relative to the other corpora.
+        held_out: how many of its speakers are kept for validation.
+    """
 
-class Settings(BaseModel):
-    """A typed section of settings: frozen, without unknown keys; no value is converted to another kind."""
+    folder: FilePath
+    share: float = Field(ge=1e-6)
+    held_out: int = Field(0, ge=0)
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], key: str = "") -> Self:
-        """Validate plain data.
-
-        Args:
-            values: of the section.
-            key: of the section, for the message.
-        Raises:
-            ConfigError: one line with key, value and what is allowed.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join([*([key] if key else []), *(str(part) for part in first["loc"])])
-            raise ConfigError(f"{place}={first['input']} is out of range or no such key: {first['msg']}") from error
-
-
-class CorpusSettings(Settings):
-    """A corpus of a recipe: its folder, and which part of the examples comes from it, relative to the others."""
-
-    folder: Text
-    share: float = Field(gt=0)
-
-    def corpus(self, key: str) -> Corpus:
-        """Return the corpus of a key such as corpora.nl.
+    def corpus(self, name: str) -> Corpus:
+        """Return the corpus under its name.
 
         Raises:
             ConfigError: if its folder is absent.
         """
-        folder, name = Path(self.folder).expanduser(), key.rpartition(".")[2]
-        if not folder.is_dir():
+        if not self.folder.is_dir():
             raise ConfigError(
-                f"{key}.folder={folder} is not a folder; docs/guides/content_encoder.md says how to get the "
-                f"recordings, '~{key}' leaves it out"
+                f"corpora.{name}.folder={self.folder} is not a folder; docs/guides/content_encoder.md says how to get "
+                f"the recordings, '~corpora.{name}' leaves it out"
             )
-        return Corpus(name, folder, self.share)
+        return Corpus(name, self.folder, self.share)
 
 
-SomeSettings = TypeVar("SomeSettings", bound=Settings)
+def _read_corpora(values: Any) -> dict[str, CorpusSettings]:
+    if not isinstance(values, Mapping) or not values:
+        raise ConfigError("corpora names no recordings; give at least one: {name: {folder: ..., share: 1}}")
+    return {str(name): validate(CorpusSettings, node, f"corpora.{name}") for name, node in values.items()}
+
+
+Corpora = Annotated[dict[str, CorpusSettings], BeforeValidator(_read_corpora)]
+SomeSettings = TypeVar("SomeSettings", bound=Section)
 
 
 def read_settings(kind: type[SomeSettings], folder: Path, overrides: Sequence[str]) -> SomeSettings:
@@ -80,24 +66,10 @@ def read_settings(kind: type[SomeSettings], folder: Path, overrides: Sequence[st
     Raises:
         ConfigError: one line, if a key is unknown or a value is not allowed.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
-            found = OmegaConf.to_container(compose(Path(FILE).stem, list(overrides)), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ConfigError(f"{lines[0]} (keys and their defaults: {folder.name}/{FILE})") from error
-    assert isinstance(found, dict)
-    return kind.of({str(key): value for key, value in found.items()})
+    return validate(kind, compose_file(folder / FILE, overrides))
 
 
-def new_output(output: str | None) -> Path:
+def new_output(output: Path | None) -> Path:
     """Return the file that a recipe shall write.
 
     Raises:
@@ -105,11 +77,10 @@ def new_output(output: str | None) -> Path:
     """
     if output is None:
         raise ConfigError("output is missing; give the name of a new file")
-    path = Path(output).expanduser()
-    check_new_file(path, "output")
-    if path.exists():
-        raise ConfigError(f"output={path} exists; give another name")
-    return path
+    check_new_file(output, "output")
+    if output.exists():
+        raise ConfigError(f"output={output} exists; give another name")
+    return output
 
 
 def run_recipe(

@@ -21,7 +21,7 @@ from pathlib import Path
 from recipes.base_voice.base_files import NETWORKS, base_file, write_from_run
 from recipes.base_voice.narrow_base import narrow_base
 from recipes.base_voice.rebase import rebase
-from recipes.base_voice.settings import PATHS, BaseVoiceSettings
+from recipes.base_voice.settings import PATHS, SHIPPED, BaseVoiceSettings
 from recipes.settings import run_recipe
 from utils.audio.listing import list_audio
 from utils.console import emit
@@ -41,19 +41,17 @@ def make(settings: BaseVoiceSettings) -> None:
     for name in NETWORKS:
         if (output / base_file(name)).exists():
             raise ConfigError(f"output={output} has a {base_file(name)} already; give another folder")
+    base = settings.base or SHIPPED
     if action == "run":
-        write_from_run(settings.path("run", ""), settings.checkpoint, settings.version, output)
-    elif action == "narrow":
-        dataset = settings.path("dataset", "give the dataset that the base was trained on")
-        expansion = int(settings.narrow or 0)
-        lost = narrow_base(settings.base_folder, dataset, expansion, version=settings.version, output=output)
-        emit(f"{100 * lost:.1f} % of what the blocks add is lost; train on with pretrained.speakers=all")
-    else:
+        write_from_run(settings.path("run", "give a run"), settings.checkpoint, settings.version, output)
+    elif action == "rebase":
         recordings = list_audio(settings.path("recordings", "give a folder of speech"))
-        rebase(
-            settings.path("rebase", ""), settings.content, recordings,
-            base=settings.base_folder, version=settings.version, output=output,
-        )  # fmt: skip
+        old = settings.path("rebase", "give the weights that the base reads")
+        rebase(old, settings.content, recordings, base=base, version=settings.version, output=output)
+    else:
+        dataset = settings.path("dataset", "give the dataset that the base was trained on")
+        lost = narrow_base(base, dataset, settings.narrow or 0, version=settings.version, output=output)
+        emit(f"{100 * lost:.1f} % of what the blocks add is lost; train on with pretrained.speakers=all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

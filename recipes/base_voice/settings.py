@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from recipes.settings import Settings, Text
+from utils.config.fields import OptionalPath, Section, Text
 from utils.errors import ConfigError
 
 PATHS = ("output", "run", "rebase", "recordings", "dataset", "base")
@@ -13,38 +13,30 @@ SHIPPED = Path(__file__).resolve().parents[2] / "models" / "weights"
 ACTIONS = ("run", "rebase", "narrow")
 
 
-class BaseVoiceSettings(Settings):
+class BaseVoiceSettings(Section):
     """All settings of the recipe."""
 
-    output: Text | None
+    output: OptionalPath
     version: Text
-    run: Text | None
+    run: OptionalPath
     checkpoint: Literal["best", "last"]
-    rebase: Text | None
+    rebase: OptionalPath
     content: Text
-    recordings: Text | None
+    recordings: OptionalPath
     narrow: int | None = Field(ge=1)
-    dataset: Text | None
-    base: Text | None
+    dataset: OptionalPath
+    base: OptionalPath
 
-    @property
-    def base_folder(self) -> Path:
-        """Folder of the base that is changed."""
-        return SHIPPED if self.base is None else Path(self.base).expanduser()
+    def path(self, key: str, remedy: str) -> Path:
+        """Return the path of a key that is needed.
 
-    def path(self, key: str, why: str) -> Path:
-        """Return the path of a key.
-
-        Args:
-            key: of a path.
-            why: what it is needed for, for the message.
         Raises:
-            ConfigError: if it is not given.
+            ConfigError: if it is not given, with the remedy.
         """
-        value = getattr(self, key)
+        value: Path | None = getattr(self, key)
         if value is None:
-            raise ConfigError(f"{key} is missing; {why}")
-        return Path(value).expanduser()
+            raise ConfigError(f"{key} is missing; {remedy}")
+        return value
 
     def action(self) -> str:
         """Return which of run, rebase and narrow is given.

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from recipes.content_encoder.delivery import export
-from recipes.content_encoder.settings import ContentEncoderSettings, ValidatedCorpusSettings
+from recipes.content_encoder.settings import ContentEncoderSettings
 from recipes.content_encoder.student import StudentSizes
 from recipes.content_encoder.teacher_features import Features, load_features, make_features, minutes_table
 from recipes.content_encoder.training import train
+from recipes.settings import CorpusSettings
 from utils.audio.listing import list_audio
+from utils.config import to_yaml
 from utils.console import emit, table
 from utils.errors import ConfigError
 from utils.files import atomic_write_text, sha256_of_json
@@ -38,9 +38,9 @@ def make_content_encoder(settings: ContentEncoderSettings, *, sizes: StudentSize
     emit(minutes_table(features.clips))
     result = train(
         features, run / CHECKPOINT_FILE, num_steps=settings.steps, seed=settings.seed, sizes=sizes or StudentSizes(),
-        is_warm=sizes is None, start=settings.start_file, rate=settings.rate,
+        is_warm=sizes is None, start=settings.start, rate=settings.rate,
         on_start=lambda: atomic_write_text(
-            run / "config.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False)
+            run / "config.yaml", to_yaml(settings.model_dump())
         ),
     )  # fmt: skip
     emit(table([[name.replace("_", " "), value] for name, value in result._asdict().items()], ["held out", "value"]))
@@ -53,13 +53,13 @@ def make_content_encoder(settings: ContentEncoderSettings, *, sizes: StudentSize
     return 1 - result.cosine
 
 
-def prepare_features(corpora: Mapping[str, ValidatedCorpusSettings], run: Path, *, workers: int) -> Features:
+def prepare_features(corpora: Mapping[str, CorpusSettings], run: Path, *, workers: int) -> Features:
     """Return the teacher's features of all recordings, computed once for a run.
 
     Raises:
         ConfigError: if a folder is absent, or the run was begun with other recordings.
     """
-    found = [item.corpus(f"corpora.{name}") for name, item in corpora.items()]
+    found = [item.corpus(name) for name, item in corpora.items()]
     held_out = {name: item.held_out for name, item in corpora.items() if item.held_out}
     files = [
         [str(path.relative_to(item.folder)), path.stat().st_size if path.exists() else None]  # a link may lead nowhere

@@ -27,7 +27,7 @@ def make(settings: PitchSettings) -> None:
     """
     torch.set_num_threads(1)
     output = new_output(settings.output)
-    corpora = [corpus.corpus(f"corpora.{name}") for name, corpus in settings.corpora.items()]
+    corpora = [corpus.corpus(name) for name, corpus in settings.corpora.items()]
     make_pitch_network(output, PitchExamples(corpora, settings.leave_out, settings.seed), settings.updates)
 
 

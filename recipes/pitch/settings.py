@@ -2,16 +2,17 @@
 
 from pydantic import Field
 
-from recipes.settings import CorpusSettings, Seed, Settings, Text
+from recipes.settings import Corpora, Seed
+from utils.config.fields import OptionalPath, Section, Texts
 
 PATHS = ("output",)
 
 
-class PitchSettings(Settings):
+class PitchSettings(Section):
     """All settings of the recipe."""
 
-    output: Text | None
+    output: OptionalPath
     seed: Seed
     updates: int = Field(ge=1, le=10**6)
-    leave_out: list[Text]
-    corpora: dict[str, CorpusSettings] = Field(min_length=1)
+    leave_out: Texts
+    corpora: Corpora

@@ -15,6 +15,7 @@ from recipes.settings import new_output, run_recipe
 from recipes.stream_pitch.examples import StreamPitchExamples
 from recipes.stream_pitch.settings import PATHS, StreamPitchSettings
 from recipes.stream_pitch.training import make_stream_network
+from utils.errors import ConfigError
 
 
 def make(settings: StreamPitchSettings) -> None:
@@ -25,9 +26,11 @@ def make(settings: StreamPitchSettings) -> None:
         DataError: if the corpus has no recordings.
     """
     torch.set_num_threads(1)
-    output, start = new_output(settings.output), settings.start_file
-    examples = StreamPitchExamples(Path(settings.corpus).expanduser(), settings.seed)
-    make_stream_network(output, examples, minutes=settings.minutes, start=start)
+    output = new_output(settings.output)
+    if settings.start is not None and not settings.start.is_file():
+        raise ConfigError(f"start={settings.start} is not a file; give weights of this recipe, or leave it out")
+    examples = StreamPitchExamples(settings.corpus, settings.seed)
+    make_stream_network(output, examples, minutes=settings.minutes, start=settings.start)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

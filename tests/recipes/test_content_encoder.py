@@ -9,9 +9,9 @@ import torch
 from recipes.content_encoder import recipe
 from recipes.content_encoder.__main__ import main
 from recipes.content_encoder.recipe import make_content_encoder, prepare_features
-from recipes.content_encoder.settings import ContentEncoderSettings, ValidatedCorpusSettings
+from recipes.content_encoder.settings import ContentEncoderSettings
 from recipes.content_encoder.teacher_features import Features, save_features
-from recipes.settings import read_settings
+from recipes.settings import CorpusSettings, read_settings
 from tests.tools.content_encoder_tools import SIZES, made_up_features
 from utils.config import compose
 from utils.errors import ConfigError
@@ -84,7 +84,7 @@ def test_other_recordings_need_another_run(tmp_path: Path, teacher: list[Path]) 
 
 def test_recordings_that_come_before_the_training_are_used(tmp_path: Path, teacher: list[Path]) -> None:
     """Too little speech ends before the first update; once there is more, its features are computed."""
-    corpora = {"en": ValidatedCorpusSettings(folder=str(tmp_path), share=1.0, held_out=1)}
+    corpora = {"en": CorpusSettings(folder=tmp_path, share=1.0, held_out=1)}
     (tmp_path / "0-0.wav").touch()
     prepare_features(corpora, tmp_path / "run", workers=1)
     (tmp_path / "1-0.wav").touch()

@@ -7,11 +7,12 @@ import pytest
 from recipes.content_encoder import prompts
 from recipes.corpora import Corpus, choose_held_out, every_nth, list_recordings
 from recipes.settings import CorpusSettings
+from utils.config.fields import validate
 from utils.errors import ConfigError, DataError
 
 
 def test_corpus_is_name_folder_and_share(tmp_path: Path) -> None:
-    corpus = CorpusSettings.of({"folder": str(tmp_path), "share": 0.12}).corpus("corpora.nl")
+    corpus = validate(CorpusSettings, {"folder": str(tmp_path), "share": 0.12}).corpus("nl")
 
     assert corpus == Corpus("nl", tmp_path, 0.12)
 
@@ -29,7 +30,7 @@ def test_corpus_is_name_folder_and_share(tmp_path: Path) -> None:
 )
 def test_bad_corpus_is_refused_with_its_key(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
-        CorpusSettings.of(values, "corpora.nl").corpus("corpora.nl")
+        validate(CorpusSettings, values, "corpora.nl").corpus("nl")
 
     assert "\n" not in str(caught.value)
 

@@ -26,21 +26,40 @@ def compose(config_name: str, overrides: Sequence[str], *, with_hydra: bool = Fa
     Raises:
         ConfigError: if an override names an unknown key or option or has a value of the wrong kind.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
     for item in overrides:
         if item.partition("=")[2] == "null" and (CONFIG_FOLDER / key_of(item)).is_dir():
             options = ", ".join(sorted(path.stem for path in (CONFIG_FOLDER / key_of(item)).glob("*.yaml")))
             raise ConfigError(f"{item} is no option; allowed: {options}")
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base="1.3"):
-            return hydra_compose(config_name=config_name, overrides=list(overrides), return_hydra_config=with_hydra)
+        return _compose(CONFIG_FOLDER, config_name, overrides, with_hydra=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain_composition(error, config_name)) from error
+
+
+def compose_file(file: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the plain data of a YAML file of its own, such as the settings of a recipe, changed by overrides.
+
+    Raises:
+        ConfigError: if an override names an unknown key or cannot be read.
+    """
+    from hydra.errors import HydraException
+
+    try:
+        return to_plain(_compose(file.parent, file.stem, overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{explain_override(error)} (--help lists the keys)") from error
+
+
+def _compose(folder: Path, name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> Composed:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
+        return hydra_compose(config_name=name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 def to_plain(config: Composed) -> dict[str, Any]:
@@ -78,6 +97,14 @@ def given_keys() -> frozenset[str]:
 
 
 def explain_composition(error: Exception, config_name: str) -> str:
+    """Return one line for what Hydra or OmegaConf says about an override of a script."""
+    from hydra.errors import OverrideParseException
+
+    hint = f" (python {SCRIPTS.get(config_name, config_name)}.py --help lists the groups and keys)"
+    return explain_override(error) + ("" if isinstance(error, OverrideParseException) else hint)
+
+
+def explain_override(error: Exception) -> str:
     """Return one line for what Hydra or OmegaConf says about an override."""
     from hydra.errors import OverrideParseException
 
@@ -93,7 +120,7 @@ def explain_composition(error: Exception, config_name: str) -> str:
     if "Available options" in " ".join(lines):
         found = " ".join(lines)
         text = found[: found.find("Config search path")] if "Config search path" in found else found
-    return f"{text.strip()} (python {SCRIPTS.get(config_name, config_name)}.py --help lists the groups and keys)"
+    return text.strip()
 
 
 def _first_line(text: str) -> str:
