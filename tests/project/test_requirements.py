@@ -1,4 +1,4 @@
-"""The pinned packages: how the file looks and whether it covers what the project imports."""
+"""The pinned packages: how the files look and whether they cover what the project imports, on every system."""
 
 import ast
 import importlib.metadata
@@ -8,12 +8,31 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-demo.lock", "requirements-evaluation.lock")
+BASE, DEMO, EVALUATION, INFERENCE = (f"requirements{part}.lock" for part in ("", "-demo", "-evaluation", "-inference"))
+LOCKS = (BASE, DEMO, EVALUATION, INFERENCE)
 OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
 OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit"}
+# modules of packages with another name, where the package is not installed
+PACKAGE_OF = {"hibari": "hibari-tts", "pyworld": "pyworld-prebuilt"}
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")  # of Python
+SYSTEMS = {"linux": "Linux", "win32": "Windows", "darwin": "Darwin"}  # sys_platform -> platform_system
+# their files have to be compiled while they are installed; the same modules come as wheels of another name
+COMPILED = {"pyworld", "webrtcvad"}
+TOO_HEAVY = {
+    "torch",
+    "torchaudio",
+    "pytorch-lightning",
+    "scipy",
+    "librosa",
+    "numba",
+    "scikit-learn",
+    "onnx",
+    "faiss-cpu",
+}
 
 
 def extras() -> dict[str, list[str]]:
@@ -30,8 +49,22 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins(*names: str) -> dict[str, str]:
-    return {normalized(line.split("==")[0]): line.split("==")[1] for name in names for line in lines_of(name)}
+def environment_of(system: str, version: str) -> dict[str, str]:
+    os_name = "nt" if system == "win32" else "posix"
+    return {
+        "sys_platform": system, "platform_system": SYSTEMS[system], "os_name": os_name, "python_version": version,
+        "python_full_version": f"{version}.0", "extra": "",
+    }  # fmt: skip
+
+
+def pins(*names: str, system: str | None = None, version: str = "3.11") -> dict[str, str]:
+    """Return version by package of some locks; of one system and version of Python only where a system is given."""
+    found = {}
+    for requirement in (Requirement(line) for name in names for line in lines_of(name)):
+        marker = requirement.marker
+        if system is None or marker is None or marker.evaluate(environment_of(system, version)):
+            found[normalized(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    return found
 
 
 def imported_packages() -> set[str]:
@@ -48,9 +81,11 @@ def imported_packages() -> set[str]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_lock_holds_only_name_and_version(name: str) -> None:
+def test_lock_holds_only_name_version_and_where_it_is_needed(name: str) -> None:
+    where = r'sys_platform == "(linux|win32|darwin)"|python_version >= "3\.\d\d"'
+    pin = r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*"
     for line in lines_of(name):
-        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._+!-]*", line), f"{name}: {line!r}"
+        assert re.fullmatch(rf"{pin}( ; ({where}))?", line), f"{name}: {line!r}"
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -61,19 +96,40 @@ def test_lock_names_each_package_once(name: str) -> None:
 
 
 def test_locks_do_not_contradict_each_other() -> None:
-    base = pins("requirements.lock")
+    assert not pins(BASE).keys() & pins(DEMO, EVALUATION).keys()
+    demo, evaluation = pins(DEMO), pins(EVALUATION)
+    assert {name: demo[name] for name in demo.keys() & evaluation} == {
+        name: evaluation[name] for name in demo.keys() & evaluation
+    }
 
-    assert not base.keys() & pins("requirements-demo.lock", "requirements-evaluation.lock").keys()
+
+def test_what_a_gpu_needs_is_installed_on_linux_alone() -> None:
+    gpu = {name for name in pins(BASE) if name.startswith(("nvidia-", "cuda-")) or name == "triton"}
+
+    for system in SYSTEMS:
+        assert gpu & pins(BASE, system=system).keys() == (gpu if system == "linux" else set())
+    assert len(gpu) > 10
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_nothing_needs_a_c_compiler(name: str) -> None:
+    assert not COMPILED & pins(name).keys()
 
 
 def test_framework_versions_are_those_the_code_was_measured_with() -> None:
-    base = pins("requirements.lock")
+    base = pins(BASE)
 
     assert base["torch"].startswith("2.11.")
     assert base["torchaudio"].startswith("2.11.")  # its binary fits one torch only
     assert base["pytorch-lightning"].startswith("2.6.")
     assert base["hydra-core"].startswith("1.3.")
-    assert int(base["setuptools"].split(".")[0]) < 81  # pyworld and webrtcvad import pkg_resources
+
+
+def test_light_environment_has_the_versions_of_the_whole_one_and_nothing_heavy() -> None:
+    base, light = pins(BASE), pins(INFERENCE)
+
+    assert light == {name: base[name] for name in light}
+    assert not TOO_HEAVY & light.keys()
 
 
 def test_every_imported_package_is_pinned() -> None:
@@ -82,24 +138,32 @@ def test_every_imported_package_is_pinned() -> None:
 
     absent = {}
     for package in imported_packages() - OPTIONAL:
-        owners = {normalized(name) for name in distributions.get(package, [package])}
-        if not owners & known.keys() and not {normalized(package), normalized(f"{package}-tts")} & known.keys():
+        owners = {normalized(name) for name in distributions.get(package, [])}
+        if not (owners | {normalized(package), PACKAGE_OF.get(package)}) & known.keys():
             absent[package] = sorted(owners)
 
     assert not absent, f"imported but in no lock file: {absent}"
 
 
-def test_every_dependency_of_a_pinned_package_is_pinned() -> None:
-    base = pins("requirements.lock")
-    for name in base:
+@pytest.mark.parametrize("name", [BASE, INFERENCE])
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_dependency_of_a_pinned_package_is_pinned(version: str, system: str, name: str) -> None:
+    pinned = pins(name, system=system, version=version)
+
+    absent = set()
+    for package in pinned:
         try:
-            requirements = importlib.metadata.distribution(name).requires or []
+            needed = importlib.metadata.distribution(package).requires or []
         except importlib.metadata.PackageNotFoundError:
-            pytest.skip(f"{name} is not installed here; the lock was installed partly")
-        for requirement in requirements:
-            if ";" not in requirement:  # markers and extras depend on the machine
-                dependency = normalized(re.split(r"[\s<>=!~\[(]", requirement, maxsplit=1)[0])
-                assert dependency in base, f"{name} needs {dependency}"
+            continue  # of another system or version
+        for requirement in map(Requirement, needed):
+            marker = requirement.marker
+            is_needed = marker is None or marker.evaluate(environment_of(system, version))
+            if is_needed and normalized(requirement.name) not in pinned:
+                absent.add(f"{package} needs {requirement}")
+
+    assert not absent
 
 
 def test_each_pitch_tracker_that_a_user_brings_is_an_extra_of_the_version_that_its_message_names() -> None:
