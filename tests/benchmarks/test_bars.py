@@ -119,6 +119,7 @@ def test_each_bar_of_the_encoder_can_be_missed(results: dict[str, Figures], miss
     assert [bar.name for bar in content_encoder.judge(results, 4.0) if not bar.is_reached] == missed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("extra", "limit", "code"), [([], 4.0, 1), (["--ratio-bar", "3"], 3.0, 0)])
 def test_the_bar_of_other_speech_can_be_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: list[str], limit: float, code: int

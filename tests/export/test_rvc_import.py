@@ -79,6 +79,7 @@ def test_chosen_rows_of_the_speaker_table_are_kept(tmp_path: Path) -> None:
     assert "the file's speaker table has the rows 0 to 2" in refusal(path, *CONTENT, "rvc.speakers=[3]")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator()))
@@ -120,6 +121,7 @@ def test_only_parameters_of_the_file_count_as_matched(tmp_path: Path) -> None:
     assert summary.startswith(f"{len(shared_weights(network))} parameters matched; 0 missing; 0 unexpected")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("version", "rate", "dim", "group", "layer"),
@@ -145,6 +147,7 @@ def test_each_version_gets_its_layer_and_size_of_contentvec(
     assert f"({version}) needs {dim} values of layer {layer}, the encoder contentvec gives {dim} of layer" in other
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> None:
     sound = torch.from_numpy(voice(0.6, 48000))[None].repeat(1, 2)
@@ -165,6 +168,7 @@ def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> Non
     torch.testing.assert_close(heard["interpolated"][~unvoiced], heard["zero_unvoiced"][~unvoiced], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_other_weights_of_the_recorded_encoder_are_said(tmp_path: Path) -> None:
     own = {"f0_convention": "zero_unvoiced", "embedder": "contentvec"}
@@ -240,6 +244,7 @@ def test_a_file_that_is_no_voice_of_a_published_size_is_named(tmp_path: Path) ->
     assert "is a generator of no published size with f0; RVC v1 and v2 at 32000, 40000" in refusal(path, *CONTENT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_report_lists_every_parameter(tmp_path: Path) -> None:
     content = webui_voice(small_generator())

@@ -39,6 +39,7 @@ def everything_at_once(layer: LocalAttention, x: Tensor, future: int) -> Tensor:
     return layer.output(mixed.transpose(1, 2).reshape(1, frames, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 7, 64, 65, 130])
 @pytest.mark.parametrize("future", [0, 3])
 def test_chunks_give_what_the_definition_gives(frames: int, future: int) -> None:

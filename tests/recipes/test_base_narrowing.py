@@ -126,6 +126,7 @@ def write_base(folder: Path, dataset: Path, *, content: str = "", num_speakers: 
     return voice
 
 
+@pytest.mark.slow
 def test_files_of_a_narrower_base(tmp_path: Path, dataset: Path) -> None:
     voice = write_base(tmp_path, dataset)
     (tmp_path / "out").mkdir()

@@ -47,6 +47,7 @@ def settings(folder: Path, *changed: str) -> ContentEncoderSettings:
     return read_settings(ContentEncoderSettings, FOLDER, overrides(folder, *changed))
 
 
+@pytest.mark.slow
 def test_one_command_trains_continues_and_writes_usable_weights(
     tmp_path: Path, teacher: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_an_encoder_of_ones_own_does_not_take_the_name_of_a_shipped_one() -> Non
     assert not BuiltinContent().version.startswith("own")
 
 
+@pytest.mark.slow
 def test_other_recordings_need_another_run(tmp_path: Path, teacher: list[Path]) -> None:
     make_content_encoder(settings(tmp_path), sizes=SIZES)
 
@@ -105,6 +107,7 @@ def test_a_run_of_a_voice_is_left_alone(tmp_path: Path, teacher: list[Path]) -> 
     assert (tmp_path / "alice" / "config.yaml").read_text() == "task: voice" and not teacher
 
 
+@pytest.mark.slow
 def test_what_is_refused_leaves_the_record_of_the_run(tmp_path: Path, teacher: list[Path]) -> None:
     make_content_encoder(settings(tmp_path), sizes=SIZES)
     before = (tmp_path / "content_encoder" / "config.yaml").read_text()

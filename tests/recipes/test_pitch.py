@@ -78,6 +78,7 @@ def test_shipped_network_has_the_shapes_that_the_recipe_makes() -> None:
     assert {name: value.shape for name, value in made.items()} == {name: value.shape for name, value in shipped.items()}
 
 
+@pytest.mark.slow
 def test_training_brings_the_network_nearer_to_its_teacher(corpus: Corpus) -> None:
     student = PitchNetwork(narrowed_weights(teacher().network, spectra(), 6))
     batch = PitchExamples([corpus], seed=5, seconds=0.6).batch()
@@ -121,6 +122,7 @@ def corpora(folder: Path | str) -> list[str]:
     return ["~corpora", f"+corpora={{mine: {{folder: '{folder}', share: 1}}}}"]
 
 
+@pytest.mark.slow
 def test_command_writes_a_network_that_the_tracker_takes(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

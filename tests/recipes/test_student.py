@@ -119,6 +119,7 @@ def test_what_is_no_checkpoint_or_cut_off_is_one_line(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_exported_weights_are_an_encoder(tmp_path: Path) -> None:
     result = train(made_up_features(), tmp_path / "a.ckpt", num_steps=1, seed=0, sizes=SIZES, is_warm=False)
 

@@ -148,6 +148,7 @@ def test_voice_whose_encoder_has_changed_is_refused(tmp_path: Path) -> None:
         load_voice(run, "last")
 
 
+@pytest.mark.slow
 def test_voice_trained_on_pitch_of_world_gets_an_exportable_tracker(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,6 +167,7 @@ def test_voice_trained_on_pitch_of_world_gets_an_exportable_tracker(
     assert "pitch=builtin" in caplog.text
 
 
+@pytest.mark.slow
 def test_voice_trained_on_the_pitch_of_an_earlier_tracker_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

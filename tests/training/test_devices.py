@@ -21,6 +21,7 @@ print(kept, faults())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings; other systems have none")
 def test_freed_memory_is_kept_for_the_next_update() -> None:
     plain, kept = (

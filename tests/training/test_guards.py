@@ -88,6 +88,7 @@ def test_few_bad_updates_are_skipped_counted_and_said(
     assert all(bool(torch.isfinite(value).all()) for value in content["state_dict"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
 def test_sixteen_bits_train_resume_and_learn(precision: str, datasets: Path, tmp_path: Path) -> None:
     changed = [f"trainer.precision={precision}", "optim.optimizer.lr=0.003", "trainer.validate_every=10"]

@@ -157,6 +157,7 @@ def test_average_under_accumulation_is_that_of_the_larger_batch() -> None:
     assert_close(weights(parts.averaged), weights(whole.averaged), atol=2e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_old_optimizer_layout_is_one_line_with_the_remedy(tmp_path: Path) -> None:
     datasets = make_dataset(tmp_path)
     run = train(training(datasets, tmp_path, "old", 1, "optim.decay_all=true"))

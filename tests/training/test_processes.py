@@ -61,6 +61,7 @@ def record_gradients(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NetworkUpdate, "step", recording)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -105,6 +106,7 @@ def test_two_processes_do_the_updates_of_one(
         assert shared_row == pytest.approx(alone_row, rel=2e-3, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_resumed_end_as_two_never_interrupted(
     datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return output.err
 
 
+@pytest.mark.slow
 def test_train_alone_says_in_two_lines_what_is_missing_and_what_to_type(tmp_path: Path) -> None:
     done = script(tmp_path)
 
