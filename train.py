@@ -12,7 +12,8 @@ def main(config: DictConfig) -> float | None:
     if config.task != "voice":
         raise ConfigError(f"task={config.task}: train.py trains voices; type python -m recipes.content_encoder")
     from utils.config.train import TrainJob
-    from utils.training.fit import best_held_out, train
+    from utils.training import train
+    from utils.training.summary import best_held_out
 
     return best_held_out(train(TrainJob.from_config(config, given_keys())))
 

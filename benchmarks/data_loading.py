@@ -121,7 +121,7 @@ def loader_of(dataset: Path, batch_size: int, num_workers: int, start_step: int 
     """Return the batches that train.py would load with its defaults."""
     config = train_job([])
     data = VoiceDataModule(
-        dataset=dataset,
+        CorpusStore.open(dataset),
         batch_size=batch_size,
         segment_frames=config.data.segment_frames,
         num_workers=num_workers,

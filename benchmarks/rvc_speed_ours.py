@@ -26,9 +26,8 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.resample import RationalResampler
 from utils.config.train import TrainJob, train_job
 from utils.export.graph import GraphOptions, build_graph
-from utils.training.assembly import build_spectral_loss
 from utils.training.devices import keep_freed_memory
-from utils.training.losses import MelDistance
+from utils.training.losses import MelDistance, build_spectral_loss
 from utils.training.optimizers import build_optimizer
 from utils.voice_file.controls import ControlDefaults
 

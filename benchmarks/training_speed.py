@@ -91,7 +91,8 @@ def measure(place: Path, overrides: Sequence[str], *, threads: int, processes: i
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
     """Train a few steps with Lightning and, where asked, in a plain loop, in blocks that take turns."""
-    from utils.training.fit import open_dataset, quieten_lightning
+    from utils.training.checks import open_dataset
+    from utils.training.trainer import quieten_lightning
 
     quieten_lightning()
     config = train_job([*job["overrides"], f"dataset.root={job['place']}"])
@@ -112,8 +113,9 @@ def lightning_block(config: Any, store: Any, run: Path, steps: int) -> tuple[lis
     """Return seconds from step to step, and seconds of each within the training step, of a run as train.py does it."""
     import pytorch_lightning as lightning
 
-    from utils.training.assembly import build_data, build_trainer, build_training
+    from utils.training.assembly import build_data, build_training
     from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
+    from utils.training.trainer import build_trainer
 
     class Clock(lightning.Callback):
         def __init__(self) -> None:

@@ -55,7 +55,7 @@ def narrow_base(base: Path, dataset: Path, expansion: int, *, version: str, outp
 
 def _batches(dataset: Path) -> Iterable[VoiceBatch]:
     data = VoiceDataModule(
-        dataset=dataset, batch_size=12, segment_frames=FRAME_RATE, num_workers=0, seed=0, perturbed_share=0.5,
+        CorpusStore.open(dataset), batch_size=12, segment_frames=FRAME_RATE, num_workers=0, seed=0, perturbed_share=0.5,
         val_segment_frames=FRAME_RATE,
     )  # fmt: skip
     return data.train_dataloader()

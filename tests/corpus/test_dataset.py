@@ -44,7 +44,7 @@ def store(folder: Path) -> CorpusStore:
 
 def module(folder: Path, *, seed: int = 1, num_workers: int = 0) -> VoiceDataModule:
     return VoiceDataModule(
-        dataset=folder,
+        CorpusStore.open(folder),
         batch_size=3,
         segment_frames=SEGMENT,
         num_workers=num_workers,
@@ -83,9 +83,9 @@ def test_resumed_training_gets_the_batches_that_an_unbroken_one_would(folder: Pa
         assert_equal(first, second)
 
 
-def test_batch_names_the_draw_of_each_example(folder: Path) -> None:
+def test_batch_names_the_segment_of_each_example(folder: Path) -> None:
     data = module(folder)
-    examples = data.train_examples()
+    examples = data.examples
 
     numbers = [batch.segment.tolist() for batch in batches(data, 2)]
 

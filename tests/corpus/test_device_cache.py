@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def module(folder: Path, **settings: Any) -> VoiceDataModule:
     values = {"segment_frames": 100, "num_workers": 0, "seed": 1, "perturbed_share": 0.5, "val_segment_frames": 150}
-    return VoiceDataModule(dataset=folder, batch_size=BATCH, **(values | settings))
+    return VoiceDataModule(CorpusStore.open(folder), batch_size=BATCH, **(values | settings))
 
 
 def batches(data: VoiceDataModule, count: int) -> list[VoiceBatch]:
@@ -101,7 +101,7 @@ def test_share_of_a_copy_that_the_dataset_lacks_is_refused(folder: Path) -> None
 
 
 def test_changed_voices_do_not_depend_on_workers_micro_batches_and_devices(folder: Path) -> None:
-    examples = module(folder, augmentation=VOICES).train_examples()
+    examples = module(folder, augmentation=VOICES).examples
     shared = batches(module(folder, augmentation=VOICES, num_workers=2), 3)
 
     for batch in shared:
@@ -113,7 +113,7 @@ def test_changed_voices_do_not_depend_on_workers_micro_batches_and_devices(folde
 
 @pytest.mark.parametrize("segment_frames", [100, 170, None])
 def test_changed_voices_fit_their_examples(folder: Path, segment_frames: int | None) -> None:
-    examples = module(folder, augmentation=VOICES, segment_frames=segment_frames).train_examples()
+    examples = module(folder, augmentation=VOICES, segment_frames=segment_frames).examples
 
     for update in range(10):
         made = [examples[number] for number in range(BATCH * update, BATCH * (update + 1))]
@@ -126,7 +126,7 @@ def test_changed_voices_fit_their_examples(folder: Path, segment_frames: int | N
 
 def test_changed_voice_keeps_its_pitch_track(folder: Path) -> None:
     settings = AugmentationSettings(voice_share=1.0, pitch_semitones=2.0)
-    changed, plain = (module(folder, augmentation=item).train_examples() for item in (settings, None))
+    changed, plain = (module(folder, augmentation=item).examples for item in (settings, None))
 
     ratios = [one.f0_hz[one.f0_hz > 0] / other.f0_hz[other.f0_hz > 0] for one, other in
               ((changed[number], plain[number]) for number in range(30))]  # fmt: skip

@@ -12,8 +12,10 @@ from models.adversarial import AdversarialTraining
 from tests.tools.training_tools import make_dataset, training
 from tests.training.test_run import load_codebook
 from utils.errors import ConfigError
-from utils.training.checkpoints import CODEBOOK_FILE, read_checkpoint
-from utils.training.fit import best_held_out, train
+from utils.training.checkpoints import read_checkpoint
+from utils.training.codebook import CODEBOOK_FILE
+from utils.training.fit import train
+from utils.training.summary import best_held_out
 
 GO_ON = ("resume=last", "resume_changed=true")
 

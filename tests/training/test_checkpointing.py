@@ -11,7 +11,7 @@ import pytest
 from utils.training.callbacks import checkpointing
 from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.history import HistoryRecorder
-from utils.training.fit import best_held_out, report
+from utils.training.summary import best_held_out, summarize
 
 
 class FakeTrainer:
@@ -50,7 +50,9 @@ def written_report(run: Path, values: list[float], *, best_from_step: int = 0) -
     """Report a run that was validated at steps 1, 2, ..; return its metrics.json."""
     history = HistoryRecorder()
     history.rows = [{"step": step, "val/mel": value} for step, value in enumerate(values, start=1)]
-    report(run, history, cast(Any, SimpleNamespace(steps=len(values), skipped=0)), 1.0, best_from_step=best_from_step)
+    summarize(
+        run, history, cast(Any, SimpleNamespace(steps=len(values), skipped=0)), 1.0, best_from_step=best_from_step
+    )
     written: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return written
 

@@ -13,16 +13,8 @@ from utils.audio.synthetic_speech import voice
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker
-from utils.training.checkpoints import (
-    CODEBOOK_FILE,
-    PAYLOAD_KEY,
-    checkpoint_path,
-    load_voice,
-    read_checkpoint,
-    read_codebook,
-    require_same_networks,
-    save_codebook,
-)
+from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, load_voice, read_checkpoint, require_same_networks
+from utils.training.codebook import CODEBOOK_FILE, read_codebook, save_codebook
 from utils.training.fit import train
 
 IDENTITY = {"id": "random", "version": "1", "seed": 0, "dim": 16}

@@ -10,7 +10,6 @@ from tests.tools.training_tools import make_dataset, training
 from utils.audio.synthetic_speech import voice
 from utils.corpus.pipeline import preprocess
 from utils.errors import ConfigError
-from utils.training import fit
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 
@@ -71,7 +70,7 @@ def test_changed_voices_with_device_cache_are_refused_before_anything_is_written
 
 
 def test_share_of_copies_that_the_dataset_lacks_is_said_and_refused_where_it_was_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_sounds(tmp_path / "source", {f"{index}.wav": voice(1.2, seed=index) for index in range(4)})
     preprocess(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", "preprocess.content_speeds=[]"))
@@ -82,8 +81,7 @@ def test_share_of_copies_that_the_dataset_lacks_is_said_and_refused_where_it_was
     go_on(1)
     assert "data.perturbed_share=0.5 does nothing" in caplog.text
     caplog.clear()
-    monkeypatch.setattr(fit, "given_keys", lambda: frozenset({"data.perturbed_share"}))
-    go_on(2, "resume=last")
+    go_on(2, "resume=last", "data.perturbed_share=0.5")
     assert "data.perturbed_share=0.5 does nothing" in caplog.text
     with pytest.raises(ConfigError, match=r"data\.perturbed_share=0\.4 does nothing: .*tiny .*content_speeds=\["):
         go_on(1, "run.name=new", "data.perturbed_share=0.4")

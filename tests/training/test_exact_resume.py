@@ -22,7 +22,7 @@ from utils.training import assembly, checkpoint_files
 from utils.training.callbacks import checkpointing
 from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
 from utils.training.fit import train
-from utils.training.resuming import describe_run, keep_start, require_same_run
+from utils.training.resuming import describe_run, require_same_run, with_settings_of_start
 
 STEPS = 7
 ROUNDS = ["trainer.validate_every=3", "trainer.save_every=2", "data.batch_size=4"]
@@ -322,7 +322,7 @@ def test_a_run_from_before_starts_brought_settings_keeps_the_older_ones() -> Non
     for key in ("batch_size", "learning_rate", "half_life_steps"):
         del before["pretrained"][key]
 
-    now = keep_start({PAYLOAD_KEY: {"config": to_yaml(before)}}, typed)
+    now = with_settings_of_start({PAYLOAD_KEY: {"config": to_yaml(before)}}, typed)
 
     assert (now.data.batch_size, now.optim.optimizer.arguments["lr"]) == (12, 8e-4)
     assert now.optim.schedule.arguments["half_life_steps"] == 5000

@@ -14,14 +14,8 @@ from tests.tools.training_tools import make_dataset, training
 from tests.training.test_exact_resume import signal_in_update
 from utils.audio.synthetic_speech import voice
 from utils.errors import ConfigError, DataError, FormatError, StoppedBySignalError
-from utils.training.checkpoints import (
-    CODEBOOK_FILE,
-    PAYLOAD_KEY,
-    load_voice,
-    read_checkpoint,
-    read_codebook,
-    save_codebook,
-)
+from utils.training.checkpoints import PAYLOAD_KEY, load_voice, read_checkpoint
+from utils.training.codebook import CODEBOOK_FILE, read_codebook, save_codebook
 from utils.training.fit import train
 
 STEPS = 45

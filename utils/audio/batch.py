@@ -1,5 +1,6 @@
 """The tensors that a model is trained on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -29,10 +30,17 @@ class VoiceBatch:
     num_frames: Tensor
     segment: Tensor
 
-    def to(self, device: torch.device) -> "VoiceBatch":
-        """Return the same batch with every tensor on the device."""
-        return VoiceBatch(**{item.name: getattr(self, item.name).to(device) for item in fields(self)})
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "VoiceBatch":
+        """Return the same batch with every tensor on the device; non_blocking as in torch, from pinned memory alone."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "VoiceBatch":
+        """Return the batch in memory that a GPU reads directly (DataLoader asks for this method)."""
+        return self._map(Tensor.pin_memory)
 
     def part(self, clips: slice) -> "VoiceBatch":
         """Return the batch of some of the clips."""
-        return VoiceBatch(**{item.name: getattr(self, item.name)[clips] for item in fields(self)})
+        return self._map(lambda tensor: tensor[clips])
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "VoiceBatch":
+        return VoiceBatch(**{item.name: function(getattr(self, item.name)) for item in fields(self)})

@@ -40,7 +40,10 @@ class DataSettings(Section):
         "natural", "by minutes; uniform; a number between (0 uniform, 1 natural); or factors {anna: 2}"
     )
     val_segment_frames: int = setting(600, "held-out clips are cut to at most this", unit="10 ms", ge=20)
-    num_workers: int = setting(0, "processes that load data; 0 loads in the training process", ge=0)
+    num_workers: int | None = setting(
+        None, "processes that load data; 0: the training process; null: 0 on a processor, more for a GPU", ge=0
+    )
+    pin_memory: bool | None = setting(None, "load into memory that a GPU reads directly; null: where there is one")
     perturbed_share: Number = setting(0.5, "share of clips with formant- and pitch-shifted content", ge=0, le=1)
     device_cache: bool = setting(False, "keep the whole dataset in the memory of the device; then no loading processes")
 

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
@@ -60,10 +59,11 @@ class VoiceDataModule(lightning.LightningDataModule):
     The segments of update n are a function of (seed, n): to resume after n updates, set start_step = n before the fit.
 
     Args:
-        dataset: folder of a dataset made by preprocess.py.
+        store: the dataset.
         batch_size: examples of an update, over all devices.
         segment_frames: length of a training example; None takes whole clips.
         num_workers: loading processes; 0 loads in the training process.
+        pin_memory: whether batches lie in memory that a GPU reads directly.
         seed: of all choices.
         perturbed_share: share of segments whose content comes from a copy with another vocal tract.
         val_segment_frames: held-out clips are cut to at most so many frames.
@@ -71,15 +71,23 @@ class VoiceDataModule(lightning.LightningDataModule):
         augmentation: what may be changed of training examples.
         bucketing: put clips of similar length together and pad them no longer than the longest.
         device_cache: keep the whole dataset in the memory of the device.
+
+    Attributes:
+        examples: to train on.
+        start_step: updates that are done already.
+
+    Raises:
+        ConfigError: if the settings do not fit each other or the dataset.
     """
 
     def __init__(
         self,
+        store: CorpusStore,
         *,
-        dataset: Path,
         batch_size: int,
         segment_frames: int | None,
         num_workers: int,
+        pin_memory: bool = False,
         seed: int,
         perturbed_share: float,
         val_segment_frames: int,
@@ -89,52 +97,39 @@ class VoiceDataModule(lightning.LightningDataModule):
         device_cache: bool = False,
     ) -> None:
         super().__init__()
-        self.dataset = Path(dataset)
+        self.store = store
         self.batch_size = batch_size
-        self.segment_frames = segment_frames
         self.num_workers = num_workers
-        self.seed = seed
-        self.perturbed_share = perturbed_share
+        self.pin_memory = pin_memory
         self.val_segment_frames = val_segment_frames
-        self.speaker_weights = speaker_weights
-        self.augmentation = augmentation
-        self.bucketing = bucketing
         self.device_cache = device_cache
         self.start_step = 0
-
-    def train_examples(self) -> VoiceConversionDataset:
-        """Return the examples of the training.
-
-        Raises:
-            ConfigError: if the settings do not fit each other or the dataset.
-        """
-        examples = VoiceConversionDataset(
-            CorpusStore.open(self.dataset),
+        self.examples = VoiceConversionDataset(
+            store,
             "train",
-            segment_frames=self.segment_frames,
-            seed=self.seed,
-            perturbed_share=self.perturbed_share,
-            speaker_weights=self.speaker_weights,
-            augmentation=self.augmentation,
-            bucket_size=self.batch_size if self.bucketing else None,
+            segment_frames=segment_frames,
+            seed=seed,
+            perturbed_share=perturbed_share,
+            speaker_weights=speaker_weights,
+            augmentation=augmentation,
+            bucket_size=batch_size if bucketing else None,
         )
-        if self.device_cache:
-            require_cacheable(examples)
-        return examples
+        if device_cache:
+            require_cacheable(self.examples)
 
     def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
         """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
-        examples = self.train_examples()
         rank, world_size = self._place()
         sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
         if self.device_cache:
             if self.num_workers:
                 log.warning("data.num_workers=%d has no effect with data.device_cache=true", self.num_workers)
             device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-            return CachedSegments(examples, device).loader(sampler)
+            return CachedSegments(self.examples, device).loader(sampler)
         return DataLoader(
-            examples,
+            self.examples,
             batch_sampler=sampler,
+            pin_memory=self.pin_memory,
             num_workers=self.num_workers,
             collate_fn=collate,
             persistent_workers=self.num_workers > 0,
@@ -146,7 +141,7 @@ class VoiceDataModule(lightning.LightningDataModule):
 
         Where there are fewer clips than devices, each device takes all of them: the mean stays the same.
         """
-        examples = WholeClips(CorpusStore.open(self.dataset), "val", max_frames=self.val_segment_frames)
+        examples = WholeClips(self.store, "val", max_frames=self.val_segment_frames)
         rank, world_size = self._place()
         share = range(rank, len(examples), world_size) if len(examples) >= world_size else range(len(examples))
         clips = Subset(examples, list(share))
@@ -158,13 +153,12 @@ class VoiceDataModule(lightning.LightningDataModule):
 
     def name_segments(self, numbers: list[int]) -> list[str]:
         """Return what to call training segments in a report."""
-        examples = self.train_examples()
-        segments = [examples.plan.segment(number) for number in numbers]
-        return [f"{examples.clips[segment.clip].id} from frame {segment.first}" for segment in segments]
+        segments = [self.examples.plan.segment(number) for number in numbers]
+        return [f"{self.examples.clips[segment.clip].id} from frame {segment.first}" for segment in segments]
 
-    def transfer_batch_to_device(self, batch: VoiceBatch, device: object, dataloader_idx: int) -> VoiceBatch:
+    def transfer_batch_to_device(self, batch: VoiceBatch, device: torch.device, dataloader_idx: int) -> VoiceBatch:
         """Move a batch to the device of the training."""
-        return batch.to(device)  # type: ignore[arg-type]
+        return batch.to(device, non_blocking=self.pin_memory)
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

@@ -6,7 +6,8 @@ from utils.config import select
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
-from utils.training.checkpoints import CODEBOOK_FILE, TrainedVoice
+from utils.training.checkpoints import TrainedVoice
+from utils.training.codebook import CODEBOOK_FILE, build_codebooks
 
 
 def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: TrainedVoice) -> None:
@@ -32,6 +33,5 @@ def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: TrainedVoi
 
 def rebuilt_retrieval(store: CorpusStore, size: int, *, seed: int) -> CodebookRetrieval | None:
     """Return the retrieval inside the graph with a codebook of another size than the run's; None for 0."""
-    from utils.training.assembly import build_codebooks  # needs Lightning, which no other export waits for
 
     return CodebookRetrieval(build_codebooks(store, size, seed=seed)) if size else None

@@ -1,65 +1,30 @@
-"""Data, networks, losses and trainer of a run, put together as its configuration says."""
+"""Data, networks and losses of a run, put together as its configuration says."""
 
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 
-import pytorch_lightning as lightning
-import torch
-from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from models.adversarial import AdversarialTraining
-from utils.config import AudioConfig
-from utils.config.train import OvertrainingSettings, TrainJob
+from utils.config.train import TrainJob
 from utils.console import emit
 from utils.corpus.datamodule import VoiceDataModule
+from utils.corpus.description import DatasetDescription
 from utils.corpus.sampling import segments_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
-from utils.features.pitch.swift import builtin_tracker
-from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
+from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import sha256_of_json
 from utils.training.batch_augmentation import BatchAugmentation
-from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
-from utils.training.callbacks.media import MediaLogger
-from utils.training.callbacks.monitoring import RunMonitor
-from utils.training.callbacks.overtraining import OvertrainingWatch
-from utils.training.callbacks.progress import ProgressLine
-from utils.training.callbacks.stop_after_steps import StopAfterSteps
-from utils.training.callbacks.stop_on_signal import StopOnSignal
-from utils.training.checkpoint_files import AtomicCheckpointIO
-from utils.training.checkpoints import (
-    CODEBOOK_FILE,
-    build_generator,
-    codebook_origin,
-    read_codebook,
-    save_codebook,
-)
-from utils.training.devices import (
-    choose_precision,
-    choose_strategy,
-    environment_plugins,
-    first_device,
-    is_first_process,
-    keep_freed_memory,
-)
-from utils.training.loggers import build_loggers
-from utils.training.losses import MelDistance, MultiResolutionMelLoss, PublishedMelLoss
+from utils.training.checkpoints import build_generator
+from utils.training.codebook import CODEBOOK_FILE, build_codebooks, codebook_origin, read_codebook, save_codebook
+from utils.training.devices import choose_loading, choose_precision, is_first_process
+from utils.training.losses import MelDistance, build_spectral_loss
 from utils.training.optimizers import build_optimizer, prepare_networks
-from utils.training.overtraining import OvertrainingRule
 from utils.training.pretrained import load_pretrained
 from utils.training.schedules import with_warmup
-from utils.training.step_clock import StepClock
-
-CODEBOOK_FRAMES = 60_000  # frames of a speaker that the codebook's clustering looks at
-
-
-def best_from_step(job: TrainJob) -> int:
-    """Return the update from which on a state can be the best: a discriminator that joins raises the criterion."""
-    return job.loss.adversarial_start if job.discriminator else 0
 
 
 def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
@@ -68,31 +33,16 @@ def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool)
     generator = build_generator(job.model, store.description)
     discriminator = job.discriminator.build() if job.discriminator else None
     if fresh:
-        starts: tuple[tuple[str, torch.nn.Module | None, str | None], ...] = (
-            ("generator", generator, job.pretrained.generator),
-            ("discriminator", discriminator, job.pretrained.discriminator),
-        )
-        for name, network, file in starts:
-            if file and network is not None:
-                note = load_pretrained(
-                    network,
-                    file,
-                    f"pretrained.{name}",
-                    store.description,
-                    speakers=job.pretrained.speakers,
-                    fresh_posterior=job.pretrained.fresh_posterior,
-                )
-                if is_first_process():
-                    emit(note)
+        start_from_pretrained(job, generator, discriminator, store.description)
     if job.trainer.recompute and not generator.recompute_blocks():
         raise ConfigError(f"trainer.recompute=true: {job.model.target} has no blocks that can be computed again")
     prepare_networks(job.trainer, generator, discriminator)
-    changes = job.augmentation.build()
+    gains = job.augmentation.build()
     augmentation = BatchAugmentation(
         prepare_codebook(job, store, run, fresh=fresh),
         retrieval_share=job.retrieval.training_share,
-        gain_down_db=changes.gain_down_db,
-        gain_up_db=changes.gain_up_db,
+        gain_down_db=gains.gain_down_db,
+        gain_up_db=gains.gain_up_db,
         seed=job.seed,
     )
     return AdversarialTraining(
@@ -116,9 +66,26 @@ def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool)
     )
 
 
-def build_spectral_loss(objective: str, audio: AudioConfig) -> torch.nn.Module:
-    """Return the spectral loss that belongs to an objective."""
-    return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
+def start_from_pretrained(
+    job: TrainJob, generator: nn.Module, discriminator: nn.Module | None, dataset: DatasetDescription
+) -> None:
+    """Fill networks in place with the weights that the group `pretrained` names, and say what was taken."""
+    starts: tuple[tuple[str, nn.Module | None, str | None], ...] = (
+        ("generator", generator, job.pretrained.generator),
+        ("discriminator", discriminator, job.pretrained.discriminator),
+    )
+    for name, network, file in starts:
+        if file and network is not None:
+            note = load_pretrained(
+                network,
+                file,
+                f"pretrained.{name}",
+                dataset,
+                speakers=job.pretrained.speakers,
+                fresh_posterior=job.pretrained.fresh_posterior,
+            )
+            if is_first_process():
+                emit(note)
 
 
 def learning_rate_factor(job: TrainJob, epoch_steps: int = 1) -> Callable[[int], float]:
@@ -159,25 +126,19 @@ def renew_codebook(job: TrainJob, store: CorpusStore, run: Path, module: Adversa
     module.augmentation.retrieval = prepare_codebook(job, store, run, fresh=True)
 
 
-def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
-    """Cluster each speaker's training content into one codebook; returns [S, K, D]."""
-    books = []
-    for name in store.speakers:
-        clips = [clip for clip in store.split("train") if clip.speaker == name]
-        frames = store.sample_frames("content", clips, CODEBOOK_FRAMES, seed=seed)
-        books.append(build_codebook(torch.from_numpy(frames), size, seed=seed))
-    most = max(len(book) for book in books)
-    # speakers with fewer vectors repeat theirs: a repeated entry changes a blend of neighbours, not its meaning
-    return torch.stack([book.repeat(-(-most // len(book)), 1)[:most] for book in books])
-
-
 def build_data(job: TrainJob, store: CorpusStore) -> VoiceDataModule:
-    """Make the data module that the configuration describes."""
+    """Build the batches that the configuration describes.
+
+    Raises:
+        ConfigError: if the settings do not fit each other or the dataset.
+    """
+    loading = choose_loading(job)
     return VoiceDataModule(
-        dataset=store.path,
+        store,
         batch_size=job.data.batch_size,
         segment_frames=job.data.segment_frames,
-        num_workers=job.data.num_workers,
+        num_workers=loading.num_workers,
+        pin_memory=loading.pin_memory,
         seed=job.seed,
         perturbed_share=job.data.perturbed_share,
         val_segment_frames=job.data.val_segment_frames,
@@ -186,63 +147,3 @@ def build_data(job: TrainJob, store: CorpusStore) -> VoiceDataModule:
         bucketing=job.data.bucketing,
         device_cache=job.data.device_cache,
     )
-
-
-def build_trainer(
-    job: TrainJob, run: Path, callbacks: list[Callback], checkpointing: BestAndLastCheckpoint
-) -> lightning.Trainer:
-    """Make Lightning's trainer.
-
-    Raises:
-        ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
-    """
-    settings = job.trainer
-    # who has blocks computed again is short of memory: that which is kept has gaps
-    if first_device(job).type == "cpu" and not settings.recompute:
-        keep_freed_memory()
-    clock = StepClock()
-    extra: list[Callback] = [
-        StopAfterSteps(settings.steps),
-        RunMonitor(job, run, clock, best_from_step=best_from_step(job)),
-    ]
-    extra += [MediaLogger(job.audio, builtin_tracker())] if settings.media else []
-    extra += [ProgressLine(total_steps=settings.steps)] if settings.progress_bar else []
-    loggers = build_loggers(job, run)
-    try:
-        return lightning.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            strategy=choose_strategy(job),
-            plugins=[AtomicCheckpointIO(), *environment_plugins()],
-            max_epochs=-1,
-            max_steps=-1,  # StopAfterSteps decides: Lightning would count the updates of both networks
-            max_time=timedelta(minutes=settings.max_minutes) if settings.max_minutes is not None else None,
-            val_check_interval=settings.validate_every,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            logger=loggers,
-            log_every_n_steps=settings.log_every,
-            profiler=clock,
-            callbacks=[*callbacks, *extra, checkpointing, StopOnSignal(checkpointing)],
-            enable_model_summary=False,
-            enable_progress_bar=False,  # ours is ProgressLine
-            use_distributed_sampler=False,
-        )
-    except (ValueError, MisconfigurationException) as error:
-        asked = ", ".join(f"trainer.{key}={getattr(settings, key)}" for key in ("accelerator", "devices", "num_nodes"))
-        raise ConfigError(f"{asked} cannot be used here: {' '.join(str(error).split())}") from error
-
-
-def build_watch(settings: OvertrainingSettings) -> list[Callback]:
-    """Return the callback that the group `overtraining` describes, none with mode off."""
-    if settings.mode == "off":
-        return []
-    rule = OvertrainingRule(
-        smooth=settings.smooth,
-        patience=settings.patience,
-        min_improvement=settings.min_improvement,
-        plateau_patience=settings.plateau_patience,
-        first_step=settings.first_step,
-    )
-    return [OvertrainingWatch(rule, settings.mode)]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
@@ -20,12 +19,11 @@ from utils.config.renamed import with_current_targets
 from utils.corpus.description import DatasetDescription, FeatureDescription
 from utils.errors import ConfigError, FormatError
 from utils.features.frontend import AnalysisFrontend
-from utils.features.retrieval import CodebookRetrieval
 from utils.files import atomic_write_bytes
+from utils.training.codebook import read_codebook
 
 PAYLOAD_KEY = "voclo_trainer"
 SCHEMA_VERSION = 1
-CODEBOOK_FILE = "codebook.safetensors"
 log = logging.getLogger(__name__)
 
 
@@ -236,32 +234,6 @@ def _named(identity: dict[str, Any], other: dict[str, Any]) -> str:
     differing = [f"{key}={identity.get(key, 'default')}" for key in settings if identity.get(key) != other.get(key)]
     words = f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
     return words + (f" with {', '.join(differing)}" if differing else "")
-
-
-def save_codebook(run: Path, codebook: Tensor, origin: str = "") -> None:
-    """Write the retrieval codebook [S, K, D] of a run; `origin` stands for everything that it was made from."""
-    atomic_write_bytes(run / CODEBOOK_FILE, save({"codebook": codebook.contiguous()}, {"origin": origin}))
-
-
-def codebook_origin(run: Path) -> str:
-    """Return what save_codebook was told of the run's codebook; empty if the file is damaged or does not say."""
-    try:
-        with safe_open(str(run / CODEBOOK_FILE), framework="pt") as stream:
-            return (stream.metadata() or {}).get("origin", "")
-    except SafetensorError:
-        return ""
-
-
-def read_codebook(run: Path) -> CodebookRetrieval | None:
-    """Read the retrieval of a run; None when the run has none (retrieval.codebook_size=0)."""
-    path = run / CODEBOOK_FILE
-    if not path.is_file():
-        return None
-    try:
-        return CodebookRetrieval(load_file(str(path))["codebook"])
-    except (SafetensorError, KeyError) as error:
-        words = f"codebook {path} is damaged ({error})"
-        raise FormatError(f"{words}; delete it, train.py resume=last makes it anew") from error
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

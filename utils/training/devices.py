@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,9 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils.config.train import TrainJob
+from utils.corpus.workers import available_workers
 
+MOST_WORKERS = 4  # that load batches for one GPU
 RENDEZVOUS_LIMIT = timedelta(minutes=30)  # preparation of the first process may take as long
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc, malloc.h
 
@@ -49,6 +52,46 @@ def first_device(job: TrainJob) -> torch.device:
     """Return the device of the first process."""
     wants_gpu = job.trainer.accelerator in ("auto", "gpu", "cuda")
     return torch.device("cuda", 0) if wants_gpu and torch.cuda.is_available() else torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How batches get from the disk to the device.
+
+    Attributes:
+        num_workers: processes that load; 0 loads in the training process.
+        pin_memory: whether batches lie in memory that a GPU reads directly.
+    """
+
+    num_workers: int
+    pin_memory: bool
+
+
+def choose_loading(job: TrainJob) -> Loading:
+    """Decide data.num_workers and data.pin_memory where they are null; neither changes a batch.
+
+    A processor that trains has no time to gain: handing a batch from process to process costs more than loading it
+    (benchmarks/results/data_loading_2core-avx512_2026-11-21.md). A GPU would wait for the batches, so that processes
+    load ahead, as many as there are processors left, and copies from pinned memory run beside its work.
+    """
+    has_gpu = first_device(job).type == "cuda"
+    num_workers, pin_memory = job.data.num_workers, job.data.pin_memory
+    if num_workers is None:
+        own_processors = available_workers() * job.trainer.num_nodes // num_processes(job)
+        num_workers = max(0, min(MOST_WORKERS, own_processors - 1)) if has_gpu and not job.data.device_cache else 0
+    if pin_memory is None:
+        pin_memory = has_gpu and not job.data.device_cache
+    return Loading(num_workers, pin_memory)
+
+
+def describe_loading(job: TrainJob) -> str:
+    """Return a line that says how batches are loaded and what chose it."""
+    loading, device = choose_loading(job), first_device(job).type
+    values = {"data.num_workers": loading.num_workers, "data.pin_memory": str(loading.pin_memory).lower()}
+    given = [key for key in values if getattr(job.data, key.removeprefix("data.")) is not None]
+    chosen = f"chosen for {device} with {available_workers()} processor(s)"
+    words = "as given" if len(given) == len(values) else f"{chosen}, but for {given[0]}" if given else chosen
+    return f"loading batches with {', '.join(f'{key}={value}' for key, value in values.items())} ({words})"
 
 
 def keep_freed_memory() -> bool:

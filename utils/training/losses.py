@@ -81,3 +81,8 @@ class MelDistance(nn.Module):
         """Return [B] for audio [B, T] and [B, T]."""
         with torch.autocast(fake.device.type, enabled=False):
             return (self.mel(fake.float()) - self.mel(real.float())).abs().mean(dim=(1, 2))
+
+
+def build_spectral_loss(objective: str, audio: AudioConfig) -> nn.Module:
+    """Return the spectral loss that belongs to an objective."""
+    return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)

@@ -1,6 +1,7 @@
 """Continue a run: from which checkpoint, and whether it is still the same run."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from utils.training.devices import choose_precision, first_device, num_processes
 
 AUTO = "auto"
 DECISIVE = ("seed", "audio", "model", "discriminator", "optim", "loss", "data", "augmentation", "retrieval")
-FREE = ("data.num_workers", "data.device_cache")
+FREE = ("data.num_workers", "data.pin_memory", "data.device_cache")
 ROUNDING = "sums are taken in another order: results differ by rounding"
 HELD_OUT_CHANGED = (
     "held-out figures no longer compare with earlier ones: what is best and when to stop follows from new ones alone"
@@ -38,12 +39,31 @@ LOSSES = {
 }
 
 
-def find_resume(job: TrainJob, run: Path) -> Path | None:
-    """Return the checkpoint to continue from, or None for a new run; never overwrites a run unasked.
+@dataclass(frozen=True)
+class ResumedCheckpoint:
+    """The checkpoint that a run continues.
+
+    Attributes:
+        path: of the file.
+        content: as read_checkpoint returns it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+
+def find_checkpoint(job: TrainJob, run: Path) -> ResumedCheckpoint | None:
+    """Read the checkpoint to continue from; None for a new run, which never overwrites another one unasked.
 
     Raises:
         ConfigError: if the run exists and resume is not given, or the checkpoint does not exist.
+        FormatError: if it is damaged; names the one before it, from which only resume=previous continues.
     """
+    path = _path_to_resume(job, run)
+    return None if path is None else ResumedCheckpoint(path, _read(path))
+
+
+def _path_to_resume(job: TrainJob, run: Path) -> Path | None:
     checkpoints = run / "checkpoints"
     has_any = checkpoints.is_dir() and any(checkpoints.glob("*.ckpt"))
     if job.resume is None:
@@ -61,12 +81,7 @@ def find_resume(job: TrainJob, run: Path) -> Path | None:
     return path
 
 
-def read_resumed(path: Path) -> dict[str, Any]:
-    """Read the checkpoint to continue from.
-
-    Raises:
-        FormatError: if it is damaged; names the one before it, from which only resume=previous continues.
-    """
+def _read(path: Path) -> dict[str, Any]:
     try:
         return read_checkpoint(path)
     except FormatError as error:
@@ -90,7 +105,7 @@ def describe_run(job: TrainJob, dataset: DatasetDescription) -> dict[str, Any]:
     }
 
 
-def keep_start(content: dict[str, Any], job: TrainJob) -> TrainJob:
+def with_settings_of_start(content: dict[str, Any], job: TrainJob) -> TrainJob:
     """Return the job with the settings that the run's own start brought, whatever start is named now; given ones win.
 
     Args:

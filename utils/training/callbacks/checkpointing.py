@@ -21,8 +21,7 @@ class BestAndLastCheckpoint(Checkpoint):
         folder: where the checkpoints lie.
         save_every: updates between two saves; each validation saves too.
         resumed_from: the checkpoint that the run continues.
-        best_from_step: the first state from this update on replaces any earlier best one, see
-            utils.training.assembly.best_from_step.
+        best_from_step: the first state from this update on replaces any earlier best one, see criterion.best_from_step.
     """
 
     def __init__(
