@@ -11,18 +11,12 @@ def main(config: DictConfig) -> None:
     # imported late: --help and configuration errors need none of it
     from utils.config.preprocess import PreprocessJob
     from utils.console import emit
-    from utils.corpus.merging import merge_shards, prepare_shard
-    from utils.corpus.pipeline import preprocess
-    from utils.corpus.report import report_text, shard_text
-    from utils.corpus.shards import shard_task
+    from utils.corpus import preprocess
+    from utils.corpus.report import ShardOutcome, report_text, shard_text
 
     job = PreprocessJob.from_config(config, given_keys())
-    task = shard_task(job)
-    if task.shard is not None:
-        emit(shard_text(prepare_shard(job, task.shard), str(task.shard), task.shard.count))
-        return
-    report = preprocess(job) if task.merge is None else merge_shards(job, task.merge)
-    emit(report_text(report, str(job.folder)))
+    outcome = preprocess(job)
+    emit(shard_text(outcome) if isinstance(outcome, ShardOutcome) else report_text(outcome, str(job.folder)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import soundfile
 
 from tests.tools.corpus_tools import RATE, make_job, write_sounds
 from utils.audio.synthetic_speech import silence, voice
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError
 
@@ -64,7 +64,7 @@ def make_nasty(folder: Path) -> None:
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], CorpusStore]:
     place = tmp_path_factory.mktemp("nasty")
     make_nasty(place / "source")
-    report = preprocess(make_job(place / "source", place / "data"))
+    report = prepare_dataset(make_job(place / "source", place / "data"))
     return report, CorpusStore.open(place / "data")
 
 
@@ -159,7 +159,7 @@ def test_features_have_the_frames_of_their_clip(nasty: tuple[dict[str, Any], Cor
 @pytest.mark.parametrize("content", ["nothing", "only text", "only bad"])
 def test_unusable_source_is_one_line_and_leaves_an_existing_dataset_alone(tmp_path: Path, content: str) -> None:
     write_sounds(tmp_path / "good", {"a.wav": voice(1.0)})
-    preprocess(make_job(tmp_path / "good", tmp_path / "data"))
+    prepare_dataset(make_job(tmp_path / "good", tmp_path / "data"))
     before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
     source = tmp_path / "source"
     source.mkdir()
@@ -170,7 +170,7 @@ def test_unusable_source_is_one_line_and_leaves_an_existing_dataset_alone(tmp_pa
         (source / "text.wav").write_text("words")
 
     with pytest.raises(DataError) as caught:
-        preprocess(make_job(source, tmp_path / "data"))
+        prepare_dataset(make_job(source, tmp_path / "data"))
 
     assert "\n" not in str(caught.value)
     after = {path: path.read_bytes() for path in before}
@@ -182,7 +182,7 @@ def test_unusable_source_leaves_no_new_dataset_behind(tmp_path: Path) -> None:
     write_sounds(tmp_path / "source", {"silent.wav": silence(1.0)})
 
     with pytest.raises(DataError, match=r"none of its 1 files is usable \(silent.wav: silent"):
-        preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+        prepare_dataset(make_job(tmp_path / "source", tmp_path / "data"))
 
     assert not (tmp_path / "data").exists()
 
@@ -191,7 +191,7 @@ def test_unusable_source_leaves_no_new_dataset_behind(tmp_path: Path) -> None:
 def test_mark_in_a_name_that_ends_lines_elsewhere_ends_none_here(tmp_path: Path, mark: str) -> None:
     write_sounds(tmp_path / "source", {f"an{mark}na/first{mark}take.wav": voice(1.0)})
 
-    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "data"))
 
     (clip,) = CorpusStore.open(tmp_path / "data").clips
     assert (clip.speaker, clip.source) == (f"an{mark}na", f"an{mark}na/first{mark}take.wav")

@@ -19,7 +19,7 @@ from utils.audio.synthetic_speech import voice
 from utils.corpus.datamodule import StepSampler, VoiceDataModule
 from utils.corpus.dataset import VoiceConversionDataset, WholeClips, collate
 from utils.corpus.manifest import Clip
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import DataError, FormatError
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lengths = [4.0, 3.0, 0.3, 2.0, 1.5]
     write_sounds(place / "source/anna", {f"{i}.wav": voice(s, f0_hz=200, seed=i) for i, s in enumerate(lengths)})
     write_sounds(place / "source/bob", {f"{i}.wav": voice(2.0, f0_hz=100, seed=10 + i) for i in range(3)})
-    preprocess(make_job(place / "source", place / "data"))
+    prepare_dataset(make_job(place / "source", place / "data"))
     return place / "data"
 
 
@@ -207,7 +207,7 @@ def test_collate_pads_to_the_longest(store: CorpusStore) -> None:
 )
 def test_split_without_clips_is_refused_with_what_to_do(tmp_path: Path, settings: tuple[str, ...], words: str) -> None:
     write_sounds(tmp_path / "source", {"a.wav": voice(1.0)})
-    preprocess(make_job(tmp_path / "source", tmp_path / "data", *settings))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "data", *settings))
 
     with pytest.raises(DataError, match=f"no clips to compare states by: .*{words}"):
         WholeClips(CorpusStore.open(tmp_path / "data"), "val")
@@ -229,7 +229,7 @@ def test_frames_outside_of_a_clip_are_refused(store: CorpusStore) -> None:
 @pytest.mark.parametrize("damage", ["cut array", "no array", "bad json", "other schema"])
 def test_damaged_dataset_is_refused_with_what_to_do(tmp_path: Path, damage: str) -> None:
     write_sounds(tmp_path / "source", {"a.wav": voice(1.0)})
-    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "data"))
     description = tmp_path / "data" / "dataset.json"
     array = next((tmp_path / "data" / "arrays").glob("f0_hz-*.npy"))
     if damage == "cut array":

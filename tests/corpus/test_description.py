@@ -10,7 +10,7 @@ import pytest
 from tests.tools.corpus_tools import RATE, described, make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.corpus.description import DatasetDescription
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.split import HeldOutSettings
 from utils.corpus.store import CorpusStore
 from utils.files import sha256_of_json
@@ -25,7 +25,7 @@ KEYS = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("data")
     write_sounds(place / "source", {f"anna/{index}.wav": voice(1.2, seed=index, f0_hz=190.0) for index in range(2)})
-    preprocess(make_job(place / "source", place / "tiny", "preprocess.content_room_seconds=[0.4]"))
+    prepare_dataset(make_job(place / "source", place / "tiny", "preprocess.content_room_seconds=[0.4]"))
     return place / "tiny"
 
 

@@ -13,7 +13,7 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.synthetic_speech import voice
 from utils.corpus import device_cache
 from utils.corpus.datamodule import VoiceDataModule
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.corpus.voice_augmentation import AugmentationSettings
 from utils.errors import ConfigError
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sounds = {f"anna/{i}.wav": voice(s, f0_hz=200, seed=i) for i, s in enumerate([3.0, 2.0, 0.4, 1.3, 2.4])}
     sounds |= {f"bob/{i}.wav": voice(1.5, f0_hz=100, seed=10 + i) for i in range(4)}
     write_sounds(place / "source", sounds)
-    preprocess(make_job(place / "source", place / "data", "preprocess.content_noise_db=[15]"))
+    prepare_dataset(make_job(place / "source", place / "data", "preprocess.content_noise_db=[15]"))
     return place / "data"
 
 

@@ -13,7 +13,7 @@ from utils.audio.synthetic_speech import voice
 from utils.config.preprocess import preprocess_job
 from utils.corpus.extraction import FeatureExtractor, retime, to_feature_rate
 from utils.corpus.fingerprints import feature_fingerprints
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 
 
@@ -125,10 +125,10 @@ def test_every_feature_depends_on_the_reading() -> None:
 def test_noise_and_room_copies_are_made_when_asked_and_follow_from_the_sound(tmp_path: Path) -> None:
     wanted = ["preprocess.content_noise_db=[15]", "preprocess.content_room_seconds=[0.4]"]
     write_sounds(tmp_path / "source", {f"{index}.wav": voice(1.0, seed=index) for index in range(2)})
-    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "data"))
 
-    work = preprocess(make_job(tmp_path / "source", tmp_path / "data", *wanted))["work"]
-    preprocess(make_job(tmp_path / "source", tmp_path / "again", *wanted))
+    work = prepare_dataset(make_job(tmp_path / "source", tmp_path / "data", *wanted))["work"]
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "again", *wanted))
 
     store, again = CorpusStore.open(tmp_path / "data"), CorpusStore.open(tmp_path / "again")
     computed = {name for name, count in work["files_computed"].items() if count}

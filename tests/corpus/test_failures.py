@@ -12,7 +12,7 @@ from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.corpus import arrays, pipeline, reading
 from utils.corpus.arrays import new_array
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.errors import DataError
 
 FULL = Path("/dev/full")
@@ -33,7 +33,7 @@ def grown(tmp_path: Path) -> Path:
     """A dataset of two recordings whose source has three now."""
     sounds = {f"{index}.wav": voice(1.0, seed=index) for index in range(3)}
     write_sounds(tmp_path / "source", {name: sounds[name] for name in ("0.wav", "1.wav")})
-    preprocess(make_job(tmp_path / "source", tmp_path / "data"))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "data"))
     write_sounds(tmp_path / "source", sounds)
     return tmp_path / "data"
 
@@ -46,7 +46,7 @@ def failed_run(folder: Path) -> str:
     """Return the message of a run that must fail and leave the dataset as it is."""
     before = files_of(folder)
     with pytest.raises(DataError) as caught:
-        preprocess(make_job(folder.parent / "source", folder))
+        prepare_dataset(make_job(folder.parent / "source", folder))
     assert {path: path.read_bytes() for path in before} == before
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -60,7 +60,7 @@ def test_full_folder_for_temporary_files_ends_the_run(grown: Path, monkeypatch: 
 
     assert message.startswith(f"{grown.parent / 'source' / '2.wav'}: No space left on device; free some space")
     assert "TMPDIR" in message
-    assert preprocess(make_job(grown.parent / "source", grown))["totals"]["files"] == 3
+    assert prepare_dataset(make_job(grown.parent / "source", grown))["totals"]["files"] == 3
 
 
 def test_failing_disk_of_the_source_ends_the_run(grown: Path, monkeypatch: pytest.MonkeyPatch) -> None:

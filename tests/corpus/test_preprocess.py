@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from tests.tools.corpus_tools import RATE, make_job, write_sounds
 from utils.audio.synthetic_speech import silence, voice
 from utils.config.preprocess import preprocess_job
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.reading import read_recording
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, DataError, FormatError
@@ -36,10 +36,10 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_second_run_computes_nothing_and_gives_the_same_dataset(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     before = CorpusStore.open(tmp_path / "data").fingerprint
 
-    work = preprocess(make_job(source, tmp_path / "data"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data"))["work"]
 
     assert (work["files_read"], work["files_reused"]) == (0, 5)
     assert work["files_computed"] == dict.fromkeys(FEATURES, 0)
@@ -47,11 +47,11 @@ def test_second_run_computes_nothing_and_gives_the_same_dataset(source: Path, tm
 
 
 def test_new_files_are_added_without_reading_the_old(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     before = {clip.id: clip.split for clip in CorpusStore.open(tmp_path / "data").clips}
     write_sounds(source, sounds(5, 2))
 
-    work = preprocess(make_job(source, tmp_path / "data"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data"))["work"]
 
     assert (work["files_read"], work["files_reused"]) == (2, 5)
     assert work["files_computed"] == dict.fromkeys(FEATURES, 2)
@@ -61,10 +61,10 @@ def test_new_files_are_added_without_reading_the_old(source: Path, tmp_path: Pat
 
 
 def test_removed_files_leave_the_dataset_and_the_cache(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     (source / "01.wav").unlink()
 
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
 
     store = CorpusStore.open(tmp_path / "data")
     assert sorted({clip.source for clip in store.clips}) == ["00.wav", "02.wav", "03.wav", "04.wav"]
@@ -72,20 +72,20 @@ def test_removed_files_leave_the_dataset_and_the_cache(source: Path, tmp_path: P
 
 
 def test_renamed_file_is_not_computed_again(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     (source / "01.wav").rename(source / "zz.wav")
 
-    work = preprocess(make_job(source, tmp_path / "data"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data"))["work"]
 
     assert work["files_read"] == 0
     assert work["files_computed"] == dict.fromkeys(FEATURES, 0)
 
 
 def test_another_pitch_group_recomputes_only_f0(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     before = json.loads((tmp_path / "data" / "dataset.json").read_text())["files"]
 
-    work = preprocess(make_job(source, tmp_path / "data", "pitch=dio"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data", "pitch=dio"))["work"]
 
     assert work["files_read"] == 0
     assert work["files_computed"] == {**dict.fromkeys(FEATURES, 0), "f0_hz": 5}
@@ -94,26 +94,26 @@ def test_another_pitch_group_recomputes_only_f0(source: Path, tmp_path: Path) ->
 
 
 def test_another_encoder_recomputes_only_content(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
 
-    work = preprocess(make_job(source, tmp_path / "data", "content.seed=1"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data", "content.seed=1"))["work"]
 
     assert work["files_computed"] == {**dict.fromkeys(FEATURES, 5), "f0_hz": 0, "loudness_db": 0}
 
 
 def test_another_reading_setting_recomputes_everything(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
 
-    work = preprocess(make_job(source, tmp_path / "data", "preprocess.highpass_hz=60"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data", "preprocess.highpass_hz=60"))["work"]
 
     assert work["files_read"] == 5
     assert work["files_computed"] == dict.fromkeys(FEATURES, 5)
 
 
 def test_settings_of_the_split_and_the_workers_recompute_nothing(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
 
-    work = preprocess(make_job(source, tmp_path / "data", "preprocess.held_out_files=1"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data", "preprocess.held_out_files=1"))["work"]
 
     assert (work["files_read"], work["files_computed"]) == (0, dict.fromkeys(FEATURES, 0))
     assert len({clip.source for clip in CorpusStore.open(tmp_path / "data").split("val")}) == 1
@@ -121,7 +121,7 @@ def test_settings_of_the_split_and_the_workers_recompute_nothing(source: Path, t
 
 @pytest.mark.parametrize("name", ["f0_hz", "waveform"])
 def test_damaged_array_is_made_again(source: Path, tmp_path: Path, name: str) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     expected = CorpusStore.open(tmp_path / "data")
     values = [(expected.feature("f0_hz", clip), expected.waveform(clip)) for clip in expected.clips]
     (damaged,) = (tmp_path / "data" / "arrays").glob(f"{name}-*.npy")
@@ -129,7 +129,7 @@ def test_damaged_array_is_made_again(source: Path, tmp_path: Path, name: str) ->
     damaged.unlink()  # the opened store keeps the old file
     damaged.write_bytes(shortened)
 
-    work = preprocess(make_job(source, tmp_path / "data"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data"))["work"]
 
     assert work["files_read"] == (5 if name == "waveform" else 0)
     assert work["files_computed"] == {**dict.fromkeys(FEATURES, 0), "f0_hz": 5 if name == "f0_hz" else 0}
@@ -144,20 +144,20 @@ def array_files(folder: Path) -> list[Path]:
 
 
 def test_results_are_not_kept_beside_the_arrays_that_have_them(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
 
     assert array_files(tmp_path / "data") == []
 
 
 def test_dataset_that_grew_and_changed_equals_one_made_at_once(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     write_sounds(source, sounds(5, 2))
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     (source / "02.wav").unlink()
     # from waveforms that are nowhere but in the arrays
-    preprocess(make_job(source, tmp_path / "data", "pitch=dio", "content.seed=1"))
+    prepare_dataset(make_job(source, tmp_path / "data", "pitch=dio", "content.seed=1"))
 
-    preprocess(make_job(source, tmp_path / "fresh", "pitch=dio", "content.seed=1"))
+    prepare_dataset(make_job(source, tmp_path / "fresh", "pitch=dio", "content.seed=1"))
 
     grown, fresh = CorpusStore.open(tmp_path / "data"), CorpusStore.open(tmp_path / "fresh")
     assert [clip.id for clip in grown.clips] == [clip.id for clip in fresh.clips]
@@ -171,7 +171,7 @@ def test_dataset_that_grew_and_changed_equals_one_made_at_once(source: Path, tmp
 def test_run_that_ends_while_it_tidies_up_loses_nothing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     write_sounds(source, sounds(5, 1))
 
     def fail(*arguments: object) -> None:
@@ -179,9 +179,9 @@ def test_run_that_ends_while_it_tidies_up_loses_nothing(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(moment, fail)
-        preprocess(make_job(source, tmp_path / "data"))
+        prepare_dataset(make_job(source, tmp_path / "data"))
     left = array_files(tmp_path / "data")
-    work = preprocess(make_job(source, tmp_path / "data"))["work"]
+    work = prepare_dataset(make_job(source, tmp_path / "data"))["work"]
 
     assert left
     assert (work["files_read"], work["files_computed"]) == (0, dict.fromkeys(FEATURES, 0))
@@ -190,19 +190,19 @@ def test_run_that_ends_while_it_tidies_up_loses_nothing(
 
 
 def test_opened_dataset_stays_readable_while_it_is_replaced(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     opened = CorpusStore.open(tmp_path / "data")
     before = [opened.feature("f0_hz", clip) for clip in opened.clips]
     (source / "00.wav").unlink()
 
-    preprocess(make_job(source, tmp_path / "data", "pitch=dio"))
+    prepare_dataset(make_job(source, tmp_path / "data", "pitch=dio"))
 
     for clip, values in zip(opened.clips, before, strict=True):
         assert_array_equal(opened.feature("f0_hz", clip), values)
 
 
 def test_failing_run_leaves_the_dataset_usable(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     before = CorpusStore.open(tmp_path / "data").fingerprint
     write_sounds(source, sounds(5, 1))
 
@@ -211,7 +211,7 @@ def test_failing_run_leaves_the_dataset_usable(source: Path, tmp_path: Path, mon
 
     monkeypatch.setattr("utils.corpus.packing.atomic_write_json", fail)
     with pytest.raises(KeyboardInterrupt):
-        preprocess(make_job(source, tmp_path / "data"))
+        prepare_dataset(make_job(source, tmp_path / "data"))
 
     assert CorpusStore.open(tmp_path / "data").fingerprint == before
 
@@ -222,13 +222,13 @@ def test_only_one_run_works_on_a_dataset(source: Path, tmp_path: Path) -> None:
         assert try_lock(stream)
 
         with pytest.raises(DataError, match=r"another preprocess\.py is working"):
-            preprocess(make_job(source, tmp_path / "data"))
+            prepare_dataset(make_job(source, tmp_path / "data"))
 
 
 def test_files_beside_speaker_folders_get_a_speaker_and_a_note(source: Path, tmp_path: Path) -> None:
     write_sounds(source, {"bob/a.wav": voice(1.0, seed=50)})
 
-    report = preprocess(make_job(source, tmp_path / "data"))
+    report = prepare_dataset(make_job(source, tmp_path / "data"))
 
     assert [row["name"] for row in report["speakers"]] == ["bob", "source"]
     assert "dataset.speaker=" in report["notes"][0]
@@ -237,7 +237,7 @@ def test_files_beside_speaker_folders_get_a_speaker_and_a_note(source: Path, tmp
 def test_given_speaker_name_holds_for_every_folder(source: Path, tmp_path: Path) -> None:
     write_sounds(source, {"disc 2/a.wav": voice(1.0, seed=50)})
 
-    report = preprocess(make_job(source, tmp_path / "data", "dataset.speaker=carol"))
+    report = prepare_dataset(make_job(source, tmp_path / "data", "dataset.speaker=carol"))
 
     assert [row["name"] for row in report["speakers"]] == ["carol"]
 
@@ -247,7 +247,7 @@ def test_relative_paths_start_at_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    preprocess(make_job(Path("source"), Path("data")))
+    prepare_dataset(make_job(Path("source"), Path("data")))
 
     assert (tmp_path / "data" / "dataset.json").is_file()
 
@@ -375,21 +375,21 @@ def test_forty_minute_file_is_read_in_bounded_memory_and_without_loss(tmp_path: 
 
 
 def test_dataset_is_not_replaced_by_recordings_of_somebody_else(source: Path, tmp_path: Path) -> None:
-    preprocess(make_job(source, tmp_path / "data"))
+    prepare_dataset(make_job(source, tmp_path / "data"))
     before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
     write_sounds(tmp_path / "other", sounds(7, 2))
 
     with pytest.raises(DataError, match=r"data was made of .*source, and none of its recordings is in .*other; choose"):
-        preprocess(make_job(tmp_path / "other", tmp_path / "data"))
+        prepare_dataset(make_job(tmp_path / "other", tmp_path / "data"))
 
     assert {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()} == before
 
 
 def test_source_that_moved_and_grew_updates_its_dataset(source: Path, tmp_path: Path) -> None:
-    before = preprocess(make_job(source, tmp_path / "data"))["work"]
+    before = prepare_dataset(make_job(source, tmp_path / "data"))["work"]
     moved = source.rename(tmp_path / "moved")
     write_sounds(moved, sounds(7, 1))
 
-    work = preprocess(make_job(moved, tmp_path / "data"))["work"]
+    work = prepare_dataset(make_job(moved, tmp_path / "data"))["work"]
 
     assert (work["files_read"], work["files_reused"]) == (1, before["files_read"])

@@ -14,9 +14,10 @@ from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import silence, voice
 from utils.config import run_script
 from utils.config.preprocess import preprocess_job
+from utils.corpus import preprocess
 from utils.corpus.merging import merge_shards, prepare_shard
-from utils.corpus.pipeline import preprocess
-from utils.corpus.shards import Shard, assign_shards, shard_task
+from utils.corpus.pipeline import prepare_dataset
+from utils.corpus.shards import Shard, assign_shards
 from utils.errors import ConfigError, DataError
 
 COUNT = 3
@@ -44,7 +45,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(source: Path) -> Path:
     folder = source.parent / "whole" / "data"
-    preprocess(make_job(source, folder))
+    prepare_dataset(make_job(source, folder))
     return folder
 
 
@@ -157,7 +158,7 @@ def test_dataset_grows_by_the_same_shards_without_computing_anything_twice(tmp_p
     source = tmp_path / "source"
     jobs = {name: make_job(source, tmp_path / name / "data") for name in ("parts", "alone")}
     write_sounds(source, {f"{index}.wav": voice(1.0, seed=index) for index in range(4)})
-    preprocess(jobs["alone"])
+    prepare_dataset(jobs["alone"])
     for number in (1, 2):
         prepare_shard(jobs["parts"], Shard(number, 2))
     merge_shards(jobs["parts"], 2)
@@ -168,15 +169,15 @@ def test_dataset_grows_by_the_same_shards_without_computing_anything_twice(tmp_p
 
     assert sum(outcome.work["files_read"] for outcome in outcomes) == 2
     assert sum(outcome.work["files_computed"]["content"] for outcome in outcomes) == 2
-    preprocess(jobs["alone"])
+    prepare_dataset(jobs["alone"])
     assert content(tmp_path / "parts" / "data") == content(tmp_path / "alone" / "data")
 
 
 def test_second_process_on_a_shard_is_refused_and_another_shard_is_not(source: Path, tmp_path: Path) -> None:
-    from utils.corpus.pipeline import locked
+    from utils.corpus.pipeline import lock_dataset
 
     first = Shard(1, COUNT).record_path(tmp_path / "data").with_suffix("")
-    with locked(tmp_path / "data", shared=True), locked(first):
+    with lock_dataset(tmp_path / "data", shared=True), lock_dataset(first):
         with pytest.raises(DataError, match=r"another preprocess\.py is working on .*00001-of-00003"):
             run_shards(source, tmp_path / "data", numbers=(1,))
         with pytest.raises(DataError, match=r"another preprocess\.py is working"):
@@ -208,14 +209,14 @@ def test_files_are_spread_by_their_size() -> None:
 )
 def test_bad_syntax_is_refused_with_what_to_type(override: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        shard_task(preprocess_job([override]))
+        preprocess(preprocess_job(["dataset.source=s", "dataset.name=n", override]))
 
     assert words in str(caught.value)
 
 
 def test_shard_and_merge_together_are_refused() -> None:
     with pytest.raises(ConfigError, match="two steps"):
-        shard_task(preprocess_job(["dataset.shard=1/2", "dataset.merge=2"]))
+        preprocess_job(["dataset.shard=1/2", "dataset.merge=2"])
 
 
 def test_preprocess_script_prepares_a_shard_and_refuses_an_early_merge(

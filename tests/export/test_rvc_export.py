@@ -20,7 +20,7 @@ from tests.tools.rvc_tools import (
 from utils.audio.synthetic_speech import voice
 from utils.config import compose, from_yaml
 from utils.config.train import TrainJob, train_job
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
 from utils.export.rvc import generators
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(2)
     }
     write_sounds(folder / "recordings", sounds, 48000)
-    preprocess(make_job(folder / "recordings", folder / "datasets" / "two", "audio=rvc_48k", "content.dim=768"))
+    prepare_dataset(make_job(folder / "recordings", folder / "datasets" / "two", "audio=rvc_48k", "content.dim=768"))
     overrides = (
         "experiment=rvc_v2_48k", "dataset.name=two", f"dataset.root={folder / 'datasets'}",
         f"run.root={folder / 'runs'}", "run.name=two", *SMALL, "discriminator.channels=64", "trainer.steps=1",

@@ -16,7 +16,7 @@ from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.config import compose
 from utils.config.train import train_job
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export import delivery, precision
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(3)
     }
     write_sounds(folder / "recordings", sounds)
-    preprocess(make_job(folder / "recordings", folder / "datasets" / "two"))
+    prepare_dataset(make_job(folder / "recordings", folder / "datasets" / "two"))
     overrides = (
         "dataset.name=two", f"dataset.root={folder / 'datasets'}", f"run.root={folder / 'runs'}", "run.name=two",
         "audio=16k", "model=toy", "discriminator=none", f"trainer.steps={STEPS}",
@@ -283,7 +283,7 @@ def test_a_dataset_of_other_recordings_is_refused(folder: Path, exported: Export
         f"{name}/0.wav": voice(2.0, RATE, f0_hz=f0_hz, seed=9) for name, f0_hz in (("ann", 210.0), ("bob", 120.0))
     }
     write_sounds(tmp_path / "recordings", sounds)
-    preprocess(make_job(tmp_path / "recordings", tmp_path / "datasets" / "two"))
+    prepare_dataset(make_job(tmp_path / "recordings", tmp_path / "datasets" / "two"))
 
     with pytest.raises(ExportError, match=r"holds other clips .* the index would not be of this voice") as caught:
         export_voice(job(folder, f"dataset={tmp_path / 'datasets' / 'two'}"))

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.config.train import TrainJob, train_job
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 
 FAST = [
     "audio=16k",
@@ -30,7 +30,7 @@ def make_dataset(root: Path, first_seed: int = 0) -> Path:
         for index in range(3)
     }
     write_sounds(root / "source", sounds)
-    preprocess(make_job(root / "source", root / "datasets" / "tiny"))
+    prepare_dataset(make_job(root / "source", root / "datasets" / "tiny"))
     return root / "datasets"
 
 

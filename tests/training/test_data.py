@@ -8,7 +8,7 @@ import torch
 from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.training_tools import make_dataset, training
 from utils.audio.synthetic_speech import voice
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.errors import ConfigError
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
@@ -73,7 +73,7 @@ def test_share_of_copies_that_the_dataset_lacks_is_said_and_refused_where_it_was
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_sounds(tmp_path / "source", {f"{index}.wav": voice(1.2, seed=index) for index in range(4)})
-    preprocess(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", "preprocess.content_speeds=[]"))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", "preprocess.content_speeds=[]"))
 
     def go_on(steps: int, *changed: str) -> None:
         train(training(tmp_path / "datasets", tmp_path, "run", steps, *changed))

@@ -273,10 +273,10 @@ def test_unprepared_dataset_is_named_with_the_known_ones(datasets: Path, tmp_pat
 
 def test_dataset_without_held_out_clips_is_refused_before_training(tmp_path: Path) -> None:
     from tests.tools.corpus_tools import make_job, write_sounds
-    from utils.corpus.pipeline import preprocess
+    from utils.corpus.pipeline import prepare_dataset
 
     write_sounds(tmp_path / "source", {"only.wav": voice(1.0)})
-    preprocess(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", "preprocess.held_out_files=0"))
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", "preprocess.held_out_files=0"))
 
     with pytest.raises(DataError, match="held out"):
         train(training(tmp_path / "datasets", tmp_path, "x", 1))

@@ -17,7 +17,7 @@ from tests.tools.model_tools import SMALL_RVC
 from utils.audio.batch import VoiceBatch
 from utils.audio.synthetic_speech import voice
 from utils.config import compose
-from utils.corpus.pipeline import preprocess
+from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.training.assembly import learning_rate_factor, steps_per_epoch
@@ -137,7 +137,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(3)
     }
     write_sounds(root / "source", sounds)
-    preprocess(make_job(root / "source", root / "datasets" / "tiny", "audio=rvc_32k"))
+    prepare_dataset(make_job(root / "source", root / "datasets" / "tiny", "audio=rvc_32k"))
     return root / "datasets"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from utils.corpus.arrays import matches
 from utils.corpus.packed_reader import PackedResults, Rows
-from utils.corpus.reading import Recording
+from utils.corpus.recording import Recording
 from utils.corpus.slicing import Span
 from utils.files import atomic_write_json
 

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from utils.config import AudioConfig, audio_config
+from utils.config.preprocess import COPIES
 from utils.corpus.split import HeldOutSettings
 from utils.files import sha256_of_json
 
 DATASET_FILE = "dataset.json"
 SCHEMA_VERSION = 1
-COPY_KEYS = ("content_speeds", "content_noise_db", "content_room_seconds")
 ZERO_UNVOICED = "zero_unvoiced"
 Part = TypeVar("Part")
 
@@ -99,7 +99,7 @@ class DatasetDescription:
             audio=audio_config(plain["audio"]),
             reading=plain["reading"],
             reading_fingerprint=plain["reading_fingerprint"],
-            content_copies={key: tuple(plain[key]) for key in COPY_KEYS if key in plain},
+            content_copies={key: tuple(plain[key]) for key in COPIES if key in plain},
             held_out=None if held_out is None else _known(HeldOutSettings, held_out),
             speakers=tuple(_known(SpeakerDescription, row) for row in plain["speakers"]),
             features={name: _known(FeatureDescription, item) for name, item in plain["features"].items()},

@@ -14,9 +14,11 @@ from typing import Any
 
 from utils.config.preprocess import PreprocessJob
 from utils.corpus.cache import parts_of
-from utils.corpus.pipeline import HASH_THREADS, Entry, Run, begin, complete, compute, drop_copies, file_stamp, locked
+from utils.corpus.completion import complete
+from utils.corpus.pipeline import lock_dataset
 from utils.corpus.progress import progress_bar
 from utils.corpus.report import ShardOutcome
+from utils.corpus.run import Entry, Run, begin, drop_copies, file_stamp
 from utils.corpus.shards import (
     FOLDER,
     FileRecord,
@@ -28,6 +30,7 @@ from utils.corpus.shards import (
     require_alike,
     sizes_of,
 )
+from utils.corpus.stages import HASH_THREADS, compute
 from utils.errors import DataError
 from utils.files import sha256_of_file
 
@@ -45,14 +48,14 @@ def prepare_shard(job: PreprocessJob, shard: Shard) -> ShardOutcome:
     chosen = assign_shards(sizes, shard.count)
     own = {index: entry for index, entry in enumerate(entries) if chosen[index] == shard.number}
     record = shard.record_path(job.folder)
-    with locked(job.folder, shared=True), locked(record.with_suffix("")):
+    with lock_dataset(job.folder, shared=True), lock_dataset(record.with_suffix("")):
         record.unlink(missing_ok=True)
         compute(list(own.values()), run)
         files = _file_records(own, run)
         work = run.finished_work().to_plain()
         ShardRecord(shard, _settings(run), listing_hash(run.listing.files, sizes), files, work).write(job.folder)
     dropped = [(entry.file.source, entry.problem) for entry in own.values() if entry.problem is not None]
-    return ShardOutcome(len(own), len(entries), dropped, work)
+    return ShardOutcome(shard, len(own), len(entries), dropped, work)
 
 
 def merge_shards(job: PreprocessJob, count: int) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def merge_shards(job: PreprocessJob, count: int) -> dict[str, Any]:
         raise DataError(
             f"dataset.merge={count}: {job.folder} does not exist; run the shards first: dataset.shard=1/{count}"
         )
-    with locked(job.folder):
+    with lock_dataset(job.folder):
         records = read_records(job.folder, count)
         require_alike(records, _settings(run), listing_hash(run.listing.files, sizes), assign_shards(sizes, count))
         _verify_outputs(records, run)

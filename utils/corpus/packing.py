@@ -12,7 +12,7 @@ from utils.corpus.arrays import concatenate, matches
 from utils.corpus.cache import SHORT, Cache, parts_of
 from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.corpus.manifest import Clip, manifest_text
-from utils.corpus.reading import Recording, clip_seconds
+from utils.corpus.recording import Recording, clip_seconds
 from utils.corpus.sources import SourceFile
 from utils.corpus.split import Before, HeldOutSettings, Split, SplitFile, assign_splits
 from utils.corpus.store import CorpusStore

@@ -6,6 +6,7 @@ from typing import Any
 from utils.console import table
 from utils.corpus.description import DatasetDescription
 from utils.corpus.manifest import Clip
+from utils.corpus.shards import Shard
 from utils.corpus.sources import SourceListing
 from utils.corpus.split import FEWEST_FILES, HeldOutSettings, nothing_held_out
 
@@ -83,12 +84,14 @@ class ShardOutcome:
     """What a shard did.
 
     Attributes:
+        shard: which one.
         num_files: recordings of the shard.
         num_all: recordings of the source.
         dropped: path below the source and reason of those that cannot be used.
         work: as in report.json.
     """
 
+    shard: Shard
     num_files: int
     num_all: int
     dropped: list[tuple[str, str]]
@@ -181,15 +184,15 @@ def report_text(report: dict[str, Any], folder: str) -> str:
     return "\n\n".join(sections)
 
 
-def shard_text(outcome: ShardOutcome, shard: str, count: int) -> str:
+def shard_text(outcome: ShardOutcome) -> str:
     """Lay out what one shard did; the report of the whole dataset is made by the merge."""
     sections = []
     if outcome.dropped:
         rows = [list(row) for row in outcome.dropped]
         sections.append(_limited(rows, ["dropped", "reason"]))
-    work = outcome.work
+    work, count = outcome.work, outcome.shard.count
     sections.append(
-        f"shard {shard}: {outcome.num_files} of {outcome.num_all} files; {work['files_read']} read, "
+        f"shard {outcome.shard}: {outcome.num_files} of {outcome.num_all} files; {work['files_read']} read, "
         f"{work['files_reused']} taken from the cache, {work['seconds']:.1f} s\n"
         f"when all {count} are done: the same command with dataset.merge={count} instead of dataset.shard"
     )

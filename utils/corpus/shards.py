@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.config.preprocess import MOST_SHARDS, PreprocessJob
+from utils.config.preprocess import MOST_SHARDS
 from utils.corpus.sources import SourceFile
 from utils.errors import ConfigError, DataError
 from utils.files import atomic_write_json, sha256_of_json
@@ -31,17 +31,24 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read the value of dataset.shard, such as 3/64.
+
+        Raises:
+            ConfigError: if it is none.
+        """
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+        if match is None:
+            raise ConfigError(f"dataset.shard={text} cannot be read; for the third of 64 parts type dataset.shard=3/64")
+        number, count = int(match[1]), int(match[2])
+        if not 1 <= number <= count <= MOST_SHARDS:
+            raise ConfigError(f"dataset.shard={text} must be one of 1/{count} to {count}/{count}")
+        return cls(number, count)
+
     def record_path(self, folder: Path) -> Path:
         """Return where its record lies in a dataset's folder; it appears when the shard is complete."""
         return folder / FOLDER / f"{self.number:05d}-of-{self.count:05d}.json"
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """What `dataset.shard` and `dataset.merge` ask for; None and None is the whole dataset at once."""
-
-    shard: Shard | None
-    merge: int | None
 
 
 @dataclass
@@ -88,26 +95,6 @@ class ShardRecord:
         plain = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         plain = json.loads(json.dumps(plain))
         atomic_write_json(self.shard.record_path(folder), {**plain, "checksum": sha256_of_json(plain)})
-
-
-def shard_task(job: PreprocessJob) -> ShardTask:
-    """Read `dataset.shard` (such as 3/64) and `dataset.merge` (such as 64).
-
-    Raises:
-        ConfigError: if the shard cannot be read.
-    """
-    shard = job.dataset.shard
-    return ShardTask(None if shard is None else _read_shard(shard), job.dataset.merge)
-
-
-def _read_shard(text: str) -> Shard:
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
-    if match is None:
-        raise ConfigError(f"dataset.shard={text} cannot be read; for the third of 64 parts type dataset.shard=3/64")
-    number, count = int(match[1]), int(match[2])
-    if not 1 <= number <= count <= MOST_SHARDS:
-        raise ConfigError(f"dataset.shard={text} must be one of 1/{count} to {count}/{count}")
-    return Shard(number, count)
 
 
 def sizes_of(files: list[SourceFile]) -> list[int]:
