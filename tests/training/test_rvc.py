@@ -16,7 +16,7 @@ from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.model_tools import SMALL_RVC
 from utils.audio.batch import VoiceBatch
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.train import TrainJob, train_job
 from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
@@ -141,9 +141,8 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "datasets"
 
 
-def small_run(datasets: Path, runs: Path, steps: int, *overrides: str) -> Any:
-    return compose(
-        "train",
+def small_run(datasets: Path, runs: Path, steps: int, *overrides: str) -> TrainJob:
+    return train_job(
         [
             "experiment=rvc_v2_32k", *SMALL_RVC, "discriminator.channels=64", "discriminator.periods=[2,3]",
             "dataset.name=tiny", f"dataset.root={datasets}", f"run.root={runs}", "run.name=rvc", "data.batch_size=2",
@@ -184,9 +183,9 @@ def test_resumed_run_equals_the_uninterrupted_one(datasets: Path, tmp_path: Path
 
 
 def test_learning_rate_falls_once_an_epoch(datasets: Path, tmp_path: Path) -> None:
-    config = small_run(datasets, tmp_path, 1)
-    epoch = steps_per_epoch(config, CorpusStore.open(datasets / "tiny"))
-    factor = learning_rate_factor(config, epoch)
+    job = small_run(datasets, tmp_path, 1)
+    epoch = steps_per_epoch(job, CorpusStore.open(datasets / "tiny"))
+    factor = learning_rate_factor(job, epoch)
 
     rates = torch.tensor([factor(step) for step in (0, epoch - 1, epoch, 2 * epoch)], dtype=torch.float64)
 
