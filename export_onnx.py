@@ -14,7 +14,8 @@ def main(config: DictConfig) -> None:
     """Export the run or file that the configuration names and print what was verified."""
     from utils.console import emit, table
     from utils.errors import ExportError
-    from utils.export.delivery import export_job, export_voice
+    from utils.export.delivery import export_voice
+    from utils.export.jobs import export_job
     from utils.export.rvc.files import run_foreign
     from utils.export.settings import check_settings
     from utils.voice_file.names import is_stream_file

@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.options import new_file
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
-from utils.verification.candidate import relative_db
+from utils.verification.measures import relative_db
 from utils.verification.signals import hostile, speech_like
 from utils.voice_file.runtime import open_session
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT

@@ -28,7 +28,7 @@ from utils.export.precision import PRECISIONS
 from utils.files import atomic_write_json
 from utils.inference.pipeline import convert
 from utils.inference.session import VoiceSession
-from utils.verification.candidate import relative_db
+from utils.verification.measures import relative_db
 
 WHOLE_SECONDS, BLOCK_SECONDS = 10.0, 0.1
 WHOLE_REPEATS, BLOCK_REPEATS = 5, 100

@@ -12,14 +12,12 @@ from utils.config import compose, to_plain
 from utils.config.environment import key_of
 from utils.config.settings import Setting
 from utils.errors import ConfigError
-from utils.export.delivery import export_job
-from utils.export.rvc.files import foreign_job, run_foreign
-from utils.export.rvc.generators import generator_job
+from utils.export.jobs import export_job, foreign_job, generator_job
+from utils.export.rvc.files import run_foreign
 from utils.export.settings import SETTINGS as EXPORT_SETTINGS
 from utils.export.settings import check_settings
+from utils.inference.jobs import trial_job, verify_job
 from utils.inference.settings import SETTINGS as TEST_SETTINGS
-from utils.inference.trial import trial_job
-from utils.verification.job import verify_job
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 GROUPS = ("export", "retrieval", "content")

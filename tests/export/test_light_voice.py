@@ -19,7 +19,7 @@ from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
-from utils.verification.candidate import relative_db
+from utils.verification.measures import relative_db
 from utils.verification.signals import speech_like
 from utils.voice_file.controls import ControlDefaults
 

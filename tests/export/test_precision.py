@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from utils.config import compose
 from utils.errors import ConfigError
-from utils.export.delivery import export_job
+from utils.export.jobs import export_job
 from utils.export.precision import PARITY_DB, Precision, reduce_weights, tolerance_of
 from utils.export.storage import store_without_loss
 

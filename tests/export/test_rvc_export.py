@@ -23,8 +23,9 @@ from utils.config.train import TrainJob, train_job
 from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
+from utils.export.jobs import foreign_job, generator_job
 from utils.export.rvc import generators
-from utils.export.rvc.files import export_foreign, foreign_job, run_foreign
+from utils.export.rvc.files import export_foreign, run_foreign
 from utils.export.rvc.imported_voice import load_imported_voice
 from utils.rvc.reading import read_foreign
 from utils.training.checkpoints import PAYLOAD_KEY
@@ -119,7 +120,7 @@ def test_a_run_of_another_layer_is_not_written_for_programs_that_give_their_own(
 def test_a_graph_for_another_program_tells_what_its_run_was_trained_on(run: Path, tmp_path: Path) -> None:
     identity = {"id": "contentvec", "version": "2", "dim": 768, "layer": 12, "weights_sha256": "ab12"}
     other = with_encoder(run, tmp_path, identity)
-    job = generators.generator_job(compose("export", [f"run={other}", "export=wokada"]))
+    job = generator_job(compose("export", [f"run={other}", "export=wokada"]))
 
     said = json.loads(generators.own_metadata(job, generators.load_generator(job)))
 

@@ -20,8 +20,9 @@ from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export import delivery, precision
-from utils.export.delivery import ExportJob, ExportOutcome, export_job, export_voice
+from utils.export.delivery import ExportOutcome, export_voice
 from utils.export.graph_kinds import ExportedGraph, Flavour, FlavourJob
+from utils.export.jobs import ExportJob, export_job
 from utils.features.index import load_index
 from utils.files import sha256_of_file
 from utils.inference.session import VoiceSession

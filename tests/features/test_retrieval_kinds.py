@@ -10,7 +10,7 @@ from benchmarks.retrieval import index_rows
 from tests.features.test_index import brute_force, clustered
 from utils.config import compose
 from utils.errors import ConfigError
-from utils.export.delivery import export_job
+from utils.export.jobs import export_job
 from utils.export.retrieval import baking_report
 from utils.features.content.base import normalize_content
 from utils.features.index import IndexOptions, blend, build_index, load_index, save_index

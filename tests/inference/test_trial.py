@@ -16,9 +16,10 @@ from tests.tools.planted_graphs import RATE, node, write
 from tests.tools.standin_voice import export_standin, metadata_of
 from utils.audio.synthetic_speech import voice
 from utils.errors import ConfigError, FormatError
+from utils.inference.jobs import TrialJob
 from utils.inference.measures import PitchMeter, wrong_lengths
 from utils.inference.session import VoiceSession
-from utils.inference.trial import TrialJob, run_trial
+from utils.inference.trial import run_trial
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 
 JOB = TrialJob(

@@ -23,12 +23,12 @@ ALLOWED: dict[str, set[str]] = {
     "utils.dataset": {"utils.corpus"},  # a promised name, see test_names.py
     "utils.rvc": BASE,
     "utils.voice_file": BASE | {"utils.audio"},
-    "utils.verification": BASE | {"utils.audio", "utils.voice_file", "utils.inference", "utils.export"},
+    "utils.verification": BASE | {"utils.audio", "utils.voice_file"},
     "utils.training": LOWER | MODELS | {"utils.corpus", "utils.rvc"},
     "utils.export": LOWER
     | {"models.base", "models.conversion", "models.layers", "utils.training", "utils.corpus", "utils.rvc"}
     | {"utils.voice_file", "utils.verification"},
-    "utils.inference": BASE | {"utils.audio", "utils.voice_file"},
+    "utils.inference": BASE | {"utils.audio", "utils.voice_file", "utils.verification"},
     "utils.command_line": {"utils.errors", "utils.files"},
     "utils.evaluation": LOWER | {"utils.inference"},
     "models": set(),

@@ -17,8 +17,9 @@ from utils.config import compose
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
 from utils.export.card import write_cards
-from utils.export.delivery import describe, export_job
+from utils.export.delivery import describe
 from utils.export.graph_kinds import ExportedGraph
+from utils.export.jobs import export_job
 from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent, read_weights
 from utils.features.pitch.stream_pitch import StreamPitch
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker

@@ -16,14 +16,15 @@ from tests.tools.rvc_tools import SMALL
 from utils.audio.synthetic_speech import voice
 from utils.config import compose
 from utils.corpus.store import CorpusStore
-from utils.export import graph_kinds as flavours
+from utils.export import graph_kinds
 from utils.features.index import load_index
 from utils.features.pitch.filling import FilledPitch
 from utils.inference.session import VoiceSession
 from utils.rvc.reading import read_foreign
 from utils.training.checkpoints import load_voice, read_checkpoint
+from utils.verification.file_rules import check_inputs, check_output
 from utils.verification.host_rules import check_seams
-from utils.verification.reference import check_parity, check_signature
+from utils.verification.parity_rules import check_parity
 
 CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpora" / "kathleen"
 # no codebook: after three updates a voice hardly listens to its content, and a rule asks for an effect of retrieval
@@ -100,8 +101,8 @@ def test_synthetic_recordings_become_a_v1_voice_with_interpolated_pitch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # most rules have tests of their own and take ten times as long as all the rest
-    monkeypatch.setattr(flavours, "verify", lambda subject: [check_signature(subject), check_parity(subject)])
-    monkeypatch.setattr(flavours, "check_conformance", lambda candidate: [])
+    chosen = (check_inputs, check_output, check_parity)
+    monkeypatch.setattr(graph_kinds, "verify", lambda *pair: [rule(*pair) for rule in chosen])
     sounds = {f"{index}.wav": voice(1.2, 40000, f0_hz=110 + 15 * index, seed=index) for index in range(4)}
     way = prepared_way(tmp_path, "v1", "40k", sounds)
 
@@ -138,8 +139,7 @@ def test_synthetic_recordings_become_a_v1_voice_with_interpolated_pitch(
 @pytest.mark.slow
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="../shared/corpora is not here")
 def test_a_real_recording_becomes_a_v2_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flavours, "verify", lambda subject: [check_parity(subject)])
-    monkeypatch.setattr(flavours, "check_conformance", lambda candidate: [check_seams(candidate)])
+    monkeypatch.setattr(graph_kinds, "verify", lambda *pair: [check_parity(*pair), check_seams(pair[0])])
     sounds = {
         path.stem + ".wav": soundfile.read(path, dtype="float32")[0] for path in sorted(CORPUS.glob("*.flac"))[:4]
     }

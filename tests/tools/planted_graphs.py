@@ -1,5 +1,6 @@
 """Small graphs with planted faults, which verification must find."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
+from utils.verification import rules
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
-from utils.verification.suite import check_conformance
+from utils.verification.reference import Reference
+from utils.voice_file.controls import CONTROLS, ControlDefaults
 
 RATE = 8000
 NAME = "tiny_sr8000_hop80_nfft320.onnx"
@@ -76,6 +79,18 @@ def with_position(folder: Path, *last: NodeProto, **constants: Any) -> Path:
     return write(folder, *counting, *last, constants={"axis": np.int64(1), **constants})
 
 
+def with_controls(folder: Path, *last: NodeProto, **constants: Any) -> Path:
+    """Write a graph with the five optional inputs, all of them bounded, and nodes from "sound" to "output"."""
+    path = write(folder, *last, constants=constants)
+    model = onnx.load(str(path))
+    for control in CONTROLS:
+        kind = TensorProto.INT64 if control.is_integer else TensorProto.FLOAT
+        model.graph.input.append(helper.make_tensor_value_info(control.name, kind, []))
+        model.graph.initializer.append(helper.make_tensor(control.name, kind, [], [0]))
+    onnx.save(model, str(path))
+    return path
+
+
 def extra_float(folder: Path) -> Path:
     value = helper.make_tensor_value_info("noise", TensorProto.FLOAT, SHAPE)
     return write(folder, node("Add", "sound", "noise"), inputs=(value,))
@@ -103,5 +118,11 @@ def failed(checks: list[Check]) -> dict[str, str]:
     return {check.name: check.detail for check in checks if not check.passed}
 
 
-def verify(path: Path, **values: Any) -> list[Check]:
-    return check_conformance(Candidate(path=path, **{"extent": SHORT, **values}))
+def reference_of(conversion: Callable[[np.ndarray], np.ndarray], **values: Any) -> Reference:
+    """Return a reference that converts [B, T] so whatever the controls are."""
+    given = {"sample_rate": RATE, "num_speakers": 1, "idle_controls": frozenset(), **values}
+    return Reference(convert=lambda audio, controls: conversion(audio), defaults=ControlDefaults(), **given)
+
+
+def verify(path: Path, reference: Reference | None = None, extent: Extent = SHORT) -> list[Check]:
+    return rules.verify(Candidate(path=path, extent=extent), reference)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from utils.config import compose
 from utils.config.train import TrainJob, train_job
-from utils.export.delivery import export_job
+from utils.export.jobs import ImportSettings, export_job
 from utils.export.rvc import imported_voice as imported
 from utils.rvc.layout import POSTERIOR
 
@@ -108,7 +108,7 @@ def shrink_imported_voices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imported, "voice_config", shrunk)
 
 
-def settings_of(path: Path, *overrides: str) -> imported.ImportSettings:
+def settings_of(path: Path, *overrides: str) -> ImportSettings:
     """Return what export_onnx.py voice=<path> is told."""
     job = export_job(compose("export", [f"voice={path}", *overrides]))
     assert job.imported is not None

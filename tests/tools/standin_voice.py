@@ -1,15 +1,22 @@
 """A small module with the signature of a voice, to test export and inference without a trained one."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.controls import Controls, bounded_controls
-from utils.export.graph import GraphOptions, build_graph, save_graph
-from utils.verification.reference import Subject
+from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
+from utils.verification.candidate import Candidate, Extent
+from utils.verification.checks import Check
+from utils.verification.reference import Reference
+from utils.verification.rules import verify
 from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
@@ -68,6 +75,18 @@ class StandInVoice(nn.Module):
         return torch.sin(phase).reshape(level.shape[0], -1, HOP)
 
 
+class Changed(nn.Module):
+    """The stand-in with something done to its output; `change(output, audio, pitch_shift) -> output`."""
+
+    def __init__(self, change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner = StandInVoice()
+        self.change = change
+
+    def forward(self, audio: Tensor, pitch_shift: Tensor, *others: Tensor) -> Tensor:
+        return self.change(self.inner(audio, pitch_shift, *others), audio, pitch_shift)
+
+
 def metadata_of(name: str = "test", num_speakers: int = 2) -> VoiceMetadata:
     """Return complete metadata of a stand-in voice."""
     return VoiceMetadata(
@@ -93,8 +112,44 @@ def metadata_of(name: str = "test", num_speakers: int = 2) -> VoiceMetadata:
     )
 
 
-def export_standin(folder: Path, voice: nn.Module | None = None, options: GraphOptions | None = None) -> Subject:
-    """Export a module (default: the stand-in) into a folder and return what verification needs."""
+@dataclass(frozen=True)
+class StandIn:
+    """An exported module: its file, and itself as the reference."""
+
+    path: Path
+    voice: nn.Module
+    idle_controls: frozenset[str] = frozenset()
+
+    @cached_property
+    def candidate(self) -> Candidate:
+        return Candidate(path=self.path, extent=Extent(minutes=0, num_blocks=0))
+
+    @property
+    def reference(self) -> Reference:
+        def convert(audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
+            with torch.no_grad():
+                output: np.ndarray = self.voice(torch.from_numpy(audio), *control_tensors(values)).numpy()
+            return output
+
+        return Reference(
+            convert=convert,
+            defaults=ControlDefaults(),
+            sample_rate=RATE,
+            num_speakers=2,
+            idle_controls=self.idle_controls,
+        )
+
+    def run(self, audio: np.ndarray, **controls: float) -> np.ndarray:
+        """Return the graph's output [B, T]."""
+        return self.candidate.run(audio, controls)
+
+    def verify(self) -> list[Check]:
+        """Apply every rule, beside the module."""
+        return verify(self.candidate, self.reference)
+
+
+def export_standin(folder: Path, voice: nn.Module | None = None, options: GraphOptions | None = None) -> StandIn:
+    """Export a module (default: the stand-in) into a folder."""
     module = voice if voice is not None else StandInVoice()
     path = folder / FileGeometry(name="test", sample_rate=RATE, hop_length=HOP, n_fft=4 * HOP).file_name
     graph = build_graph(
@@ -105,12 +160,4 @@ def export_standin(folder: Path, voice: nn.Module | None = None, options: GraphO
         metadata={METADATA_KEY: metadata_of().to_json()},
     )
     save_graph(graph, path)
-    return Subject(
-        path=path,
-        voice=module,
-        sample_rate=RATE,
-        defaults=ControlDefaults(),
-        num_speakers=2,
-        has_retrieval=True,
-        tolerance=1e-4,
-    )
+    return StandIn(path, module)

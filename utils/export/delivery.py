@@ -2,77 +2,38 @@
 
 import logging
 import math
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soxr
-from omegaconf import DictConfig
 
 from models.conversion import AudioConverter, Retrieval
-from utils.config import check_range, require, to_plain, to_yaml
-from utils.config.settings import as_list
+from utils.config import to_yaml
 from utils.corpus.description import FeatureDescription
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
-from utils.export.graph import GraphOptions
 from utils.export.graph_kinds import ExportedGraph, FlavourJob, find_flavour
-from utils.export.precision import Precision, check_precision
+from utils.export.jobs import ExportJob
 from utils.export.retrieval import BakingReport, baking_report, held_out, index_of, training_frames
-from utils.export.rvc.imported_voice import ImportSettings, explain_import, load_imported_voice
-from utils.export.settings import check_settings, refuse_unread
+from utils.export.rvc.imported_voice import explain_import, load_imported_voice
 from utils.export.staging import move_into_place, staging_folder
-from utils.features.index import IndexOptions, IndexReport, save_index
+from utils.features.index import IndexReport, save_index
 from utils.features.retrieval import CodebookRetrieval
 from utils.files import sha256_of_file
 from utils.training.checkpoints import TrainedVoice, load_voice
-from utils.verification.candidate import Extent
 from utils.voice_file.controls import ControlDefaults, refuse_idle_controls
-from utils.voice_file.geometry import FileGeometry, check_rate, check_stream_block, geometry_at
+from utils.voice_file.geometry import FileGeometry, geometry_at
 from utils.voice_file.metadata import F0_CONVENTION, IDLE_KEY, VoiceMetadata
-from utils.voice_file.names import check_voice_name
 from utils.voice_file.speakers import Speaker, speaker_number
 
-HINT = "python export_onnx.py run=runs/<run>"
 EXCERPT_SECONDS = 3.0
 NUM_EXCERPTS = 2
-MAX_CODEBOOK = 65536
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportJob:
-    """One run of export_onnx.py; configs/export.yaml says what each value means. Either run or imported is None.
-
-    Attributes:
-        asked: values of the controls' defaults that somebody typed, by key.
-    """
-
-    run: Path | None
-    imported: ImportSettings | None
-    checkpoint: Literal["best", "last"]
-    name: str
-    dataset: Path | None
-    root: Path
-    rates: tuple[int, ...]
-    flavours: tuple[str, ...]
-    options: GraphOptions
-    speaker: str | int | None
-    defaults: ControlDefaults
-    index: IndexOptions
-    codebook_size: int | None
-    precision: Precision
-    tolerance: float
-    extent: Extent
-    stream_block_ms: int
-    licence: str
-    consent: str
-    asked: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,62 +59,6 @@ class ExportOutcome:
         return [
             f"{graph.path.name}: {check.name}" for graph in self.graphs for check in graph.checks if not check.passed
         ]
-
-
-def export_job(config: DictConfig, given: Collection[str] = ()) -> ExportJob:
-    """Build the typed job of configs/export.yaml.
-
-    Args:
-        config: the script's configuration.
-        given: keys that somebody typed; those that have no effect are refused.
-    Raises:
-        ConfigError: if the run is missing, or a value is of a wrong kind, unknown, out of range or without effect.
-    """
-    plain = to_plain(config)
-    check_settings(plain)
-    imported = _import_settings(plain)
-    refuse_unread(plain, given)
-    run = None if imported else Path(str(require(config, "run", HINT))).expanduser()
-    settings: dict[str, Any] = plain["export"]
-    size = plain["retrieval"]["codebook_size"]
-    if size is not None:
-        check_range("retrieval.codebook_size", size, 0, MAX_CODEBOOK)
-        if imported:
-            raise ConfigError("retrieval.codebook_size needs a run with its dataset; a voice= has no recordings")
-    if plain["checkpoint"] not in ("best", "last"):
-        raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
-    tolerance = float(settings["parity_tolerance"])
-    if not 0 < tolerance <= 0.1:
-        raise ConfigError(f"export.parity_tolerance={tolerance:g} is out of range; allowed: above 0, at most 0.1")
-    flavours = [find_flavour(name).name for name in as_list(settings["flavours"])]
-    if not flavours or len(set(flavours)) < len(flavours):
-        raise ConfigError(f"export.flavours={settings['flavours']} must name at least one, and each once")
-    return ExportJob(
-        run=run,
-        imported=imported,
-        checkpoint=plain["checkpoint"],
-        name=check_voice_name(str(plain["name"] or _default_name(run, imported))),
-        dataset=Path(str(plain["dataset"])).expanduser() if plain["dataset"] else None,
-        root=Path(str(settings["root"])).expanduser(),
-        rates=tuple(_rates(settings["rates"])),
-        flavours=tuple(flavours),
-        options=GraphOptions(opset=settings["opset"], exporter=settings["exporter"]),
-        speaker=settings["speaker"],
-        defaults=ControlDefaults(**settings["defaults"]),
-        index=_index_options(plain["retrieval"]),
-        codebook_size=plain["retrieval"]["codebook_size"],
-        precision=check_precision(settings["precision"]),
-        tolerance=tolerance,
-        extent=Extent(minutes=float(settings["verify_minutes"]), num_blocks=int(settings["verify_blocks"])),
-        stream_block_ms=check_stream_block(settings["stream_block_ms"]),
-        licence=str(plain["licence"]),
-        consent=str(plain["consent"]),
-        asked={
-            key: settings["defaults"][key.rpartition(".")[2]]
-            for key in sorted(given)
-            if key == "export.pitch_shift" or key.startswith("export.defaults.")
-        },
-    )
 
 
 def export_voice(job: ExportJob) -> ExportOutcome:
@@ -324,37 +229,6 @@ def _with_retrieval(
     return AudioConverter(*parts, defaults=defaults).eval()
 
 
-def _default_name(run: Path | None, imported: ImportSettings | None) -> str:
-    if imported is not None:
-        return imported.file.stem
-    assert run is not None
-    return run.resolve().name
-
-
-def _import_settings(plain: dict[str, Any]) -> ImportSettings | None:
-    """Return what belongs to voice=, or None without it; settings that would have no effect are refused."""
-    own, others = plain["rvc"], {key: plain.get(key) for key in ("content", "pitch")}
-    if not plain["voice"]:
-        idle = [f"rvc.{key}" for key, value in own.items() if value is not None]
-        idle += [key for key, value in others.items() if value]
-        if idle:
-            raise ConfigError(f"{idle[0]} belongs to voice=<file.pth>; a run knows its own")
-        return None
-    if plain["run"]:
-        raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
-    return ImportSettings(
-        file=Path(str(plain["voice"])).expanduser(),
-        f0_convention=own["f0_convention"],
-        embedder=str(own["embedder"]) if own["embedder"] is not None else None,
-        speakers=tuple(as_list(own["speakers"])) if own["speakers"] is not None else None,
-        **others,
-    )
-
-
-def _index_options(settings: dict[str, Any]) -> IndexOptions:
-    return IndexOptions(**{key: value for key, value in settings.items() if key != "codebook_size"})
-
-
 def _geometries(job: ExportJob, voice: TrainedVoice) -> list[FileGeometry]:
     model_rate, n_fft = voice.model.sample_rate, int(voice.config["audio"]["n_fft"])
     rates = dict.fromkeys(job.rates or (model_rate,))
@@ -368,10 +242,6 @@ def _file_names(job: ExportJob, voice: TrainedVoice) -> list[str]:
         for flavour in job.flavours
     ]
     return [*graphs, *([] if job.imported else [f"{job.name}.index"]), CARD, CARD_TEXT]
-
-
-def _rates(value: Any) -> list[int]:
-    return [check_rate(rate) for rate in as_list(value)]
 
 
 def _pitch_identity(voice: TrainedVoice) -> dict[str, Any]:

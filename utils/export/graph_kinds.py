@@ -1,28 +1,25 @@
 """The kinds of graphs a voice can be exported as. A new kind is one entry in FLAVOURS."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
 from utils.audio.resample import RationalResampler
 from utils.audio.resample_bands import ResamplerBands, measure_bands
 from utils.errors import ConfigError, ExportError
-from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
+from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
+from utils.export.reference import voice_reference
 from utils.export.stream_graph import build_stream_graph
 from utils.export.stream_voice import StreamingVoice
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
-from utils.verification.reference import Subject, verify
-from utils.verification.suite import check_conformance
+from utils.verification.rules import verify
 from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import METADATA_KEY, StreamFacts, VoiceMetadata, metadata_from_json
@@ -116,26 +113,10 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
     tolerance = tolerance_of(job.precision, job.tolerance)
     path = job.folder / job.geometry.file_name
     save_graph(graph, path)
-    subject = Subject(
-        path=path,
-        voice=job.converter,
-        sample_rate=job.geometry.sample_rate,
-        defaults=job.defaults,
-        num_speakers=job.model.num_speakers,
-        has_retrieval=job.converter.retrieval is not None,
-        tolerance=tolerance,
-        recordings=job.recordings,
-        has_pitch=job.model.use_f0,
-    )
-    candidate = Candidate(
-        path=path,
-        extent=job.extent,
-        reference=lambda audio: subject.reference(audio, subject.defaults),
-        parity_db=20 * math.log10(tolerance),
-    )
-    checks = (*verify(subject), *check_conformance(candidate))
+    reference = voice_reference(job.converter, defaults=job.defaults, tolerance=tolerance, recordings=job.recordings)
+    checks = verify(Candidate(path=path, extent=job.extent), reference)
     bands = _bands(getattr(job.converter.frontend, "resampler", None), job.converter.resampler)
-    return ExportedGraph(path, checks, resamplers=bands)
+    return ExportedGraph(path, tuple(checks), resamplers=bands)
 
 
 def make_stream(job: FlavourJob) -> ExportedGraph:
@@ -156,23 +137,16 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
     reduce_weights(graph, job.precision, fixed_tables(job.converter))
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
-
-    def steered(audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
-        with torch.no_grad():
-            whole: np.ndarray = voice.whole(torch.from_numpy(audio), *control_tensors(values)).numpy()
-        return whole
-
-    candidate = Candidate(
-        path=path,
-        extent=job.extent,
-        reference=partial(steered, values=job.defaults),
-        parity_db=20 * math.log10(tolerance_of(job.precision, job.tolerance)),
-        steered=steered,
-        idle_controls=job.converter.idle_controls,
+    reference = voice_reference(
+        job.converter,
+        defaults=job.defaults,
+        tolerance=tolerance_of(job.precision, job.tolerance),
         recordings=job.recordings,
+        convert=voice.whole,
     )
+    checks = verify(Candidate(path=path, extent=job.extent), reference)
     bands = _bands(voice.frontend.resampler.resampler, voice.resampler.resampler)
-    return ExportedGraph(path, tuple(check_conformance(candidate)), facts, metadata, bands)
+    return ExportedGraph(path, tuple(checks), facts, metadata, bands)
 
 
 def stream_metadata(stored: VoiceMetadata, voice: StreamingVoice, facts: StreamFacts) -> VoiceMetadata:

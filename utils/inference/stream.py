@@ -28,5 +28,4 @@ class StreamSession(BlockStream):
         block, delay = self.facts.block, self.facts.look_ahead
         missing = -(len(audio) + delay) % block
         padded = np.pad(np.asarray(audio, np.float32), (0, delay + missing))
-        made = [self.process(part, controls) for part in padded.reshape(-1, block)]
-        return np.concatenate(made)[delay : delay + len(audio)] if made else np.zeros(0, np.float32)
+        return self.process_blocks(padded, controls)[delay : delay + len(audio)]

@@ -2,19 +2,17 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from utils.config import require, to_plain
-from utils.config.settings import as_list
 from utils.console import utf8_text
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import atomic_write_json, check_new_file
+from utils.inference.jobs import TrialJob
 from utils.inference.measures import (
     PitchMeter,
     automatic_shift,
@@ -34,68 +32,12 @@ from utils.inference.pipeline import (
     read_source,
 )
 from utils.inference.session import VoiceSession
-from utils.inference.settings import check_settings
-from utils.voice_file.controls import CONTROLS, refuse_idle_controls
+from utils.voice_file.controls import refuse_idle_controls
 from utils.voice_file.signature import GraphValue
 from utils.voice_file.speakers import speaker_number
 
-HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
 REPORT_SCHEMA_VERSION = 1
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialJob:
-    """One run of test_model.py; configs/test_model.yaml says what each value means.
-
-    Attributes:
-        controls: values of the graph's overridable inputs without pitch_shift when that is automatic.
-        is_pitch_automatic: whether each recording is moved to the median pitch of the target.
-        speaker: name or number of the target, None for the graph's default.
-    """
-
-    onnx: Path
-    audio: Path
-    output: Path | None
-    report: Path | None
-    threads: tuple[int, ...]
-    controls: dict[str, float]
-    is_pitch_automatic: bool
-    speaker: str | int | None
-
-
-def trial_job(config: DictConfig, given: Collection[str] = ()) -> TrialJob:
-    """Build the typed job of configs/test_model.yaml.
-
-    Args:
-        config: the script's configuration.
-        given: keys that somebody typed; those that have no effect are refused.
-    Raises:
-        ConfigError: if onnx or audio is missing, or a value is of the wrong kind or without effect.
-    """
-    plain = to_plain(config)
-    check_settings(plain, given)
-    onnx = Path(str(require(config, "onnx", HINT))).expanduser()
-    audio = Path(str(require(config, "audio.path", HINT))).expanduser()
-    names = [control.name for control in CONTROLS if control.name != "speaker_id"]
-    is_automatic = plain["pitch_shift"] == "auto"
-    given = [name for name in names if plain[name] is not None and not (name == "pitch_shift" and is_automatic)]
-    controls = {name: plain[name] for name in given}
-    if isinstance(controls.get("pitch_shift"), str):
-        raise ConfigError(f"pitch_shift={controls['pitch_shift']!r} is not a number or auto")
-    threads = as_list(plain["threads"])
-    if not threads or not all(1 <= count <= 256 for count in threads):
-        raise ConfigError(f"threads={plain['threads']!r} must be a list of whole numbers from 1 to 256, such as [1,2]")
-    return TrialJob(
-        onnx=onnx,
-        audio=audio,
-        output=Path(str(plain["output"])).expanduser() if plain["output"] else None,
-        report=Path(str(plain["report"])).expanduser() if plain["report"] else None,
-        threads=tuple(threads),
-        controls={name: float(value) for name, value in controls.items()},
-        is_pitch_automatic=is_automatic,
-        speaker=plain["speaker"],
-    )
 
 
 def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Proof, by the file alone, that an exported graph does what the programs that load it need."""
+"""Proof that an exported graph does what the programs that load it need, with or without its PyTorch side."""

@@ -106,7 +106,8 @@ def _level(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     half = round(ENVELOPE_SECONDS * sample_rate / 2)
     total = np.concatenate([np.zeros(half + 1), np.cumsum(np.square(audio.astype(np.float64)))])
     total = np.concatenate([total, np.full(half, total[-1])])
-    return np.sqrt(np.maximum(total[2 * half + 1 :] - total[: -2 * half - 1], 0.0) / (2 * half + 1))
+    level: np.ndarray = np.sqrt(np.maximum(total[2 * half + 1 :] - total[: -2 * half - 1], 0.0) / (2 * half + 1))
+    return level
 
 
 def _correlation(source: np.ndarray, converted: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:

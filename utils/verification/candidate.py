@@ -1,8 +1,7 @@
-"""The graph under test, and the measures that several rules share."""
+"""The graph under test, and the programs that use it."""
 
 import contextlib
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,29 +12,24 @@ import onnxruntime
 from utils.config import check_range
 from utils.errors import FormatError
 from utils.verification.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
+from utils.verification.rvc_client import RvcClient, rvc_graph_of
 from utils.verification.signals import speech_like
-from utils.voice_file.controls import CONTROLS, Control, ControlDefaults, control_arrays
+from utils.voice_file.controls import CONTROLS, Control, control_arrays
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
+from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM, is_stream, require_audio
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.runtime import open_session, stored_metadata
+from utils.voice_file.rvc_formats import RvcGraph
 from utils.voice_file.signature import FLOAT, INTEGER
+from utils.voice_file.stream import BlockStream
 
-SILENCE_PEAK = 1e-4  # -80 dB of full scale
-LOUDEST_PEAK = 4.0  # of the answer to input within full scale
-PARITY_DB = -80.0
-OWN_CHANGE_MARGIN_DB = 10.0  # a runtime rounds not once but in every operator
-WORST_PARITY_DB = -50.0  # whatever the voice does with the last bit
-PARITY_FLOOR = 1e-3  # a quieter signal counts as this RMS
 LONGEST_MINUTES = 60.0
 MOST_BLOCKS = 1_000_000
-
-Reference = Callable[[np.ndarray], np.ndarray]
-SteeredReference = Callable[[np.ndarray, ControlDefaults], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How long the suite takes.
+    """How long the rules take.
 
     Attributes:
         minutes: length of the long recording; 0 leaves it out.
@@ -58,21 +52,13 @@ class Candidate:
 
     Attributes:
         path: the file.
-        extent: how long the suite takes.
-        reference: what the PyTorch voice makes of [B, T] with the graph's defaults; None without it.
-        parity_db: largest allowed difference from the reference, relative to its level.
-        steered: the same as `reference` with other values of the controls; None without it.
-        idle_controls: names of those that this voice gives nothing to act on; None where nobody knows.
-        recordings: [T] excerpts of real recordings at the graph's rate, tried beside the synthetic ones.
+        extent: how long the rules take.
+        expected_generator: what the file must be as an RVC generator; None: what it says of itself.
     """
 
     path: Path
     extent: Extent = Extent()
-    reference: Reference | None = None
-    parity_db: float = PARITY_DB
-    steered: SteeredReference | None = None
-    idle_controls: frozenset[str] | None = None
-    recordings: tuple[np.ndarray, ...] = ()
+    expected_generator: RvcGraph | None = None
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
@@ -80,9 +66,57 @@ class Candidate:
         return open_session(self.path.read_bytes(), 1)
 
     @cached_property
+    def metadata(self) -> VoiceMetadata | None:
+        """What this workbench wrote into the graph; None for graphs of others."""
+        with contextlib.suppress(FormatError):  # the rule about the name reports it
+            return stored_metadata(self.session, self.path.name)
+        return None
+
+    @cached_property
+    def generator(self) -> RvcGraph | None:
+        """What the graph is as an RVC generator; None for one that takes audio or cannot be loaded."""
+        if self.expected_generator is not None:
+            return self.expected_generator
+        with contextlib.suppress(FormatError):
+            return rvc_graph_of(self.session)
+        return None
+
+    @cached_property
+    def kind(self) -> str:
+        """Which programs load it: "audio_to_audio", "stream" or the name of a format of RVC generators.
+
+        Raises:
+            FormatError: if it is neither a voice nor a generator.
+        """
+        if self.generator is not None:
+            return self.generator.rvc_format.name
+        require_audio(self.session, str(self.path))
+        return STREAM if self.is_stream else AUDIO_TO_AUDIO
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the graph converts block by block."""
+        return is_stream(self.path, self.metadata)
+
+    @cached_property
     def host(self) -> LiveHost:
         """The re-enacted live host."""
         return LiveHost(self.session)
+
+    @cached_property
+    def client(self) -> RvcClient:
+        """The re-enacted program that feeds an RVC generator."""
+        assert self.generator is not None
+        return RvcClient(self.session, self.generator)
+
+    def new_stream(self) -> BlockStream:
+        """Return a stream that has been given nothing yet.
+
+        Raises:
+            FormatError: if the graph is no streaming graph or does not keep what its metadata says.
+        """
+        metadata = stored_metadata(self.session, self.path.name)
+        return BlockStream(self.session, metadata, self.path.name)
 
     @cached_property
     def controls(self) -> set[str]:
@@ -99,13 +133,6 @@ class Candidate:
         """What of the optional inputs of this workbench's graphs is absent or no scalar of its type."""
         found = {(value.name, value.type, len(value.shape)) for value in self.session.get_overridable_initializers()}
         return [item.name for item in CONTROLS if (item.name, INTEGER if item.is_integer else FLOAT, 0) not in found]
-
-    @cached_property
-    def metadata(self) -> VoiceMetadata | None:
-        """What this workbench wrote into the graph; None for graphs of others."""
-        with contextlib.suppress(FormatError):  # the rule about the name reports it
-            return stored_metadata(self.session, self.path.name)
-        return None
 
     @property
     def needs_context(self) -> bool:
@@ -127,87 +154,24 @@ class Candidate:
             FormatError: if the output is no array of numbers.
         """
         first = self.session.get_outputs()[0]
-        feed = {self.session.get_inputs()[0].name: audio} | control_feed(controls or {}, self.controls)
+        present = {name: value for name, value in (controls or {}).items() if name in self.controls}
+        feed = {self.session.get_inputs()[0].name: audio} | control_arrays(present)
         output: np.ndarray = self.session.run([first.name], feed)[0]
         if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
             raise FormatError(f"its first output {first.name} is {first.type}, no audio")
         return output
 
-    def own_change_db(self, audio: np.ndarray) -> float:
-        """Return own_change_db of the PyTorch voice."""
-        assert self.reference is not None
-        return own_change_db(self.reference, audio)
+    def convert(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
+        """Return [T] for [T] in one piece; a stream is given its blocks from a fresh start."""
+        if self.is_stream:
+            return self.new_stream().process_blocks(audio, controls)
+        made: np.ndarray = self.run(audio[None], controls)[0]
+        return made
 
     def speech(self, seconds: float, seed: int) -> np.ndarray:
-        """Return [T] of synthetic speech."""
-        return speech_like(self.sample_rate, round(seconds * self.sample_rate), seed)
-
-
-def control_feed(controls: Mapping[str, float], present: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return what a graph is given for the controls that it has."""
-    return control_arrays({name: value for name, value in controls.items() if name in present})
-
-
-def faults(output: np.ndarray, audio: np.ndarray, *, is_sound: bool, loudest: float = LOUDEST_PEAK) -> list[str]:
-    """Return what is wrong with an answer to [B, T]: shape, finiteness, level."""
-    if output.shape != audio.shape:
-        return [f"shape {list(output.shape)} for {list(audio.shape)}"]
-    wrong = int(np.count_nonzero(~np.isfinite(output)))
-    if wrong:
-        return [f"{wrong} of {output.size} samples are not finite"]
-    peak = float(np.abs(output).max(initial=0.0))
-    within = np.isfinite(audio).all() and float(np.abs(audio).max(initial=0.0)) <= 1.0
-    if within and peak > loudest:
-        return [f"peak {peak:.1f} (allowed {loudest:g})"]
-    return [f"silent (peak {peak:.1e}) where the input speaks"] if is_sound and peak <= SILENCE_PEAK else []
-
-
-def levels(output: np.ndarray) -> str:
-    """Describe RMS and peak in dB of full scale."""
-    peak = float(np.abs(output).max(initial=0.0))
-    rms = math.sqrt(float(np.mean(np.square(output, dtype=np.float64)))) if output.size else 0.0
-    return f"RMS {decibels(rms):.1f} dB, peak {decibels(peak):.1f} dB"
-
-
-def own_change_db(reference: Reference, audio: np.ndarray) -> float:
-    """Return how far a PyTorch voice is from itself when the last bit of the samples [B, T] changes.
-
-    On sounds that no voice makes, such as a square, and in a voice that has learnt nothing yet, the last bit may become
-    more than PARITY_DB; then no runtime can be nearer to PyTorch than that.
-    """
-    plain = reference(audio)
-    changes = []
-    for seed in range(3):
-        towards = np.where(np.random.default_rng(seed).random(audio.shape) < 0.5, np.inf, -np.inf)
-        near = np.nextafter(audio, towards.astype(np.float32))
-        changes.append(relative_db(reference(np.where(np.isfinite(audio), near, audio)), plain))
-    return max(changes)
-
-
-def limit_of_parity_db(limit_db: float, own_db: float) -> float:
-    """Return the largest allowed difference from PyTorch for an input that moves the voice itself by own_db.
-
-    A limit below the usual one was asked for on purpose and is taken literally.
-    """
-    if limit_db < PARITY_DB - 1e-6:
-        return limit_db
-    return max(limit_db, min(own_db + OWN_CHANGE_MARGIN_DB, WORST_PARITY_DB))
-
-
-def relative_db(got: np.ndarray, expected: np.ndarray) -> float:
-    """Return the RMS of the difference over that of `expected` in dB: not below -200.
-
-    Infinite for other shapes and where either is not finite everywhere, so that no comparison lets NaN pass.
-    """
-    if got.shape != expected.shape or not (np.isfinite(got).all() and np.isfinite(expected).all()):
-        return math.inf
-    difference = math.sqrt(float(np.mean(np.square(got.astype(np.float64) - expected))))
-    level = math.sqrt(float(np.mean(np.square(expected, dtype=np.float64))))
-    return decibels(difference / max(level, PARITY_FLOOR), floor=-200.0)
-
-
-def decibels(value: float, floor: float = -120.0) -> float:
-    """Return an amplitude in dB; NaN and infinity stay what they are."""
-    if not math.isfinite(value):
-        return value
-    return max(floor, 20 * math.log10(value)) if value > 0 else floor
+        """Return [T] of synthetic speech; for a stream whole blocks, at least two."""
+        if not self.is_stream:
+            return speech_like(self.sample_rate, round(seconds * self.sample_rate), seed)
+        block = self.new_stream().facts.block
+        count = max(2, round(seconds * self.sample_rate) // block)
+        return speech_like(self.sample_rate, count * block, seed)

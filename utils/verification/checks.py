@@ -1,4 +1,4 @@
-"""Outcome of one rule that an exported graph must keep. Plain data, imports no torch."""
+"""Outcome of one rule that an exported graph must keep. Plain data."""
 
 from dataclasses import dataclass, field
 
@@ -29,3 +29,20 @@ class Check:
         if not self.passed:
             return "FAIL"
         return "SKIP" if self.is_skipped else "WARN" if self.is_warning else "PASS"
+
+
+def verdict(
+    name: str,
+    problems: list[str],
+    detail: str,
+    figures: dict[str, float] | None = None,
+    *,
+    is_warning: bool = False,
+) -> Check:
+    """Return a rule's outcome: it holds when there are no problems, which else stand in place of the detail."""
+    return Check(name, not problems, "; ".join(problems) or detail, figures or {}, is_warning=is_warning)
+
+
+def skipped(name: str, reason: str) -> Check:
+    """Return the outcome of a rule that could not be tried."""
+    return Check(name, True, reason, is_skipped=True)

@@ -1,4 +1,4 @@
-"""What the file says before any audio is given to it: contents, name, inputs and outputs."""
+"""What the file says before any audio is given to it: contents, name, metadata, inputs and outputs."""
 
 import time
 
@@ -6,12 +6,16 @@ import onnxruntime
 
 from utils.errors import ConfigError
 from utils.verification.candidate import Candidate
-from utils.verification.checks import Check
+from utils.verification.checks import Check, skipped, verdict
 from utils.verification.live_host import numbers_in_name
-from utils.voice_file.metadata import METADATA_KEY, metadata_from_json
+from utils.verification.reference import GeneratorReference, Reference
+from utils.voice_file.controls import CONTROLS
+from utils.voice_file.geometry import FileGeometry
+from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 from utils.voice_file.names import check_voice_name, parse_file_name
-from utils.voice_file.onnx_contents import read_contents
-from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, FLOAT, OPSETS
+from utils.voice_file.onnx_contents import FileContents, read_contents
+from utils.voice_file.runtime import graph_values, open_session, stored_metadata
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, FLOAT, INTEGER, OPSETS, GraphValue
 
 LARGEST_FILE = 2**31
 STANDARD_DOMAINS = {"", "ai.onnx"}
@@ -20,27 +24,29 @@ RANDOM_OPERATORS = {
 }  # fmt: skip
 
 
-def check_file(candidate: Candidate) -> Check:
-    """One self-contained file of standard operators, in a version that runtimes of the last years know."""
-    contents = read_contents(candidate.path)
-    size = candidate.path.stat().st_size
-    problems = []
-    if contents.external:
-        names = ", ".join(contents.external[:3])
-        problems.append(f"{len(contents.external)} tensor(s) in another file ({names}); a host loads this one alone")
+def check_file(candidate: Candidate, reference: Reference | GeneratorReference | None = None) -> Check:
+    """One self-contained .onnx file of standard operators, in a version that the programs which load it know."""
+    contents, size = read_contents(candidate.path), candidate.path.stat().st_size
+    problems = _content_problems(contents)
     if size >= LARGEST_FILE:
         problems.append(f"{size} bytes; one ONNX file holds less than {LARGEST_FILE}")
-    foreign = sorted(f"{domain}.{name}" for domain, name in contents.operators if domain not in STANDARD_DOMAINS)
-    random = sorted(name for _, name in contents.operators if name in RANDOM_OPERATORS)
-    problems += [f"operator {name} is not standard" for name in foreign]
-    problems += [f"operator {name}: equal input would not give equal output" for name in random]
-    if contents.num_functions:
-        problems.append(f"{contents.num_functions} local function(s)")
     version = contents.opsets.get("", contents.opsets.get("ai.onnx", 0))
-    if version not in OPSETS:
+    generator = candidate.generator
+    if generator is not None:
+        if version != generator.rvc_format.opset:
+            problems.append(f"opset {version}; {generator.rvc_format.program} writes {generator.rvc_format.opset}")
+        if candidate.path.suffix != ".onnx":
+            problems.append(f"{candidate.path.suffix}: the program tells a graph by .onnx")
+    elif version not in OPSETS:
         problems.append(f"opset {version}; allowed: {OPSETS.start} to {OPSETS.stop - 1}")
-    detail = f"self-contained, {size / 1e6:.1f} MB, opset {version}, {len(contents.operators)} kinds of operators"
-    return Check("file", not problems, "; ".join(problems) or detail, {"size_bytes": float(size)})
+    unused = sorted(set(contents.opsets) - STANDARD_DOMAINS)
+    if unused and reference is not None:  # an export names no operators that it does not use
+        problems.append(f"operator sets of {', '.join(unused)}")
+    detail = (
+        f"self-contained, {size / 1e6:.1f} MB, opset {version}, IR {contents.ir_version}, "
+        f"{contents.num_nodes} nodes of {len(contents.operators)} kinds"
+    )
+    return verdict("file", problems, detail, {"size_bytes": float(size), "num_nodes": float(contents.num_nodes)})
 
 
 def check_loading(candidate: Candidate) -> Check:
@@ -53,6 +59,37 @@ def check_loading(candidate: Candidate) -> Check:
     return Check("loading", True, detail, {"load_seconds": seconds})
 
 
+def check_consistency(candidate: Candidate, reference: Reference) -> Check:
+    """The checker of the package onnx, with shape inference, finds nothing wrong."""
+    import onnx
+
+    problems = []
+    try:
+        onnx.checker.check_model(str(candidate.path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        problems.append(str(error).splitlines()[0])
+    return verdict("onnx.checker", problems, f"onnx {onnx.__version__} finds no fault")
+
+
+def check_simplifier(candidate: Candidate, reference: Reference) -> Check:
+    """onnxsim, run again on the file, leaves the controls overridable.
+
+    With its plain defaults it drops every input that has a default value, as it treats those as constants.
+    """
+    import onnx
+    import onnxsim
+
+    simplified, is_valid = onnxsim.simplify(
+        onnx.load(str(candidate.path)), mutable_initializer=True, initializers_as_constants=False
+    )
+    session = open_session(simplified.SerializeToString(), 1)
+    kept = {item.name for item in session.get_overridable_initializers()}
+    required = [item.name for item in session.get_inputs()]
+    passed = is_valid and required == [AUDIO_INPUT] and kept == {control.name for control in CONTROLS}
+    detail = f"required {required}, overridable {len(kept)} of {len(CONTROLS)}"
+    return Check("simplifier keeps controls", passed, detail)
+
+
 def check_name(candidate: Candidate) -> Check:
     """The file name can be read back, by us and token by token by the live host, and agrees with the metadata."""
     problems = []
@@ -63,34 +100,39 @@ def check_name(candidate: Candidate) -> Check:
         check_voice_name(named.name)
     except ConfigError as error:
         problems.append(str(error))
-    host = numbers_in_name(candidate.path)
-    written = {"sr": named.sample_rate, "hop": named.hop_length, "nfft": named.n_fft}
+    written = _numbers(named)
     problems += [
         f"voclo reads {key}={value:g}, the name says {written[key]}"
-        for key, value in host.items()
+        for key, value in numbers_in_name(candidate.path).items()
         if value != written[key]
     ]
-    stored = candidate.session.get_modelmeta().custom_metadata_map
-    if METADATA_KEY in stored:
-        metadata = metadata_from_json(stored[METADATA_KEY], candidate.path.name)
-        inside = {"sr": metadata.sample_rate, "hop": metadata.hop_length, "nfft": metadata.n_fft}
-        problems += [
-            f"{key}{written[key]} in the name, {inside[key]} inside" for key in written if written[key] != inside[key]
-        ]
-        if ("stream" in metadata.extra) != named.is_stream:
-            problems.append(
-                "streams end in _stream.onnx, other graphs do not; by its metadata this one should be named otherwise"
-            )
-        if metadata.name != named.name:
-            problems.append(f"the name says {named.name!r}, the metadata {metadata.name!r}")
+    metadata = stored_metadata(candidate.session, candidate.path.name)
+    problems += _contradictions(named, metadata) if metadata is not None else []
     detail = f"{named.name!r}, {named.sample_rate} Hz, hop {named.hop_length}, window {named.n_fft}"
-    detail += "" if METADATA_KEY in stored else "; no metadata of this workbench"
-    return Check("name", not problems, "; ".join(problems) or detail)
+    detail += "" if metadata is not None else "; no metadata of this workbench"
+    return verdict("name", problems, detail)
 
 
-def check_inputs(candidate: Candidate) -> Check:
-    """Only `audio`, float32 [batch, time] with free axes, is required."""
-    inputs = candidate.session.get_inputs()
+def check_metadata(candidate: Candidate, reference: Reference | None = None) -> Check:
+    """The metadata of this workbench can be read; speakers and rate in it are those of the voice."""
+    metadata = stored_metadata(candidate.session, candidate.path.name)
+    if metadata is None:
+        if reference is None:
+            return skipped("metadata", "none of this workbench")
+        return Check("metadata", False, f"key {METADATA_KEY!r} is missing")
+    problems = []
+    if reference is not None and len(metadata.speakers) != reference.num_speakers:
+        problems.append(f"{len(metadata.speakers)} speaker(s); the voice has {reference.num_speakers}")
+    if reference is not None and metadata.sample_rate != reference.sample_rate:
+        problems.append(f"{metadata.sample_rate} Hz; the graph was made for {reference.sample_rate}")
+    detail = f"schema {metadata.schema_version}, {len(metadata.speakers)} speaker(s), {metadata.sample_rate} Hz"
+    return verdict("metadata", problems, detail)
+
+
+def check_inputs(candidate: Candidate, reference: Reference | None = None) -> Check:
+    """Only `audio`, float32 [batch, time] with free axes, is required; a graph of ours has its optional inputs."""
+    inputs = graph_values(candidate.session.get_inputs())
+    optional = graph_values(candidate.session.get_overridable_initializers())
     problems = []
     for value in inputs[1:]:
         fate = "is filled with audio" if value.type == FLOAT else "gets a number guessed from its name or none at all"
@@ -98,27 +140,66 @@ def check_inputs(candidate: Candidate) -> Check:
     first = inputs[0]
     if (first.name, first.type) != (AUDIO_INPUT, FLOAT):
         problems.append(f"first input is {first.name} {first.type} instead of {AUDIO_INPUT} {FLOAT}")
-    problems += _axes(first.name, first.shape)
+    problems += _axis_problems(first, reference)
     if candidate.metadata is not None and candidate.lacks_controls:
         problems.append(f"no optional scalar input {', '.join(candidate.lacks_controls)}")
-    optional = ", ".join(value.name for value in candidate.session.get_overridable_initializers()) or "none"
-    return Check("required input", not problems, "; ".join(problems) or f"only {AUDIO_INPUT}; optional: {optional}")
+    expected = {GraphValue(item.name, INTEGER if item.is_integer else FLOAT, ()) for item in CONTROLS}
+    if reference is not None and set(optional) != expected:
+        wrong = sorted(value.name for value in set(optional) ^ expected)
+        problems.append(f"optional inputs differ from those of this workbench in {', '.join(wrong)}")
+    names = ", ".join(value.name for value in optional) or "none"
+    return verdict("required input", problems, f"only {AUDIO_INPUT}; optional: {names}")
 
 
-def check_output(candidate: Candidate) -> Check:
-    """The first declared output is float32 of rank 2 with free axes."""
-    outputs = candidate.session.get_outputs()
+def check_output(candidate: Candidate, reference: Reference | None = None) -> Check:
+    """The first declared output, and the only one, is float32 of rank 2 with free axes."""
+    outputs = graph_values(candidate.session.get_outputs())
     first = outputs[0]
     problems = [] if first.type == FLOAT else [f"{first.name} is {first.type} instead of {FLOAT}"]
     if first.name != AUDIO_OUTPUT:
         problems.append(f"first output is {first.name} instead of {AUDIO_OUTPUT}")
-    problems += _axes(first.name, first.shape)
+    problems += _axis_problems(first, reference)
     if len(outputs) > 1:
         problems.append(f"{len(outputs)} outputs; only the first is ever read")
-    return Check("first output", not problems, "; ".join(problems) or f"{first.name} {first.type} {first.shape}")
+    return verdict("first output", problems, f"{first.name} {first.type} {list(first.shape)}")
 
 
-def _axes(name: str, shape: list[int | str | None]) -> list[str]:
-    if len(shape) != 2:
-        return [f"{name} has rank {len(shape)}; voclo reads rank 2 and passes the dry voice for rank 3"]
-    return [f"{name} has fixed axes {shape}; both must be free"] if any(isinstance(axis, int) for axis in shape) else []
+def _content_problems(contents: FileContents) -> list[str]:
+    problems = []
+    if contents.external:
+        names = ", ".join(contents.external[:3])
+        problems.append(f"{len(contents.external)} tensor(s) in another file ({names}); a host loads this one alone")
+    foreign = sorted(f"{domain}.{name}" for domain, name in contents.operators if domain not in STANDARD_DOMAINS)
+    random = sorted(name for _, name in contents.operators if name in RANDOM_OPERATORS)
+    problems += [f"operator {name} is not standard" for name in foreign]
+    problems += [f"operator {name}: equal input would not give equal output" for name in random]
+    return problems + [f"{contents.num_functions} local function(s)"] * bool(contents.num_functions)
+
+
+def _numbers(named: FileGeometry | VoiceMetadata) -> dict[str, int]:
+    return {"sr": named.sample_rate, "hop": named.hop_length, "nfft": named.n_fft}
+
+
+def _contradictions(named: FileGeometry, metadata: VoiceMetadata) -> list[str]:
+    """Return in what a name and the metadata inside do not agree."""
+    written, inside = _numbers(named), _numbers(metadata)
+    problems = [
+        f"{key}{written[key]} in the name, {inside[key]} inside" for key in written if written[key] != inside[key]
+    ]
+    if ("stream" in metadata.extra) != named.is_stream:
+        problems.append(
+            "streams end in _stream.onnx, other graphs do not; by its metadata this one should be named otherwise"
+        )
+    if metadata.name != named.name:
+        problems.append(f"the name says {named.name!r}, the metadata {metadata.name!r}")
+    return problems
+
+
+def _axis_problems(value: GraphValue, reference: Reference | None) -> list[str]:
+    if len(value.shape) != 2:
+        return [f"{value.name} has rank {len(value.shape)}; voclo reads rank 2 and passes the dry voice for rank 3"]
+    if any(isinstance(axis, int) for axis in value.shape):
+        return [f"{value.name} has fixed axes {list(value.shape)}; both must be free"]
+    if reference is not None and value.shape != ("batch", "time"):
+        return [f"the axes of {value.name} are {list(value.shape)} instead of [batch, time]"]
+    return []

@@ -8,9 +8,10 @@ import numpy as np
 
 from utils.memory import resident_bytes
 from utils.verification.alignment import copy_faults, seam_scores, spectral_difference_db
-from utils.verification.candidate import Candidate, faults, levels
-from utils.verification.checks import Check
+from utils.verification.candidate import Candidate
+from utils.verification.checks import Check, skipped, verdict
 from utils.verification.live_host import BLOCK_SECONDS
+from utils.verification.measures import faults, levels
 from utils.verification.signals import speech_like
 
 SEAM_STEP_DB = 6.0  # unrelated sounds that meet differ by 3
@@ -21,7 +22,7 @@ WARM_UP_BLOCKS = 50
 ODD_SIZES = (1, 2, 3, 17, 63, 479, 481, 4409, 4801, 7919)
 
 
-def check_blocks(candidate: Candidate, block: int) -> Check:
+def check_blocks(candidate: Candidate, *, block: int) -> Check:
     """Stereo in blocks of one size, the channels in turn, comes out converted, whole and without cross-talk."""
     name = f"voclo, blocks of {block}"
     num_blocks = max(3, math.ceil(1.0 * candidate.sample_rate / block))
@@ -41,7 +42,7 @@ def check_blocks(candidate: Candidate, block: int) -> Check:
         problems.append("a channel changes when another is converted between its blocks")
     problems += [] if problems else copy_faults(stereo, played, candidate.sample_rate)
     detail = f"2 x {num_blocks} blocks, {levels(played)}, {1000 * seconds:.1f} ms a block"
-    return Check(name, not problems, "; ".join(problems) or detail, {f"block_{block}_milliseconds": 1000 * seconds})
+    return verdict(name, problems, detail, {f"block_{block}_milliseconds": 1000 * seconds})
 
 
 def check_odd_sizes(candidate: Candidate) -> Check:
@@ -58,7 +59,7 @@ def check_odd_sizes(candidate: Candidate) -> Check:
             pair = (source[None, chosen], played[None, chosen])
             problems += copy_faults(*pair, candidate.sample_rate) if chosen.any() else []
     detail = f"{len(sizes)} sizes from 1 to {max(sizes)} samples"
-    return Check("voclo, odd sizes", not problems, "; ".join(problems[:4]) or detail)
+    return verdict("voclo, odd sizes", problems[:4], detail)
 
 
 def check_seams(candidate: Candidate) -> Check:
@@ -105,7 +106,7 @@ def check_memory(candidate: Candidate) -> Check:
     count = candidate.extent.num_blocks
     name = f"voclo, memory over {count} blocks"
     if not count:
-        return Check("voclo, memory", True, "left out", is_skipped=True)
+        return skipped("voclo, memory", "left out")
     block = round(BLOCK_SECONDS * candidate.sample_rate)
     source = candidate.speech(2.0, 5)
     blocks = [source[start : start + block] for start in range(0, len(source) - block, block)]

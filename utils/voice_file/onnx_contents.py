@@ -8,7 +8,7 @@ from utils.errors import FormatError
 
 # Wire types: https://protobuf.dev/programming-guides/encoding; field numbers: onnx/onnx.proto of ONNX 1.16.
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-MODEL_GRAPH, MODEL_OPSET, MODEL_FUNCTION = 7, 8, 25
+MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET, MODEL_FUNCTION = 1, 7, 8, 25
 OPSET_DOMAIN, OPSET_VERSION = 1, 2
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
 NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
@@ -26,14 +26,18 @@ class FileContents:
     """What is in an ONNX file.
 
     Attributes:
+        ir_version: version of the file format; 0 where the file does not say.
         opsets: operator set versions by domain; the standard domain is "".
         operators: (domain, type) of every node, also of nodes inside other nodes.
+        num_nodes: how many nodes those are.
         external: names of tensors whose values are in another file.
         num_functions: local functions.
     """
 
+    ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
     operators: set[tuple[str, str]] = field(default_factory=set)
+    num_nodes: int = 0
     external: list[str] = field(default_factory=list)
     num_functions: int = 0
 
@@ -58,6 +62,7 @@ def _read_model(data: memoryview, contents: FileContents) -> bool:
     has_graph = False
     for number, value in _fields(data):
         if isinstance(value, int):
+            contents.ir_version = value if number == MODEL_IR_VERSION else contents.ir_version
             continue
         if number == MODEL_GRAPH:
             has_graph = True
@@ -100,6 +105,7 @@ def _read_node(data: memoryview, contents: FileContents) -> None:
         elif number == NODE_ATTRIBUTE:
             _read_attribute(value, contents)
     contents.operators.add((domain, operator))
+    contents.num_nodes += 1
 
 
 def _read_attribute(data: memoryview, contents: FileContents) -> None:

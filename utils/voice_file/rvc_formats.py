@@ -7,6 +7,7 @@ deiteris/voice-changer at 95110914 (export2onnx.py).
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from utils.errors import ConfigError
 from utils.voice_file.signature import FLOAT, HALF, INTEGER, GraphValue
@@ -87,6 +88,20 @@ class GeneratorShape:
         return self.sample_rate // 100
 
 
+@dataclass(frozen=True, kw_only=True)
+class RvcGraph:
+    """The graph of a generator for one program: its format, what the voice is, and the precision of its features."""
+
+    rvc_format: RvcFormat
+    shape: GeneratorShape
+    precision: str = "fp32"
+
+    @property
+    def inputs(self) -> tuple[GraphValue, ...]:
+        """The inputs in their order."""
+        return inputs_of(self.rvc_format, self.shape, self.precision)
+
+
 def inputs_of(rvc_format: RvcFormat, shape: GeneratorShape, precision: str = "fp32") -> tuple[GraphValue, ...]:
     """Return the inputs in their order."""
     frames = (1, FRAMES)
@@ -105,8 +120,13 @@ def inputs_of(rvc_format: RvcFormat, shape: GeneratorShape, precision: str = "fp
 
 def client_metadata(shape: GeneratorShape, embedder: str) -> str:
     """Return the JSON that w-okada's program and its forks read under CLIENT_KEY."""
+    return json.dumps(client_facts(shape, embedder))
+
+
+def client_facts(shape: GeneratorShape, embedder: Any) -> dict[str, Any]:
+    """Return what that JSON says of a voice; the layer is None where no encoder of theirs has the size."""
     version = "v2" if shape.content_dim == 768 else ""
-    values = {
+    return {
         "application": "VC_CLIENT",
         "version": CLIENT_VERSION,
         "modelType": f"pyTorchRVC{version}{'' if shape.has_f0 else 'Nono'}",
@@ -114,10 +134,9 @@ def client_metadata(shape: GeneratorShape, embedder: str) -> str:
         "f0": shape.has_f0,
         "embChannels": shape.content_dim,
         "embedder": embedder,
-        "embOutputLayer": LAYERS[shape.content_dim],
+        "embOutputLayer": LAYERS.get(shape.content_dim),
         "useFinalProj": shape.content_dim == 256,
     }
-    return json.dumps(values)
 
 
 def client_embedder(encoder: str, wanted: str | None) -> str:

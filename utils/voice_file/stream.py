@@ -58,6 +58,11 @@ class BlockStream:
         samples: np.ndarray = output[0]
         return samples
 
+    def process_blocks(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
+        """Return the next [T] for the next [T] of whole blocks."""
+        parts = audio.reshape(-1, self.facts.block)
+        return np.concatenate([self.process(part, controls) for part in parts]) if len(parts) else audio
+
 
 def _shown(values: list[GraphValue]) -> str:
     return ", ".join(f"{value.name} {value.type} {list(value.shape)}" for value in values)

@@ -1,11 +1,10 @@
 """A run of ours as files that RVC-WebUI and Applio load: a shared voice, or a pair to resume training from."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -13,14 +12,15 @@ from torch import Tensor
 
 from utils.config import from_yaml, require, select, to_plain, to_yaml
 from utils.errors import ConfigError
-from utils.export.delivery import HINT, without_places
-from utils.export.rvc.generators import export_generator, generator_job
+from utils.export.delivery import without_places
+from utils.export.jobs import RESUME_IN, ForeignJob, foreign_job, generator_job
+from utils.export.rvc.generators import export_generator
 from utils.export.rvc.imported_voice import report_file
 from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
-from utils.rvc.layout import SPEAKER_TABLE, Order, is_rvc, layout_of, legacy_state, shapes_of
+from utils.rvc.layout import SPEAKER_TABLE, is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import known_convention
 from utils.rvc.writing import (
     VoiceRecord,
@@ -30,28 +30,7 @@ from utils.rvc.writing import (
     with_published_speakers,
 )
 from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, trained_dataset, voice_state
-from utils.voice_file.names import check_voice_name
 from utils.voice_file.rvc_formats import RVC_FORMATS
-
-RESUME_IN: dict[str, Order | None] = {"either": None, "rvc_webui": "rvc_webui", "applio": "applio"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForeignJob:
-    """One run of export_onnx.py with export=rvc_pth or export=rvc_checkpoint.
-
-    Attributes:
-        resume_in: the program that will resume, see configs/export/rvc_checkpoint.yaml; only for rvc_checkpoint.
-    """
-
-    run: Path
-    kind: Literal["rvc_pth", "rvc_checkpoint"]
-    checkpoint: str
-    name: str
-    root: Path
-    resume_in: str
-    licence: str
-    consent: str
 
 
 def run_foreign(config: DictConfig, given: Collection[str] = ()) -> list[str]:
@@ -70,45 +49,6 @@ def run_foreign(config: DictConfig, given: Collection[str] = ()) -> list[str]:
         path = require(config, "voice", "python export_onnx.py voice=<file.pth> export=rvc_report")
         return report_file(Path(str(path)).expanduser())
     return export_foreign(foreign_job(config, given))
-
-
-def foreign_job(config: DictConfig, given: Collection[str] = ()) -> ForeignJob:
-    """Build the typed job.
-
-    Args:
-        config: the script's configuration.
-        given: keys that somebody typed; those that have no effect are refused.
-    Raises:
-        ConfigError: if the run is missing, or a value is of a wrong kind, unknown or without effect.
-    """
-    plain = to_plain(config)
-    check_settings(plain)
-    settings: dict[str, Any] = plain["export"]
-    kind = settings["kind"]
-    if kind not in ("rvc_pth", "rvc_checkpoint"):
-        raise ConfigError(
-            f"export.kind={kind} is unknown; choose export=onnx, rvc_pth, rvc_checkpoint, rvc_report, "
-            f"{' or '.join(RVC_FORMATS)}"
-        )
-    if plain["voice"]:
-        raise ConfigError(f"export={kind} writes a run of train.py; give run=<folder> instead of voice=")
-    refuse_unread(plain, given)
-    run = Path(str(require(config, "run", HINT))).expanduser()
-    if plain["checkpoint"] not in ("best", "last"):
-        raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
-    resume_in = str(settings.get("resume_in", "either"))
-    if resume_in not in RESUME_IN:
-        raise ConfigError(f"export.resume_in={resume_in} is unknown; allowed: {', '.join(RESUME_IN)}")
-    return ForeignJob(
-        run=run,
-        kind=kind,
-        checkpoint=plain["checkpoint"],
-        name=check_voice_name(str(plain["name"] or run.resolve().name)),
-        root=Path(str(settings["root"])).expanduser(),
-        resume_in=resume_in,
-        licence=str(plain["licence"]),
-        consent=str(plain["consent"]),
-    )
 
 
 def export_foreign(job: ForeignJob) -> list[str]:

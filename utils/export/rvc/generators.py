@@ -2,27 +2,24 @@
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
-from utils.config import Pluggable, from_yaml, require, to_plain, to_yaml
-from utils.config.settings import as_list
+from utils.config import Pluggable, from_yaml, to_yaml
 from utils.console import table
-from utils.errors import ConfigError, ExportError, FormatError
-from utils.export.delivery import HINT, without_places
+from utils.errors import ConfigError, ExportError
+from utils.export.delivery import without_places
 from utils.export.graph import save_graph
+from utils.export.jobs import GeneratorJob
 from utils.export.precision import PARITY_DB
 from utils.export.rvc.generator_graph import GeneratorGraph, build_generator_graph, graph_metadata
 from utils.export.rvc.imported_voice import load_imported_network
-from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write_json, sha256_of_file
 from utils.rvc.encoders import encoder_name, require_published_content
@@ -36,48 +33,21 @@ from utils.training.checkpoints import (
     trained_dataset,
     voice_state,
 )
-from utils.verification.checks import Check
-from utils.verification.rvc_clients import Feed, GeneratorCandidate, Reference, check_generator
-from utils.voice_file.generator_metadata import SCHEMA_VERSION, generator_metadata_from_json
-from utils.voice_file.names import check_voice_name
+from utils.verification.candidate import Candidate
+from utils.verification.reference import Feed, GeneratorReference
+from utils.verification.rules import verify
+from utils.voice_file.generator_metadata import SCHEMA_VERSION
 from utils.voice_file.rvc_formats import (
     OWN_KEY,
     RVC_FORMATS,
     GeneratorShape,
-    RvcFormat,
+    RvcGraph,
     client_embedder,
     client_metadata,
-    find_rvc_format,
     inputs_of,
 )
 
 REPORT_SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneratorJob:
-    """One run of export_onnx.py with export=rvc_webui, wokada or deiteris. Either run or file is None.
-
-    Attributes:
-        speakers: rows of the speaker table of a file to keep, or None for all.
-        embedder: the clients' name of the content encoder, or None for what the voice says.
-        encoder: our name of the content encoder of a file, or None for what it says.
-        f0_convention: what the f0 of a file held in unvoiced frames, or None for what it says.
-    """
-
-    run: Path | None
-    file: Path | None
-    checkpoint: str
-    speakers: tuple[int, ...] | None
-    name: str
-    root: Path
-    rvc_format: RvcFormat
-    precision: str
-    embedder: str | None
-    encoder: str | None
-    f0_convention: F0Convention | None
-    licence: str
-    consent: str
 
 
 @dataclass(frozen=True)
@@ -114,63 +84,6 @@ class GeneratorVoice:
             sample_rate=model.sample_rate,
             num_speakers=model.num_speakers,
         )
-
-
-def generator_job(config: DictConfig, given: Collection[str] = ()) -> GeneratorJob:
-    """Build the typed job.
-
-    Args:
-        config: the script's configuration.
-        given: keys that somebody typed; those that have no effect are refused.
-    Raises:
-        ConfigError: if neither or both of run and voice are given, or a value is of a wrong kind, unknown or without
-            effect.
-    """
-    plain = to_plain(config)
-    check_settings(plain)
-    settings: dict[str, Any] = plain["export"]
-    rvc_format = find_rvc_format(settings["kind"], settings["precision"])
-    if plain["run"] and plain["voice"]:
-        raise ConfigError(f"run={plain['run']} and voice={plain['voice']} are given; export one of them")
-    _refuse_idle(plain)
-    refuse_unread(plain, given)
-    file = Path(str(plain["voice"])).expanduser() if plain["voice"] else None
-    run = None if file else Path(str(require(config, "run", HINT))).expanduser()
-    if plain["checkpoint"] not in ("best", "last"):
-        raise ConfigError(f"checkpoint={plain['checkpoint']!r} is unknown; allowed: best, last")
-    rows = plain["rvc"]["speakers"]
-    convention = plain["rvc"]["f0_convention"]
-    if convention is not None and known_convention(convention) is None:
-        raise ConfigError(f"rvc.f0_convention={convention} is unknown; allowed: {', '.join(F0_CONVENTIONS)}")
-    default = file.stem if file else run.resolve().name if run else ""
-    return GeneratorJob(
-        run=run,
-        file=file,
-        checkpoint=plain["checkpoint"],
-        speakers=tuple(as_list(rows)) if rows is not None else None,
-        name=check_voice_name(str(plain["name"] or default)),
-        root=Path(str(settings["root"])).expanduser(),
-        rvc_format=rvc_format,
-        precision=settings["precision"],
-        embedder=settings.get("embedder"),
-        encoder=str(plain["rvc"]["embedder"]) if plain["rvc"]["embedder"] is not None else None,
-        f0_convention=known_convention(convention),
-        licence=str(plain["licence"]),
-        consent=str(plain["consent"]),
-    )
-
-
-def _refuse_idle(plain: dict[str, Any]) -> None:
-    """Refuse settings that would have no effect, also where nobody typed them; refuse_unread has the rest."""
-    given = next((key for key in ("content", "pitch") if plain.get(key)), None)
-    if given is not None:
-        raise ConfigError(
-            f"{given}= has no place in export={plain['export']['kind']}, whose program computes its own; leave it out, "
-            "or type export=onnx"
-        )
-    idle = [f"rvc.{key}" for key, value in plain["rvc"].items() if value is not None]
-    if idle and not plain["voice"]:
-        raise ConfigError(f"{idle[0]} belongs to voice=<file.pth>; a run knows its own")
 
 
 def load_generator(job: GeneratorJob) -> GeneratorVoice:
@@ -249,15 +162,9 @@ def export_generator(job: GeneratorJob) -> list[str]:
             metadata=graph_metadata(job.rvc_format, client, {OWN_KEY: own_metadata(job, voice)}),
         )
         save_graph(graph, path)
-        candidate = GeneratorCandidate(
-            path=path,
-            rvc_format=job.rvc_format,
-            shape=voice.shape,
-            precision=job.precision,
-            reference=reference_of(voice, job),
-            parity_db=PARITY_DB[job.precision],
-        )
-        checks = [*check_generator(candidate), check_own_metadata(candidate)]
+        graph_kind = RvcGraph(rvc_format=job.rvc_format, shape=voice.shape, precision=job.precision)
+        reference = GeneratorReference(convert=reference_of(voice, job), parity_db=PARITY_DB[job.precision])
+        checks = verify(Candidate(path=path, expected_generator=graph_kind), reference)
         rows = [[check.outcome, check.name, check.detail] for check in checks]
         failures = [check.name for check in checks if not check.passed]
         shown = [path.name, table(rows, ["", "rule", "detail"])]
@@ -278,18 +185,6 @@ def export_generator(job: GeneratorJob) -> list[str]:
         atomic_write_json(folder / f"{stem}.json", report)
         written = move_into_place(folder, target, lambda item: False)
     return [*shown, *(f"wrote {item} ({item.stat().st_size / 1e6:.2f} MB)" for item in written), *_notes(job, voice)]
-
-
-def check_own_metadata(candidate: GeneratorCandidate) -> Check:
-    """What the graph says of itself to this workbench can be read again."""
-    stored = candidate.session.get_modelmeta().custom_metadata_map
-    try:
-        values = generator_metadata_from_json(stored.get(OWN_KEY, ""), candidate.path.name)
-    except FormatError as error:
-        return Check("own metadata", False, str(error))
-    return Check(
-        "own metadata", True, f"schema {values['schema_version']}, dataset {values['dataset_fingerprint'][:12]}"
-    )
 
 
 def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
@@ -316,7 +211,7 @@ def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Reference:
+def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Callable[[Feed], np.ndarray]:
     """Return what the PyTorch voice makes of a feed."""
     module = GeneratorGraph(voice.model, job.rvc_format, voice.shape.has_f0).eval()
     names: Sequence[str] = [item.name for item in inputs_of(job.rvc_format, voice.shape, job.precision)]

@@ -14,6 +14,7 @@ from utils.config.train import train_job
 from utils.console import table
 from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.errors import ConfigError
+from utils.export.jobs import ImportSettings
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
@@ -21,26 +22,8 @@ from utils.features.pitch.swift import builtin_tracker
 from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
-from utils.rvc.reading import F0_CONVENTIONS, F0Convention, ForeignFile, known_convention, read_foreign
+from utils.rvc.reading import F0Convention, ForeignFile, known_convention, read_foreign
 from utils.training.checkpoints import TrainedVoice
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportSettings:
-    """A foreign voice and what its file does not say itself; configs/export.yaml says what each value means."""
-
-    file: Path
-    content: dict[str, Any] | None
-    pitch: dict[str, Any] | None
-    f0_convention: str | None = None
-    embedder: str | None = None
-    speakers: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.f0_convention is not None and self.f0_convention not in F0_CONVENTIONS:
-            raise ConfigError(
-                f"rvc.f0_convention={self.f0_convention} is unknown; allowed: {', '.join(F0_CONVENTIONS)}"
-            )
 
 
 @dataclass(frozen=True)

@@ -46,3 +46,8 @@ def test_an_answer_that_is_no_number_is_a_difference(
     assert words in capsys.readouterr().out
     assert row["difference_db"] == (None if written is None else pytest.approx(written, abs=0.1))
     assert factor == 1 or row["worst_input"] == "bad"
+
+
+def test_nothing_is_near_to_what_is_not_finite() -> None:
+    assert not old_runtimes.Comparison("1.19.2", float("inf"), "all").is_near
+    assert old_runtimes.Comparison("1.19.2", -100.0, "all").is_near

@@ -1,0 +1,66 @@
+"""Verify an exported graph alone, and report what was found."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import onnxruntime
+
+from utils.console import table, utf8_text
+from utils.files import atomic_write_json, sha256_of_file
+from utils.verification.candidate import Candidate
+from utils.verification.checks import Check
+from utils.verification.job import VerifyJob
+from utils.verification.rules import verify
+from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
+from utils.voice_file.rvc_formats import RVC_FORMATS
+
+REPORT_SCHEMA_VERSION = 1
+VOICE_RULES, GENERATOR_RULES = "docs/reference/verification_rules.md", "docs/reference/generator_graphs.md"
+RULES_OF = {AUDIO_TO_AUDIO: f"voclo ({VOICE_RULES})", STREAM: f"streams ({VOICE_RULES})"} | {
+    name: f"{rvc_format.program} ({GENERATOR_RULES})" for name, rvc_format in RVC_FORMATS.items()
+}
+NO_PARITY = "equality with PyTorch was not tried: a file alone has no PyTorch side; export_onnx.py tries it"
+
+
+def run_verification(job: VerifyJob) -> dict[str, Any]:
+    """Apply every rule and write the report.
+
+    Returns:
+        The content of the report: "file", "sha256", "passed", "checks", "notes", ...
+    Raises:
+        ConfigError: if there is no such file.
+        FormatError: if it is no voice.
+    """
+    candidate = Candidate(path=job.onnx, extent=job.extent)
+    checks = verify(candidate)
+    kind = candidate.kind if checks[1].passed else AUDIO_TO_AUDIO  # nobody knows of a file that cannot be loaded
+    report: dict[str, Any] = {
+        "schema_version": REPORT_SCHEMA_VERSION,
+        "file": utf8_text(str(job.onnx)),
+        "sha256": sha256_of_file(job.onnx),
+        "onnxruntime": onnxruntime.__version__,
+        "passed": all(check.passed for check in checks),
+        "checks": [{**asdict(check), "outcome": check.outcome} for check in checks],
+        "kind": kind,
+        "notes": [f"tried by the rules of {RULES_OF[kind]}", NO_PARITY],
+    }
+    atomic_write_json(job.report, report)
+    return report
+
+
+def verification_text(job: VerifyJob, report: dict[str, Any]) -> str:
+    """Return what a person is told of a verification: the rules with their outcomes, and whether all hold."""
+    rows = [[check["outcome"], check["name"], check["detail"]] for check in report["checks"]]
+    failed = sum(not check["passed"] for check in report["checks"])
+    return "\n".join([
+        table(rows, ["", "rule", "detail"]),
+        *report["notes"],
+        f"report: {job.report}",
+        f"{job.onnx.name}: {failed} of {len(rows)} rules do not hold" if failed else f"{job.onnx.name} passed",
+    ])  # fmt: skip
+
+
+def checks_table(checks: Iterable[Check]) -> str:
+    """Return rules with their outcomes and details as a table."""
+    return table([[check.outcome, check.name, check.detail] for check in checks], ["", "rule", "detail"])

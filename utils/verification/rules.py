@@ -1,0 +1,157 @@
+"""Every rule that an exported graph must keep, and the one function that applies them."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from utils.errors import ConfigError
+from utils.verification import (
+    audio_rules,
+    control_rules,
+    file_rules,
+    host_rules,
+    parity_rules,
+    rvc_rules,
+    stream_rules,
+)
+from utils.verification.candidate import Candidate
+from utils.verification.cases import CASES
+from utils.verification.checks import Check, skipped
+from utils.verification.live_host import BLOCK_SIZES
+from utils.verification.reference import GeneratorReference, Reference
+from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
+from utils.voice_file.rvc_formats import RVC_FORMATS
+
+NO_REFERENCE = "a file alone has no PyTorch side"
+WHOLE, STREAMS, VOICES = (frozenset(kinds) for kinds in ((AUDIO_TO_AUDIO,), (STREAM,), (AUDIO_TO_AUDIO, STREAM)))
+GENERATORS = frozenset(RVC_FORMATS)
+OF_CLIENTS = frozenset(name for name, rvc_format in RVC_FORMATS.items() if rvc_format.has_client_metadata)
+EVERY = VOICES | GENERATORS
+log = logging.getLogger(__name__)
+
+OfFile = Callable[[Candidate], Check]
+OfBoth = Callable[[Candidate, Any], Check]  # with a Reference, a GeneratorReference or None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule for some kinds of graphs.
+
+    Attributes:
+        name: of the row; the row of some rules names a figure instead, such as the minutes of the long recording.
+        kinds: the graphs that it is for, see Candidate.kind.
+        check: tries it on a file and a reference.
+        needs_reference: whether it is skipped for a file alone.
+        meaning: one line: what must hold.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    check: OfBoth
+    needs_reference: bool
+    meaning: str
+
+    def outcome(self, candidate: Candidate, reference: Reference | GeneratorReference | None) -> Check:
+        """Try it; whatever a strange file makes it raise is a failure of the rule."""
+        if self.needs_reference and reference is None:
+            return skipped(self.name, NO_REFERENCE)
+        try:
+            check = self.check(candidate, reference)
+        except Exception as error:
+            log.debug("rule %s crashed", self.name, exc_info=True)
+            lines = str(error).strip().splitlines()
+            return Check(self.name, False, f"{type(error).__name__}: {lines[0][:240] if lines else 'no reason given'}")
+        return replace(check, figures={key: value for key, value in check.figures.items() if math.isfinite(value)})
+
+
+def _alone(name: str, kinds: frozenset[str], check: OfFile) -> Rule:
+    """Return a rule that looks at the file alone."""
+    return Rule(name, kinds, lambda candidate, reference: check(candidate), False, _first_line(check))
+
+
+def _beside(name: str, kinds: frozenset[str], check: OfBoth) -> Rule:
+    """Return a rule that is stricter where there is a reference."""
+    return Rule(name, kinds, check, False, _first_line(check))
+
+
+def _against(name: str, kinds: frozenset[str], check: OfBoth) -> Rule:
+    """Return a rule that compares with the reference."""
+    return Rule(name, kinds, check, True, _first_line(check))
+
+
+def _first_line(check: Callable[..., Check]) -> str:
+    function = check.func if isinstance(check, partial) else check
+    return (function.__doc__ or "").partition("\n")[0]
+
+
+FILE = _beside("file", EVERY, file_rules.check_file)
+LOADING = _alone("loading", EVERY, file_rules.check_loading)
+RULES: tuple[Rule, ...] = (
+    FILE,
+    LOADING,
+    _against("onnx.checker", WHOLE, file_rules.check_consistency),
+    _against("simplifier keeps controls", WHOLE, file_rules.check_simplifier),
+    _alone("name", VOICES, file_rules.check_name),
+    _beside("metadata", VOICES, file_rules.check_metadata),
+    _beside("required input", WHOLE, file_rules.check_inputs),
+    _beside("first output", WHOLE, file_rules.check_output),
+    _alone("stream, signature", STREAMS, stream_rules.check_signature),
+    _against("parity with PyTorch", WHOLE, parity_rules.check_parity),
+    _against("stream, blocks against one piece", STREAMS, parity_rules.check_stream_parity),
+    _alone("length rule", WHOLE, audio_rules.check_lengths),
+    *(_alone(f"voclo, blocks of {size}", WHOLE, partial(host_rules.check_blocks, block=size)) for size in BLOCK_SIZES),
+    _alone("voclo, odd sizes", WHOLE, host_rules.check_odd_sizes),
+    _alone("voclo, seams", WHOLE, host_rules.check_seams),
+    _alone("voclo, memory", WHOLE, host_rules.check_memory),
+    *(_beside(case.name, WHOLE, partial(audio_rules.check_case, case=case)) for case in CASES),
+    _alone("finite output", WHOLE, audio_rules.check_hostile),
+    _alone("stream, silence", STREAMS, stream_rules.check_silence),
+    _alone("stream, fresh start", STREAMS, stream_rules.check_reset),
+    _alone("stream, same input, same output", STREAMS, stream_rules.check_repetition),
+    _alone("stream, hostile blocks", STREAMS, stream_rules.check_hostile),
+    _alone("hostile controls", VOICES, control_rules.check_hostile_controls),
+    _beside("defaults", VOICES, control_rules.check_defaults),
+    _beside("controls take effect", VOICES, control_rules.check_effects),
+    _alone("long recording", WHOLE, audio_rules.check_long),
+    _alone("same input, same output", WHOLE, audio_rules.check_repetition),
+    _beside("batch rows independent", WHOLE, audio_rules.check_batch),
+    _alone("latency", WHOLE, audio_rules.check_latency),
+    _alone("stream, latency", STREAMS, stream_rules.check_latency),
+    _alone("stream, endurance", STREAMS, stream_rules.check_endurance),
+    _alone("not the dry signal", VOICES, audio_rules.check_conversion),
+    _alone("inputs", GENERATORS, rvc_rules.check_inputs),
+    _alone("metadata", OF_CLIENTS, rvc_rules.check_client_metadata),
+    _beside("conversion", GENERATORS, rvc_rules.check_conversion),
+    _alone("same input, same output", GENERATORS, rvc_rules.check_repetition),
+    _alone("inputs take effect", GENERATORS, rvc_rules.check_effects),
+    _beside("window", frozenset({"deiteris"}), rvc_rules.check_window),
+    _beside("own metadata", GENERATORS, rvc_rules.check_own_metadata),
+)
+
+
+def verify(candidate: Candidate, reference: Reference | GeneratorReference | None = None) -> list[Check]:
+    """Apply every rule of the programs that load such a file.
+
+    A rule that crashes counts as failed, and the others still run. A file that cannot be loaded is tried no further.
+
+    Args:
+        candidate: the file.
+        reference: the PyTorch side of the graph; without it the rules that compare are skipped.
+    Raises:
+        ConfigError: if the file is missing or not named as an ONNX file.
+        FormatError: if it is a graph, but no voice.
+    """
+    if not candidate.path.is_file():
+        raise ConfigError(f"{candidate.path} does not exist; give an exported .onnx file")
+    if candidate.path.suffix.lower() != ".onnx":
+        raise ConfigError(f"{candidate.path} is no .onnx file; give a graph that export_onnx.py wrote")
+    loading = LOADING.outcome(candidate, reference)  # before the file's contents: what they must be depends on its kind
+    first = [FILE.outcome(candidate, reference), loading]
+    if not loading.passed:
+        return first
+    kind = candidate.kind
+    others = [rule for rule in RULES if kind in rule.kinds and rule not in (FILE, LOADING)]
+    return [*first, *(rule.outcome(candidate, reference) for rule in others)]
