@@ -1,72 +1,83 @@
-"""Who may import whom. A new edge fails here: change the table on purpose, with docs/explanation/architecture.md."""
+"""Who may import whom. A new edge fails here: change the table on purpose, with docs/explanation/architecture.md.
+
+Every import counts, also one inside a function or under TYPE_CHECKING.
+"""
 
 import ast
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("models", "utils", "benchmarks", "recipes", "scripts", "hydra_plugins")
+OURS = {*FOLDERS, "tests"}
+
+# room -> rooms that it may import; "models.*" are the architectures, which nothing imports
 BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.locks", "utils.memory", "utils.shipped"}
 LOWER = BASE | {"utils.audio", "utils.features"}
-MODELS = {"models.base", "models.conversion", "models.adversarial", "models.updating"}
-ALLOWED: dict[str, set[str]] = {
-    "utils.errors": set(),
-    "utils.config": {"utils.errors"},
-    "utils.console": set(),
-    "utils.files": {"utils.errors"},
-    "utils.locks": set(),
-    "utils.memory": set(),
-    "utils.shipped": {"utils.errors", "utils.files"},
-    "utils.audio": BASE,
-    "utils.features": BASE | {"utils.audio", "utils.rvc", "models.layers"},
-    "utils.corpus": LOWER,
-    "utils.dataset": {"utils.corpus"},  # a promised name, see test_names.py
-    "utils.rvc": BASE,
-    "utils.voice_file": BASE | {"utils.audio"},
-    "utils.verification": BASE | {"utils.audio", "utils.voice_file"},
-    "utils.training": LOWER | MODELS | {"utils.corpus", "utils.rvc"},
-    "utils.export": LOWER
-    | {"models.base", "models.conversion", "models.layers", "utils.training", "utils.corpus", "utils.rvc"}
-    | {"utils.voice_file", "utils.verification"},
-    "utils.inference": BASE | {"utils.audio", "utils.voice_file", "utils.verification"},
-    "utils.command_line": {"utils.errors", "utils.files"},
-    "utils.evaluation": LOWER | {"utils.inference"},
-    "models": set(),
-    "models.layers": BASE | {"utils.audio", "utils.voice_file"},
-    "models.conversion": BASE | {"utils.audio", "utils.voice_file", "models.layers"},
-    "models.base": BASE
-    | {"utils.audio", "utils.voice_file", "models.layers", "models.conversion", "models.clip_random"},
-    "models.*": BASE
-    | {"utils.audio", "utils.voice_file", "models.layers", "models.base", "models.discriminators", "models.clip_random"}
-    | {"models.updating"},
-}
-OURS = {"utils", "models", "benchmarks", "recipes", "scripts", "tests"}
+CONTRACTS = {"models.base", "models.conversion", "models.adversarial", "models.updating"}
 ROOMS = {
     "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.verification",
     "utils.voice_file", "utils.rvc",
 }  # fmt: skip
+COMMANDS = ROOMS | LOWER | CONTRACTS | {"models.layers", "utils.command_line"}
+ALLOWED: dict[str, set[str]] = {
+    "utils.errors": set(),
+    "utils.console": set(),
+    "utils.locks": set(),
+    "utils.memory": set(),
+    "utils.version": set(),
+    "utils.config": {"utils.errors"},
+    "utils.files": {"utils.errors"},
+    "utils.shipped": {"utils.errors", "utils.files"},
+    "utils.command_line": {"utils.errors", "utils.files"},
+    "utils.audio": BASE,
+    "utils.rvc": {"utils.errors", "utils.files"},
+    "utils.voice_file": {"utils.errors", "utils.audio"},
+    "utils.verification": BASE | {"utils.audio", "utils.voice_file"},
+    "utils.inference": BASE | {"utils.audio", "utils.voice_file", "utils.verification"},
+    "models": set(),
+    "models.clip_random": set(),
+    "models.updating": set(),
+    "models.layers": BASE | {"utils.audio", "utils.voice_file"},
+    "models.discriminators": {"utils.audio"},
+    "models.conversion": BASE | {"utils.audio", "utils.voice_file", "models.layers"},
+    "models.base": BASE | {"utils.audio", "models.layers", "models.conversion", "models.clip_random"},
+    "models.adversarial": BASE
+    | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.clip_random", "models.updating"},
+    "models.*": BASE | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.clip_random"},
+    "utils.features": BASE | {"utils.audio", "utils.rvc", "models.layers"},
+    "utils.corpus": LOWER,
+    "utils.dataset": {"utils.corpus"},  # a promised name, see test_names.py
+    "utils.training": LOWER | CONTRACTS | {"utils.corpus", "utils.rvc"},
+    "utils.export": LOWER
+    | {"models.base", "models.conversion", "models.layers", "utils.training", "utils.corpus", "utils.rvc"}
+    | {"utils.voice_file", "utils.verification"},
+    "utils.evaluation": LOWER | {"utils.inference"},
+    "recipes": COMMANDS,
+    "scripts": COMMANDS,
+    "benchmarks": COMMANDS | {"recipes", "scripts"},
+    "hydra_plugins": {"utils.errors", "utils.console", "utils.files"},
+    "preprocess": BASE | {"utils.corpus"},
+    "train": BASE | {"utils.training"},
+    "export_onnx": BASE | {"utils.export", "utils.voice_file"},
+    "test_model": BASE | {"utils.inference", "utils.verification"},
+}
+WITHOUT_TORCH = ("utils.voice_file", "utils.verification", "utils.inference", "test_model")
+HEAVY = {"torch", "torchaudio", "pytorch_lightning", "faiss", "models"}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the project and its file."""
+    paths = [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
+    return {module_of(path): path for path in sorted(paths)}
 
 
 def project_files() -> list[Path]:
-    folders = ("models", "utils", "benchmarks", "recipes", "scripts", "hydra_plugins")
-    return sorted([*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))])
-
-
-def room_of(module: str) -> str:
-    """utils.audio.io -> utils.audio; models.layers.x -> models.layers; train -> train."""
-    top = module.split(".")[0]
-    return ".".join(module.split(".")[:2]) if top in ("utils", "models", "tests") else top
-
-
-def imports_of(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            found.add(node.module)
-    return found
+    return list(modules().values())
 
 
 def module_of(path: Path) -> str:
@@ -74,46 +85,118 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def allowed_for(room: str) -> set[str]:
-    if room in ALLOWED:
-        return ALLOWED[room]
-    if room.startswith("models."):
-        return ALLOWED["models.*"]
-    if room in ("benchmarks", "recipes", "scripts"):
-        return ROOMS | LOWER | MODELS | {"models.layers", "utils.command_line", "benchmarks", "scripts", "recipes"}
-    return BASE | ROOMS  # a script
+def room_of(module: str) -> str:
+    """utils.audio.io -> utils.audio; models.layers.x -> models.layers; models.lite -> models.*; train -> train."""
+    parts = module.split(".")
+    if parts[0] not in ("utils", "models", "tests"):
+        return parts[0]
+    room = ".".join(parts[:2])
+    return "models.*" if parts[0] == "models" and room not in ALLOWED else room
 
 
-@pytest.mark.parametrize("path", project_files(), ids=module_of)
-def test_imports_point_downwards(path: Path) -> None:
-    room = room_of(module_of(path))
+@cache
+def imports_of(path: Path) -> set[str]:
+    """Modules that a file imports; a module of ours by its own name, also in `from package import module`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            parts = (f"{node.module}.{alias.name}" for alias in node.names)
+            found.update(part if part in modules() else node.module for part in parts)
+    return found
 
-    own = {
-        name
-        for name in imports_of(path)
-        if name.split(".")[0] in ("utils", "models", "benchmarks", "recipes", "scripts", "tests")
-    }
-    wrong = {name for name in own if room_of(name) != room and room_of(name) not in allowed_for(room)}
+
+def own_imports(module: str) -> set[str]:
+    return {name for name in imports_of(modules()[module]) if name.split(".")[0] in OURS} - {module}
+
+
+def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the names along a circle, or nothing."""
+    finished: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name not in finished:
+            for following in sorted(graph.get(name, ())):
+                found = visit(following, [*way, name])
+                if found:
+                    return found
+            finished.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_downwards(module: str) -> None:
+    room = room_of(module)
+
+    wrong = {name for name in own_imports(module) if room_of(name) not in ALLOWED[room] | {room}}
 
     assert not wrong, f"{room} must not import {sorted(wrong)}"
 
 
+def test_the_table_has_no_circle_and_names_rooms_that_exist() -> None:
+    rooms = {room_of(module) for module in modules()} - {"utils"}
+
+    assert circle(ALLOWED) == []
+    assert {name for allowed in ALLOWED.values() for name in allowed} <= set(ALLOWED)
+    assert set(ALLOWED) - {"utils.config"} <= rooms and rooms <= set(ALLOWED)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle({module: own_imports(module) & set(modules()) for module in modules()}) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": ["b"], "b": ["c"], "c": ["b"], "d": []}) == ["b", "c", "b"]
+    assert circle({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "other"),
+    [
+        ("utils.export", "utils.inference"),
+        ("utils.inference", "utils.export"),
+        ("utils.verification", "utils.export"),
+        ("utils.verification", "utils.inference"),
+        ("utils.voice_file", "utils.verification"),
+        ("models.base", "utils.features"),
+    ],
+)
+def test_rooms_that_must_not_know_each_other_do_not_by_any_way(room: str, other: str) -> None:
+    reached, open_ends = {room}, [room]
+    while open_ends:
+        following = ALLOWED[open_ends.pop()] - reached
+        reached |= following
+        open_ends += following
+
+    assert other not in reached
+
+
 def test_nothing_outside_the_tests_imports_them() -> None:
-    for path in project_files():
-        assert not {name for name in imports_of(path) if name.split(".")[0] == "tests"}, path
+    for module in modules():
+        assert not {name for name in own_imports(module) if name.split(".")[0] == "tests"}, module
 
 
 def test_only_a_configuration_names_an_architecture() -> None:
-    contracts = {"models", "models.layers", "models.discriminators"} | MODELS
-    for path in project_files():
-        if path.parts[-2] == "models":
-            continue
-        concrete = {name for name in imports_of(path) if name.split(".")[0] == "models"} - contracts
-        concrete = {name for name in concrete if not name.startswith("models.layers.")}
-        assert not concrete, f"{module_of(path)} imports {sorted(concrete)}; name it in configs/model with _target_"
+    for module in modules():
+        concrete = {name for name in own_imports(module) if room_of(name) == "models.*"}
+        is_model = module.split(".")[0] == "models"
+        assert is_model or not concrete, f"{module} imports {sorted(concrete)}; name it in configs/model with _target_"
 
 
-def test_inference_imports_neither_torch_nor_lightning() -> None:
-    for path in (ROOT / "utils" / "inference").rglob("*.py"):
-        heavy = {name.split(".")[0] for name in imports_of(path)} & {"torch", "torchaudio", "pytorch_lightning"}
-        assert not heavy, f"{module_of(path)} imports {sorted(heavy)}"
+def test_converting_and_verifying_lead_to_no_module_that_needs_torch() -> None:
+    ways = {module: module for module in modules() if room_of(module) in WITHOUT_TORCH}
+    open_ends = sorted(ways)
+    while open_ends:
+        module = open_ends.pop()
+        path = modules()[module]
+        heavy = {name.split(".")[0] for name in imports_of(path)} & HEAVY
+        assert not heavy, f"{ways[module]} leads to {sorted(heavy)}"
+        for name in own_imports(module) - set(ways):
+            ways[name] = f"{ways[module]} > {name}"
+            open_ends.append(name)

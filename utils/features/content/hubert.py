@@ -3,18 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
-from utils.audio.frames import FEATURE_HOP
 from utils.errors import ConfigError, WorkbenchError
 from utils.features.content.base import ContentEncoder
 from utils.features.content.hubert_files import HubertWeights, digest, explain, fetch_from_hub, read_hubert
+from utils.features.content.hubert_frames import HUBERT_HOP, identity, on_our_frames, prepared
+from utils.features.content.onnx_file import OnnxContent
 
-REPEATS = 2  # 50 frames a second become 100
-HUBERT_HOP = REPEATS * FEATURE_HOP
-VERSION = "2"
 HUB_PREFIX = "hf:"
 
 
@@ -36,8 +32,6 @@ def open_content(
     if not path:
         raise explain(ConfigError("content.path is not set"), name)
     if Path(path).suffix.lower() == ".onnx":
-        from utils.features.content.onnx_file import OnnxContent
-
         return OnnxContent(path=path, layer=layer, name=name, is_projected=is_projected, is_normalized=is_normalized)
     try:
         is_of_hub = path.startswith(HUB_PREFIX)
@@ -101,41 +95,6 @@ class HubertContent(ContentEncoder):
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
         return on_our_frames(self.network(prepared(audio, self.shortest, is_normalized=self.is_normalized)), audio)
-
-
-def identity(encoder: Any, weights_sha256: str) -> dict[str, Any]:
-    """Return what names an encoder of this kind."""
-    plain = {
-        "id": encoder.name, "version": VERSION, "layer": encoder.layer, "weights_sha256": weights_sha256,
-        "dim": encoder.dim,
-    }  # fmt: skip
-    flags = {"is_projected": encoder.is_projected, "is_normalized": encoder.is_normalized}
-    return plain | {key: True for key, value in flags.items() if value}
-
-
-def prepared(audio: Tensor, shortest: int, *, is_normalized: bool) -> Tensor:
-    """Return audio [B, T] as the network wants it: normalised where asked for, mirrored so that its frames are centred.
-
-    Args:
-        audio: at least 10 ms.
-        shortest: samples that one frame sees; silence stands behind what is shorter.
-        is_normalized: whether to bring it to zero mean and unit variance.
-    """
-    if is_normalized:
-        centred = audio - audio.mean(dim=1, keepdim=True)
-        # 1e-7 as transformers' feature extractor adds to the variance
-        audio = centred * torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + 1e-7)
-    margin = (shortest - HUBERT_HOP) // 2
-    mirrored = functional.pad(audio, (margin, margin), mode="reflect")
-    length = torch.ones_like(mirrored[0], dtype=torch.int64).sum().clamp(min=shortest)
-    return functional.pad(mirrored, (0, shortest))[:, :length]
-
-
-def on_our_frames(hidden: Tensor, audio: Tensor) -> Tensor:
-    """Return [B, F, D] at 100 frames a second of [B, F', D] at 50, for audio [B, F * 160]."""
-    last = hidden[:, -1:]
-    doubled = torch.cat([hidden, last], dim=1).repeat_interleave(REPEATS, dim=1)
-    return doubled[:, : audio.shape[-1] // FEATURE_HOP]
 
 
 def _existing(path: str) -> Path:

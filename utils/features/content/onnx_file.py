@@ -12,7 +12,8 @@ from torch import Tensor
 from utils.audio.frames import FEATURE_RATE
 from utils.errors import ConfigError
 from utils.features.content.base import ContentEncoder
-from utils.features.content.hubert import HUBERT_HOP, explain, identity, on_our_frames, prepared
+from utils.features.content.hubert_files import explain
+from utils.features.content.hubert_frames import HUBERT_HOP, identity, on_our_frames, prepared
 from utils.features.onnx_hash import sha256_of_onnx
 
 PLACEHOLDER_DOMAIN, PLACEHOLDER = "voclo_trainer", "ContentFile"
