@@ -34,6 +34,8 @@ from utils.verification.rules import RULES
 from utils.voice_file.kinds import AUDIO_TO_AUDIO
 from utils.voice_file.onnx_contents import read_contents
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def infinity_rule(candidate: Candidate) -> Check:
     case = next(item for item in CASES if item.name == "infinity in the input")
@@ -276,3 +278,12 @@ def test_every_rule_of_a_kind_has_a_name_of_its_own_and_says_what_it_means(kind:
 
     assert len({rule.name for rule in rules}) == len(rules)
     assert all(rule.meaning.endswith((".", ":")) for rule in rules), [rule for rule in rules if not rule.meaning]
+
+
+def test_every_rule_stands_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference" / "verification_rules.md").read_text(encoding="utf-8")
+    first_cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
+    named = {part.strip().split(" (")[0] for cell in first_cells for part in [cell, *cell.split(";")]}
+
+    missing = {rule.name.split(" (")[0] for rule in RULES} - named
+    assert missing == set()
