@@ -132,7 +132,7 @@ def read_clips(clips: Files, num_sentences: int) -> Audio:
 
 
 def describe(clips: Files, audio: Audio) -> None:
-    """Say who is judged by what, and why a figure will be missing."""
+    """Say who is compared by what, and why a figure will be missing."""
     count = speakers_of(audio)
     for speaker, sentences in audio.items():
         common = sum(count[name] > 1 for name in sentences)
@@ -154,7 +154,7 @@ def describe(clips: Files, audio: Audio) -> None:
 
 
 def warn_left_out(reasons: Sequence[str]) -> None:
-    """Name what is not judged."""
+    """Name what is not used."""
     for reason in reasons[:MAX_LINES]:
         log.warning("left out: %s", reason)
     if len(reasons) > MAX_LINES:

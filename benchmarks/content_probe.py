@@ -26,15 +26,13 @@ from torch import Tensor, nn
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.content_peers import OURS, TEACHER, Peer, load_encoders
-from benchmarks.content_texts import Utterance, read_material, without_sentences
-from benchmarks.options import new_file
+from benchmarks.content_texts import Utterance, read_utterances, without_sentences
+from benchmarks.options import CORPORA, BenchmarkParser, work_folder, write_figures
+from utils.command_line import run_program
 from utils.console import emit, table
-from utils.errors import DataError, WorkbenchError
+from utils.errors import DataError
 from utils.evaluation.metrics import edit_distance
-from utils.files import atomic_write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-CORPORA = ROOT.parent / "shared" / "corpora"
 ENGLISH = ("English", "en")  # as in PAIRS, and as --language says it
 ERROR_MARGIN = 0.05
 PAIRS = {"English": ("librispeech", "kathleen"), "Dutch": ("flemishguy", "nathalie")}
@@ -84,8 +82,8 @@ def probe_error(peer: Peer, train: Sequence[Utterance], test: Sequence[Utterance
     edits = length = 0
     for item in test:
         feature = at_probe_rate(peer.encode(item.audio), peer.rate).astype(np.float32)
-        heard = read(probe, torch.from_numpy((feature - mean) / deviation), alphabet)
-        edits, length = edits + edit_distance(item.text, heard), length + len(item.text)
+        text = read(probe, torch.from_numpy((feature - mean) / deviation), alphabet)
+        edits, length = edits + edit_distance(item.text, text), length + len(item.text)
     return edits / length
 
 
@@ -124,14 +122,14 @@ def measure(
     results: dict[str, dict[str, float]] = {}
     for language, (train_folder, test_folder) in pairs.items():
         code = {"English": "en", "Dutch": "nl"}.get(language, language)
-        test = read_material(test_folder, code, work)[:MAX_TEST_CLIPS]
-        material = read_material(train_folder, code, work)
-        train = without_sentences(material, test)
+        test = read_utterances(test_folder, code, work)[:MAX_TEST_CLIPS]
+        utterances = read_utterances(train_folder, code, work)
+        train = without_sentences(utterances, test)
         if not train:
             raise DataError(f"{train_folder} has only sentences of {test_folder}; give --train others too")
         log.info(
             "%s: %d recordings to learn from, %d to read; %d with a sentence of the test are not learned from",
-            language, len(train), len(test), len(material) - len(train),
+            language, len(train), len(test), len(utterances) - len(train),
         )  # fmt: skip
         results[language] = {}
         for name, peer in peers.items():
@@ -140,57 +138,53 @@ def measure(
     return results
 
 
-def judge(results: Mapping[str, Mapping[str, float]]) -> list[Bar]:
+def bars(results: Mapping[str, Mapping[str, float]]) -> list[Bar]:
     """Return the bar of each English column."""
-    bars = []
+    found = []
     for language in (name for name in results if name in ENGLISH):
         errors = results[language]
         teacher = errors.get(TEACHER)
         limit = None if teacher is None else teacher + ERROR_MARGIN
-        bars.append(Bar(f"character error against the teacher's, {language}", errors[OURS], limit, False))
-    return bars
+        found.append(Bar(f"character error against the teacher's, {language}", errors[OURS], limit, False))
+    return found
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.content_probe", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = BenchmarkParser("content_probe", __doc__)
     parser.add_argument("--train", type=Path, help="recordings to learn from (default: two languages, shared corpora)")
     parser.add_argument("--test", type=Path, help="recordings of other voices")
     parser.add_argument("--language", default="en", help="of --train and --test, for Whisper")
     parser.add_argument("--weights", default="content_builtin.safetensors", help="weights of the builtin encoder")
-    parser.add_argument("--work", type=Path, default=ROOT / "reports" / "content_probe", help="for texts of Whisper")
-    parser.add_argument("--json", type=new_file, help="write the figures here too")
+    parser.add_work()
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 1 if the shipped encoder misses the bar of English."""
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="content_probe: %(message)s")
-    try:
-        if (options.train is None) != (options.test is None):
-            raise DataError("--train and --test belong together; give both or neither")
-        if options.train is None and not CORPORA.is_dir():
-            raise DataError("the shared corpora are absent; give folders with --train and --test")
-        pairs = {name: (CORPORA / train, CORPORA / test) for name, (train, test) in PAIRS.items()}
-        if options.train is not None:
-            pairs = {options.language: (options.train, options.test)}
-        results = measure(pairs, load_encoders(options.weights), options.work)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return run_program("content_probe", lambda: compare(options))
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Measure all encoders, print the table; return the exit code."""
+    if (options.train is None) != (options.test is None):
+        raise DataError("--train and --test belong together; give both or neither")
+    if options.train is None and not CORPORA.is_dir():
+        raise DataError("the shared corpora are absent; give folders with --train and --test")
+    pairs = {name: (CORPORA / train, CORPORA / test) for name, (train, test) in PAIRS.items()}
+    if options.train is not None:
+        pairs = {options.language: (options.train, options.test)}
+    results = measure(pairs, load_encoders(options.weights), work_folder(options))
     names = list(next(iter(results.values())))
     rows = [[name, *(f"{column[name]:.3f}" for column in results.values())] for name in names]
     emit(table(rows, ["character error of the probe", *results]))
-    bars = judge(results)
-    if bars:
+    reached = bars(results)
+    if reached:
         emit()
-        show_bars(bars)
-    if options.json:
-        atomic_write_json(options.json, {"errors": results, "bars": plain_bars(bars)})
-    return 0 if not bars or all_reached(bars) else 1
+        show_bars(reached)
+    write_figures(options, "content_probe", {"errors": results, "bars": plain_bars(reached)})
+    return 0 if not reached or all_reached(reached) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Compare a content encoder with features that another program recorded with the same weights.
 
-python benchmarks/content_reference.py <reference.wav> <feats.npy> content=contentvec content.path=<folder, id or file>
+    python -m benchmarks.content_reference <reference.wav> <feats.npy> content=contentvec content.path=<folder or file>
 
 The recording is at 16 kHz, the features are [F, D] at 50 frames a second, such as reference.wav and
 contentvec/feats.npy of the package ultimate-rvc (rvc/train/models/reference). Printed are shapes and relative error;
@@ -9,35 +9,36 @@ the exit code is 1 if it exceeds 1e-3 or the shapes differ.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-if __name__ == "__main__":  # a script in a folder does not see the project beside it
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import soundfile
 
+from benchmarks.options import BenchmarkParser
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
-from utils.config import compose, instantiate
+from utils.command_line import run_program
+from utils.config.preprocess import preprocess_job
 from utils.console import emit
-from utils.errors import DataError, WorkbenchError
+from utils.errors import DataError
 
 TOLERANCE = 1e-3  # half precision of either side would be within it
 
 
-def main(arguments: list[str]) -> int:
-    """Run the comparison and return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("features", type=Path)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = BenchmarkParser("content_reference", __doc__)
+    parser.add_argument("recording", type=Path, help="16 kHz, mono")
+    parser.add_argument("features", type=Path, help=".npy of [F, D], 50 frames a second")
     parser.add_argument("overrides", nargs="+", help="content=contentvec content.path=<folder, id or file>")
-    given = parser.parse_args(arguments)
-    try:
-        encoder = instantiate(compose("preprocess", given.overrides).content, "content")
-        found, expected = encoder.encode(read(given.recording))[::2], read_features(given.features)
-    except WorkbenchError as error:
-        emit(f"error: {error}")
-        return 2
+    options = parser.parse_args(arguments)
+    return run_program("content_reference", lambda: compare(options))
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Encode the recording and print the difference; return the exit code."""
+    encoder = preprocess_job(options.overrides).content.build()
+    found, expected = encoder.encode(read(options.recording))[::2], read_features(options.features)
     difference = relative_error(found, expected)
     shapes = f"{list(found.shape)} here, {list(expected.shape)} recorded"
     emit(f"{shapes}; relative error {difference:.1e} (allowed {TOLERANCE:g})")
@@ -73,4 +74,4 @@ def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -32,7 +32,7 @@ class Utterance(NamedTuple):
     text: str
 
 
-def read_material(folder: Path, language: str, cache: Path) -> list[Utterance]:
+def read_utterances(folder: Path, language: str, cache: Path) -> list[Utterance]:
     """Read recordings of at most 30 s and their texts; what cannot be used is named.
 
     Args:
@@ -121,7 +121,7 @@ class WhisperTexts:
 
 
 def is_same_sentence(one: str, other: str) -> bool:
-    """Return whether two normalised texts are one sentence, perhaps heard differently."""
+    """Return whether two normalised texts are one sentence, perhaps recognised differently."""
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
     # the first two are quick upper bounds of the third
     return all(ratio() > SAME_TEXT for ratio in (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio))

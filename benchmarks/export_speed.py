@@ -1,7 +1,6 @@
 """How fast and how large exported voices are, on one thread.
 
-python -m benchmarks.export_speed [--voice <voice>.onnx] [--public <folder of RVC-WebUI's code>] [--rounds 200] \\
-    [--lite model.channels=64 ...]
+    python -m benchmarks.export_speed [--voice <voice>.onnx] [--public <RVC-WebUI's code>] [--lite model.channels=64]
 
 Rows: the given voice (without one a lite voice with random weights, which costs the same and whose sizes --lite
 changes), its streaming graph if it lies beside it as `*_stream.onnx` or the weights are random, the generator of
@@ -12,7 +11,6 @@ goes to --json. The exit code is 1 if the voice misses a bar.
 
 import argparse
 import importlib
-import json
 import sys
 import tempfile
 import time
@@ -20,30 +18,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from models.conversion import AudioConverter
-from utils.audio.resample import RationalResampler
-
-if __name__ == "__main__":  # a script in a folder does not see the project beside it
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.options import count, new_file
-from models.base import BaseVoiceConversionModel
-from utils.config.train import train_job
+from benchmarks.options import BenchmarkParser, write_figures
+from benchmarks.random_voices import export, export_stream, random_voice
+from utils.command_line import run_program, whole_number
 from utils.console import emit, table
-from utils.errors import ConfigError, WorkbenchError
-from utils.export.graph import GraphOptions, build_graph, save_graph
-from utils.export.stream_graph import build_stream_graph
-from utils.export.stream_voice import StreamingVoice
-from utils.features.content.builtin import BuiltinContent
-from utils.features.frontend import AnalysisFrontend
-from utils.features.pitch.swift import builtin_tracker
-from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
+from utils.errors import ConfigError
 from utils.verification.signals import speech_like
-from utils.voice_file.controls import ControlDefaults
+from utils.voice_file.names import parse_file_name
 from utils.voice_file.runtime import open_session
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT
 
@@ -58,7 +43,7 @@ LIMITS = {
     "further_speaker_kb": 250.0,
 }
 STREAM_LIMITS = {"real_time_factor": 0.10, "block_p99_ms": 6.0}
-PUBLIC_PLACES = ("infer/module/models.py", "infer/lib/infer_pack/models.py")  # of newer and older versions
+PUBLIC_FILES = ("infer/module/models.py", "infer/lib/infer_pack/models.py")  # of newer and older versions
 # SynthesizerTrnMs768NSFsid of RVC v2 at 48 kHz, as published
 PUBLIC_ARGUMENTS = (
     1025, 32, 192, 192, 768, 2, 6, 3, 0, "1", [3, 7, 11], [[1, 3, 5]] * 3, [12, 10, 2, 2], 512, [24, 20, 4, 4], 109,
@@ -85,61 +70,17 @@ class Row:
     further_speaker_kb: float | None = None
     missed: list[str] = field(default_factory=list)
 
-    def judge(self, limits: dict[str, float]) -> None:
+    def compare(self, limits: dict[str, float]) -> None:
         """Note which figures are above their limit."""
         values = asdict(self)
         self.missed = [key for key, limit in limits.items() if values[key] is not None and values[key] > limit]
-
-
-def random_voice(
-    model: str, audio: str, num_speakers: int, io_rate: int = 48000, sizes: Sequence[str] = ()
-) -> AudioConverter:
-    """Return a voice with random weights behind the built-in front end, ready to be exported; `sizes` are overrides."""
-    torch.manual_seed(0)
-    config = train_job([f"model={model}", f"audio={audio}", *sizes])
-    encoder = BuiltinContent()
-    generator: BaseVoiceConversionModel = config.model.build(content_dim=encoder.dim, num_speakers=num_speakers)
-    entries = entries_per_speaker(config.retrieval.codebook_size, num_speakers)
-    codebook = torch.randn(num_speakers, entries, encoder.dim).half().float()  # as build_codebook makes them
-    frontend = AnalysisFrontend(encoder, builtin_tracker(), io_rate)
-    resampler = RationalResampler(generator.sample_rate, io_rate)
-    return AudioConverter(generator, frontend, CodebookRetrieval(codebook), resampler).eval()
-
-
-def export(voice: AudioConverter, path: Path) -> Path:
-    """Write the graph of a voice."""
-    graph = build_graph(
-        voice, sample_rate=voice.io_rate, defaults=ControlDefaults(index_rate=0.0), options=GraphOptions(), metadata={}
-    )
-    save_graph(graph, path)
-    return path
-
-
-def export_stream(voice: AudioConverter, path: Path) -> Path:
-    """Write the streaming graph of a voice."""
-    defaults, options = ControlDefaults(index_rate=0.0), GraphOptions()
-    graph = build_stream_graph(StreamingVoice(voice), defaults=defaults, options=options, metadata={})
-    save_graph(graph, path)
-    return path
-
-
-def rate_of(path: Path) -> int:
-    """Return the sample rate in a file's name.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    tokens = [token[2:] for token in path.stem.split("_") if token.startswith("sr") and token[2:].isdigit()]
-    if not tokens:
-        raise ConfigError(f"{path.name} has no sample rate in its name, such as voice_sr48000_hop480_nfft1920.onnx")
-    return int(tokens[-1])
 
 
 class Timed:
     """A graph, opened, with the times of its runs."""
 
     def __init__(self, name: str, path: Path) -> None:
-        self.name, self.sample_rate, self.size_mb = name, rate_of(path), path.stat().st_size / 1e6
+        self.name, self.sample_rate, self.size_mb = name, parse_file_name(path).sample_rate, path.stat().st_size / 1e6
         started = time.perf_counter()
         self.session = open_session(path.read_bytes())
         self.load_seconds = time.perf_counter() - started
@@ -181,7 +122,7 @@ def take_turns(graphs: list[Timed], rounds: int) -> None:
 
 def stream_row(path: Path, rounds: int) -> Row:
     """Time a graph with explicit state: every further input is fed with the output of the same place."""
-    session, rate = open_session(path.read_bytes()), rate_of(path)
+    session, rate = open_session(path.read_bytes()), parse_file_name(path).sample_rate
     audio_input, *states = session.get_inputs()
     state = {
         item.name: np.zeros(
@@ -202,7 +143,7 @@ def stream_row(path: Path, rounds: int) -> Row:
     size = path.stat().st_size / 1e6
     factor = float(np.mean(times[WARM_UP:])) / STREAM_SECONDS
     row = Row(path.stem, factor, STREAM_SECONDS, float(median), float(slow), size_mb=size)
-    row.judge(STREAM_LIMITS)
+    row.compare(STREAM_LIMITS)
     return row
 
 
@@ -213,13 +154,13 @@ def public_row(folder: Path) -> Row:
         ConfigError: if the folder does not hold RVC-WebUI's code.
     """
     sys.path.insert(0, str(folder))
-    places = [place for place in PUBLIC_PLACES if (folder / place).is_file()]
-    if not places:
-        raise ConfigError(f"--public {folder} has neither {' nor '.join(PUBLIC_PLACES)}; give RVC-WebUI's code")
+    found = [file for file in PUBLIC_FILES if (folder / file).is_file()]
+    if not found:
+        raise ConfigError(f"--public {folder} has neither {' nor '.join(PUBLIC_FILES)}; give RVC-WebUI's code")
     try:
-        module = importlib.import_module(places[0].removesuffix(".py").replace("/", "."))
+        module = importlib.import_module(found[0].removesuffix(".py").replace("/", "."))
     except ImportError as error:
-        raise ConfigError(f"--public {folder}: {places[0]} cannot be imported ({error})") from error
+        raise ConfigError(f"--public {folder}: {found[0]} cannot be imported ({error})") from error
     finally:
         sys.path.remove(str(folder))
     torch.set_num_threads(1)
@@ -251,14 +192,14 @@ def measure(voice: Path | None, public: Path | None, rounds: int, lite_sizes: Se
     """Return a row for each way to convert."""
     with tempfile.TemporaryDirectory() as scratch:
         counts = (1, FEW, MANY)
-        places = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("rvc", *map(str, counts))}
+        paths = {key: Path(scratch) / f"{key}_sr48000_hop480_nfft1920.onnx" for key in ("rvc", *map(str, counts))}
         sizes = {
-            count: export(random_voice("lite", "24k", count, sizes=lite_sizes), places[str(count)]).stat().st_size
+            count: export(random_voice("lite", "24k", count, sizes=lite_sizes), paths[str(count)]).stat().st_size
             for count in counts
         }
-        given = voice if voice is not None else places["1"]
+        given = voice if voice is not None else paths["1"]
         label = given.stem if voice is not None else " ".join(["lite voice, random weights", *lite_sizes])
-        rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), places["rvc"])
+        rvc = export(random_voice("rvc_v2_48k", "rvc_48k", 1), paths["rvc"])
         graphs = [Timed(label, given), Timed("rvc_v2_48k, random weights, built-in front end", rvc)]
         take_turns(graphs, rounds)
         if voice is None:
@@ -266,38 +207,42 @@ def measure(voice: Path | None, public: Path | None, rounds: int, lite_sizes: Se
             made = stream_row(export_stream(random_voice("lite", "24k", 1, sizes=lite_sizes), name), rounds)
     rows = [graph.row() for graph in graphs]
     rows[0].further_speaker_kb = (sizes[MANY] - sizes[FEW]) / (MANY - FEW) / 1000
-    rows[0].judge(LIMITS)
+    rows[0].compare(LIMITS)
     streams = sorted(voice.parent.glob("*_stream.onnx")) if voice is not None else []
     rows += [stream_row(path, rounds) for path in streams] if voice is not None else [made]
     return [*rows, *([public_row(public)] if public is not None else [])]
 
 
-def main() -> int:
-    """Run as the module's docstring says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--voice", type=Path)
-    parser.add_argument("--public", type=Path)
-    parser.add_argument("--rounds", type=count, default=200)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = BenchmarkParser("export_speed", __doc__)
+    parser.add_argument("--voice", type=Path, help="an exported voice; without it one with random weights")
+    parser.add_argument("--public", type=Path, help="folder of RVC-WebUI's code")
+    parser.add_argument("--rounds", type=whole_number, default=200, help="blocks that each graph converts")
     parser.add_argument(
         "--lite", nargs="+", default=[], metavar="model.KEY=VALUE", help="sizes of the random lite voice"
     )
-    parser.add_argument("--json", type=new_file)
-    options = parser.parse_args()
-    try:
-        if options.voice is not None and options.lite:
-            raise ConfigError("--lite changes a voice with random weights, --voice gives one; leave one of them out")
-        rows = measure(options.voice, options.public, options.rounds, options.lite)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    parser.add_json()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 1 if the voice misses a bar."""
+    options = parse(arguments)
+    return run_program("export_speed", lambda: report(options))
+
+
+def report(options: argparse.Namespace) -> int:
+    """Measure and print the table; return the exit code."""
+    if options.voice is not None and options.lite:
+        raise ConfigError("--lite changes a voice with random weights, --voice gives one; leave one of them out")
+    rows = measure(options.voice, options.public, options.rounds, options.lite)
     headers = ("graph", "RTF 10 s", "block s", "median ms", "p99 ms", "load s", "MB", "KB a speaker", "missed")
     cells = [["-" if value is None else value for value in asdict(row).values()] for row in rows]
     emit(table([[*line[:-1], ", ".join(line[-1]) or "-"] for line in cells], headers))
-    emit(
-        f"bars: {', '.join(f'{key} {limit:g}' for key, limit in LIMITS.items())}; onnxruntime {onnxruntime.__version__}"
-    )
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    limits = ", ".join(f"{key} {limit:g}" for key, limit in LIMITS.items())
+    emit(f"bars: {limits}; onnxruntime {onnxruntime.__version__}")
+    write_figures(options, "export_speed", [asdict(row) for row in rows])
     return int(any(row.missed for row in rows))
 
 

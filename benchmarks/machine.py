@@ -1,7 +1,10 @@
-"""How fast the machine is, so that real-time factors of two machines can be compared."""
+"""What the machine is and how fast, so that figures of two machines can be compared."""
 
+import os
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,3 +50,19 @@ def least_factor(encode: Callable[[np.ndarray], object]) -> str:
         f"this machine multiplies matrices at {speed:.0f} GFLOP/s on one thread; builtin needs {needed:.2f} GFLOP for "
         f"a second of audio: a real-time factor of {needed / speed:.4f} if nothing else took time"
     )
+
+
+def describe_machine() -> str:
+    """Return what the processor is and whether it computes in bfloat16."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    known = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in known.items()}
+    flags = facts.get("flags", "").split()
+    has = [
+        words for flag, words in (("avx512f", "AVX-512"), ("avx512_bf16", "bf16"), ("amx_bf16", "AMX")) if flag in flags
+    ]
+    name = facts.get("model name", platform.processor() or platform.machine())
+    return f"{os.cpu_count()} cores {name}{' with ' * bool(has)}{'/'.join(has)}, torch {torch.__version__}"

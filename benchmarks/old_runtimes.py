@@ -1,6 +1,6 @@
 """Run an exported voice in another version of onnxruntime and compare.
 
-python -m benchmarks.old_runtimes <voice>.onnx 1.19.2 [1.20.1 ...] [--folder <folder for the packages>]
+    python -m benchmarks.old_runtimes <voice>.onnx 1.19.2 [1.20.1 ...] [--folder <folder for the packages>]
 
 Each version is installed by pip into a folder of its own (kept for the next time) and loads the file from memory as a
 host would. Printed is, for each version, the largest difference from the version installed here over several inputs,
@@ -8,26 +8,25 @@ in dB relative to the signal; the exit code is 1 if one exceeds -80 dB or a vers
 """
 
 import argparse
-import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # a script in a folder does not see the project beside it
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
 
-from benchmarks.options import new_file
+from benchmarks.options import BenchmarkParser, write_figures
+from utils.command_line import run_program
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
 from utils.verification.measures import relative_db
 from utils.verification.signals import hostile, speech_like
+from utils.voice_file.names import parse_file_name
 from utils.voice_file.runtime import open_session
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT
 
@@ -46,6 +45,10 @@ with numpy.load(inputs) as arrays:
 numpy.savez(outputs, **answers)
 print(onnxruntime.__version__)
 """
+
+
+class UnusableError(WorkbenchError):
+    """A version of onnxruntime cannot load or run the voice."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tu
     """Return what a version says about itself, and its outputs.
 
     Raises:
-        WorkbenchError: if it cannot load or run the file.
+        UnusableError: if it cannot load or run the file.
     """
     with tempfile.TemporaryDirectory() as scratch:
         given, made = Path(scratch) / "in.npz", Path(scratch) / "out.npz"
@@ -101,7 +104,7 @@ def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tu
         finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if finished.returncode:
             reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
-            raise WorkbenchError(f"{packages.name} fails with {graph.name}: {reason}")
+            raise UnusableError(f"{packages.name} fails with {graph.name}: {reason}")
         with np.load(made) as found:
             return finished.stdout.strip(), {name: found[name] for name in found.files}
 
@@ -109,7 +112,7 @@ def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tu
 def compare(graph: Path, versions: list[str], folder: Path) -> list[Comparison]:
     """Return a row for each version."""
     session = open_session(graph)
-    sample_rate = int(graph.stem.split("_sr")[1].split("_")[0])
+    sample_rate = parse_file_name(graph).sample_rate
     inputs = trial_inputs(sample_rate)
     expected = {name: session.run([AUDIO_OUTPUT], {AUDIO_INPUT: audio})[0] for name, audio in inputs.items()}
     rows = []
@@ -121,25 +124,29 @@ def compare(graph: Path, versions: list[str], folder: Path) -> list[Comparison]:
     return rows
 
 
-def main() -> int:
-    """Run as the module's docstring says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = BenchmarkParser("old_runtimes", __doc__)
     parser.add_argument("graph", type=Path, help="an exported voice")
-    parser.add_argument("versions", nargs="+")
-    parser.add_argument("--folder", type=Path, default=Path("runtimes"))
-    parser.add_argument("--json", type=new_file)
-    options = parser.parse_args()
+    parser.add_argument("versions", nargs="+", help="of onnxruntime, such as 1.20.1")
+    parser.add_argument("--folder", type=Path, default=Path("runtimes"), help="folder for the packages")
+    parser.add_json()
+    options = parser.parse_args(arguments)
+    return run_program("old_runtimes", lambda: report(options))
+
+
+def report(options: argparse.Namespace) -> int:
+    """Compare all versions and print the table; return the exit code."""
     try:
         rows = compare(options.graph, options.versions, options.folder)
-    except WorkbenchError as error:
+    except UnusableError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 2 if isinstance(error, ConfigError) else 1
+        return 1
     cells = [[row.version, f"{row.difference_db:.1f} dB", row.worst_input] for row in rows]
     emit(table(cells, ("onnxruntime", "largest difference", "at")))
-    if options.json:
-        # JSON has no infinity
-        plain = [asdict(row) | ({} if math.isfinite(row.difference_db) else {"difference_db": None}) for row in rows]
-        options.json.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    # JSON has no infinity
+    plain = [asdict(row) | ({} if math.isfinite(row.difference_db) else {"difference_db": None}) for row in rows]
+    write_figures(options, "old_runtimes", plain)
     return int(not all(row.is_near for row in rows))
 
 

@@ -6,32 +6,30 @@ Exports the run in every precision with the real script.
 """
 
 import argparse
-import logging
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.options import count, new_file
-from benchmarks.variants import FIGURES, figure_cells, judge_variants, missing_lines
-from benchmarks.voice_quality import CORPORA, pick_sources
-from scripts.pipeline import ROOT, only_file, run_script
+from benchmarks.comparison import COLUMNS, column_cells, evaluate_variants, evaluators_of
+from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.sources import pick_sources
+from benchmarks.timing import take_turns
+from scripts.pipeline import only_file, run_script
 from utils.audio.io import load_audio
 from utils.audio.listing import list_audio
+from utils.command_line import run_program
 from utils.console import emit, table
-from utils.errors import WorkbenchError
-from utils.evaluation.evaluators import load_evaluators
 from utils.export.precision import PRECISIONS
-from utils.files import atomic_write_json
 from utils.inference.pipeline import convert
 from utils.inference.session import VoiceSession
 from utils.verification.measures import relative_db
 
 WHOLE_SECONDS, BLOCK_SECONDS = 10.0, 0.1
 WHOLE_REPEATS, BLOCK_REPEATS = 5, 100
+HEADERS = ["weights", "MB", "RTF 10 s", "100 ms (ms)", "from fp32 (dB)", "row in a batch (dB)", *COLUMNS.values()]
 
 
 def export_all(options: argparse.Namespace, work: Path) -> dict[str, Path]:
@@ -48,22 +46,17 @@ def export_all(options: argparse.Namespace, work: Path) -> dict[str, Path]:
     return graphs
 
 
-def measure_speed(sessions: dict[str, VoiceSession], audio: np.ndarray) -> dict[str, tuple[float, float]]:
+def measure_speed(sessions: Mapping[str, VoiceSession], audio: np.ndarray) -> dict[str, tuple[float, float]]:
     """Return (real-time factor of 10 s, milliseconds of a 100 ms block), medians, the variants taking turns."""
     rate = next(iter(sessions.values())).sample_rate
-    seconds: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in sessions}
-    pieces = (np.resize(audio, round(WHOLE_SECONDS * rate)), audio[rate : rate + round(BLOCK_SECONDS * rate)])
-    for place, (piece, repeats) in enumerate(zip(pieces, (WHOLE_REPEATS, BLOCK_REPEATS), strict=True)):
-        for session in sessions.values():
-            session.run(piece)
-        for _ in range(repeats):
-            for name, session in sessions.items():
-                started = time.perf_counter()
-                session.run(piece)
-                seconds[name][place].append(time.perf_counter() - started)
+    whole, block = np.resize(audio, round(WHOLE_SECONDS * rate)), audio[rate : rate + round(BLOCK_SECONDS * rate)]
+    wholes, blocks = (
+        take_turns({name: partial(session.run, part) for name, session in sessions.items()}, repeats)
+        for part, repeats in ((whole, WHOLE_REPEATS), (block, BLOCK_REPEATS))
+    )
     return {
-        name: (float(np.median(whole)) / WHOLE_SECONDS, 1000 * float(np.median(block)))
-        for name, (whole, block) in seconds.items()
+        name: (float(np.median(wholes[name])) / WHOLE_SECONDS, 1000 * float(np.median(blocks[name])))
+        for name in sessions
     }
 
 
@@ -78,25 +71,23 @@ def batch_db(session: VoiceSession, audio: np.ndarray) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="precision: %(message)s")
-    try:
-        work = options.work.resolve()
-        work.mkdir(parents=True, exist_ok=True)
-        graphs = export_all(options, work)
-        sessions = {name: VoiceSession.open(path) for name, path in graphs.items()}
-        rate = sessions["fp32"].sample_rate
-        sources = [path for _, path in pick_sources(options.sources, options.source_count)]
-        audio = [load_audio(path, rate) for path in sources]
-        speed = measure_speed(sessions, audio[0])
-        expected = [sessions["fp32"].run(item) for item in audio]
-        judges = load_evaluators(tuple(name for name in options.judges.split(",") if name))
-        judged = judge_variants(
-            {name: partial(convert, session) for name, session in sessions.items()},
-            rate, sources, list_audio(options.target), judges, work / "converted",
-        )  # fmt: skip
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return run_program("precision", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Export and compare all precisions, print the table; return the exit code."""
+    work = work_folder(options)
+    graphs = export_all(options, work)
+    sessions = {name: VoiceSession.open(path) for name, path in graphs.items()}
+    rate = sessions["fp32"].sample_rate
+    sources = [path for _, path in pick_sources(options.sources, options.source_count)]
+    audio = [load_audio(path, rate) for path in sources]
+    speed = measure_speed(sessions, audio[0])
+    expected = [sessions["fp32"].run(item) for item in audio]
+    means = evaluate_variants(
+        {name: partial(convert, session) for name, session in sessions.items()},
+        rate, sources, list_audio(options.target), evaluators_of(options), work / "converted",
+    )  # fmt: skip
     rows: list[list[object]] = []
     results: dict[str, dict[str, object]] = {}
     for name, session in sessions.items():
@@ -107,28 +98,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         size, alone = graphs[name].stat().st_size / 1e6, batch_db(session, audio[0])
         difference = "-" if name == "fp32" else f"{parity:.1f}"
         own = [name, f"{size:.1f}", f"{factor:.4f}", f"{block:.2f}", difference, f"{alone:.0f}"]
-        rows.append([*own, *figure_cells(judged[name])])
+        rows.append([*own, *column_cells(means[name])])
         results[name] = {"megabytes": size, "real_time_factor": factor, "block_milliseconds": block,
-                         "difference_db": parity, "batch_db": alone, "judges": judged[name]}  # fmt: skip
-    emit(table(rows, ["weights", "MB", "RTF 10 s", "100 ms (ms)", "from fp32 (dB)", "row in a batch (dB)",
-                      *FIGURES.values()]))  # fmt: skip
-    for line in missing_lines(judges):
-        emit(line)
-    atomic_write_json(options.json or work / "precision.json", results)
+                         "difference_db": parity, "batch_db": alone, "evaluators": means[name]}  # fmt: skip
+    emit(table(rows, HEADERS))
+    write_figures(options, "precision", results)
     return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=(__doc__ or "").splitlines()[0])
+    parser = BenchmarkParser("precision", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder that train.py made")
     parser.add_argument("--dataset", type=Path, help="its dataset, when it is no longer where the run found it")
-    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=count, default=10, help="how many of them to convert")
-    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the run's voice")
-    parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="empty for none")
-    parser.add_argument("--work", type=Path, default=ROOT / "reports" / "precision", help="folder for all that is made")
-    parser.add_argument("--json", type=new_file, help="write all figures here (default: precision.json in --work)")
+    parser.add_target()
+    parser.add_sources(10)
+    parser.add_evaluators(("resemblyzer", "ecapa", "whisper"))
+    parser.add_work()
     return parser.parse_args(arguments)
 
 

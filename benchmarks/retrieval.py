@@ -1,45 +1,44 @@
 """The kinds of retrieval indexes side by side, and what the codebook inside the graph loses against an index.
 
     python -m benchmarks.retrieval                          content of ../shared/corpora, else synthetic vectors
-    python -m benchmarks.retrieval --run runs/<run>         content of the run's dataset, and conversions judged
+    python -m benchmarks.retrieval --run runs/<run>         content of the run's dataset, and conversions evaluated
 
 "as RVC writes it" is IVF-Flat that visits one list, which is what RVC-WebUI and Applio store in their files.
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.options import count, new_file
-from benchmarks.variants import FIGURES, Converter, figure_cells, judge_variants, missing_lines
-from benchmarks.voice_quality import CORPORA, pick_sources
+from benchmarks.comparison import COLUMNS, Converter, column_cells, evaluate_variants, evaluators_of
+from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.sources import pick_sources
+from benchmarks.torch_voice import TorchVoice
 from models.conversion import AudioConverter, Retrieval
-from scripts.pipeline import ROOT
+from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio
 from utils.audio.listing import list_audio
-from utils.config import compose, instantiate
+from utils.command_line import run_program
+from utils.config.preprocess import preprocess_job
 from utils.console import emit, table
 from utils.corpus.store import CorpusStore
-from utils.errors import ConfigError, WorkbenchError
-from utils.evaluation.evaluators import load_evaluators
+from utils.errors import ConfigError
 from utils.export.retrieval import baking_report, held_out, training_frames
 from utils.features.index import FeatureIndex, IndexOptions, build_index
 from utils.features.index_kinds import KINDS
 from utils.features.retrieval import CodebookRetrieval, build_codebook
-from utils.files import atomic_write_json
 from utils.training.checkpoints import load_voice
+from utils.voice_file.controls import ControlDefaults
 
-FEATURE_RATE = 16000
 HELD_OUT_SHARE = 0.1
 SYNTHETIC_FRAMES, SYNTHETIC_DIM = 90_000, 256
-log = logging.getLogger(__name__)
 
 
 class IndexRetrieval(nn.Module):
@@ -55,26 +54,34 @@ class IndexRetrieval(nn.Module):
         return torch.from_numpy(flat).to(content.dtype).reshape(content.shape)
 
 
-def material(options: argparse.Namespace) -> tuple[str, np.ndarray, np.ndarray]:
-    """Return what it is, content to index [N, D] and held-out content [Q, D]."""
+class IndexedContent(NamedTuple):
+    """What is indexed: a name for it, content to index [N, D] and held-out content [Q, D] to search with."""
+
+    name: str
+    frames: np.ndarray
+    queries: np.ndarray
+
+
+def load_content(options: argparse.Namespace) -> IndexedContent:
+    """Return the content of the run, else of the target's recordings, else synthetic clusters."""
     if options.run is not None:
         store = open_store(options)
         queries = [frames for _, frames in held_out(store)]
         frames = np.concatenate(training_frames(store))
-        return f"content of {options.run}", frames, np.concatenate(queries) if queries else frames[:0]
-    folder = options.target
+        return IndexedContent(f"content of {options.run}", frames, np.concatenate(queries) if queries else frames[:0])
+    folder: Path = options.target
     if folder.is_dir():
-        encoder = instantiate(compose("preprocess", []).content, "content")
+        encoder = preprocess_job([]).content.build()
         clips = [_content(encoder, path) for path in list_audio(folder)]
         last = max(1, round(HELD_OUT_SHARE * len(clips)))
-        return f"content of {folder.name}", np.concatenate(clips[:-last]), np.concatenate(clips[-last:])
+        return IndexedContent(f"content of {folder.name}", np.concatenate(clips[:-last]), np.concatenate(clips[-last:]))
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((400, SYNTHETIC_DIM))
     frames = centres[rng.integers(400, size=SYNTHETIC_FRAMES)] + 0.6 * rng.standard_normal(
         (SYNTHETIC_FRAMES, SYNTHETIC_DIM)
     )
     frames *= np.sqrt(SYNTHETIC_DIM) / np.linalg.norm(frames, axis=1, keepdims=True)
-    return "synthetic clusters (../shared/corpora is not here)", frames[:-2000], frames[-2000:]
+    return IndexedContent(f"synthetic clusters ({folder} is not there)", frames[:-2000], frames[-2000:])
 
 
 def open_store(options: argparse.Namespace) -> CorpusStore:
@@ -118,77 +125,65 @@ def codebook_rows(frames: np.ndarray, queries: np.ndarray, sizes: Sequence[int])
     return rows
 
 
-def judged_rows(options: argparse.Namespace) -> tuple[list[list[object]], list[str]]:
-    """Convert with no retrieval, the codebook and the whole index, and judge the results."""
+def evaluated_rows(options: argparse.Namespace, work: Path) -> list[list[object]]:
+    """Convert with no retrieval, the codebook and the whole index, and evaluate the results."""
     voice = load_voice(options.run)
     index = build_index(training_frames(open_store(options)), None, IndexOptions(kind="flat"))
-    baked = voice.converter.retrieval
-    controls = [torch.tensor(value) for value in (0.0, 0, options.index_rate, 0.5, 1.0)]
+    codebook = voice.converter.retrieval
+    controls = ControlDefaults(index_rate=options.index_rate, protect=0.5)
 
     def through(retrieval: Retrieval | None) -> Converter:
-        converter = AudioConverter(voice.model, voice.converter.frontend, retrieval, voice.converter.resampler).eval()
+        converter = AudioConverter(voice.model, voice.converter.frontend, retrieval, voice.converter.resampler)
+        return TorchVoice(converter.eval(), controls).run
 
-        def run(audio: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                output: np.ndarray = converter(torch.from_numpy(audio)[None], *controls)[0].numpy()
-            return output
-
-        return run
-
-    judges = load_evaluators(tuple(name for name in options.judges.split(",") if name))
     variants = {
         "no retrieval": through(None),
-        "codebook": through(baked),
+        **({} if codebook is None else {"codebook": through(codebook)}),
         "whole index": through(IndexRetrieval(index)),
     }
     sources = [path for _, path in pick_sources(options.sources, options.source_count)]
-    judged = judge_variants(
-        {name: item for name, item in variants.items() if name != "codebook" or baked is not None},
-        voice.io_rate, sources, list_audio(options.target), judges, options.work / "converted",
-    )  # fmt: skip
-    return [[name, *figure_cells(means)] for name, means in judged.items()], missing_lines(judges)
+    means = evaluate_variants(
+        variants, voice.io_rate, sources, list_audio(options.target), evaluators_of(options), work / "converted"
+    )
+    return [[name, *column_cells(each)] for name, each in means.items()]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="retrieval: %(message)s")
-    try:
-        what, frames, queries = material(options)
-        emit(f"{what}: {len(frames)} frames to index, {len(queries)} held out")
-        kinds = index_rows(frames, queries, options.max_vectors)
-        emit(table(kinds, ["kind", "vectors", "MB", "build (s)", "us a frame", "setting", "recall@8"]))
-        books = codebook_rows(frames, queries, options.codebooks)
-        emit(table(books, ["codebook", "MB", "cosine to index", "index to frames"]))
-        judged: list[list[object]] = []
-        if options.run is not None:
-            judged, missing = judged_rows(options)
-            emit(table(judged, [f"index_rate {options.index_rate:g}", *FIGURES.values()]))
-            for line in missing:
-                emit(line)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    options.work.mkdir(parents=True, exist_ok=True)
-    result = {"material": what, "kinds": kinds, "codebooks": books, "judged": judged}
-    atomic_write_json(options.json or options.work / "retrieval.json", result)
+    return run_program("retrieval", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure and print the tables; return the exit code."""
+    work = work_folder(options)
+    content = load_content(options)
+    emit(f"{content.name}: {len(content.frames)} frames to index, {len(content.queries)} held out")
+    kinds = index_rows(content.frames, content.queries, options.max_vectors)
+    emit(table(kinds, ["kind", "vectors", "MB", "build (s)", "us a frame", "setting", "recall@8"]))
+    books = codebook_rows(content.frames, content.queries, options.codebooks)
+    emit(table(books, ["codebook", "MB", "cosine to index", "index to frames"]))
+    evaluated: list[list[object]] = []
+    if options.run is not None:
+        evaluated = evaluated_rows(options, work)
+        emit(table(evaluated, [f"index_rate {options.index_rate:g}", *COLUMNS.values()]))
+    result = {"content": content.name, "kinds": kinds, "codebooks": books, "evaluated": evaluated}
+    write_figures(options, "retrieval", result)
     return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--run", type=Path, help="folder that train.py made; its conversions are judged too")
+    parser = BenchmarkParser("retrieval", __doc__)
+    parser.add_argument("--run", type=Path, help="folder that train.py made; its conversions are evaluated too")
     parser.add_argument("--dataset", type=Path, help="the dataset of --run")
-    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--source-count", type=count, default=10, help="how many of them to convert")
-    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the voice")
+    parser.add_target()
+    parser.add_sources(10)
     parser.add_argument("--index-rate", type=float, default=1.0, help="share of retrieved content")
     parser.add_argument("--max-vectors", type=int, default=300_000, help="more frames are reduced by k-means")
     parser.add_argument("--codebooks", type=int, nargs="*", default=[512, 2048, 4096], help="sizes of the codebook")
-    parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="empty for none")
-    parser.add_argument("--work", type=Path, default=ROOT / "reports" / "retrieval", help="folder for all that is made")
-    parser.add_argument("--json", type=new_file, help="write all figures here (default: retrieval.json in --work)")
+    parser.add_evaluators(("resemblyzer", "ecapa", "whisper"))
+    parser.add_work()
     return parser.parse_args(arguments)
 
 

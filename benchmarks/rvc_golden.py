@@ -1,6 +1,6 @@
 """Compare our RVC networks with recorded numbers of the public implementation.
 
-python benchmarks/rvc_golden.py <folder>
+    python -m benchmarks.rvc_golden <folder>
 
 Files rvc_<version>_<rate>_<f0|nof0>.npz, discriminator_<version>.npz and spectrograms.npz of the folder hold inputs and
 outputs of networks whose weights are a formula of their names, with all noise switched off. Printed is the largest
@@ -8,27 +8,25 @@ difference of each array over its largest value, each array that a file of its k
 each .npz file of another name; the exit code is 1 if a difference exceeds 1e-4 or an array is missing.
 """
 
-import argparse
 import math
 import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-if __name__ == "__main__":  # a script in a folder does not see the project beside it
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.options import BenchmarkParser
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
+from utils.command_line import run_program
 from utils.config.train import train_job
 from utils.console import emit, table
-from utils.errors import DataError, FormatError, WorkbenchError
+from utils.errors import DataError, FormatError
 from utils.training.losses import PublishedMelLoss
 
 TOLERANCE = 1e-4
@@ -50,16 +48,16 @@ def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights that the recorded networks have, for names and shapes as published."""
     weights = {}
     for key, value in state.items():
-        draw = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(size=tuple(value.shape))
+        values = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(size=tuple(value.shape))
         if key.endswith(("weight_g", ".gamma")):
-            draw = 1 + 0.1 * draw
+            values = 1 + 0.1 * values
         elif key.endswith((".bias", ".beta")):
-            draw = 0.02 * draw
+            values = 0.02 * values
         elif key.startswith("emb_g") or "emb_pitch" in key:
-            draw = 0.3 * draw
+            values = 0.3 * values
         else:
-            draw = draw / math.sqrt(math.prod(value.shape[1:]))
-        weights[key] = torch.from_numpy(draw.astype(np.float32))
+            values = values / math.sqrt(math.prod(value.shape[1:]))
+        weights[key] = torch.from_numpy(values.astype(np.float32))
     return weights
 
 
@@ -112,11 +110,11 @@ def generator_errors(arrays: Arrays, version: str, rate: str, use_f0: bool) -> I
 @torch.no_grad()
 def discriminator_errors(arrays: Arrays, version: str) -> Iterator[tuple[str, float]]:
     """Yield (array, relative error) for scores and mean feature maps of a discriminator."""
-    judge = train_job([f"discriminator=rvc_{version}"]).discriminator.build().eval()
-    judge.load_state_dict(published_weights(judge.state_dict()))
+    discriminator = train_job([f"discriminator=rvc_{version}"]).discriminator.build().eval()
+    discriminator.load_state_dict(published_weights(discriminator.state_dict()))
     found = {}
     for kind in ("real", "fake"):
-        output = judge(torch.from_numpy(arrays[kind]).flatten(1))
+        output = discriminator(torch.from_numpy(arrays[kind]).flatten(1))
         for number, (score, features) in enumerate(zip(output.scores, output.features, strict=True)):
             found[f"score_{kind}_{number}"] = score
             means = [layer.double().abs().mean() for layer in features]
@@ -205,28 +203,29 @@ def golden_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return found, [path for path in everything if path not in found]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser("rvc_golden", __doc__)
     parser.add_argument("folder", type=Path, help="folder of the recorded numbers")
     options = parser.parse_args(arguments)
+    return run_program("rvc_golden", lambda: check_folder(options.folder))
+
+
+def check_folder(folder: Path) -> int:
+    """Compare all files of a folder and print the tables; return the exit code."""
     rows: list[tuple[str, str, float]] = []
     num_missing = 0
-    try:
-        files, others = golden_files(options.folder)
-        for path in others:
-            emit(f"skipped {path.name}: its name is none of {NAMES}")
-        for path in files:
-            errors, missing = check_file(path)
-            rows += [(path.stem, name, error) for name, error in errors]
-            num_missing += len(missing)
-            emit(table([[path.stem, name, error] for name, error in errors], ["file", "array", "relative error"]))
-            for name in missing:
-                emit(f"missing: {path.name} lacks {name}")
-            emit()
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    files, others = golden_files(folder)
+    for path in others:
+        emit(f"skipped {path.name}: its name is none of {NAMES}")
+    for path in files:
+        errors, missing = check_file(path)
+        rows += [(path.stem, name, error) for name, error in errors]
+        num_missing += len(missing)
+        emit(table([[path.stem, name, error] for name, error in errors], ["file", "array", "relative error"]))
+        for name in missing:
+            emit(f"missing: {path.name} lacks {name}")
+        emit()
     wrong = [f"{file} {name}" for file, name, error in rows if not error <= TOLERANCE]  # NaN is wrong too
     worst = max((error for *_, error in rows), default=math.nan)
     emit(f"{len(rows)} arrays, largest relative error {worst:.2g}, allowed {TOLERANCE:g}; {num_missing} missing")

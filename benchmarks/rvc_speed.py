@@ -1,6 +1,6 @@
 """Time RVC v2 48k: training steps, generator inference, and the same of the public code beside it.
 
-    python benchmarks/rvc_speed.py --public <folder of RVC-Project/Retrieval-based-Voice-Conversion-WebUI>
+    python -m benchmarks.rvc_speed --public <folder of RVC-Project/Retrieval-based-Voice-Conversion-WebUI>
 
 Each side runs in a process of its own; in every round each does one step, in turn, and medians of the rounds are
 compared; processor seconds beside them say what a busy machine hides. Without the folder (or RVC_PUBLIC=<folder>) ours
@@ -9,7 +9,6 @@ is timed alone. About ten minutes at full size on two idle cores.
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 from collections.abc import Sequence
@@ -18,16 +17,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-if __name__ == "__main__":  # a script in a folder does not see the project beside it
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import torch
 
-from benchmarks.options import new_file
+from benchmarks.machine import describe_machine
+from benchmarks.options import BenchmarkParser, write_figures
 from benchmarks.rvc_speed_worker import Worker
+from utils.command_line import run_program, whole_number
 from utils.console import emit, table
-from utils.errors import ConfigError, WorkbenchError
-from utils.files import atomic_write_json
+from utils.errors import ConfigError
 
 PUBLIC_VARIABLE = "RVC_PUBLIC"
 PUBLIC_FILES = ("infer/module/models.py", "train/losses.py", "train/mel_processing.py", "configs/v2/48k.json")
@@ -40,69 +37,48 @@ Result = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(arguments)
-    report: Result = {"machine": machine(), "settings": {k: str(v) for k, v in vars(options).items()}, "parts": {}}
-    emit(f"machine: {report['machine']}; {options.threads} threads")
-    try:
-        public = public_folder(options.public)
-        emit(
-            f"public code: {public}"
-            if public
-            else f"public code: not given (--public or {PUBLIC_VARIABLE}); ours alone"
-        )
-        parts: dict[str, Any] = {
-            "training": training, "curve": curve, "inference": inference, "prior": prior, "gpu": gpu,
-        }  # fmt: skip
-        for name in options.parts:
-            report["parts"][name] = parts[name](options, public)
-            if options.json is not None:
-                atomic_write_json(options.json, report)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return run_program("rvc_speed", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure part by part and print the tables; return the exit code."""
+    machine = describe_machine()
+    report: Result = {"machine": machine, "settings": {k: str(v) for k, v in vars(options).items()}, "parts": {}}
+    emit(f"machine: {machine}; {options.threads} threads")
+    public = public_folder(options.public)
+    emit(f"public code: {public or f'not given (--public or {PUBLIC_VARIABLE}); ours alone'}")
+    parts: dict[str, Any] = {
+        "training": training, "curve": curve, "inference": inference, "prior": prior, "gpu": gpu,
+    }  # fmt: skip
+    for name in options.parts:
+        report["parts"][name] = parts[name](options, public)
+        write_figures(options, "rvc_speed", report)
     return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = BenchmarkParser("rvc_speed", __doc__)
     parser.add_argument("--public", type=Path, help=f"checkout of the public code; else the variable {PUBLIC_VARIABLE}")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda measures the part gpu alone")
     parser.add_argument("--parts", nargs="+", choices=("training", "curve", "inference", "prior"), default=None)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=4, help="clips of a training step")
+    parser.add_argument("--threads", type=whole_number, default=2, help="of each side")
+    parser.add_argument("--batch", type=whole_number, default=4, help="clips of a training step")
     parser.add_argument("--frames", type=int, default=300, help="frames of a clip")
-    parser.add_argument("--repetitions", type=int, default=5, help="rounds whose median counts, after one warm-up")
-    parser.add_argument("--curve-steps", type=int, default=50)
+    parser.add_argument("--repetitions", type=whole_number, default=5, help="rounds whose median counts")
+    parser.add_argument("--curve-steps", type=whole_number, default=50, help="of the part curve")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the audio that is converted")
     parser.add_argument("--prior-minutes", type=float, default=2.0, help="for the memory of the prior on long audio")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=new_file, help="write all figures to this file")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, inputs and random numbers")
+    parser.add_json()
     options = parser.parse_args(arguments)
-    least = {"threads": 1, "batch": 1, "frames": 60, "repetitions": 1, "curve_steps": 1}
-    for name, value in least.items():
-        if getattr(options, name) < value:
-            parser.error(f"--{name.replace('_', '-')} must be at least {value}")
+    if options.frames < 60:
+        parser.error("--frames must be at least 60")
     options.parts = (
         ["gpu"] if options.device == "cuda" else options.parts or ["training", "curve", "inference", "prior"]
     )
     options.logs = Path(mkdtemp(prefix="rvc_speed_"))
     return options
-
-
-def machine() -> str:
-    """Return what the processor is and whether it computes in bfloat16."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    known = dict(line.split(":", 1) for line in lines if ":" in line)
-    facts = {key.strip(): value.strip() for key, value in known.items()}
-    flags = facts.get("flags", "").split()
-    has = [
-        words for flag, words in (("avx512f", "AVX-512"), ("avx512_bf16", "bf16"), ("amx_bf16", "AMX")) if flag in flags
-    ]
-    name = facts.get("model name", platform.processor() or platform.machine())
-    return f"{os.cpu_count()} cores {name}{' with ' * bool(has)}{'/'.join(has)}, torch {torch.__version__}"
 
 
 def public_folder(given: Path | None) -> Path | None:

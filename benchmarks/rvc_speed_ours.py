@@ -13,9 +13,9 @@ from benchmarks.rvc_speed_worker import (
     HOP,
     NUM_SPEAKERS,
     SAMPLE_RATE,
-    Material,
     Reply,
-    make_material,
+    SpeechInputs,
+    make_inputs,
     peak_mib,
     serve,
     timed,
@@ -77,7 +77,7 @@ class Ours:
         precision: "fp32" or "bf16".
         device: "cpu" or "cuda".
         threads: for the exported graph.
-        seed: of weights, material and draws.
+        seed: of weights, inputs and random numbers.
     """
 
     def __init__(self, precision: str, device: str, threads: int, seed: int) -> None:
@@ -86,7 +86,7 @@ class Ours:
         self.batch: VoiceBatch | None = None
 
     def prepare(self, batch: int, frames: int) -> Reply:
-        """Build networks and material for training."""
+        """Build networks and inputs for training."""
         if self.device == "cpu":
             keep_freed_memory()
         torch.manual_seed(self.seed)
@@ -94,7 +94,7 @@ class Ours:
         precision = "bf16-mixed" if self.precision == "bf16" else "32-true"
         self.training = build_step(config, self.seed, precision).to(self.device)
         self.training.prepare()
-        self.batch = as_batch(make_material(batch, frames, self.seed, self.device))
+        self.batch = as_batch(make_inputs(batch, frames, self.seed, self.device))
         return {}
 
     def step(self) -> Reply:
@@ -141,11 +141,11 @@ class Ours:
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
-        self.audio = make_material(1, frames, self.seed, "cpu").audio.numpy()
+        self.audio = make_inputs(1, frames, self.seed, "cpu").audio.numpy()
         return {}
 
     def convert(self) -> Reply:
-        """Convert the material once."""
+        """Convert the inputs once."""
         timing, found = timed(lambda: self.session.run(None, {"audio": self.audio})[0], "cpu")
         return {**timing._asdict(), "samples": int(found.shape[1]), "peak_mib": peak_mib()}
 
@@ -179,14 +179,14 @@ def build_step(job: TrainJob, seed: int, precision: str) -> PlainTraining:
     )
 
 
-def as_batch(material: Material) -> VoiceBatch:
+def as_batch(inputs: SpeechInputs) -> VoiceBatch:
     """Return the batch that the corpus would give."""
-    count, frames = material.f0_hz.shape
-    device = material.f0_hz.device
+    count, frames = inputs.f0_hz.shape
+    device = inputs.f0_hz.device
     return VoiceBatch(
-        audio=material.audio,
-        content=material.content,
-        f0_hz=material.f0_hz,
+        audio=inputs.audio,
+        content=inputs.content,
+        f0_hz=inputs.f0_hz,
         loudness_db=torch.full((count, frames), -20.0, device=device),
         speaker_id=torch.zeros(count, dtype=torch.int64, device=device),
         num_frames=torch.full((count,), frames, device=device),

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.rvc_speed_worker import HOP, N_FFT, ROOT, SAMPLE_RATE, Reply, make_material, peak_mib, serve, timed
+from benchmarks.rvc_speed_worker import HOP, N_FFT, SAMPLE_RATE, Reply, make_inputs, peak_mib, serve, timed
+from scripts.pipeline import ROOT
 
 
 class Public:
@@ -23,7 +24,7 @@ class Public:
     Args:
         folder: the checkout.
         device: "cpu" or "cuda".
-        seed: of weights, material and draws.
+        seed: of weights, inputs and random numbers.
     """
 
     def __init__(self, folder: Path, device: str, seed: int) -> None:
@@ -36,7 +37,7 @@ class Public:
         self.device, self.seed = device, seed
 
     def prepare(self, batch: int, frames: int) -> Reply:
-        """Build networks and material for training."""
+        """Build networks and inputs for training."""
         torch.manual_seed(self.seed)
         self.generator = self._generator().to(self.device)
         self.discriminator = self.models.MultiPeriodDiscriminatorV2(False).to(self.device)
@@ -44,8 +45,8 @@ class Public:
         rates = {"lr": train["learning_rate"], "betas": tuple(train["betas"]), "eps": train["eps"]}
         self.generator_optimizer = torch.optim.AdamW(self.generator.parameters(), **rates)
         self.discriminator_optimizer = torch.optim.AdamW(self.discriminator.parameters(), **rates)
-        material = make_material(batch, frames, self.seed, self.device)
-        self.content, self.f0_hz, audio = material
+        inputs = make_inputs(batch, frames, self.seed, self.device)
+        self.content, self.f0_hz, audio = inputs
         self.audio = audio.unsqueeze(1)
         self.spectrum = self.mel.spectrogram_torch(audio, N_FFT, SAMPLE_RATE, HOP, N_FFT)
         self.coarse = coarse_pitch(self.f0_hz)
@@ -96,13 +97,13 @@ class Public:
         self.voice = self._generator()
         del self.voice.enc_q
         self.voice.eval()
-        self.material = make_material(1, frames, self.seed, "cpu")
+        self.inputs = make_inputs(1, frames, self.seed, "cpu")
         return {}
 
     @torch.no_grad()
     def convert(self) -> Reply:
-        """Convert the material once."""
-        content, f0_hz, _ = self.material
+        """Convert the inputs once."""
+        content, f0_hz, _ = self.inputs
         lengths, speaker = torch.tensor([content.shape[1]]), torch.zeros(1, dtype=torch.int64)
         coarse = coarse_pitch(f0_hz)
         timing, found = timed(lambda: self.voice.infer(content, lengths, coarse, f0_hz, speaker)[0], "cpu")

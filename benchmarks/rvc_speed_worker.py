@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from scripts.pipeline import ROOT
 from utils.audio.synthetic_speech import voice
 from utils.errors import WorkbenchError
 from utils.memory import peak_bytes
 
-ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_RATE, HOP, N_FFT, CONTENT_DIM, NUM_SPEAKERS = 48000, 480, 2048, 768, 109
 Reply = dict[str, Any]
 
 
-class Material(NamedTuple):
+class SpeechInputs(NamedTuple):
     """What both sides are given: content [B, F, D], f0_hz [B, F], audio [B, F * HOP]."""
 
     content: Tensor
@@ -29,7 +29,7 @@ class Material(NamedTuple):
     audio: Tensor
 
 
-def make_material(batch: int, frames: int, seed: int, device: str) -> Material:
+def make_inputs(batch: int, frames: int, seed: int, device: str) -> SpeechInputs:
     """Return synthetic speech with its pitch, and smooth noise for content."""
     generator = torch.Generator().manual_seed(seed)
     sounds = [
@@ -40,7 +40,7 @@ def make_material(batch: int, frames: int, seed: int, device: str) -> Material:
     content = torch.nn.functional.avg_pool1d(noise, 5, stride=1, padding=2).transpose(1, 2) * 5**0.5
     f0_hz = (110.0 + 15.0 * (torch.arange(batch) % 8)).unsqueeze(1).repeat(1, frames)
     f0_hz[:, frames // 2 : frames // 2 + frames // 10] = 0.0
-    return Material(content.contiguous().to(device), f0_hz.to(device), torch.stack(sounds).to(device))
+    return SpeechInputs(content.contiguous().to(device), f0_hz.to(device), torch.stack(sounds).to(device))
 
 
 class Timing(NamedTuple):

@@ -4,21 +4,24 @@ python -m benchmarks.streaming_pitch [--corpus FOLDER] [--weights FILE] [--clips
 """
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from benchmarks.options import count
-from benchmarks.pitch import CORPORA, Result, Track, build_conditions, measure, show
+from benchmarks.options import CORPORA, BenchmarkParser, write_figures
+from benchmarks.pitch import build_conditions
+from benchmarks.pitch_measures import Track, measure, show
 from utils.audio.frames import FEATURE_HOP
-from utils.errors import WorkbenchError
+from utils.command_line import run_program, whole_number
 from utils.features.pitch.stream_pitch import LOOK_AHEAD, WEIGHTS, StreamPitch
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker
+
+SECONDS = 4.0  # of each recording at most
 
 
 def tracked(student: StreamPitch) -> Track:
@@ -35,24 +38,31 @@ def tracked(student: StreamPitch) -> Track:
     return track
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming_pitch", description=(__doc__ or "")[:90])
-    parser.add_argument("--corpus", type=Path, default=CORPORA, help="folder of speech")
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = BenchmarkParser("streaming_pitch", __doc__)
+    parser.add_argument("--corpus", type=Path, default=CORPORA, help="folder of speech (default: shared corpora)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="of the network (default: the shipped)")
-    parser.add_argument("--clips", type=count, default=10, help="recordings to compare on")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="streaming_pitch: %(message)s")
+    parser.add_argument("--clips", type=whole_number, default=10, help="recordings, of as many speakers as there are")
+    parser.add_json()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    return run_program("streaming_pitch", lambda: compare(options))
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Measure both trackers and print the table; return the exit code."""
     torch.set_num_threads(1)
-    try:
-        student = StreamPitch(SwiftPitch(), options.weights)
-        conditions = build_conditions(options.corpus.resolve(), options.clips, 4.0)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    results: dict[str, Result] = {"all look-ahead": measure(builtin_tracker().track, conditions)}
-    results["stream"] = measure(tracked(student), conditions)
+    student = StreamPitch(SwiftPitch(), options.weights)
+    conditions = build_conditions(options.corpus.resolve(), options.clips, SECONDS)
+    tracks = {"all look-ahead": builtin_tracker().track, "stream": tracked(student)}
+    results = {name: measure(track, conditions) for name, track in tracks.items()}
     show(results)
+    write_figures(options, "streaming_pitch", {name: asdict(result) for name, result in results.items()})
     return 0
 
 

@@ -1,15 +1,13 @@
 """What a stream costs a voice, and what stateless hosts hear at the edges of their blocks.
 
-    python -m benchmarks.streaming_quality --graph <voice>.onnx --stream <voice>_stream.onnx \\
-        [--sources FOLDER] [--target FOLDER] [--source-count 6] [--seconds 8] [--judges resemblyzer,ecapa,whisper]
+    python -m benchmarks.streaming_quality --graph <voice>.onnx --stream <voice>_stream.onnx [--seconds 8]
 
-Both graphs convert the same recordings; the judges are those of benchmarks/voice_quality.py. The table of edges
+Both graphs convert the same recordings; the evaluators are those of benchmarks/voice_quality.py. The table of edges
 converts blocks of 100 ms that know nothing of each other: as they are, with their mirror image or silence added on both
 sides before the graph and cut off behind it, and with true sound before them.
 """
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -19,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.options import count, duration, new_file
-from benchmarks.voice_quality import CORPORA, NUM_TARGET_CLIPS, pick_sources
+from benchmarks.comparison import cell, evaluators_of
+from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.sources import pick_sources
+from benchmarks.target_voices import NUM_TARGET_CLIPS
 from utils.audio.io import load_audio, save_audio
 from utils.audio.listing import list_audio, spread
+from utils.command_line import positive_number, run_program
 from utils.console import emit, table
-from utils.errors import WorkbenchError
 from utils.evaluation.evaluation import evaluate
-from utils.evaluation.evaluators import load_evaluators
-from utils.files import atomic_write_json
 from utils.inference.measures import PitchMeter, automatic_shift
 from utils.inference.session import VoiceSession
 from utils.inference.stream import StreamSession
@@ -39,7 +37,6 @@ FIGURES = (
     "resemblyzer_converted_to_target", "ecapa_converted_to_target", "f0_correlation", "voicing_agreement",
     "whisper_character_error", "distillmos_converted",
 )  # fmt: skip
-log = logging.getLogger(__name__)
 
 Convert = Callable[[np.ndarray], np.ndarray]
 
@@ -47,47 +44,54 @@ Convert = Callable[[np.ndarray], np.ndarray]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="streaming_quality: %(message)s")
-    try:
-        whole, stream = VoiceSession.open(options.graph), StreamSession.open(options.stream)
-        result = {"quality": compare_quality(whole, stream, options), "edges": compare_edges(whole, stream, options)}
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return run_program("streaming_quality", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Compare both graphs, print the tables; return the exit code."""
+    whole, stream = VoiceSession.open(options.graph), StreamSession.open(options.stream)
+    work = work_folder(options)
+    result = {
+        "quality": compare_quality(whole, stream, options, work),
+        "edges": compare_edges(whole, stream, options),
+    }
     show(result)
-    if options.json:
-        atomic_write_json(options.json, result)
+    write_figures(options, "streaming_quality", result)
     return 0
 
 
-def compare_quality(whole: VoiceSession, stream: StreamSession, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the means of the judges for both graphs and how long a second of audio takes."""
-    judges = load_evaluators(tuple(options.judges.split(",")), language="en", num_threads=1)
-    for name, command in judges.missing.items():
-        log.warning("%s is not installed, its figures will be missing; type: %s", name, command)
-    folder, meter, rate = options.work, PitchMeter(), whole.sample_rate
-    (folder / "sources").mkdir(parents=True, exist_ok=True)
+def compare_quality(
+    whole: VoiceSession, stream: StreamSession, options: argparse.Namespace, work: Path
+) -> dict[str, Any]:
+    """Return the mean figures of both graphs and how long a second of audio takes."""
+    evaluators, meter, rate = evaluators_of(options), PitchMeter(), whole.sample_rate
+    excerpts = write_excerpts(options, work / "sources", rate)
+    target_hz = stream.metadata.speakers[0].f0_median_hz
+    conversions = {"whole": whole.run, "stream": stream.convert}
     means: dict[str, Any] = {}
-    excerpts = []
-    for speaker, path in pick_sources(options.sources, options.source_count):
-        excerpt = load_audio(path, rate)[: round(options.seconds * rate)]
-        excerpts.append(folder / "sources" / f"{speaker}_{path.stem}.wav")
-        save_audio(excerpts[-1], excerpt, rate)
-    speakers = stream.metadata.speakers
-    conversions = {"whole": lambda audio, controls: whole.run(audio, controls), "stream": stream.convert}
     for name, convert in conversions.items():
-        (folder / name).mkdir(exist_ok=True)
         seconds, spent = 0.0, 0.0
         for path in excerpts:
             audio = load_audio(path, rate)
-            shift = automatic_shift(meter.track(audio, rate), speakers[0].f0_median_hz)
+            shift = automatic_shift(meter.track(audio, rate), target_hz)
             started = time.perf_counter()
             made = convert(audio, {"pitch_shift": shift})
             seconds, spent = seconds + len(audio) / rate, spent + time.perf_counter() - started
-            save_audio(folder / name / path.name, made, rate)
+            save_audio(work / name / path.name, made, rate)
         target = spread(list_audio(options.target), NUM_TARGET_CLIPS)
-        means[name] = {**evaluate(folder / name, excerpts, target, judges).means, "real_time_factor": spent / seconds}
+        figures = evaluate(work / name, excerpts, target, evaluators).means
+        means[name] = {**figures, "real_time_factor": spent / seconds}
     return means
+
+
+def write_excerpts(options: argparse.Namespace, folder: Path, sample_rate: int) -> list[Path]:
+    """Write the beginnings of the sources; returns the files."""
+    excerpts = []
+    for speaker, path in pick_sources(options.sources, options.source_count):
+        excerpt = load_audio(path, sample_rate)[: round(options.seconds * sample_rate)]
+        excerpts.append(folder / f"{speaker}_{path.stem}.wav")
+        save_audio(excerpts[-1], excerpt, sample_rate)
+    return excerpts
 
 
 def compare_edges(
@@ -139,32 +143,24 @@ def _seams(reference: np.ndarray, made: np.ndarray, block: int, rate: int) -> di
 def show(result: dict[str, Any]) -> None:
     """Print the tables."""
     quality = result["quality"]
-    rows = [[name.replace("_", " "), *(_figure(quality[kind].get(name)) for kind in quality)] for name in FIGURES]
-    rows.append(["real time factor", *(_figure(quality[kind]["real_time_factor"]) for kind in quality)])
+    rows = [[name.replace("_", " "), *(cell(quality[kind].get(name)) for kind in quality)] for name in FIGURES]
+    rows.append(["real time factor", *(cell(quality[kind]["real_time_factor"]) for kind in quality)])
     emit(table(rows, ["", *quality]))
     emit()
     edges = [[name, *(f"{value:+.1f}" for value in row.values())] for name, row in result["edges"].items()]
     emit(table(edges, ["blocks", "steps at seams, dB of level", "dB of steps in one piece", "spectrum, dB"]))
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.streaming_quality", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = BenchmarkParser("streaming_quality", __doc__)
     parser.add_argument("--graph", type=Path, required=True, help="the usual graph")
     parser.add_argument("--stream", type=Path, required=True, help="the streaming graph of the same rate")
-    parser.add_argument("--sources", type=Path, default=CORPORA / "librispeech", help="recordings of other speakers")
-    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of the target voice")
-    parser.add_argument("--source-count", type=count, default=6)
-    parser.add_argument("--seconds", type=duration, default=8.0, help="of each recording at most")
-    parser.add_argument("--judges", default="resemblyzer,ecapa,whisper", help="see benchmarks.voice_quality")
-    parser.add_argument("--work", type=Path, default=Path("reports") / "streaming_quality", help="folder for sound")
-    parser.add_argument("--json", type=new_file, help="write all figures here")
+    parser.add_target()
+    parser.add_sources(6)
+    parser.add_argument("--seconds", type=positive_number, default=8.0, help="of each recording at most")
+    parser.add_evaluators(("resemblyzer", "ecapa", "whisper"))
+    parser.add_work()
     return parser.parse_args(arguments)
 
 

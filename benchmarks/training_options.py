@@ -10,21 +10,23 @@ times one forward and backward pass of the discriminators alone, also in turn.
 import argparse
 import csv
 import json
-import logging
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.options import count, new_file
-from benchmarks.voice_quality import CORPORA
-from scripts.pipeline import ROOT, Pipeline, empty_folder, run_script
+import torch
+
+from benchmarks.options import BenchmarkParser, is_absent, work_folder, write_figures
+from benchmarks.target_voices import TargetVoices
+from benchmarks.timing import take_turns
+from scripts.pipeline import empty_folder, run_script
+from utils.command_line import run_program, whole_number
 from utils.config.train import train_job
 from utils.console import emit, table
 from utils.errors import WorkbenchError
-from utils.files import atomic_write_json
+from utils.training.optimizers import lay_out_channels_last
 
 BASE = "defaults"
 OPTIONS: dict[str, list[str]] = {
@@ -39,9 +41,8 @@ OPTIONS: dict[str, list[str]] = {
     "compile": ["trainer.compile=true"],
 }
 LOG_EVERY = 10
-JUDGES = ("light", "rvc_v2")
+DISCRIMINATORS = ("light", "rvc_v2")
 LAYOUTS = ("as it is", "channels last", "compile", "compile, channels last")
-log = logging.getLogger(__name__)
 
 
 def train_once(name: str, changed: Sequence[str], seed: int, options: argparse.Namespace, work: Path) -> dict[str, Any]:
@@ -80,8 +81,8 @@ def summarise(results: dict[str, list[dict[str, Any]]]) -> list[list[object]]:
     return rows
 
 
-def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Time one pass of each discriminator in each layout, in turn.
+def discriminator_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Time one forward and backward pass of discriminators alone, the layouts taking turns.
 
     Args:
         batch: clips.
@@ -91,102 +92,86 @@ def judge_passes(batch: int, samples: int, rounds: int, names: Sequence[str]) ->
     Returns:
         Median milliseconds by discriminator and layout.
     """
-    import torch
-
-    from utils.training.optimizers import lay_out_channels_last
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
     audio = 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(0)).to(device)
     found: dict[str, dict[str, float]] = {}
     for name in names:
-        passes: dict[str, Callable[[], None]] = {}
-        for layout in LAYOUTS:
-            judge = train_job([f"discriminator={name}"]).discriminator.build().to(device)
-            if "channels last" in layout:
-                lay_out_channels_last(judge)
-            if "compile" in layout:
-                judge.compile(dynamic=False)
-
-            def once(judge: Any = judge) -> None:
-                sum(score.float().square().mean() for score in judge(audio).scores).backward()
-                if device == "cuda":
-                    torch.cuda.synchronize()
-
-            passes[layout] = once
-        times: dict[str, list[float]] = {layout: [] for layout in LAYOUTS}
-        for index in range(rounds + 1):
-            for layout, one_pass in passes.items():
-                started = time.perf_counter()
-                one_pass()
-                if index:  # the first pass compiles and warms up
-                    times[layout].append(1000 * (time.perf_counter() - started))
-        found[name] = {layout: statistics.median(values) for layout, values in times.items()}
+        times = take_turns({layout: _one_pass(name, layout, audio) for layout in LAYOUTS}, rounds)
+        found[name] = {layout: 1000 * statistics.median(values) for layout, values in times.items()}
     return found
+
+
+def _one_pass(name: str, layout: str, audio: torch.Tensor) -> Callable[[], None]:
+    """Return a pass of a discriminator over audio, in a layout."""
+    discriminator = train_job([f"discriminator={name}"]).discriminator.build().to(audio.device)
+    if "channels last" in layout:
+        lay_out_channels_last(discriminator)
+    if "compile" in layout:
+        discriminator.compile(dynamic=False)
+
+    def once() -> None:
+        sum(score.float().square().mean() for score in discriminator(audio).scores).backward()
+        if audio.is_cuda:
+            torch.cuda.synchronize()
+
+    return once
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training_options", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = BenchmarkParser("training_options", __doc__)
     parser.add_argument("--dataset", help="a prepared dataset; without it --target is prepared first")
     parser.add_argument("--root", type=Path, help="folder of prepared datasets (default: datasets in --work)")
-    parser.add_argument("--target", type=Path, default=CORPORA / "kathleen", help="recordings of one voice")
-    parser.add_argument("--steps", type=count, default=60, help="updates of each run")
-    parser.add_argument("--rounds", type=count, default=3, help="runs of each option")
+    parser.add_target()
+    parser.add_argument("--steps", type=whole_number, default=60, help="updates of each run")
+    parser.add_argument("--rounds", type=whole_number, default=3, help="runs of each option")
     parser.add_argument("--only", help=f"some of these, with commas: {', '.join(list(OPTIONS)[1:])}")
-    parser.add_argument("--judges", default=",".join(JUDGES), help="discriminators of the second table; empty: none")
-    parser.add_argument("--judge-samples", type=count, default=17280, help="samples that the discriminators see")
-    parser.add_argument("--judge-rounds", type=count, default=5, help="passes of each layout")
     parser.add_argument(
-        "--work", type=Path, default=ROOT / "reports" / "training_options", help="folder for all results"
+        "--discriminators", default=",".join(DISCRIMINATORS), help="those of the second table; empty: none"
     )
-    parser.add_argument("--json", type=new_file, help="figures as JSON (default: training_options.json in --work)")
-    parser.add_argument("train", nargs="*", help="further overrides for every run, for example experiment=rvc_v2_48k")
+    parser.add_argument(
+        "--discriminator-samples", type=whole_number, default=17280, help="samples that the discriminators see"
+    )
+    parser.add_argument("--discriminator-rounds", type=whole_number, default=5, help="passes of each layout")
+    parser.add_work()
+    parser.add_train_overrides("experiment=rvc_v2_48k")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="training_options: %(message)s")
-    if not options.dataset and not options.target.is_dir():
-        emit(f"skipped: {options.target} is not there; name recordings with --target or a prepared --dataset")
+    if not options.dataset and is_absent(options.target, "--target, or a prepared --dataset"):
         return 0
-    work = options.work.resolve()
-    options.root = (options.root or work / "datasets").resolve()
+    return run_program("training_options", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Train with every option in each round, time the discriminators, print the tables; return the exit code."""
     chosen = [BASE, *(options.only.split(",") if options.only else list(OPTIONS)[1:])]
-    try:
-        unknown = [name for name in chosen if name not in OPTIONS]
-        if unknown:
-            raise WorkbenchError(f"--only={','.join(unknown)} is unknown; allowed: {', '.join(list(OPTIONS)[1:])}")
-        work.mkdir(parents=True, exist_ok=True)
-        if not options.dataset:
-            Pipeline(work / "state.json", work).run(
-                "preprocess",
-                ["preprocess.py", f"dataset.source={options.target.resolve()}", "dataset.name=target",
-                 "dataset.speaker=target", f"dataset.root={options.root}"],
-                [options.root / "target" / "dataset.json"],
-            )  # fmt: skip
-        results: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-        for seed in range(1, options.rounds + 1):
-            # every other round backwards: what drifts with time meets all alike
-            for name in chosen if seed % 2 else chosen[::-1]:
-                results[name].append(train_once(name, OPTIONS[name], seed, options, work))
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    unknown = [name for name in chosen if name not in OPTIONS]
+    if unknown:
+        raise WorkbenchError(f"--only={','.join(unknown)} is unknown; allowed: {', '.join(list(OPTIONS)[1:])}")
+    work = work_folder(options)
+    options.root = (options.root or work / "datasets").resolve()
+    if not options.dataset:
+        TargetVoices(options.target, work, options.root).prepare()
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    for seed in range(1, options.rounds + 1):
+        # every other round backwards: what drifts with time meets all alike
+        for name in chosen if seed % 2 else chosen[::-1]:
+            results[name].append(train_once(name, OPTIONS[name], seed, options, work))
     emit()
     emit(table(summarise(results), ["option", "steps/s", "ratio", "of each round", "val/mel", "difference",
                                     "of each round "]))  # fmt: skip
-    names = [name for name in options.judges.split(",") if name]
-    judged = judge_passes(2, options.judge_samples, options.judge_rounds, names)
-    for name, layouts in judged.items():
+    names = [name for name in options.discriminators.split(",") if name]
+    passes = discriminator_passes(2, options.discriminator_samples, options.discriminator_rounds, names)
+    for name, layouts in passes.items():
         emit()
         base = layouts[LAYOUTS[0]]
         emit(table([[layout, value, f"{base / value:.2f}"] for layout, value in layouts.items()],
                    [f"discriminator={name}", "ms a pass", "times as fast"]))  # fmt: skip
-    atomic_write_json(options.json or work / "training_options.json", {"training": results, "judges": judged})
+    write_figures(options, "training_options", {"training": results, "discriminators": passes})
     return 0
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from scripts.pipeline import ROOT, empty_folder, only_file, run_script
 from scripts.readme import EXECUTED, python_blocks, shell_commands
-from utils.audio.io import save_audio
-from utils.audio.synthetic_speech import voice
+from utils.audio.synthetic_speech import write_recordings
 from utils.command_line import first_line, run_program
 from utils.console import emit, table
 from utils.errors import WorkbenchError
@@ -28,7 +27,7 @@ SMALL = {
                  "data.val_segment_frames=100", "retrieval.codebook_size=32", "trainer.progress_bar=false"],
     "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=50"],
     "test_model.py verify=": ["verify_minutes=0.1", "verify_blocks=50"],
-    "benchmarks.voice_quality": ["--judges=resemblyzer", "--source-count=2", "--work=quality"],
+    "benchmarks.voice_quality": ["--evaluators=resemblyzer", "--source-count=2", "--work=quality"],
     "utils.evaluation.report": ["--evaluators=resemblyzer"],
 }  # fmt: skip
 # command lines of the documents that are set-up and are not run here
@@ -44,13 +43,6 @@ def prepare(work: Path) -> None:
     write_recordings(work / "recordings" / "others", num_files=2, seconds=3.0, f0_hz=115, sample_rate=16000)
     write_recordings(work / "songs", num_files=1, seconds=3.0, f0_hz=120, sample_rate=24000)
     shutil.copyfile(work / "songs" / "songs_00.wav", work / "song.wav")
-
-
-def write_recordings(folder: Path, *, num_files: int, seconds: float, f0_hz: float, sample_rate: int) -> None:
-    """Write recordings of one synthetic speaker, numbered."""
-    for index in range(num_files):
-        audio = voice(seconds, sample_rate, f0_hz=f0_hz, seed=index)
-        save_audio(folder / f"{folder.name}_{index:02d}.wav", audio, sample_rate)
 
 
 def run_command(line: str, work: Path) -> float | None:

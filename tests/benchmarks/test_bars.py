@@ -9,8 +9,10 @@ import pytest
 
 from benchmarks import content_encoder, content_probe, fine_tune, voice_quality
 from benchmarks.bars import Bar, all_reached
-from benchmarks.content_encoder import Figures
+from benchmarks.content_measures import Figures
 from benchmarks.content_peers import Peer
+from benchmarks.target_voices import Conversion
+from benchmarks.voice_quality import Trained
 from utils.audio.io import save_audio
 from utils.evaluation.evaluation import Evaluation
 from utils.evaluation.evaluators import Evaluators
@@ -61,10 +63,10 @@ def test_a_voice_trained_here_must_keep_the_promise(
         save_audio(tmp_path / name, np.full(160, 0.1, np.float32), 16000)
     voice = tmp_path / "voice.onnx"
     evaluation = Evaluation(GOOD | {"resemblyzer_converted_to_target": similarity}, [])
-    monkeypatch.setattr(voice_quality, "load_evaluators", lambda *_, **__: Evaluators({}, {}, {}, {}))
-    monkeypatch.setattr(voice_quality, "train_and_export", lambda *_: (voice, [tmp_path / "1-a.wav"], {}))
-    monkeypatch.setattr(voice_quality, "convert", lambda *_: (tmp_path, {"speed": []}))
-    monkeypatch.setattr(voice_quality, "evaluate_places", lambda *_, **__: evaluation)
+    monkeypatch.setattr(voice_quality, "evaluators_of", lambda *_, **__: Evaluators())
+    monkeypatch.setattr(voice_quality, "train_and_export", lambda *_: Trained(voice, [tmp_path / "1-a.wav"], {}))
+    monkeypatch.setattr(voice_quality, "convert", lambda *_: Conversion(tmp_path, {"speed": []}))
+    monkeypatch.setattr(voice_quality, "evaluate_delayed", lambda *_, **__: evaluation)
 
     options = ["--target", str(tmp_path), "--sources", str(tmp_path), "--work", str(tmp_path / "work")]
     found = voice_quality.main([*options, *([] if trained else ["--onnx", str(voice)])])
@@ -72,6 +74,17 @@ def test_a_voice_trained_here_must_keep_the_promise(
     written = json.loads((tmp_path / "work/voice_quality.json").read_text(encoding="utf-8"))
     assert found == code
     assert [bar["limit"] for bar in written["bars"]] == [0.84, 0.58, 0.04, 3.8]
+
+
+def test_bars_tell_reached_missed_and_not_measured() -> None:
+    found = voice_quality.bars(
+        {"resemblyzer_converted_to_target": 0.85, "whisper_character_error": 0.09, "ecapa_converted_to_target": None}
+    )
+
+    outcome = {bar.name: bar.outcome for bar in found}
+    assert outcome["resemblyzer converted to target"] == "reached"
+    assert outcome["whisper character error"] == "MISSED"
+    assert outcome["ecapa converted to target"] == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +100,7 @@ def test_a_base_that_loses_to_training_from_nothing_is_no_success(
     code: int,
 ) -> None:
     voices = tuple(fine_tune.Voice({"resemblyzer_converted_to_target": value}, [], {}) for value in (short, 0.7))
-    monkeypatch.setattr(fine_tune, "load_evaluators", lambda *_, **__: Evaluators({}, {}, {}, missing))
+    monkeypatch.setattr(fine_tune, "evaluators_of", lambda *_, **__: Evaluators(missing=missing))
     monkeypatch.setattr(fine_tune, "train_both", lambda *_: voices)
 
     found = fine_tune.main(["--work", str(tmp_path)])
@@ -116,7 +129,7 @@ def encoders(ratio: float | None, leak: float, speed: float, teacher: float | No
     ],
 )
 def test_each_bar_of_the_encoder_can_be_missed(results: dict[str, Figures], missed: list[str]) -> None:
-    assert [bar.name for bar in content_encoder.judge(results, 4.0) if not bar.is_reached] == missed
+    assert [bar.name for bar in content_encoder.bars(results, 4.0) if not bar.is_reached] == missed
 
 
 @pytest.mark.slow
@@ -139,8 +152,8 @@ def test_the_bar_of_other_speech_can_be_given(
     assert bars[0]["limit"] == limit
 
 
-def test_the_probe_judges_english_beside_the_teacher() -> None:
-    assert [bar.outcome for bar in content_probe.judge({"en": {"builtin": 0.3, "moonshine": 0.25}})] == ["reached"]
-    assert [bar.outcome for bar in content_probe.judge({"en": {"builtin": 0.31, "moonshine": 0.25}})] == ["MISSED"]
-    assert [bar.outcome for bar in content_probe.judge({"English": {"builtin": 0.3}})] == ["not measured"]
-    assert content_probe.judge({"Dutch": {"builtin": 0.3, "moonshine": 0.2}}) == []
+def test_the_probe_compares_english_with_the_teacher() -> None:
+    assert [bar.outcome for bar in content_probe.bars({"en": {"builtin": 0.3, "moonshine": 0.25}})] == ["reached"]
+    assert [bar.outcome for bar in content_probe.bars({"en": {"builtin": 0.31, "moonshine": 0.25}})] == ["MISSED"]
+    assert [bar.outcome for bar in content_probe.bars({"English": {"builtin": 0.3}})] == ["not measured"]
+    assert content_probe.bars({"Dutch": {"builtin": 0.3, "moonshine": 0.2}}) == []

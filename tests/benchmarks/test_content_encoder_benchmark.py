@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import content_peers
-from benchmarks.content_encoder import (
-    content_ratio,
-    find_clips,
-    measure,
-    remove_mean,
-    speaker_leak,
-    warped_distance,
-)
+from benchmarks.content_encoder import find_clips
+from benchmarks.content_measures import content_ratio, measure, remove_mean, speaker_leak, warped_distance
 from benchmarks.content_peers import as_graph
 from utils.errors import DataError
 from utils.features.content.builtin import BuiltinContent

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import content_probe, content_texts
 from benchmarks.content_peers import Peer
 from benchmarks.content_probe import at_probe_rate, probe_error
-from benchmarks.content_texts import Utterance, is_same_sentence, read_material, without_sentences
+from benchmarks.content_texts import Utterance, is_same_sentence, read_utterances, without_sentences
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
 from utils.errors import DataError
@@ -58,12 +58,12 @@ def test_fast_features_are_taken_in_pairs() -> None:
     assert at_probe_rate(features, 41.7) is features
 
 
-def test_material_is_what_has_a_text(tmp_path: Path) -> None:
+def test_utterances_are_what_has_a_text(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         save_audio(tmp_path / name, voice(0.5), 16000)
     (tmp_path / "transcripts.json").write_text(json.dumps({"a.wav": "Hello, World!"}))
 
-    found = read_material(tmp_path, "en", tmp_path / "cache")
+    found = read_utterances(tmp_path, "en", tmp_path / "cache")
 
     assert [(item.name, item.text) for item in found] == [("a.wav", "hello world")]
 
@@ -73,7 +73,7 @@ def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "transcripts.json").write_text("{}")
 
     with pytest.raises(DataError, match="no recording has a text"):
-        read_material(tmp_path, "en", tmp_path / "cache")
+        read_utterances(tmp_path, "en", tmp_path / "cache")
 
 
 def test_texts_of_equal_names_are_not_mixed(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_texts_of_equal_names_are_not_mixed(tmp_path: Path) -> None:
     texts = {"x/a.wav": "one", "a.wav": "whose?", "b.wav": "two"}
     (tmp_path / "transcripts.json").write_text(json.dumps(texts))
 
-    found = read_material(tmp_path, "en", tmp_path / "cache")
+    found = read_utterances(tmp_path, "en", tmp_path / "cache")
 
     assert [(item.name, item.text) for item in found] == [("b.wav", "two"), ("x/a.wav", "one")]
 
@@ -103,7 +103,7 @@ def test_whisper_is_asked_once_for_each_file_and_language(tmp_path: Path, monkey
         save_audio(tmp_path / name, voice(seconds), 16000)
 
     def texts(folder: str, language: str = "en") -> list[str]:
-        return [item.text for item in read_material(tmp_path / folder / "wav", language, tmp_path / "cache")]
+        return [item.text for item in read_utterances(tmp_path / folder / "wav", language, tmp_path / "cache")]
 
     assert (texts("train"), texts("test")) == (["en of 8000"], ["en of 9600"])
     assert texts("train", "nl") == ["nl of 8000"]
@@ -128,7 +128,7 @@ def test_what_whisper_wrote_outlives_a_kill(tmp_path: Path, monkeypatch: pytest.
     for name, seconds in (("1.wav", 0.5), ("2.wav", 0.6), ("3.wav", 0.7)):
         save_audio(tmp_path / name, voice(seconds), 16000)
 
-    read_material(tmp_path, "en", tmp_path / "cache")
+    read_utterances(tmp_path, "en", tmp_path / "cache")
 
     assert written == [0, 1, 2]
 
@@ -140,21 +140,21 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, caplog: pytest.LogCaptureF
     save_audio(tmp_path / "c.wav", voice(0.5), 16000)
     (tmp_path / "transcripts.json").write_text(json.dumps({"a.wav": "text", "long.wav": "text", "broken.wav": "text"}))
 
-    found = read_material(tmp_path, "en", tmp_path / "cache")
+    found = read_utterances(tmp_path, "en", tmp_path / "cache")
 
     assert [item.name for item in found] == ["a.wav"]
     assert all(words in caplog.text for words in ("long.wav: longer than 30 s", "broken.wav", "c.wav: has no text"))
 
 
-def test_a_sentence_heard_differently_is_the_same() -> None:
-    heard = "de kat zat op de mat en keek naar buiten"
+def test_a_sentence_recognised_differently_is_the_same() -> None:
+    first = "de kat zat op de mat en keek naar buiten"
     again = "de kat zat op een mat en kijkt naar buiten"
     other = "morgen gaat het regenen in het hele land"
 
-    assert is_same_sentence(heard, again)
-    assert not is_same_sentence(heard, other)
+    assert is_same_sentence(first, again)
+    assert not is_same_sentence(first, other)
     train = [Utterance(text, np.zeros(1), text) for text in (again, other)]
-    assert [item.text for item in without_sentences(train, [Utterance("", np.zeros(1), heard)])] == [other]
+    assert [item.text for item in without_sentences(train, [Utterance("", np.zeros(1), first)])] == [other]
 
 
 def test_train_without_test_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

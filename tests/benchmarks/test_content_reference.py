@@ -43,4 +43,4 @@ def test_a_file_that_is_not_one_is_a_line(tmp_path: Path, capsys: pytest.Capture
     code = main([str(tmp_path / "text"), str(tmp_path / "text"), f"content.path={folder}", "content=contentvec",
                  "content.layer=3"])  # fmt: skip
 
-    assert code == 2 and "cannot be read" in capsys.readouterr().out
+    assert code == 2 and "cannot be read" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Voices of the built-in encoder against voices of its teacher: the teacher's features, the stages and the bar."""
 
 import json
-import math
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,136 +8,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from benchmarks import content_voices
+from benchmarks import content_voices, options
 from benchmarks.content_peers import OURS, TEACHER
-from benchmarks.content_voices import ERROR, Figures, TorchVoice, content_overrides, convert, judge, prepare, train
-from recipes.content_encoder import teacher_content
-from recipes.content_encoder.teacher import TEACHER_CENTRE, TEACHER_HOP
-from recipes.content_encoder.teacher_content import TeacherContent, read_statistics, teacher_features, write_statistics
+from benchmarks.content_voices import CONTROLS, ERROR, Figures, bars, content_overrides, convert, prepare, train
+from benchmarks.target_voices import TargetVoices
+from benchmarks.torch_voice import TorchVoice
+from recipes.content_encoder.teacher_content import TeacherContent
 from scripts import pipeline as pipeline_module
 from scripts.pipeline import Pipeline
+from tests.tools.teacher_tools import write_stand_in
 from tests.tools.training_tools import make_dataset, training
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
 from utils.config import compose, instantiate
-from utils.errors import ConfigError, DataError, FormatError
+from utils.corpus.store import CorpusStore
+from utils.errors import ConfigError
 from utils.evaluation.evaluation import Evaluation
 from utils.evaluation.evaluators import Evaluators
 from utils.features.content.builtin import RandomContent
-from utils.files import sha256_of_file
 from utils.training import fit
 from utils.training.checkpoints import load_voice
-
-DIM = 6
-WEIGHTS = b"weights of the teacher"
-
-
-class FakeTeacher:
-    """Features of TEACHER_HOP samples: the place of the frame's centre, its energy, and functions of its samples."""
-
-    def encode(self, audio: np.ndarray) -> np.ndarray:
-        assert audio.dtype == np.float32 and len(audio) >= 8000
-        count = len(audio) // TEACHER_HOP - 1
-        frames = np.lib.stride_tricks.sliding_window_view(audio, 2 * TEACHER_HOP)[::TEACHER_HOP][:count]
-        place = TEACHER_CENTRE + TEACHER_HOP * np.arange(count)
-        waves = [np.square(frames).mean(axis=1), *(100 * frames[:, index] for index in range(4))]
-        return np.stack([place, *waves], axis=1).astype(np.float32)
 
 
 @pytest.fixture
 def statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put a small teacher in the place of the real one; returns a file of its statistics over a recording."""
-    weights = tmp_path / "encoder_model.ort"
-    weights.write_bytes(WEIGHTS)
-    monkeypatch.setattr(teacher_content, "MoonshineEncoder", FakeTeacher)
-    monkeypatch.setattr(teacher_content, "moonshine_weights", lambda: weights)
-    save_audio(tmp_path / "speech/a.wav", voice(3.0), 16000)
-    write_statistics([tmp_path / "speech/a.wav"], tmp_path / "statistics.safetensors")
-    return tmp_path / "statistics.safetensors"
-
-
-@pytest.mark.parametrize("frames", [0, 1, 2, 49, 50, 51, 333])
-def test_the_teacher_gives_a_vector_of_the_agreed_length_every_ten_milliseconds(statistics: Path, frames: int) -> None:
-    encoder = TeacherContent(statistics=str(statistics))
-    audio = voice(4.0)[: frames * 160]
-
-    features = encoder.encode(audio)
-
-    assert features.shape == (frames, DIM) and features.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(features, axis=1), math.sqrt(DIM), rtol=1e-5)
-    np.testing.assert_array_equal(encoder.encode(audio), features)
-    assert not encoder.is_exportable
-
-
-def test_frames_are_where_the_sound_is() -> None:
-    found = teacher_features(FakeTeacher(), voice(2.0))  # type: ignore[arg-type]
-
-    centres = 160 * (np.arange(200) + 0.5)
-    inside = (centres > TEACHER_CENTRE) & (centres < 32000 - 3 * TEACHER_HOP)
-    np.testing.assert_allclose(found[inside, 0], centres[inside], atol=0.01)
-
-
-def test_rows_of_a_batch_do_not_see_each_other(statistics: Path) -> None:
-    encoder = TeacherContent(statistics=str(statistics))
-    both = torch.from_numpy(np.stack([voice(1.0, seed=1), 0.1 * voice(1.0, seed=2)]))
-
-    batch = encoder(both)
-
-    torch.testing.assert_close(batch[0], encoder(both[:1])[0], atol=0, rtol=0)
-    torch.testing.assert_close(batch[1], encoder(10 * both[1:])[0], atol=1e-4, rtol=0)  # whatever the level
-
-
-def test_components_count_alike_before_the_length_is_set(
-    statistics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mean, deviation = read_statistics(statistics)
-
-    found = teacher_features(FakeTeacher(), soundfile.read(tmp_path / "speech/a.wav", dtype="float32")[0])  # type: ignore[arg-type]
-    standard = (torch.from_numpy(found).double() - mean) / deviation
-    encoder = TeacherContent(statistics=str(statistics))
-    steady = np.tile(mean + 2 * deviation, (99, 1))
-    monkeypatch.setattr(encoder.teacher, "encode", lambda audio: steady)
-
-    np.testing.assert_allclose(standard.mean(dim=0), 0, atol=1e-5)
-    np.testing.assert_allclose(standard.std(dim=0, correction=0), 1, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode(voice(0.5)), 1, atol=1e-4)
-
-
-def test_the_identity_names_version_weights_and_statistics(statistics: Path, tmp_path: Path) -> None:
-    first = TeacherContent(statistics=str(statistics)).identity
-
-    assert first == {
-        "id": "moonshine",
-        "version": "0.0.69",
-        "weights_sha256": sha256_of_file(tmp_path / "encoder_model.ort"),
-        "statistics_sha256": sha256_of_file(statistics),
-        "dim": DIM,
-    }
-    (tmp_path / "encoder_model.ort").write_bytes(b"others")
-    assert TeacherContent(statistics=str(statistics)).identity["weights_sha256"] != first["weights_sha256"]
-    save_audio(tmp_path / "b.wav", voice(2.0, seed=1), 16000)
-    write_statistics([tmp_path / "b.wav"], statistics)
-    assert TeacherContent(statistics=str(statistics)).identity["statistics_sha256"] != first["statistics_sha256"]
-
-
-def test_statistics_that_are_absent_or_something_else_are_refused(statistics: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not a file; make it: python -m"):
-        TeacherContent(statistics=str(tmp_path / "nowhere"))
-    statistics.write_bytes(b"something else")
-    with pytest.raises(FormatError, match="was not written by recipes"):
-        TeacherContent(statistics=str(statistics))
-
-
-def test_recordings_without_any_sound_give_no_statistics(statistics: Path, tmp_path: Path) -> None:
-    save_audio(tmp_path / "silence.wav", np.zeros(16000, np.float32), 16000)
-
-    assert teacher_content.main(["--recordings", str(tmp_path / "speech"), "--output", str(tmp_path / "new")]) == 0
-    assert (tmp_path / "new").read_bytes() == statistics.read_bytes()
-    with pytest.raises(DataError, match="without any change"):
-        write_statistics([tmp_path / "silence.wav"], tmp_path / "none")
-    assert not (tmp_path / "none").exists()
+    return write_stand_in(tmp_path, monkeypatch)
 
 
 def test_the_overrides_choose_the_teacher_wherever_the_folder_is(statistics: Path) -> None:
@@ -167,17 +62,15 @@ def test_both_are_trained_alike_and_only_once(tmp_path: Path, monkeypatch: pytes
     commands: list[list[str]] = []
     clips = [SimpleNamespace(source="b.wav"), SimpleNamespace(source="a.wav"), SimpleNamespace(source="b.wav")]
     store = SimpleNamespace(split=lambda part: clips if part == "val" else [])
-    monkeypatch.setattr(content_voices.CorpusStore, "open", lambda _: store)
+    monkeypatch.setattr(CorpusStore, "open", lambda _: store)
     monkeypatch.setattr(pipeline_module, "run_script", partial(pretend, commands))
 
     def run(updates: int) -> Pipeline:
-        pipeline = Pipeline(tmp_path / "state.json", tmp_path)
-        assert prepare(Path("/speech"), tmp_path, pipeline) == [Path("/speech/a.wav"), Path("/speech/b.wav")]
-        assert [train(side, updates, pipeline) for side in (OURS, TEACHER)] == [
-            Path("runs", OURS),
-            Path("runs", TEACHER),
-        ]
-        return pipeline
+        voices = TargetVoices(Path("/speech"), tmp_path)
+        assert prepare(voices) == [Path("/speech/a.wav"), Path("/speech/b.wav")]
+        runs = [train(side, updates, voices) for side in (OURS, TEACHER)]
+        assert runs == [tmp_path / "runs" / side for side in (OURS, TEACHER)]
+        return voices.pipeline
 
     run(7)
     assert [command[0] for command in commands] == ["-m", "preprocess.py", "preprocess.py", "train.py", "train.py"]
@@ -209,7 +102,7 @@ def test_a_voice_that_cannot_be_exported_converts_in_pytorch(
 
     made, rate = soundfile.read(tmp_path / "converted/s.wav", dtype="float32")
     assert (made.shape, rate) == ((16000,), 16000)
-    converter = TorchVoice(load_voice(trained, "last", for_export=False))
+    converter = TorchVoice(load_voice(trained, "last", for_export=False).converter, CONTROLS)
     audio = soundfile.read(source, dtype="float32")[0]
     shifts = {shift: float(np.abs(converter.run(audio, {"pitch_shift": shift}) - made).max()) for shift in (0.0, 12.0)}
     assert shifts[12.0] < shifts[0.0]  # 95 Hz to the 190 Hz of the first speaker
@@ -233,7 +126,7 @@ def test_a_voice_that_cannot_be_exported_converts_in_pytorch(
 def test_the_error_may_be_five_points_above_the_teachers(
     ours: float | None, teacher: float | None, outcome: str
 ) -> None:
-    assert [bar.outcome for bar in judge({OURS: {ERROR: ours}, TEACHER: {ERROR: teacher}})] == [outcome]
+    assert [bar.outcome for bar in bars({OURS: {ERROR: ours}, TEACHER: {ERROR: teacher}})] == [outcome]
 
 
 @pytest.mark.parametrize(("ours", "code"), [(0.09, 0), (0.11, 1), (None, 1)])
@@ -242,7 +135,7 @@ def test_a_bar_that_is_missed_or_not_measured_is_no_success(
 ) -> None:
     results: dict[str, Figures] = {OURS: {ERROR: ours, "held_out_mel": 0.5}, TEACHER: {ERROR: 0.05}}
     monkeypatch.setattr(content_voices, "check", lambda _: None)
-    monkeypatch.setattr(content_voices, "load_evaluators", lambda *_, **__: Evaluators({}, {}, {}, {}))
+    monkeypatch.setattr(content_voices, "evaluators_of", lambda *_, **__: Evaluators())
     monkeypatch.setattr(content_voices, "compare", lambda *_: results)
 
     found = content_voices.main(["--work", str(tmp_path), "--updates", "9"])
@@ -256,7 +149,7 @@ def test_a_bar_that_is_missed_or_not_measured_is_no_success(
     assert (written["updates"], written["bars"][0]["value"]) == (9, ours)
 
 
-def test_every_voice_is_judged_on_its_own_conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_voice_is_evaluated_on_its_own_conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("1-a.wav", "2-b.wav"):
         (tmp_path / name).touch()
     for index, side in enumerate((OURS, TEACHER)):
@@ -264,17 +157,17 @@ def test_every_voice_is_judged_on_its_own_conversions(tmp_path: Path, monkeypatc
         run.mkdir(parents=True)
         (run / "metrics.json").write_text(json.dumps({"last": {"val/mel": index}}))
     monkeypatch.setattr(content_voices, "prepare", lambda *_: [tmp_path / "1-a.wav"])
-    monkeypatch.setattr(content_voices, "train", lambda side, *_: Path("runs") / side)
+    monkeypatch.setattr(content_voices, "train", lambda side, *_: tmp_path / "work/runs" / side)
     monkeypatch.setattr(content_voices, "convert", lambda run, sources, output: output.mkdir(parents=True))
     errors = {OURS: 0.1, TEACHER: 0.2}
 
-    def judged(converted: Path, sources: list[Path], *_: object) -> Evaluation:
+    def evaluated(converted: Path, sources: list[Path], *_: object) -> Evaluation:
         return Evaluation({ERROR: errors[converted.name], "clips": len(sources)}, [])
 
-    monkeypatch.setattr(content_voices, "evaluate", judged)
+    monkeypatch.setattr(content_voices, "evaluate", evaluated)
     options = content_voices.parse(["--target", str(tmp_path), "--sources", str(tmp_path), "--source-count", "2"])
 
-    found = content_voices.compare(options, tmp_path / "work", Evaluators({}, {}, {}, {}))
+    found = content_voices.compare(options, tmp_path / "work", Evaluators())
 
     assert [found[side] for side in (OURS, TEACHER)] == [
         {"held_out_mel": 0.0, ERROR: 0.1, "clips": 2},
@@ -298,7 +191,8 @@ def test_what_cannot_work_is_one_line_before_anything_is_made(
     arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(content_voices, "CORPORA", tmp_path / "shared")
+    for module in (options, content_voices):
+        monkeypatch.setattr(module, "CORPORA", tmp_path / "shared")
     monkeypatch.setattr(content_voices, "moonshine_weights", lambda: tmp_path)
 
     assert content_voices.main([*arguments, "--work", str(tmp_path / "work")]) == 2

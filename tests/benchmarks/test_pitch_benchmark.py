@@ -1,4 +1,4 @@
-"""The benchmark of pitch trackers: its measures by hand, and material whose pitch is what it says."""
+"""The benchmark of pitch trackers: its measures by hand, and sound whose pitch is what it says."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from benchmarks import pitch
-from benchmarks.pitch_material import (
+from benchmarks.known_pitch import (
     Sound,
     add_noise,
     choose_recordings,
@@ -18,6 +18,8 @@ from benchmarks.pitch_material import (
     speak,
     without_short_runs,
 )
+from benchmarks.pitch_measures import Figures, Result, compare, difference
+from benchmarks.pitch_trackers import load_trackers
 from utils.audio.synthetic_speech import voice
 from utils.errors import DataError
 
@@ -29,20 +31,20 @@ def test_measures_of_eight_frames_by_hand() -> None:
     truth = np.array([100.0, 100.0, 100.0, 100.0, 0.0, 0.0, nan, nan])
     found = np.array([102.0, 104.0, 200.0, 0.0, 0.0, 90.0, 0.0, 77.0])
 
-    figures = pitch.compare(found, truth)
+    figures = compare(found, truth)
 
     # 102 is 34 cents off, 104 is 68; 200 is gross; one of four is missed; one of two unvoiced frames is voiced
-    assert figures == pitch.Figures(accuracy=1 / 4, gross_errors=1 / 3, false_voicing=1 / 2, recall=3 / 4)
+    assert figures == Figures(accuracy=1 / 4, gross_errors=1 / 3, false_voicing=1 / 2, recall=3 / 4)
 
 
 def test_measures_without_frames_are_unknown() -> None:
-    figures = pitch.compare(np.zeros(2), np.zeros(2))
+    figures = compare(np.zeros(2), np.zeros(2))
 
-    assert figures == pitch.Figures(accuracy=None, gross_errors=None, false_voicing=0.0, recall=None)
+    assert figures == Figures(accuracy=None, gross_errors=None, false_voicing=0.0, recall=None)
 
 
-def figures(accuracy: float = 0.9, gross: float = 0.0, voicing: float = 0.0) -> pitch.Figures:
-    return pitch.Figures(accuracy, gross, voicing, 1.0)
+def figures(accuracy: float = 0.9, gross: float = 0.0, voicing: float = 0.0) -> Figures:
+    return Figures(accuracy, gross, voicing, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -57,24 +59,22 @@ def figures(accuracy: float = 0.9, gross: float = 0.0, voicing: float = 0.0) -> 
         (figures(), figures(), 0.009, 2.0, ["PyTorch to ONNX, cents"]),
     ],
 )
-def test_each_bar_can_be_missed(
-    clean: pitch.Figures, noisy: pitch.Figures, speed: float, cents: float, missed: list[str]
-) -> None:
-    result = pitch.Result({"clean": clean, "10 dB noise": noisy}, speed)
+def test_each_bar_can_be_missed(clean: Figures, noisy: Figures, speed: float, cents: float, missed: list[str]) -> None:
+    result = Result({"clean": clean, "10 dB noise": noisy}, speed)
 
-    assert [bar.name for bar in pitch.judge(result, cents, 0) if not bar.is_reached] == missed
+    assert [bar.name for bar in pitch.bars(result, cents, 0) if not bar.is_reached] == missed
 
 
 def test_frames_that_one_runtime_alone_finds_voiced_are_counted() -> None:
     conditions = {"clean": [Sound(np.zeros(320, np.float32), np.zeros(2))]}
-    result = pitch.Result({"clean": figures(), "10 dB noise": figures()}, 0.009)
+    result = Result({"clean": figures(), "10 dB noise": figures()}, 0.009)
 
-    differing = pitch.difference(lambda audio: np.array([1.0, 0]), lambda audio: np.array([1.0, 1]), conditions)
+    differing = difference(lambda audio: np.array([1.0, 0]), lambda audio: np.array([1.0, 1]), conditions)
     assert differing == (0.0, 1)
-    assert [bar.name for bar in pitch.judge(result, *differing) if not bar.is_reached] == [
+    assert [bar.name for bar in pitch.bars(result, *differing) if not bar.is_reached] == [
         "PyTorch to ONNX, frames voiced in one alone"
     ]
-    assert pitch.difference(lambda audio: np.array([2.0, 0]), lambda audio: np.array([1.0, 0]), conditions) == (1200, 0)
+    assert difference(lambda audio: np.array([2.0, 0]), lambda audio: np.array([1.0, 0]), conditions) == (1200, 0)
 
 
 def test_short_runs_are_cleared() -> None:
@@ -158,7 +158,7 @@ def test_missing_tracker_is_named_with_its_command(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torchcrepe", None)
 
-    trackers = pitch.load_trackers(["crepe", "dio"])
+    trackers = load_trackers(["crepe", "dio"])
 
     assert list(trackers) == ["dio"]
     assert "crepe is left out" in caplog.text
@@ -172,7 +172,7 @@ def test_missing_tracker_is_named_with_its_command(
         ("crepe", "torchcrepe", "none of crepe can be compared here"),
     ],
 )
-def test_nothing_to_judge_is_no_success(
+def test_nothing_to_compare_is_no_success(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tracker: str, package: str, words: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from benchmarks import overtraining, training_options
+from benchmarks.made_curves import correlated_noise
 from utils.config.train import train_job
 from utils.errors import DataError
 
@@ -25,7 +26,7 @@ def test_minute_of_recordings_is_spread_and_always_the_same(tmp_path: Path) -> N
 
 
 def test_made_noise_has_its_deviation_and_correlation() -> None:
-    noise = overtraining.correlated_noise(20_000, 0.3, 0.8, np.random.default_rng(0))
+    noise = correlated_noise(20_000, 0.3, 0.8, np.random.default_rng(0))
 
     assert noise.std() == pytest.approx(0.3, rel=0.05)
     assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.8, abs=0.02)

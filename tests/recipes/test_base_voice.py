@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.voice_quality import CORPORA, pick_sources
+from benchmarks.options import CORPORA
+from benchmarks.sources import pick_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = (ROOT / "models/weights/lite_base.md").read_text(encoding="utf-8")

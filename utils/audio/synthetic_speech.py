@@ -1,6 +1,10 @@
-"""Sound for tests that trackers and encoders take for a voice: harmonics under moving formants, in syllables."""
+"""Sound for trials that trackers and encoders take for a voice: harmonics under moving formants, in syllables."""
+
+from pathlib import Path
 
 import numpy as np
+
+from utils.audio.io import save_audio
 
 # first three formants in Hz of /a e i o u/, Peterson and Barney 1952 (men, rounded)
 VOWELS = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240))
@@ -31,3 +35,10 @@ def voice(
 def silence(seconds: float, sample_rate: int = 16000) -> np.ndarray:
     """Return [T] float32 zeros."""
     return np.zeros(round(seconds * sample_rate), np.float32)
+
+
+def write_recordings(folder: Path, *, num_files: int, seconds: float, f0_hz: float, sample_rate: int) -> None:
+    """Write recordings of one synthetic speaker, `<folder>_<number>.wav`."""
+    for index in range(num_files):
+        audio = voice(seconds, sample_rate, f0_hz=f0_hz, seed=index)
+        save_audio(folder / f"{folder.name}_{index:02d}.wav", audio, sample_rate)

@@ -11,6 +11,7 @@ import numpy as np
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
 from utils.audio.listing import list_audio
+from utils.audio.synthetic_speech import VOWELS
 
 VOCODER_SECONDS = 0.005
 LOWEST_HZ, HIGHEST_HZ = 60.0, 600.0  # of speech
@@ -21,13 +22,11 @@ NOTES_HZ = np.geomspace(80.0, 900.0, 16)
 NOTE_SECONDS, REST_SECONDS, RAMP_SECONDS = 0.8, 0.2, 0.04
 VIBRATO_HZ, VIBRATO_CENTS = 5.5, 50.0
 BREATH_DB = -60.0
-# first three formants in Hz of /a e i o u/, Peterson and Barney 1952 (men, rounded)
-VOWELS = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240))
 
 
 @dataclass(frozen=True)
 class Sound:
-    """Audio [F * 160] at 16 kHz and its true f0_hz [F]: 0 is unvoiced, NaN is not judged."""
+    """Audio [F * 160] at 16 kHz and its true f0_hz [F]: 0 is unvoiced, NaN is left out."""
 
     audio: np.ndarray
     f0_hz: np.ndarray
@@ -114,7 +113,7 @@ def add_noise(sound: Sound, ratio_db: float, seed: int) -> Sound:
 def sing(vibrato_cents: float, seed: int) -> Sound:
     """Synthesise 16 sung notes of 80 to 900 Hz with rests between them, harmonic by harmonic under vowels' formants.
 
-    The ramps at both ends of a note, and a frame of rest beside them, are not judged: every window there hears both.
+    The ramps at both ends of a note, and a frame of rest beside them, are left out: every window there covers both.
     """
     rng = np.random.default_rng(seed)
     audio, truth = [], []
