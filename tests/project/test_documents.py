@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.document_tools import ROOT, anchors_of, links_of, pages, paragraphs, read, without_code
+from tests.tools.document_tools import ROOT, anchors_of, links_of, pages, paragraphs, read, spans_of, without_code
 
 RESULTS = Path("benchmarks/results")
 RESULT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*_(?P<machine>[a-z0-9-]+)_\d{4}-\d{2}-\d{2}\.md")
@@ -17,6 +17,7 @@ SOFTWARE = re.compile(r"\b(?:Python|torch|PyTorch|onnxruntime|SLURM|version) \d+
 WEIGHTS = re.compile(r"\b(?:(?:content )?encoder|base voice|(?:content|base) version) \d\b", re.IGNORECASE)
 PAGES = pages()
 GUIDED = [page for page in PAGES if page == Path("README.md") or page.parent.as_posix() in LIMITS.keys() - {"."}]
+ARRIVING = re.compile(r"mine|export_forms|models/streams")  # what the reader is to make, and what is about to land
 TIMELESS = [page for page in PAGES if page.parts[0] in ("README.md", "CONTRIBUTING.md", "docs")]
 
 
@@ -72,6 +73,16 @@ def test_index_names_every_page_of_docs() -> None:
     present = {page.relative_to("docs").as_posix() for page in PAGES if page.parts[0] == "docs"} - {"README.md"}
 
     assert present <= named, sorted(present - named)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent != RESULTS and page.name != "CHANGELOG.md"], ids=str
+)
+def test_files_and_rooms_named_in_words_exist(page: Path) -> None:
+    place = re.compile(r"(?:models|utils|tests|recipes|benchmarks|scripts|configs|hydra_plugins|docs)/[\w/.-]+")
+    named = {span for span in spans_of(read(page)) if place.fullmatch(span) and not ARRIVING.search(span)}
+
+    assert not sorted(span for span in named if not (ROOT / span).exists())
 
 
 def test_documents_named_in_code_exist() -> None:
