@@ -35,11 +35,11 @@ def judge_by(values: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the held-out criterion at each step be a given one."""
     step = AdversarialTraining.validation_step
 
-    def judged(self: Any, batch: Any, index: int) -> None:
+    def validated(self: Any, batch: Any, index: int) -> None:
         step(self, batch, index)
         self.validated = (values[self.steps], 1)
 
-    monkeypatch.setattr(AdversarialTraining, "validation_step", judged)
+    monkeypatch.setattr(AdversarialTraining, "validation_step", validated)
 
 
 def best_step(run: Path) -> int:

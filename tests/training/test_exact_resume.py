@@ -35,7 +35,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes a run without interruption, once for each set of changes."""
+    """Makes a run without interruption, once for each set of overrides."""
     runs, made = tmp_path_factory.mktemp("whole"), dict[tuple[str, ...], Path]()
 
     def make(*changed: str) -> Path:

@@ -142,11 +142,11 @@ def test_validation_without_a_number_neither_ends_a_run_nor_is_its_best(
 ) -> None:
     step = AdversarialTraining.validation_step
 
-    def judged(self: Any, batch: Any, index: int) -> None:
+    def validated(self: Any, batch: Any, index: int) -> None:
         step(self, batch, index)
         self.validated = ({2: math.nan, 4: 0.5, 6: 0.7}[self.steps], 1)
 
-    monkeypatch.setattr(AdversarialTraining, "validation_step", judged)
+    monkeypatch.setattr(AdversarialTraining, "validation_step", validated)
     run = train(training(datasets, tmp_path, "hole", 6, "trainer.validate_every=2", *changed))
 
     metrics = json.loads((run / "metrics.json").read_text())

@@ -1,4 +1,4 @@
-"""What a run writes down about itself: its table, curves, sounds and pictures, the line on the console."""
+"""What a run writes down about itself: its table, curves, audio and plots, the line on the console."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from utils.training.callbacks.progress import ProgressLine, clock_time
 from utils.training.csv_logger import CsvLogger
 from utils.training.fit import train
 from utils.training.loggers import build_loggers
-from utils.training.plots import HIGH, LOW, PitchPanel, colours, mel_picture, pitch_picture
+from utils.training.plots import HIGH, LOW, PitchPanel, colours, plot_mels, plot_pitch
 from utils.training.step_clock import BATCH, FETCH, StepClock
 
 CHANGED = ["trainer.validate_every=2", "trainer.media=true", "trainer.log_every=1", "optim.accumulate=2"]
@@ -140,7 +140,7 @@ def test_weighted_losses_are_the_raw_ones_times_their_weights_and_add_up(resumed
     assert float(row["train/generator/total"]) == pytest.approx(total, rel=1e-5)
 
 
-def test_sounds_and_pictures_have_one_tag_with_a_timeline(resumed: Path) -> None:
+def test_sounds_and_plots_have_one_tag_with_a_timeline(resumed: Path) -> None:
     events = events_of(resumed)
 
     for tag in ("clip0/converted", "clip1/converted_up_4_semitones"):
@@ -194,28 +194,28 @@ def test_clock_adds_up_stages_and_leaves_validation_out(monkeypatch: pytest.Monk
     assert (clock.fetching, clock.computing, clock.paused) == (3.0, 9.0, 57.0)
 
 
-# pictures
+# plots
 
 
 def test_spectrogram_is_drawn_with_low_frequencies_at_the_bottom() -> None:
     mel = np.full((10, 300), LOW)
     mel[0] = HIGH  # the lowest band
 
-    picture = mel_picture([("title", mel)])
+    plot = plot_mels([("title", mel)])
 
-    assert picture.shape == (14 + 20, 600, 3)
-    assert picture[-1, 300].tolist() == colours(np.ones(1))[0].tolist()
-    assert picture[-20, 300].tolist() == colours(np.zeros(1))[0].tolist()
+    assert plot.shape == (14 + 20, 600, 3)
+    assert plot[-1, 300].tolist() == colours(np.ones(1))[0].tolist()
+    assert plot[-20, 300].tolist() == colours(np.zeros(1))[0].tolist()
 
 
 def test_pitch_asked_for_and_heard_lie_over_each_other_only_where_they_agree() -> None:
     frames = 200
     asked = np.full(frames, 200.0)
     asked[100:] = 0.0
-    same, octave = (pitch_picture([PitchPanel("title", asked, asked * factor)]) for factor in (1.0, 2.0))
+    same, octave = (plot_pitch([PitchPanel("title", asked, asked * factor)]) for factor in (1.0, 2.0))
 
-    def rows(picture: np.ndarray, colour: tuple[int, int, int], column: int) -> list[int]:
-        return np.flatnonzero((picture[:, column] == colour).all(axis=-1)).tolist()
+    def rows(plot: np.ndarray, colour: tuple[int, int, int], column: int) -> list[int]:
+        return np.flatnonzero((plot[:, column] == colour).all(axis=-1)).tolist()
 
     column = 46 + 2 * 50
     assert np.mean(rows(same, (150, 190, 240), column)) == pytest.approx(rows(same, (200, 50, 20), column)[0], abs=1)
@@ -226,9 +226,9 @@ def test_pitch_asked_for_and_heard_lie_over_each_other_only_where_they_agree() -
 
 
 def test_pitch_is_compared_in_cents_where_both_are_voiced() -> None:
-    asked, heard = np.array([100.0, 100.0, 0.0, 100.0]), np.array([200.0, 100.0, 100.0, 0.0])
+    requested, measured = np.array([100.0, 100.0, 0.0, 100.0]), np.array([200.0, 100.0, 100.0, 0.0])
 
-    fit = compare_pitch(asked, heard)
+    fit = compare_pitch(requested, measured)
 
     assert fit.cents.tolist() == [1200.0, 0.0]
     assert fit.voicing_error == 0.5
@@ -240,12 +240,12 @@ def test_shown_clips_are_spread_over_the_held_out_ones() -> None:
     assert chosen_clips(2, 2) == [0, 1]
 
 
-def test_pictures_in_the_event_file_can_be_opened(resumed: Path) -> None:
+def test_plots_in_the_event_file_can_be_opened(resumed: Path) -> None:
     image = events_of(resumed).Images("clip0/f0")[-1]
 
-    picture = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)))
-    assert picture.shape[2] == 3
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    plot = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)))
+    assert plot.shape[2] == 3
+    assert len(np.unique(plot.reshape(-1, 3), axis=0)) > 10
 
 
 # the console

@@ -189,20 +189,20 @@ def test_other_layouts_are_named_too() -> None:
 @pytest.mark.parametrize("kind", ["light", "rvc"])
 def test_channels_last_judges_the_same(kind: str) -> None:
     torch.manual_seed(0)
-    judge: nn.Module = (
+    discriminator: nn.Module = (
         MultiResolutionDiscriminator(windows=(64, 128), channels=4)
         if kind == "light"
         else RvcDiscriminator(periods=(2, 3), channels=64)
     )
-    audio, laid_out = torch.randn(2, 2000), copy.deepcopy(judge)
+    audio, laid_out = torch.randn(2, 2000), copy.deepcopy(discriminator)
 
     prepare_networks(train_job(["trainer.channels_last=true"]).trainer, make().generator, laid_out)
 
-    expected, found = judge(audio), laid_out(audio)
+    expected, found = discriminator(audio), laid_out(audio)
     for one, other in zip(expected.scores, found.scores, strict=True):
         assert_close(other, one, atol=1e-5, rtol=1e-4)
     maps = [layer for layers in found.features for layer in layers if layer.ndim == 4 and layer.shape[1] > 1]
-    # the judges of periods write their images the other way round
+    # the discriminators of periods have their feature maps the other way round
     laid = [layer for layer in maps if any(is_laid_out(image) for image in (layer, layer.transpose(2, 3)))]
     assert len(laid) >= 2 / 3 * len(maps) > 0  # not those made of a single channel
 

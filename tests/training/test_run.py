@@ -28,7 +28,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with pictures and sounds, validated three times."""
+    """A finished run with plots and audio, validated three times."""
     runs = tmp_path_factory.mktemp("runs")
     changed = ["trainer.validate_every=15", "trainer.media=true", "optim.optimizer.lr=0.003"]
     return train(training(datasets, runs, "whole", STEPS, *changed))
@@ -120,10 +120,10 @@ def test_voice_of_a_state_between_validations_has_no_figures_of_another(
     with pytest.raises(StoppedBySignalError):
         train(training(datasets, tmp_path, "cut", 9, "trainer.validate_every=2"))
 
-    judged, newest = load_voice(tmp_path / "cut", "best"), load_voice(tmp_path / "cut", "last")
+    best, newest = load_voice(tmp_path / "cut", "best"), load_voice(tmp_path / "cut", "last")
 
-    assert (judged.step, newest.step) == (2, 3)
-    assert judged.metrics["val/mel"] > 0
+    assert (best.step, newest.step) == (2, 3)
+    assert best.metrics["val/mel"] > 0
     assert newest.metrics == {}
 
 

@@ -54,13 +54,13 @@ def assert_equal(network: nn.Module, other: nn.Module, *, but: tuple[str, ...] =
 
 def test_a_generator_and_a_discriminator_are_taken_over(tmp_path: Path) -> None:
     generator, discriminator = small_generator(num_speakers=5, seed=1), small_discriminator(seed=1)
-    ours, judge = small_generator(num_speakers=5), small_discriminator()
+    ours, our_discriminator = small_generator(num_speakers=5), small_discriminator()
 
     said = load(ours, training_file(tmp_path / "f0G48k.pth", generator))
-    load(judge, training_file(tmp_path / "f0D48k.pth", discriminator), "pretrained.discriminator")
+    load(our_discriminator, training_file(tmp_path / "f0D48k.pth", discriminator), "pretrained.discriminator")
 
     assert_equal(ours, generator)
-    assert_equal(judge, discriminator)
+    assert_equal(our_discriminator, discriminator)
     count = len(generator.state_dict())
     assert f"{count} parameters matched; 0 missing; 0 unexpected; 0 different" in said
 
@@ -198,13 +198,13 @@ def test_features_that_a_file_does_not_tell_are_said_once_for_the_generator(tmp_
 
     line = load(small_generator(), generator)
     plain = load(small_generator("rvc_v2_48k", "model.use_f0=false"), without_f0)
-    judge = load(small_discriminator(), discriminator, "pretrained.discriminator")
+    line_of_discriminator = load(small_discriminator(), discriminator, "pretrained.discriminator")
 
     encoder = "the file does not say its content encoder; the dataset's contentvec is used"
     f0 = "the file does not say what its f0 held in unvoiced frames; the dataset's zero_unvoiced is used"
     assert encoder in line and f0 in line
     assert encoder in plain and "unvoiced" not in plain
-    assert "does not say" not in judge
+    assert "does not say" not in line_of_discriminator
 
 
 def test_names_of_any_length_and_kind_stay_in_one_line(tmp_path: Path) -> None:

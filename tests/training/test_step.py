@@ -109,7 +109,7 @@ class Loose(AdversarialTraining):
         pass
 
 
-def judged(module: AdversarialTraining, batch: VoiceBatch) -> float:
+def validated(module: AdversarialTraining, batch: VoiceBatch) -> float:
     """Return the held-out criterion of one batch."""
     module.on_validation_epoch_start()
     module.validation_step(batch, 0)
@@ -123,18 +123,18 @@ def gradients(module: nn.Module) -> list[Tensor]:
 
 def test_generator_phase_leaves_no_gradient_in_the_discriminator() -> None:
     module, batch = make(kind=Loose), batch_of(2)
-    judge = copy.deepcopy(module.discriminator)
+    discriminator = copy.deepcopy(module.discriminator)
     with torch.no_grad():
         fake = module.generator(batch)
 
     module.backward_all(batch, is_adversarial=True)
 
     # least squares by hand, over both resolutions
-    real_scores, fake_scores = judge(batch.audio).scores, judge(fake).scores
+    real_scores, fake_scores = discriminator(batch.audio).scores, discriminator(fake).scores
     losses = [(1 - a).square().mean() + b.square().mean() for a, b in zip(real_scores, fake_scores, strict=True)]
     torch.stack(losses).mean().backward()
-    assert len(gradients(judge)) == len(gradients(module.discriminator)) > 0
-    for found, expected in zip(gradients(module.discriminator), gradients(judge), strict=True):
+    assert len(gradients(discriminator)) == len(gradients(module.discriminator)) > 0
+    for found, expected in zip(gradients(module.discriminator), gradients(discriminator), strict=True):
         assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 
@@ -191,7 +191,7 @@ def test_micro_batches_are_as_equal_as_can_be_and_lose_no_clip() -> None:
 
 
 class OutOfMemory(MultiResolutionDiscriminator):
-    """A judge for which more than two clips at once are too many."""
+    """A discriminator for which more than two clips at once are too many."""
 
     def forward(self, audio: Tensor) -> Any:
         if len(audio) > 2:
@@ -201,10 +201,10 @@ class OutOfMemory(MultiResolutionDiscriminator):
 
 def test_fit_memory_halves_the_micro_batch_and_keeps_the_step(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
-    judge = OutOfMemory(windows=(64, 128), channels=4)
+    discriminator = OutOfMemory(windows=(64, 128), channels=4)
     module, whole = make(fit_memory=True), make()
-    judge.load_state_dict(module.discriminator.state_dict())
-    module.discriminator = judge
+    discriminator.load_state_dict(module.discriminator.state_dict())
+    module.discriminator = discriminator
 
     fit(module, [batch_of(5)] * 2)
     fit(whole, [batch_of(5)] * 2)
@@ -393,10 +393,10 @@ def test_adversary_sees_only_its_frames() -> None:
 def test_validation_ignores_what_is_padding() -> None:
     module, batch = make(kind=Loose), batch_of(2)
     batch.num_frames = torch.tensor([FRAMES, FRAMES // 2])
-    first = judged(module, batch)
+    first = validated(module, batch)
     batch.audio[1, FRAMES // 2 * HOP :] = 5.0
 
-    second = judged(module, batch)
+    second = validated(module, batch)
 
     assert second == first
 
@@ -412,8 +412,8 @@ def test_padding_does_not_make_the_validation_figure_smaller() -> None:
     whole = VoiceBatch(**{key: value[:1] for key, value in vars(batch).items()})
     whole.num_frames = torch.tensor([frames])
 
-    alone = judged(module, half)
-    padded = judged(module, whole)
+    alone = validated(module, half)
+    padded = validated(module, whole)
 
     # the last frame's synthesis window reaches into what is padding
     assert padded == pytest.approx(alone, rel=0.02)

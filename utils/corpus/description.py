@@ -1,4 +1,4 @@
-"""What dataset.json says of a dataset, as typed data; a checkpoint holds the description of its dataset too."""
+"""What dataset.json says of a dataset, as typed data; a checkpoint contains the description of its dataset too."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields

@@ -64,8 +64,8 @@ def decay_groups(network: nn.Module) -> list[dict[str, Any]]:
     """Sort trainable parameters into those that decay and those that must not.
 
     Weights of convolutions, linear layers and embeddings decay. Biases, everything of a norm, other vectors and
-    scalars, and the magnitudes of weight normalisation do not: pulling them to zero scales a layer, it does not make
-    it simpler.
+    scalars, and the magnitudes of weight normalisation do not: decay would scale such a layer and
+    not make it simpler.
 
     Returns:
         Parameter groups in the order [decaying, not decaying]; empty ones are left out.

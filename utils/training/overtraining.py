@@ -60,7 +60,7 @@ class Verdict:
         since: first update of the rise, or of the plateau.
         reference: B, the best smoothed criterion.
         noise: e, standard deviation of one value.
-        best_step: update of the lowest single value; best.ckpt holds the latest weights within 0.1 % of it.
+        best_step: update of the lowest single value; best.ckpt has the latest weights within 0.1 % of it.
         best_value: that value.
     """
 
@@ -100,7 +100,7 @@ class OvertrainingDetector:
         self._risen_since: int | None = None
 
     def update(self, step: int, value: float) -> Verdict | None:
-        """Take the criterion at an update; returns the verdict that holds now. A step seen before changes nothing."""
+        """Take the criterion at an update; returns the verdict as of now. A step seen before is ignored."""
         if self._seen and step <= self._seen[-1][0]:
             return self.verdict
         self._seen.append((step, float(value)))

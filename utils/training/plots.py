@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard, drawn into arrays: log-mel spectrograms and pitch curves."""
+"""Plots for TensorBoard as arrays of pixels: log-mel spectrograms and pitch curves."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,15 +21,15 @@ LEAST_WIDTH = 440  # room for a title
 
 
 class PitchPanel(NamedTuple):
-    """One panel of a pitch picture: a title and two curves [F] in Hz with 0 where unvoiced."""
+    """One panel of a pitch plot: a title and two curves [F] in Hz with 0 where unvoiced."""
 
     title: str
     requested_hz: np.ndarray
     measured_hz: np.ndarray
 
 
-def mel_picture(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Draw log-mel spectrograms [bands, F] under their titles, low frequencies at the bottom.
+def plot_mels(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Plot log-mel spectrograms [bands, F] under their titles, low frequencies at the bottom.
 
     Returns:
         [height, width, 3] uint8; two pixels a frame and a band.
@@ -46,8 +46,8 @@ def mel_picture(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     return np.asarray(image)
 
 
-def pitch_picture(panels: Sequence[PitchPanel]) -> np.ndarray:
-    """Draw the pitch that was asked for (broad, pale) and the one that is heard (fine, dark) over each other.
+def plot_pitch(panels: Sequence[PitchPanel]) -> np.ndarray:
+    """Plot the requested pitch (broad, pale) and the measured one (fine, dark) over each other.
 
     Returns:
         [height, width, 3] uint8; the axis of frequency is logarithmic from 50 to 1100 Hz.

@@ -1,4 +1,4 @@
-"""Before a run: how many clips at once the device holds, and at which number it is fastest."""
+"""Before a run: how many clips at once fit into the device, and at which number it is fastest."""
 
 import time
 from dataclasses import dataclass

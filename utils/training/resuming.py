@@ -134,15 +134,15 @@ def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset
         return ""
     now = describe_run(job, dataset)
     before = ADDED | before
-    changes = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
-    changes += f" and {len(different) - 6} more" if len(different) > 6 else ""
+    differences = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
+    differences += f" and {len(different) - 6} more" if len(different) > 6 else ""
     lost = sorted({_loss_of(key) for key in different})
     if not job.resume_changed:
         raise ConfigError(
-            f"resume: {path} belongs to a run with other settings ({changes}); with them it cannot go on as if never "
-            f"interrupted ({'; '.join(lost)}); restore them, or type resume_changed=true to go on all the same"
+            f"resume: {path} belongs to a run with other settings ({differences}); with them it cannot go on as if "
+            f"never interrupted ({'; '.join(lost)}); restore them, or type resume_changed=true to go on all the same"
         )
-    return f"resumed with other settings ({changes}): {'; '.join(lost)}"
+    return f"resumed with other settings ({differences}): {'; '.join(lost)}"
 
 
 def differing_keys(content: dict[str, Any], job: TrainJob, dataset: DatasetDescription) -> list[str]:

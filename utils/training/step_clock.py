@@ -14,7 +14,7 @@ class StepClock(Profiler):
     Attributes:
         fetching: seconds spent waiting for batches.
         computing: seconds inside training_step.
-        paused: seconds in validation and what hangs on it, checkpoints and pictures.
+        paused: seconds in validation and what follows it, checkpoints and plots.
     """
 
     def __init__(self) -> None:

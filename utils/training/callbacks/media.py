@@ -1,4 +1,4 @@
-"""Sounds and pictures of held-out clips at each validation, each under one tag: TensorBoard shows a timeline."""
+"""Audio and plots of held-out clips at each validation, each under one tag: TensorBoard shows a timeline."""
 
 from typing import Any, NamedTuple
 
@@ -16,14 +16,14 @@ from utils.audio.spectral import LogMelSpectrogram
 from utils.config import AudioConfig
 from utils.features.pitch.base import PitchTracker, extract_f0
 from utils.training.loggers import log_everywhere
-from utils.training.plots import PitchPanel, mel_picture, pitch_picture
+from utils.training.plots import PitchPanel, plot_mels, plot_pitch
 
 TRANSPOSED_SEMITONES = 4.0
 CENTS = 1200.0
 
 
 class PitchFit(NamedTuple):
-    """How the pitch that is heard fits the one that was asked for.
+    """How the measured pitch fits the requested one.
 
     Attributes:
         cents: [N] distances in frames voiced in both.
@@ -37,12 +37,12 @@ class PitchFit(NamedTuple):
 class MediaLogger(Callback):
     """Shows the same held-out clips at each validation: recorded, rebuilt and transposed.
 
-    Audio `clip<i>/real` (once), `clip<i>/converted` and `clip<i>/converted_up_4_semitones`; pictures `clip<i>/mel` and
+    Audio `clip<i>/real` (once), `clip<i>/converted` and `clip<i>/converted_up_4_semitones`; plots `clip<i>/mel` and
     `clip<i>/f0`; figures `val/f0_error_cents` (median) and `val/voicing_error` over the conversions shown.
 
     Args:
         audio: settings of the mel spectrograms.
-        tracker: listens to the conversions.
+        tracker: measures the pitch of the conversions.
         num_clips: clips to show, evenly spread over the held-out ones.
     """
 
@@ -108,11 +108,11 @@ class MediaLogger(Callback):
         speaker = batch.speaker_id[row : row + 1]
         transposed_hz = f0_hz * 2 ** (TRANSPOSED_SEMITONES / 12)
         rebuilt, shifted = (
-            module.voice.inference(content, asked_hz, loudness_db, speaker)[0].float().cpu()
-            for asked_hz in (f0_hz, transposed_hz)
+            module.voice.inference(content, requested_hz, loudness_db, speaker)[0].float().cpu()
+            for requested_hz in (f0_hz, transposed_hz)
         )
         if not bool(torch.isfinite(torch.cat([rebuilt, shifted])).all()):
-            return  # no sound to hear or to find a pitch in; val/mel tells of it
+            return  # neither audio nor pitch; val/mel shows it
         real = batch.audio[row, : len(rebuilt)].float().cpu()
         label = f"converted_up_{TRANSPOSED_SEMITONES:g}_semitones"
         if not self.has_shown_real:
@@ -121,31 +121,31 @@ class MediaLogger(Callback):
         writer.add_audio(f"clip{number}/{label}", shifted.clamp(-1, 1), step, rate)
         sounds = {"recorded": real, "rebuilt by the voice": rebuilt, f"{TRANSPOSED_SEMITONES:g} semitones up": shifted}
         mels = [(title, self._mel_of(sound)) for title, sound in sounds.items()]
-        writer.add_image(f"clip{number}/mel", mel_picture(mels), step, dataformats="HWC")
+        writer.add_image(f"clip{number}/mel", plot_mels(mels), step, dataformats="HWC")
         panels = [
-            self._pitch_panel(title, asked_hz[0], sound)
-            for title, asked_hz, sound in (("rebuilt", f0_hz, rebuilt), ("transposed", transposed_hz, shifted))
+            self._pitch_panel(title, requested_hz[0], sound)
+            for title, requested_hz, sound in (("rebuilt", f0_hz, rebuilt), ("transposed", transposed_hz, shifted))
         ]
-        writer.add_image(f"clip{number}/f0", pitch_picture(panels), step, dataformats="HWC")
+        writer.add_image(f"clip{number}/f0", plot_pitch(panels), step, dataformats="HWC")
 
     def _mel_of(self, sound: Tensor) -> np.ndarray:
         return self.mel.cpu()(sound[None])[0].numpy()
 
-    def _pitch_panel(self, title: str, asked_hz: Tensor, sound: Tensor) -> PitchPanel:
-        asked = asked_hz.float().cpu().numpy()
-        heard = extract_f0(sound.numpy(), self.audio.sample_rate, self.tracker)[: len(asked)]
-        fit = compare_pitch(asked, heard)
+    def _pitch_panel(self, title: str, requested_hz: Tensor, sound: Tensor) -> PitchPanel:
+        requested = requested_hz.float().cpu().numpy()
+        measured = extract_f0(sound.numpy(), self.audio.sample_rate, self.tracker)[: len(requested)]
+        fit = compare_pitch(requested, measured)
         self._fits.append(fit)
         error = f"{np.median(fit.cents):.0f} cents" if len(fit.cents) else "not voiced"
-        words = f"{title}: pale asked for, dark heard; median error {error}, voicing error"
-        return PitchPanel(f"{words} {100 * fit.voicing_error:.0f} %", asked, heard)
+        words = f"{title}: pale requested, dark measured; median error {error}, voicing error"
+        return PitchPanel(f"{words} {100 * fit.voicing_error:.0f} %", requested, measured)
 
 
-def compare_pitch(asked_hz: np.ndarray, heard_hz: np.ndarray) -> PitchFit:
+def compare_pitch(requested_hz: np.ndarray, measured_hz: np.ndarray) -> PitchFit:
     """Compare two curves [F] in Hz with 0 in unvoiced frames."""
-    both = (asked_hz > 0) & (heard_hz > 0)
-    cents = np.abs(CENTS * np.log2(heard_hz[both] / asked_hz[both]))
-    return PitchFit(cents, float(np.mean((asked_hz > 0) != (heard_hz > 0))))
+    both = (requested_hz > 0) & (measured_hz > 0)
+    cents = np.abs(CENTS * np.log2(measured_hz[both] / requested_hz[both]))
+    return PitchFit(cents, float(np.mean((requested_hz > 0) != (measured_hz > 0))))
 
 
 def chosen_clips(count: int, wanted: int) -> list[int]:

@@ -33,7 +33,7 @@ class OvertrainingWatch(Callback):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Judge the newest value."""
+        """Decide by the newest value."""
         assert isinstance(pl_module, AdversarialTraining)
         value = trainer.callback_metrics.get(CRITERION)
         if value is None or trainer.sanity_checking:

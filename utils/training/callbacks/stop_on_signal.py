@@ -19,7 +19,7 @@ class StopOnSignal(Checkpoint):
     """On SIGTERM, SIGUSR1 or Ctrl-C finish the update, save and end; a second Ctrl-C ends at once.
 
     Lightning calls a Checkpoint after all other callbacks, and this one after `checkpointing`, which is given before
-    it: whatever an update or a validation changes, the best state too, is saved.
+    it: so the state of every callback is saved as it is after the update or the validation, the best state too.
 
     Args:
         checkpointing: saves the state.
