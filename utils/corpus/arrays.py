@@ -80,7 +80,7 @@ class NewArray:
         self._array[rows] = values
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if isinstance(self._array, np.memmap):
             self._array.flush()
         self._array = None
@@ -123,9 +123,9 @@ def new_array(
 
 
 def _take_room(temporary: Path, path: Path) -> None:
-    """Have the disk set a file's room aside: where there is none, writing to its map would end the process by SIGBUS.
+    """Reserve a file's space on the disk: where it is full, writing to the map would end the process by SIGBUS.
 
-    File systems that cannot do that are left alone.
+    File systems that cannot reserve are left alone.
     """
     if not hasattr(os, "posix_fallocate"):
         return

@@ -47,7 +47,7 @@ class Cache:
         return self.folder / key / f"{name}-{self._features[name][:SHORT]}.{part:04d}.npy"
 
     def save_recording(self, key: str, recording: Recording) -> None:
-        """Enter a recording that was read; its waveform must be there already."""
+        """Write what was read of a recording; its waveform must be there already."""
         atomic_write_json(self.description(key), recording.to_plain())
 
     def load_recording(self, key: str, hop_length: int) -> Recording | None:
@@ -80,7 +80,7 @@ class Cache:
         ]
 
     def prune(self, keys: set[str], packed_keys: set[str]) -> None:
-        """Remove recordings that left, results of other settings, and unfinished files. Only while no worker runs.
+        """Remove recordings that are gone, results of other settings, and unfinished files. Only while no worker runs.
 
         Args:
             keys: recordings that are there.

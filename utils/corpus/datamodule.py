@@ -162,9 +162,9 @@ class VoiceDataModule(lightning.LightningDataModule):
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    """Signals reach every process of a terminal or a job; a loader that died of one would take the run with it.
+    """Ignore signals in a loading process: they reach every process of a job, and a dead loader would end the run.
 
-    One that the main process sends ends it still: so Python and torch end a loader that is left over.
+    A signal of the main process still ends it: so Python and torch end loaders that are left over.
     """
     if not hasattr(signal, "sigwaitinfo"):  # macOS and Windows cannot tell who sent a signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)

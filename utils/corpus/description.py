@@ -108,7 +108,7 @@ class DatasetDescription:
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the content of dataset.json: what was read, to the letter, or that of a new dataset."""
+        """Return the content of dataset.json: exactly what was read, or that of a new dataset."""
         if self.original is not None:
             return self.original
         return {

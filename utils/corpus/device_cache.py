@@ -92,7 +92,7 @@ class CachedSegments(Dataset[VoiceBatch]):
 
 
 def require_cacheable(examples: VoiceConversionDataset) -> None:
-    """Refuse segments that the cache cannot make.
+    """Refuse settings whose segments the cache cannot make.
 
     Raises:
         ConfigError: if they change voices.

@@ -166,7 +166,7 @@ def extract_features(task: FeatureTask) -> None:
 
 
 def extractor_json(content: dict[str, Any], pitch: dict[str, Any], **copies: tuple[float, ...]) -> str:
-    """Return the text by which worker processes build, and keep, their extractor.
+    """Return the text from which a worker process builds its extractor once.
 
     Args:
         content: configuration of the content encoder.

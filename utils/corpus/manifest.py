@@ -11,7 +11,7 @@ from utils.errors import FormatError
 
 @dataclass(frozen=True)
 class Clip:
-    """A stretch of a recording.
+    """A part of a recording.
 
     Attributes:
         id: unique in the dataset; stable while the recording and the reading settings stay.

@@ -1,4 +1,4 @@
-"""What preprocess.py tells at the end, as a table and as report.json."""
+"""What preprocess.py reports at the end, as tables and as report.json."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any

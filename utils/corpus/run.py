@@ -64,7 +64,7 @@ class Run:
 
     @cached_property
     def cache(self) -> Cache:
-        """Where the results of single recordings lie; asked for the first time when the dataset is locked."""
+        """Where the results of single recordings lie; first used when the dataset is locked."""
         fingerprints = {name: item.fingerprint for name, item in self.features.items()}
         packed = PackedResults.open(self.job.folder, self.reading, fingerprints, self.job.audio.hop_length)
         return Cache(self.job.folder / "cache", self.reading, fingerprints, packed)

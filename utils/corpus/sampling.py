@@ -42,7 +42,7 @@ class Segment:
 
 
 def segments_per_epoch(clip_frames: Sequence[int], segment_frames: int | None) -> int:
-    """Return how many segments are as much audio as the clips have; of whole clips: their number."""
+    """Return how many segments have as much audio as the clips; for whole clips: their number."""
     if segment_frames is None:
         return len(clip_frames)
     return -(-sum(max(frames, segment_frames) for frames in clip_frames) // segment_frames)

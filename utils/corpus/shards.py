@@ -74,7 +74,7 @@ class FileRecord:
 
 @dataclass
 class ShardRecord:
-    """All that a merge has to know of a shard.
+    """What a merge needs to know of a shard.
 
     Attributes:
         shard: which one.
@@ -91,14 +91,14 @@ class ShardRecord:
     work: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Enter the shard as complete."""
+        """Write the record, which marks the shard as complete."""
         plain = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         plain = json.loads(json.dumps(plain))
         atomic_write_json(self.shard.record_path(folder), {**plain, "checksum": sha256_of_json(plain)})
 
 
 def sizes_of(files: list[SourceFile]) -> list[int]:
-    """Return the size of each file in bytes, 0 where it cannot be told."""
+    """Return the size of each file in bytes, 0 where it cannot be read."""
     sizes = []
     for item in files:
         try:

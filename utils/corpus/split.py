@@ -28,7 +28,7 @@ class HeldOutSettings:
 
 @dataclass(frozen=True)
 class SplitFile:
-    """What the decision looks at.
+    """A recording as the choice of held-out ones sees it.
 
     Attributes:
         checksum: of the content; the only source of chance.

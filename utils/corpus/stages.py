@@ -110,7 +110,7 @@ def read(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
 
 
 def _reading_tasks(entries: list[Entry], run: Run) -> list[_ReadTask]:
-    """Return a task for each recording that the cache does not have, and take over the others."""
+    """Return a task for each recording that the cache does not have, and load the others from it."""
     job, tasks = run.job, []
     for index, entry in enumerate(entries):
         if entry.problem is not None:

@@ -16,7 +16,7 @@ SEMITONE = 2.0 ** (1 / 12)
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSettings:
-    """The `augmentation` group; a value of 0 turns its change off. docs/guides/data.md says what each one is good for.
+    """The `augmentation` group; a value of 0 turns one off. docs/guides/data.md says what each is good for.
 
     Attributes:
         gain_down_db: largest attenuation of audio and loudness.
@@ -55,7 +55,7 @@ class AugmentationSettings:
         return 1.0 - self.speed_percent / 100 if self.voice_share else 1.0
 
     def change(self, chance: np.ndarray) -> "VoiceChange":
-        """Return the change that four uniform numbers in [0, 1) stand for."""
+        """Return the change of voice that four uniform numbers in [0, 1) choose."""
         if chance[0] >= self.voice_share:
             return VoiceChange()
         pitch, formant, speed = 2.0 * chance[1:4] - 1.0

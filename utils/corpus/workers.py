@@ -143,7 +143,7 @@ def _run_alone(function: Callable[[Task], Value], tasks: list[Task]) -> Iterator
 
 
 class _LoneWorker:
-    """A pool of one process, whose end can be told.
+    """A pool of one process, whose exit code can be read.
 
     Raises:
         DataError: if it ends before it has a task.

@@ -1,8 +1,14 @@
 """From a dataset to a trained voice."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from utils.config.train import TrainJob
+
+if TYPE_CHECKING:
+    from utils.training.checkpoints import TrainedVoice
+
+# torch and Lightning take seconds, which --help must not wait for: they are imported where they are used
 
 
 def train(job: TrainJob) -> Path:
@@ -13,6 +19,22 @@ def train(job: TrainJob) -> Path:
         StoppedBySignalError: if the run was asked to end and can be continued.
         TrainingError: if the training diverged.
     """
-    from utils.training import fit  # torch and Lightning take seconds, which --help must not wait for
+    from utils.training import fit
 
     return fit.train(job)
+
+
+def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None) -> "TrainedVoice":
+    """Load a trained voice from its run folder to convert with it in PyTorch; see utils.training.checkpoints.
+
+    Args:
+        run: a folder made by train.py.
+        which: "best" by validation or "last".
+        io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
+    Raises:
+        ConfigError: if the run or checkpoint is absent or its encoder is refused.
+        FormatError: if a file is damaged.
+    """
+    from utils.training import checkpoints
+
+    return checkpoints.load_voice(run, which, io_rate, for_export=False)

@@ -1,4 +1,4 @@
-"""Data, networks and losses of a run, put together as its configuration says."""
+"""Build data, networks and losses of a run from its configuration."""
 
 import math
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def steps_per_epoch(job: TrainJob, store: CorpusStore) -> int:
 def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
     """Return the codebook of the run, made anew where it is a new run's or lost; the first process writes it.
 
-    Each process that a cluster starts makes it for itself: they meet only when the training begins.
+    Each process that a cluster starts makes it for itself: they are connected only when the training begins.
     """
     path, seed = run / CODEBOOK_FILE, job.seed
     size = entries_per_speaker(job.retrieval.codebook_size, len(store.speakers))
@@ -121,7 +121,7 @@ def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: boo
 
 
 def renew_codebook(job: TrainJob, store: CorpusStore, run: Path, module: AdversarialTraining) -> None:
-    """Give a run that goes on with other settings or data the codebook that belongs to them, if it is another one."""
+    """Replace the codebook of a run that goes on with other settings or data, if another one belongs to them."""
     assert isinstance(module.augmentation, BatchAugmentation)
     module.augmentation.retrieval = prepare_codebook(job, store, run, fresh=True)
 

@@ -122,7 +122,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def require_same_networks(
     content: dict[str, Any], path: Path, state: dict[str, Tensor], dataset: DatasetDescription
 ) -> None:
-    """Check that a checkpoint can be continued by networks of this state on this dataset.
+    """Check that networks with these tensors, and this dataset, can continue a checkpoint.
 
     Raises:
         ConfigError: if a tensor is missing, unexpected or of another shape, or encoder or speakers are others.

@@ -34,7 +34,7 @@ def save_codebook(run: Path, codebook: Tensor, origin: str = "") -> None:
 
 
 def codebook_origin(run: Path) -> str:
-    """Return what save_codebook was told of the run's codebook; empty if the file is damaged or does not say."""
+    """Return the `origin` that the run's codebook was saved with; empty if it has none or is damaged."""
     try:
         with safe_open(str(run / CODEBOOK_FILE), framework="pt") as stream:
             return (stream.metadata() or {}).get("origin", "")

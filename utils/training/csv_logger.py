@@ -34,7 +34,7 @@ class CsvLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Name of this logger, which has nothing to tell apart."""
+        """Name of this logger; there is one in a run."""
         return "csv"
 
     @property
@@ -67,9 +67,9 @@ class CsvLogger(Logger):
 
     @rank_zero_only
     def restart(self, step: int) -> None:
-        """Continue an existing table after a step: what an interrupted run wrote beyond it goes.
+        """Continue an existing table after a step: rows that an interrupted run wrote beyond it are removed.
 
-        A row that was cut off while it was written, and a file of another origin, go too.
+        So are a row that was cut off while it was written and a file of another origin.
         """
         rows = _read(self.path)
         kept = [row for row in rows if int(row[STEP]) <= step]
@@ -105,7 +105,7 @@ class CsvLogger(Logger):
 
 
 def _text(value: float) -> str:
-    """Return a number as seven digits tell it."""
+    """Return a number with seven digits."""
     return f"{value:.7g}" if math.isfinite(value) else str(value)
 
 

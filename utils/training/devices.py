@@ -31,12 +31,12 @@ class SharedStep(DDPStrategy):
 
 
 def is_first_process() -> bool:
-    """Return whether this process speaks and writes for all, also before the processes have met."""
+    """Return whether this process speaks and writes for all, also before the processes are connected."""
     return int(getattr(rank_zero_only, "rank", None) or 0) == 0
 
 
 def num_processes(job: TrainJob) -> int:
-    """Return how many processes a training asks for; what only Lightning can count here is one."""
+    """Return how many processes a training asks for; one where Lightning alone could count them."""
     devices: int | str | list[int] = job.trainer.devices
     if isinstance(devices, str) and devices.isdigit():
         devices = int(devices)
@@ -70,9 +70,9 @@ class Loading:
 def choose_loading(job: TrainJob) -> Loading:
     """Decide data.num_workers and data.pin_memory where they are null; neither changes a batch.
 
-    A processor that trains has no time to gain: handing a batch from process to process costs more than loading it
-    (benchmarks/results/data_loading_2core-avx512_2026-11-21.md). A GPU would wait for the batches, so that processes
-    load ahead, as many as there are processors left, and copies from pinned memory run beside its work.
+    On a processor nothing is gained: handing a batch from process to process costs more than loading it
+    (benchmarks/results/data_loading_2core-avx512_2026-11-21.md). A GPU would wait for the batches: processes
+    load ahead, one for each processor that is left, and pinned memory is copied while the GPU computes.
     """
     has_gpu = first_device(job).type == "cuda"
     num_workers, pin_memory = job.data.num_workers, job.data.pin_memory

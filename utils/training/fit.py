@@ -1,4 +1,4 @@
-"""Train a voice: put the run together, restore what it continues, fit, say how it went."""
+"""Train a voice: prepare the run, restore what it continues, fit, summarize."""
 
 import logging
 import time
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """A training that is put together.
+    """A training that is prepared.
 
     Attributes:
         job: what is asked for; a run that continues has the settings that its start brought.

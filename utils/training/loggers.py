@@ -16,7 +16,7 @@ TRACKING_FILE = "tracking.txt"  # the identity of this run at a service, so that
 
 @dataclass(frozen=True)
 class Service:
-    """How Lightning's logger of a service is told which run this is.
+    """How Lightning's logger of a service gets the name and the identity of a run.
 
     Attributes:
         package: to install.

@@ -54,8 +54,8 @@ class MultiResolutionMelLoss(nn.Module):
 class PublishedMelLoss(nn.Module):
     """Mean absolute difference of log-mel spectrograms with the settings of the audio group, as RVC is trained.
 
-    Outside the audio is its mirror image, and both sides are the part that was generated: the peers take the target
-    from the whole clip's spectrogram, whose frames at the ends see more.
+    The audio is padded with its mirror image, and the target is the spectrogram of the segment alone. RVC-WebUI cuts
+    the target out of the whole clip's spectrogram, whose first and last frames see more.
     """
 
     def __init__(self, audio: AudioConfig) -> None:

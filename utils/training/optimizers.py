@@ -1,4 +1,4 @@
-"""Optimizers as configured: which parameters decay, the fused kernel where it exists; networks compiled or laid out."""
+"""Optimizers (which parameters decay, the fused kernel where it exists), compiled networks and memory formats."""
 
 import inspect
 import logging
@@ -136,7 +136,7 @@ def prepare_networks(
 def lay_out_channels_last(network: nn.Module) -> None:
     """Make the 2-d convolutions of a network work on feature maps whose channels lie side by side in memory.
 
-    The maps are laid out, not the weights: those are put together anew in each pass where they are normalised.
+    The maps are converted, not the weights, which weight normalisation computes anew in each pass.
     """
 
     def lay_out(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -32,7 +32,7 @@ MAD_TO_DEVIATION = 1.4826
 
 @dataclass(frozen=True, kw_only=True)
 class OvertrainingRule:
-    """What the rule may be told.
+    """Settings of the rule.
 
     Attributes:
         smooth: w, validations behind a smoothed value.
@@ -86,8 +86,8 @@ class Verdict:
 class OvertrainingDetector:
     """The rule, given one value after the other.
 
-    Its state is the values themselves: a resumed run comes to the same verdicts, and one resumed with another rule to
-    those of that rule.
+    Its state is the values themselves: a resumed run comes to the same verdicts, also where it is resumed
+    with another rule.
     """
 
     def __init__(self, rule: OvertrainingRule) -> None:

@@ -80,7 +80,7 @@ def _height_of(hertz: float) -> float:
 
 
 def _curve(draw: ImageDraw.ImageDraw, f0_hz: np.ndarray, top: int, colour: tuple[int, int, int], width: int) -> None:
-    """Draw each voiced stretch as a line of its own."""
+    """Draw each run of voiced frames as a line of its own."""
     voiced = np.flatnonzero(f0_hz > 0)
     for stretch in np.split(voiced, np.flatnonzero(np.diff(voiced) > 1) + 1):
         points = [(LEFT_MARGIN + PIXELS_PER_FRAME * int(frame), top + _height_of(f0_hz[frame])) for frame in stretch]

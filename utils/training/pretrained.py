@@ -58,24 +58,7 @@ def load_pretrained(
             f"{name}={file}; allowed: mean, null, or {ALL_SPEAKERS} where the dataset has the file's speakers"
         )
     theirs, metadata = _read_pretrained(path, name)
-    wanted = metadata.get(CONTENT_HASH)
-    if wanted is None:
-        raise ConfigError(
-            f"{name}={file} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
-            "give a file of python -m recipes.base_voice, or type pretrained=none"
-        )
-    identity = dataset.content.identity
-    have = str(identity.get("weights_sha256", ""))
-    if wanted == have and metadata.get(CONTENT_IDENTITY) not in (None, content_identity(identity)):
-        raise ConfigError(
-            f"{name}={file} was trained on content features of the same encoder with other settings than those of the "
-            "dataset (content.* of preprocess.py); prepare it with those, or type pretrained=none"
-        )
-    if wanted != have:
-        raise ConfigError(
-            f"{name}={file} was trained on content features of {wanted[:12] or 'another encoder'}, the dataset has "
-            f"those of {have[:12] or 'another encoder'}; prepare it with content=builtin or type pretrained=none"
-        )
+    _require_same_content(metadata, dataset, f"{name}={file}")
     note = _fit_speaker_table(network, theirs, f"{name}={file}", keep=speakers == ALL_SPEAKERS)
     _check_same_tensors(network, theirs, f"{name}={file}")
     network.load_state_dict(theirs)
@@ -131,6 +114,28 @@ def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str
             return {key: stream.get_tensor(key).float() for key in keys}, dict(stream.metadata() or {})
     except SafetensorError as error:
         raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
+
+
+def _require_same_content(metadata: dict[str, str], dataset: DatasetDescription, what: str) -> None:
+    """Check that a file of ours was trained on the content features of the dataset."""
+    wanted = metadata.get(CONTENT_HASH)
+    if wanted is None:
+        raise ConfigError(
+            f"{what} does not say which content features it was trained on (no {CONTENT_HASH} in its metadata); "
+            "give a file of python -m recipes.base_voice, or type pretrained=none"
+        )
+    identity = dataset.content.identity
+    have = str(identity.get("weights_sha256", ""))
+    if wanted == have and metadata.get(CONTENT_IDENTITY) not in (None, content_identity(identity)):
+        raise ConfigError(
+            f"{what} was trained on content features of the same encoder with other settings than those of the "
+            "dataset (content.* of preprocess.py); prepare it with those, or type pretrained=none"
+        )
+    if wanted != have:
+        raise ConfigError(
+            f"{what} was trained on content features of {wanted[:12] or 'another encoder'}, the dataset has "
+            f"those of {have[:12] or 'another encoder'}; prepare it with content=builtin or type pretrained=none"
+        )
 
 
 def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor], what: str, *, keep: bool) -> str:

@@ -21,7 +21,7 @@ def gather_random_states() -> dict[str, Any]:
 
 
 def random_state() -> dict[str, Any]:
-    """Return the states of this process's global generators; nothing here draws from them, libraries may."""
+    """Return the states of this process's global generators; this project does not use them, libraries may."""
     version, words, gauss = random.getstate()
     numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the global state is what is saved
     numpy_state["state"]["key"] = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))

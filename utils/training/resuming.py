@@ -106,7 +106,7 @@ def describe_run(job: TrainJob, dataset: DatasetDescription) -> dict[str, Any]:
 
 
 def with_settings_of_start(content: dict[str, Any], job: TrainJob) -> TrainJob:
-    """Return the job with the settings that the run's own start brought, whatever start is named now; given ones win.
+    """Return the job with the settings that came with the run's first weights; keys that were typed win.
 
     Args:
         content: of the checkpoint.

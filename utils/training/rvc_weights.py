@@ -74,7 +74,7 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
 
 
 def _require_same_features(file: ForeignFile, dataset: DatasetDescription, what: str) -> None:
-    """Check the encoder of a generator where the file names one, which the published networks do not, and its layer."""
+    """Check encoder and layer of a generator's content, where the file names the encoder: published networks do not."""
     if file.layout.role != "generator":
         return
     identity = dataset.content.identity
@@ -92,7 +92,7 @@ def _require_same_features(file: ForeignFile, dataset: DatasetDescription, what:
 
 
 def _feature_notes(file: ForeignFile, dataset: DatasetDescription) -> list[str]:
-    """Say which features the voice learns where the file was trained on others or does not tell."""
+    """Say on which features the voice is trained, where the file was trained on others or does not say."""
     notes = []
     if file.embedder is None:
         have = dataset.content.identity.get("id")

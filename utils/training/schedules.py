@@ -13,7 +13,7 @@ class Schedule(Protocol):
     """A factor of the learning rate, 1 at the start."""
 
     def __call__(self, step: int, epoch: int) -> float:
-        """Return the factor after `step` updates, in which the training data has passed `epoch` times."""
+        """Return the factor after `step` updates, which are `epoch` epochs."""
         ...
 
 
@@ -61,7 +61,7 @@ class Cosine:
 
 
 class PerEpoch:
-    """The rate is multiplied each time the training data has passed, as RVC is trained.
+    """The rate is multiplied after each epoch, as RVC is trained.
 
     Args:
         decay_per_epoch: the factor.
@@ -82,7 +82,7 @@ def with_warmup(schedule: Schedule, *, warmup_steps: int, epoch_steps: int) -> C
     Args:
         schedule: of the group optim/schedule.
         warmup_steps: steps of the linear rise; 0 or 1: none.
-        epoch_steps: steps in which the training data passes once.
+        epoch_steps: steps of an epoch.
     """
 
     def factor(step: int) -> float:

@@ -9,7 +9,7 @@ BATCH = "run_training_batch"
 
 
 class StepClock(Profiler):
-    """Where the time of training goes, told by Lightning's own marks around each stage of its loop.
+    """Where the time of training goes, measured at the marks that Lightning sets around each stage of its loop.
 
     Attributes:
         fetching: seconds spent waiting for batches.
@@ -24,7 +24,7 @@ class StepClock(Profiler):
         self._pause_start: float | None = None
 
     def pause(self) -> None:
-        """Count the time from now to the next batch as not of training."""
+        """Do not count the time from now to the next batch."""
         self._pause_start = time.perf_counter()
 
     def start(self, action_name: str) -> None:

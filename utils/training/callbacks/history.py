@@ -1,4 +1,4 @@
-"""Lightning callbacks: the history of validation."""
+"""Record the criterion of each validation."""
 
 import time
 from typing import Any
@@ -10,10 +10,10 @@ from models.adversarial import AdversarialTraining
 
 
 class HistoryRecorder(Callback):
-    """Keep the validation figure of each round: step, seconds of training in all, val/mel.
+    """Keep step, seconds of training in all and val/mel of each validation.
 
     Attributes:
-        rows: one for each round.
+        rows: one for each validation.
         since: figures up to this step do not compare with later ones, since what is held out has changed.
     """
 

@@ -67,7 +67,7 @@ class NonFiniteGuard(Callback):
 
 
 def first_found(found: str, clips: list[str]) -> tuple[str, list[str]]:
-    """Return place and clips of the first of all processes that found a place in its share of the batch."""
+    """Return place and clips of the first process that found something in its share of the batch."""
     if world_size() == 1:
         return found, clips
     shares: list[Any] = [None] * world_size()

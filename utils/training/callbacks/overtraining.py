@@ -13,7 +13,7 @@ from utils.training.overtraining import OvertrainingDetector, OvertrainingRule
 
 
 class OvertrainingWatch(Callback):
-    """Stops a run that is overtrained, or only says so.
+    """Stops a run that is overtrained, or only warns.
 
     Args:
         rule: what counts.

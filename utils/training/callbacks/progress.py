@@ -37,7 +37,7 @@ class ProgressLine(Callback):
         self._pause: float | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin to measure; of several processes one speaks."""
+        """Begin to measure; of several processes one prints."""
         self._is_silent = not trainer.is_global_zero
         self._marks = [(time.perf_counter(), _steps(pl_module))]
         self._shown = time.perf_counter()
@@ -64,7 +64,7 @@ class ProgressLine(Callback):
             self._write(self.describe(trainer, pl_module))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Show the last state and leave it standing."""
+        """Show the last state and go to the next line."""
         if self.is_terminal and not self._is_silent:
             self._write(self.describe(trainer, pl_module))
             self.stream.write("\n")
@@ -72,7 +72,7 @@ class ProgressLine(Callback):
         self._width = 0
 
     def clear(self) -> None:
-        """Make room for a message of another."""
+        """Erase the line, so that a message can take its place."""
         if self.is_terminal and self._width:
             self.stream.write("\r" + " " * self._width + "\r")
             self.stream.flush()
@@ -131,7 +131,7 @@ def clock_time(seconds: float) -> str:
 
 
 def clear_progress(trainer: lightning.Trainer) -> None:
-    """Make room for a message on the console where a progress line stands."""
+    """Erase the progress line of a trainer, if it has one, before a message is printed."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ProgressLine):
             callback.clear()

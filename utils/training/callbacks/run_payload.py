@@ -76,7 +76,7 @@ class RunPayload(Callback):
             checkpoint["callbacks"] = states
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Note of which update the held-out figures are."""
+        """Note the update that the held-out figures belong to."""
         assert isinstance(pl_module, AdversarialTraining)
         self._validated_step = pl_module.steps
 
