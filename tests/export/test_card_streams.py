@@ -18,6 +18,7 @@ from utils.features.pitch.swift import builtin_tracker
 from utils.inference.stream import StreamSession
 from utils.shipped import shipped_hashes
 from utils.verification.signals import speech_like
+from utils.version import VERSION
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,9 @@ def test_card_tells_a_host_what_it_must_know(exported: ExportedGraph, tmp_path: 
     facts = card["streams"][graph.name]
     assert facts == json.loads((tmp_path / "card.json").read_text())["streams"][graph.name]
     assert (facts["block"], facts["look_ahead"]) == (320, 128)
-    assert f"| {graph.name} | 320 | 128 | 28.0 |" in (tmp_path / "card.md").read_text()
+    text = (tmp_path / "card.md").read_text()
+    assert f"| {graph.name} | 320 | 128 | 28.0 |" in text
+    assert card["tools"]["voclo-trainer"] == VERSION and f"Exported by voclo-trainer {VERSION}." in text
 
 
 def test_metadata_and_card_name_the_encoder_and_tracker_that_are_in_the_stream(

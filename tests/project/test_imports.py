@@ -15,7 +15,16 @@ FOLDERS = ("models", "utils", "benchmarks", "recipes", "scripts", "hydra_plugins
 OURS = {*FOLDERS, "tests"}
 
 # room -> rooms that it may import; "models.*" are the architectures, which nothing imports
-BASE = {"utils.errors", "utils.config", "utils.console", "utils.files", "utils.locks", "utils.memory", "utils.shipped"}
+BASE = {
+    "utils.version",
+    "utils.errors",
+    "utils.config",
+    "utils.console",
+    "utils.files",
+    "utils.locks",
+    "utils.memory",
+    "utils.shipped",
+}
 LOWER = BASE | {"utils.audio", "utils.features"}
 CONTRACTS = {"models.base", "models.conversion", "models.adversarial", "models.updating"}
 ROOMS = {

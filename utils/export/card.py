@@ -13,6 +13,7 @@ from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import BakingReport
 from utils.features.index import IndexReport
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
+from utils.version import VERSION
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.names import parse_file_name
 
@@ -103,7 +104,7 @@ def _card(
         "verification": {
             graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
         },
-        "tools": {name: importlib.metadata.version(name) for name in TOOLS},
+        "tools": {"voclo-trainer": VERSION} | {name: importlib.metadata.version(name) for name in TOOLS},
     }
 
 

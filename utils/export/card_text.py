@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from utils.export.graph_kinds import ExportedGraph
+from utils.version import VERSION
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.names import parse_file_name
@@ -135,7 +136,7 @@ def _origin(metadata: VoiceMetadata) -> str:
         f"pitch tracker {_named(metadata.pitch)} "
         f"(f0 in unvoiced frames: {F0_WORDS.get(metadata.f0_convention, metadata.f0_convention)}), "
         f"generator at {metadata.model_rate} Hz, weights in {metadata.precision}. "
-        f"Dataset fingerprint `{metadata.dataset_fingerprint}`."
+        f"Dataset fingerprint `{metadata.dataset_fingerprint}`. Exported by voclo-trainer {VERSION}."
     )
 
 
