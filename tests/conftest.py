@@ -7,6 +7,13 @@ import pytest
 # one thread, here and in the scripts that tests start: small networks are faster so, and sums have one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# fork processes, or end them by signals that Windows does not have
+POSIX_ALONE = [
+    "corpus/test_workers.py", "export/test_staging.py", "project/test_files.py", "training/test_exact_resume.py",
+    "training/test_processes.py", "training/test_run_lock.py",
+]  # fmt: skip
+collect_ignore = POSIX_ALONE if os.name == "nt" else []
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests marked gpu, saying so, where there is no CUDA device."""

@@ -3,13 +3,15 @@
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-FORK = multiprocessing.get_context("fork")  # spares the seconds that imports take
+# spares the seconds that imports take; where there is no fork, tests/conftest.py leaves those out that need it
+FORK = multiprocessing.get_context("fork" if hasattr(os, "fork") else None)
 
 
 def run_alone(work: Callable[[], Any], *, seconds: float = 120) -> int:
@@ -44,9 +46,11 @@ def _as_rank(work: Callable[[], Any], rank: int, count: int, port: int) -> None:
 
 
 def _exit_code(process: BaseProcess, processes: list[Any], seconds: float) -> int:
-    process.join(seconds)
-    if process.exitcode is None:
-        for other in processes:
-            other.kill()
-        raise TimeoutError(f"a process has not ended within {seconds} s")
+    deadline = time.monotonic() + seconds
+    while process.exitcode is None:  # join would also wait for processes that this one has started and left behind
+        if time.monotonic() > deadline:
+            for other in processes:
+                other.kill()
+            raise TimeoutError(f"a process has not ended within {seconds} s")
+        time.sleep(0.01)
     return process.exitcode
