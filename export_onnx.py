@@ -4,7 +4,7 @@ import shlex
 
 from omegaconf import DictConfig
 
-from utils.config import given_keys, run_script, to_plain
+from utils.config import given_keys, run_script
 from utils.config.arguments import spell_names, spell_paths
 
 TEXTS = ("run", "voice", "name", "dataset", "export.root")
@@ -12,19 +12,19 @@ TEXTS = ("run", "voice", "name", "dataset", "export.root")
 
 def main(config: DictConfig) -> None:
     """Export the run or file that the configuration names and print what was verified."""
+    from utils.config.export import ExportJob
     from utils.console import emit, table
     from utils.errors import ExportError
     from utils.export.delivery import export_voice
-    from utils.export.jobs import export_job
+    from utils.export.plans import plan_export
     from utils.export.rvc.files import run_foreign
-    from utils.export.settings import check_settings
     from utils.voice_file.names import is_stream_file
 
-    check_settings(to_plain(config))
-    if config.export.kind != "onnx":
-        emit("\n".join(run_foreign(config, given_keys())))
+    job = ExportJob.from_config(config, given_keys())
+    if job.export.kind != "onnx":
+        emit("\n".join(run_foreign(job)))
         return
-    outcome = export_voice(export_job(config, given_keys()))
+    outcome = export_voice(plan_export(job))
     for note in outcome.notes:
         emit(note)
     for graph in outcome.graphs:

@@ -19,26 +19,25 @@ def main(config: DictConfig) -> None:
 
 def verify(config: DictConfig) -> None:
     """Apply every rule to a graph; exit with 1 when one does not hold."""
+    from utils.config.test_model import VerifyJob
     from utils.console import emit
-    from utils.inference.jobs import verify_job
     from utils.verification.report import run_verification, verification_text
 
-    job = verify_job(config, given_keys())
-    report = run_verification(job)
-    emit(verification_text(job, report))
+    report = run_verification(VerifyJob.from_config(config, given_keys()))
+    emit(verification_text(report))
     if not report["passed"]:
         raise SystemExit(1)
 
 
 def convert(config: DictConfig) -> None:
     """Convert recordings with a graph."""
+    from utils.config.test_model import ConvertJob
     from utils.console import emit
     from utils.errors import DataError
-    from utils.inference.jobs import trial_job
     from utils.inference.report import trial_text
     from utils.inference.trial import run_trial
 
-    report = run_trial(trial_job(config, given_keys()), emit)
+    report = run_trial(ConvertJob.from_config(config, given_keys()), emit)
     emit(trial_text(report))
     if report["failures"]:
         names = ", ".join(str(failure["file"]) for failure in report["failures"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from utils.config.renamed import KEYS
 from utils.errors import ConfigError
 
 PREFIX = "VOCLO_"  # VOCLO_TRAINER__STEPS=500 is trainer.steps=500
@@ -28,10 +29,12 @@ class Environment:
     Attributes:
         overrides: variable -> override such as trainer.steps=500.
         foreign: variables that are keys of other scripts only.
+        renamed: lines that say new names of keys.
     """
 
     overrides: dict[str, str] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
 
     def blame(self, error: ConfigError) -> ConfigError:
         """Name the variables whose key an error speaks of."""
@@ -63,7 +66,7 @@ def read_environment(
         config_names: root configurations of all scripts.
         groups: folder of the configuration groups.
         compose: makes a configuration, with its "hydra" section, of a root and overrides.
-        renamed: key -> the key that is meant, where a key has the name of a group.
+        renamed: key -> the key that is meant: of an earlier version, or one with the name of a group.
     Raises:
         ConfigError: if a variable names no key of any script.
     """
@@ -73,8 +76,11 @@ def read_environment(
     for name in sorted(variables):
         if name.startswith(PREFIX) and variables[name]:
             parts = name.removeprefix(PREFIX).lower().split("__")
-            key = renamed.get(".".join(parts), ".".join(parts))
-            wanted[name] = "/".join(parts) if key == ".".join(parts) and groups.joinpath(*parts).is_dir() else key
+            typed = ".".join(parts)
+            key = renamed.get(typed, typed)
+            wanted[name] = "/".join(parts) if key == typed and groups.joinpath(*parts).is_dir() else key
+            if typed in KEYS:
+                found.renamed.append(f"{name}: {typed} is named {key} now, {_variable_of(key)}")
     if not wanted:
         return found
     chosen = [f"{key}={variables[name]}" for name, key in wanted.items() if key not in given and _is_group(groups, key)]
@@ -88,9 +94,13 @@ def read_environment(
             found.foreign.append(name)
         else:
             close = difflib.get_close_matches(key.lower(), own, n=1)
-            meant = f"; did you mean {PREFIX}{re.sub('[./]', '__', close[0]).upper()}?" if close else ""
+            meant = f"; did you mean {_variable_of(close[0])}?" if close else ""
             raise ConfigError(f"environment variable {name}={variables[name]}: {key} is no key of any script{meant}")
     return found
+
+
+def _variable_of(key: str) -> str:
+    return f"{PREFIX}{re.sub('[./]', '__', key).upper()}"
 
 
 def _is_group(groups: Path, key: str) -> bool:

@@ -22,6 +22,7 @@ class Section(BaseModel):
 
 
 SomeSection = TypeVar("SomeSection", bound=Section)
+Uses = Mapping[str, tuple[str, ...]]  # what settings may depend on -> uses of the script in which they have an effect
 
 
 def setting(
@@ -32,7 +33,7 @@ def setting(
     ge: float | None = None,
     le: float | None = None,
     example: Any = None,
-    only_with: str | tuple[str, ...] = (),
+    only_with: Uses | None = None,
 ) -> Any:
     """Declare a key: its default, what it is and what is allowed.
 
@@ -43,11 +44,23 @@ def setting(
         ge: lowest value allowed.
         le: highest value allowed.
         example: what to type instead of a wrong value; the default unless given.
-        only_with: uses of the script in which it has an effect; empty for all.
+        only_with: uses of the script in which it has an effect, see Job.uses; None for all.
     """
-    uses = (only_with,) if isinstance(only_with, str) else only_with
-    extra = {"unit": unit, "example": example, "only_with": list(uses)}
+    extra: Any = {"unit": unit, "example": example, "only_with": only_with or {}}
     return Field(default, description=description, ge=ge, le=le, json_schema_extra=extra)
+
+
+def section(*, only_with: Uses | None = None) -> Any:
+    """Declare a section whose keys have an effect only in some uses of the script."""
+    extra: Any = {"only_with": only_with or {}}
+    return Field(..., json_schema_extra=extra)
+
+
+def uses_of(field: FieldInfo) -> Uses:
+    """Return the uses of the script in which a field has an effect; empty for all."""
+    extra: Any = field.json_schema_extra or {}
+    found: Uses = extra.get("only_with", {})
+    return found
 
 
 def _as_text(value: Any) -> Any:
@@ -73,8 +86,13 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _one_as_tuple(value: Any) -> Any:
+def one_as_tuple(value: Any) -> Any:
+    """Return a list typed without brackets, of one value, as a tuple too."""
     return _as_tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _fraction_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, float) else value
 
 
 class OneOrMore:
@@ -86,9 +104,10 @@ Text = Annotated[str, BeforeValidator(_as_text)]
 FilePath = Annotated[Path, BeforeValidator(_as_path), PlainSerializer(str)]
 OptionalText = Annotated[Text | None, BeforeValidator(_blank_as_null)]
 OptionalPath = Annotated[FilePath | None, BeforeValidator(_blank_as_null)]
+NameOrNumber = Annotated[str | int, BeforeValidator(_fraction_as_text)]  # a name such as 2.5 is read as a number
 Numbers = Annotated[tuple[Number, ...], BeforeValidator(_as_tuple)]
-WholeNumbers = Annotated[tuple[int, ...], BeforeValidator(_one_as_tuple), OneOrMore]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_as_tuple), OneOrMore]
+WholeNumbers = Annotated[tuple[int, ...], BeforeValidator(one_as_tuple), OneOrMore]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(one_as_tuple), OneOrMore]
 
 
 def validate(model: type[SomeSection], values: Mapping[str, Any], key: str = "") -> SomeSection:

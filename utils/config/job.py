@@ -1,6 +1,7 @@
 """What a script is asked to do: a typed configuration, validated once."""
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 from omegaconf import OmegaConf
@@ -8,11 +9,13 @@ from pydantic import PrivateAttr
 
 from utils.config.composing import Composed, compose, to_plain, to_yaml
 from utils.config.environment import key_of
-from utils.config.fields import Section, section_of, validate
+from utils.config.fields import Section, section_of, uses_of, validate
 from utils.config.pluggable import Pluggable
+from utils.config.renamed import with_current_keys
 from utils.errors import ConfigError
 
 Value = TypeVar("Value")
+log = logging.getLogger(__name__)
 
 
 class Job(Section):
@@ -36,6 +39,7 @@ class Job(Section):
         job._given = frozenset(given)
         composed: Any = OmegaConf.to_container(config, resolve=False)
         job._composed = composed
+        job._refuse_idle()
         return job
 
     @classmethod
@@ -44,9 +48,17 @@ class Job(Section):
         return cls.from_config(OmegaConf.create(dict(plain)))
 
     @classmethod
-    def from_overrides(cls, overrides: Collection[str]) -> Self:
+    def from_overrides(cls, overrides: Sequence[str]) -> Self:
         """Compose and validate the script's configuration with overrides as on its command line."""
-        return cls.from_config(compose(cls.config_name, list(overrides)), [key_of(item) for item in overrides])
+        current, notes = with_current_keys(overrides)
+        for note in notes:
+            log.warning("%s", note)
+        return cls.from_config(compose(cls.config_name, current), [key_of(item) for item in current])
+
+    @property
+    def uses(self) -> Mapping[str, str]:
+        """What is asked for, by what settings may depend on: where a key has no effect, it must not be typed."""
+        return {}
 
     @property
     def given(self) -> frozenset[str]:
@@ -59,6 +71,14 @@ class Job(Section):
         for key, value in values.items():
             OmegaConf.update(config, key, value)
         return self.from_config(config, self._given)
+
+    def _refuse_idle(self) -> None:
+        for key in sorted(self._given):
+            for dimension, effective in _uses_of_key(type(self), key):
+                use = self.uses[dimension]
+                if use not in effective:
+                    words = f"leave it out (it is for {', '.join(effective)})"
+                    raise ConfigError(f"{key} does nothing with {use}; {words}")
 
     def to_plain(self) -> dict[str, Any]:
         """Return the resolved configuration as plain dictionaries and lists."""
@@ -80,6 +100,17 @@ def _with_pluggables(model: type[Section], values: Mapping[str, Any], prefix: st
         elif section is not None and isinstance(found.get(name), Mapping):
             found[name] = _with_pluggables(section, found[name], f"{prefix}{name}.")
     return found
+
+
+def _uses_of_key(model: type[Section], key: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what a key depends on, from its outermost section inwards."""
+    section: type[Section] | None = model
+    for name in key.split("."):
+        field = section.model_fields.get(name) if section else None
+        if field is None:
+            return
+        yield from uses_of(field).items()
+        section = section_of(field)
 
 
 def _with_lists(value: Any) -> Any:

@@ -1,7 +1,9 @@
-"""Classes that a configuration of an earlier version names by another path, as checkpoints and datasets keep them."""
+"""Names of earlier versions: keys that users type, and classes that checkpoints and datasets name by another path."""
 
+from collections.abc import Sequence
 from typing import Any
 
+KEYS = {"export.flavours": "export.graph_kinds"}
 MODULES = {
     "utils.corpus.changes": "utils.corpus.voice_augmentation",
     "utils.distillation.teacher_content": "recipes.content_encoder.teacher_content",
@@ -26,3 +28,16 @@ def with_current_targets(value: Any) -> Any:
     if isinstance(value, list):
         return [with_current_targets(item) for item in value]
     return value
+
+
+def with_current_keys(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return overrides with keys as they are named now, and a line for each that was named otherwise."""
+    current, notes = [], []
+    for item in overrides:
+        key, separator, value = item.partition("=")
+        name = key.lstrip("+~")
+        if name in KEYS:
+            notes.append(f"{name} is named {KEYS[name]} now")
+            item = f"{key.removesuffix(name)}{KEYS[name]}{separator}{value}"
+        current.append(item)
+    return current, notes

@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NoReturn
@@ -21,6 +21,7 @@ from utils.config.environment import (
     sweep_suffix,
     swept_keys,
 )
+from utils.config.renamed import KEYS, with_current_keys
 from utils.errors import ConfigError, DataError, StoppedBySignalError, WorkbenchError
 
 ACTIONS = ("--run", "-r", "--multirun", "-m", "--cfg", "-c", "--info", "-i")  # of Hydra, one at a time
@@ -111,7 +112,7 @@ def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[
 
     Composes once before Hydra does, which would make a report of it.
     """
-    arguments = spell(arguments)
+    arguments, notes = with_current_keys(spell(arguments))
     if any(argument in ("--help", "-h", "--hydra-help") for argument in arguments):
         return arguments
     actions = [argument for argument in arguments if argument in ACTIONS]
@@ -127,7 +128,7 @@ def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[
             config_names=CONFIG_NAMES,
             groups=CONFIG_FOLDER,
             compose=partial(compose, with_hydra=True),
-            renamed={"audio": "audio.path"} if config_name == "test_model" else {},
+            renamed=KEYS | ({"audio": "audio.path"} if config_name == "test_model" else {}),
         )
         from_environment = spell(list(environment.overrides.values()))
         given, overrides = overrides, [*from_environment, *overrides]
@@ -138,7 +139,7 @@ def _checked_arguments(config_name: str, arguments: list[str], spell: Callable[[
         kept = sorted({key_of(item) for item in overrides} - swept_keys(overrides)) if is_sweep else []
     except ConfigError as error:
         _exit_with(environment.blame(error))
-    _tell_environment(environment, config_name)
+    _tell(notes, environment, config_name)
     fixed = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(kept)}]"] if kept else []
     # all overrides in one piece and behind -m: Hydra's parser refuses any other order
     flags = ["--multirun"] if is_sweep else []
@@ -157,10 +158,12 @@ def _overrides_of(arguments: list[str]) -> list[str]:
     ]
 
 
-def _tell_environment(environment: Environment, config_name: str) -> None:
-    """Say once what the environment does and does not set."""
+def _tell(notes: Sequence[str], environment: Environment, config_name: str) -> None:
+    """Say once which keys have new names, and what the environment does and does not set."""
     if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("SLURM_PROCID", "0") != "0":
         return
+    for note in [*notes, *environment.renamed]:
+        sys.stderr.write(f"{note}\n")
     if environment.overrides:
         sys.stderr.write(f"from the environment: {', '.join(environment.overrides.values())}\n")
     if environment.foreign:

@@ -18,7 +18,7 @@ from utils.errors import ConfigError, ExportError
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
 from utils.export.graph_kinds import ExportedGraph, FlavourJob, find_flavour
-from utils.export.jobs import ExportJob
+from utils.export.plans import ExportPlan
 from utils.export.retrieval import BakingReport, baking_report, held_out, index_of, training_frames
 from utils.export.rvc.imported_voice import explain_import, load_imported_voice
 from utils.export.staging import move_into_place, staging_folder
@@ -61,7 +61,7 @@ class ExportOutcome:
         ]
 
 
-def export_voice(job: ExportJob) -> ExportOutcome:
+def export_voice(job: ExportPlan) -> ExportOutcome:
     """Make, verify and deliver a voice.
 
     Raises:
@@ -105,7 +105,7 @@ def export_voice(job: ExportJob) -> ExportOutcome:
     return ExportOutcome(target, files, graphs, report, notes, baking)
 
 
-def open_training_data(job: ExportJob, voice: TrainedVoice) -> CorpusStore:
+def open_training_data(job: ExportPlan, voice: TrainedVoice) -> CorpusStore:
     """Open the dataset of a run and check that its features are those the voice was trained on.
 
     Raises:
@@ -138,7 +138,7 @@ def open_training_data(job: ExportJob, voice: TrainedVoice) -> CorpusStore:
 
 
 def describe(
-    job: ExportJob,
+    job: ExportPlan,
     voice: TrainedVoice,
     store: CorpusStore | None,
     geometry: FileGeometry,
@@ -188,7 +188,7 @@ def excerpts(store: CorpusStore | None, rate: int) -> tuple[np.ndarray, ...]:
     return tuple(np.ascontiguousarray(waveform, dtype=np.float32) for waveform in resampled if len(waveform))
 
 
-def _load(job: ExportJob, io_rate: int | None = None) -> TrainedVoice:
+def _load(job: ExportPlan, io_rate: int | None = None) -> TrainedVoice:
     if job.imported is not None:
         return load_imported_voice(job.imported, io_rate)
     assert job.run is not None
@@ -196,7 +196,7 @@ def _load(job: ExportJob, io_rate: int | None = None) -> TrainedVoice:
 
 
 def _make(
-    job: ExportJob, metadata: VoiceMetadata, store: CorpusStore | None, retrieval: Retrieval | None, folder: Path
+    job: ExportPlan, metadata: VoiceMetadata, store: CorpusStore | None, retrieval: Retrieval | None, folder: Path
 ) -> ExportedGraph:
     # Read anew for each graph: the front end is built for one rate.
     voice = _load(job, metadata.sample_rate)
@@ -229,13 +229,13 @@ def _with_retrieval(
     return AudioConverter(*parts, defaults=defaults).eval()
 
 
-def _geometries(job: ExportJob, voice: TrainedVoice) -> list[FileGeometry]:
+def _geometries(job: ExportPlan, voice: TrainedVoice) -> list[FileGeometry]:
     model_rate, n_fft = voice.model.sample_rate, int(voice.config["audio"]["n_fft"])
     rates = dict.fromkeys(job.rates or (model_rate,))
     return [geometry_at(job.name, rate, model_rate=model_rate, model_n_fft=n_fft) for rate in rates]
 
 
-def _file_names(job: ExportJob, voice: TrainedVoice) -> list[str]:
+def _file_names(job: ExportPlan, voice: TrainedVoice) -> list[str]:
     graphs = [
         replace(geometry, is_stream=flavour == "stream").file_name
         for geometry in _geometries(job, voice)

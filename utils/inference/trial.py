@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from utils.config.test_model import ConvertJob
 from utils.console import utf8_text
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import atomic_write_json, check_new_file
-from utils.inference.jobs import TrialJob
 from utils.inference.measures import (
     PitchMeter,
     automatic_shift,
@@ -40,7 +40,7 @@ REPORT_SCHEMA_VERSION = 1
 log = logging.getLogger(__name__)
 
 
-def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
+def run_trial(job: ConvertJob, announce: Callable[[str], None]) -> dict[str, Any]:
     """Convert and measure; write the report.
 
     Args:
@@ -53,22 +53,23 @@ def run_trial(job: TrialJob, announce: Callable[[str], None]) -> dict[str, Any]:
         FormatError: if the graph cannot be loaded.
         DataError: if there is no recording.
     """
-    session = VoiceSession.open(job.onnx, job.threads[-1])
-    controls = dict(job.controls) | _speaker_control(session, job.speaker)
+    graph, recordings = job.graph, job.recordings
+    session = VoiceSession.open(graph, job.threads[-1])
+    controls = job.controls | _speaker_control(session, job.speaker)
     session.check_controls(controls | ({"pitch_shift": 0.0} if job.is_pitch_automatic else {}))
     asked = job.controls | ({"pitch_shift": "auto"} if job.is_pitch_automatic else {})
     refuse_idle_controls(asked, session.idle_controls, session.path.name)
     output = job.output or Path("converted") / session.name
-    places = output_paths(find_recordings(job.audio), job.audio, output)
+    places = output_paths(find_recordings(recordings), recordings, output)
     report_place = job.report or (
         output.with_suffix(".json") if output.suffix.lower() == ".wav" else output / "report.json"
     )
     for place in places.values():
-        check_new_file(place, "output", [job.onnx])
-    check_new_file(report_place, "report", [job.onnx, *places, *places.values()])
+        check_new_file(place, "output", [graph])
+    check_new_file(report_place, "report", [graph, *places, *places.values()])
     target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1))) if job.is_pitch_automatic else None
     report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
-    report["left_out"] = [utf8_text(str(path)) for path in overlooked_recordings(job.audio)]
+    report["left_out"] = [utf8_text(str(path)) for path in overlooked_recordings(recordings)]
     for path in report["left_out"]:
         announce(f"left out {path}: it holds sound, but its name ends otherwise; rename it, for example to .wav")
     trial = _Trial(session, controls, target_hz, announce)
@@ -177,12 +178,12 @@ class _Trial:
         }
 
 
-def _speeds(job: TrialJob, example: np.ndarray | None, announce: Callable[[str], None]) -> list[dict[str, Any]]:
+def _speeds(job: ConvertJob, example: np.ndarray | None, announce: Callable[[str], None]) -> list[dict[str, Any]]:
     """Return the speed with each number of threads; nothing without a converted recording or if the graph fails."""
     if example is None:
         return []
     try:
-        return [asdict(measure_speed(VoiceSession.open(job.onnx, count), example)) for count in job.threads]
+        return [asdict(measure_speed(VoiceSession.open(job.graph, count), example)) for count in job.threads]
     except FormatError as error:
         announce(f"speed was not measured: {error}")
         return []

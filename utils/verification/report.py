@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
 
+from utils.config.test_model import VerifyJob
 from utils.console import table, utf8_text
-from utils.files import atomic_write_json, sha256_of_file
-from utils.verification.candidate import Candidate
+from utils.files import atomic_write_json, check_new_file, sha256_of_file
+from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
-from utils.verification.job import VerifyJob
 from utils.verification.rules import verify
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 REPORT_SCHEMA_VERSION = 1
+FOLDER = Path("verified")
 VOICE_RULES, GENERATOR_RULES = "docs/reference/verification_rules.md", "docs/reference/generator_graphs.md"
 RULES_OF = {AUDIO_TO_AUDIO: f"voclo ({VOICE_RULES})", STREAM: f"streams ({VOICE_RULES})"} | {
     name: f"{rvc_format.program} ({GENERATOR_RULES})" for name, rvc_format in RVC_FORMATS.items()
@@ -27,37 +29,40 @@ def run_verification(job: VerifyJob) -> dict[str, Any]:
     """Apply every rule and write the report.
 
     Returns:
-        The content of the report: "file", "sha256", "passed", "checks", "notes", ...
+        The content of the report, and the place where it was written: "file", "passed", "checks", "report", ...
     Raises:
-        ConfigError: if there is no such file.
+        ConfigError: if there is no such file, or the report cannot be written at its place.
         FormatError: if it is no voice.
     """
-    candidate = Candidate(path=job.onnx, extent=job.extent)
+    path, place = job.graph, job.report or FOLDER / f"{job.graph.stem}.json"
+    check_new_file(place, "report", [path])
+    candidate = Candidate(path=path, extent=Extent(minutes=job.verify_minutes, num_blocks=job.verify_blocks))
     checks = verify(candidate)
     kind = candidate.kind if checks[1].passed else AUDIO_TO_AUDIO  # nobody knows of a file that cannot be loaded
     report: dict[str, Any] = {
         "schema_version": REPORT_SCHEMA_VERSION,
-        "file": utf8_text(str(job.onnx)),
-        "sha256": sha256_of_file(job.onnx),
+        "file": utf8_text(str(path)),
+        "sha256": sha256_of_file(path),
         "onnxruntime": onnxruntime.__version__,
         "passed": all(check.passed for check in checks),
         "checks": [{**asdict(check), "outcome": check.outcome} for check in checks],
         "kind": kind,
         "notes": [f"tried by the rules of {RULES_OF[kind]}", NO_PARITY],
     }
-    atomic_write_json(job.report, report)
-    return report
+    atomic_write_json(place, report)
+    return {**report, "report": str(place)}
 
 
-def verification_text(job: VerifyJob, report: dict[str, Any]) -> str:
+def verification_text(report: dict[str, Any]) -> str:
     """Return what a person is told of a verification: the rules with their outcomes, and whether all hold."""
     rows = [[check["outcome"], check["name"], check["detail"]] for check in report["checks"]]
     failed = sum(not check["passed"] for check in report["checks"])
+    name = Path(report["file"]).name
     return "\n".join([
         table(rows, ["", "rule", "detail"]),
         *report["notes"],
-        f"report: {job.report}",
-        f"{job.onnx.name}: {failed} of {len(rows)} rules do not hold" if failed else f"{job.onnx.name} passed",
+        f"report: {report['report']}",
+        f"{name}: {failed} of {len(rows)} rules do not hold" if failed else f"{name} passed",
     ])  # fmt: skip
 
 

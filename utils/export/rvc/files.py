@@ -1,22 +1,20 @@
 """A run of ours as files that RVC-WebUI and Applio load: a shared voice, or a pair to resume training from."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
-from utils.config import from_yaml, require, select, to_plain, to_yaml
+from utils.config import from_yaml, required, select, to_yaml
+from utils.config.export import ExportJob
 from utils.errors import ConfigError
 from utils.export.delivery import without_places
-from utils.export.jobs import RESUME_IN, ForeignJob, foreign_job, generator_job
+from utils.export.plans import RESUME_IN, FilesPlan, plan_files, plan_generator
 from utils.export.rvc.generators import export_generator
 from utils.export.rvc.imported_voice import report_file
-from utils.export.settings import check_settings, refuse_unread
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
@@ -33,25 +31,16 @@ from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkp
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 
-def run_foreign(config: DictConfig, given: Collection[str] = ()) -> list[str]:
-    """Do what another export= than onnx asks for and return lines that say what was done.
-
-    Args:
-        config: the script's configuration.
-        given: keys that somebody typed; those that have no effect are refused.
-    """
-    if config.export.kind in RVC_FORMATS:
-        return export_generator(generator_job(config, given))
-    if config.export.kind == "rvc_report":
-        plain = to_plain(config)
-        check_settings(plain)
-        refuse_unread(plain, given)
-        path = require(config, "voice", "python export_onnx.py voice=<file.pth> export=rvc_report")
-        return report_file(Path(str(path)).expanduser())
-    return export_foreign(foreign_job(config, given))
+def run_foreign(job: ExportJob) -> list[str]:
+    """Do what another export= than onnx asks for and return lines that say what was done."""
+    if job.export.kind in RVC_FORMATS:
+        return export_generator(plan_generator(job))
+    if job.export.kind == "rvc_report":
+        return report_file(required("voice", job.voice, "python export_onnx.py voice=<file.pth> export=rvc_report"))
+    return export_foreign(plan_files(job))
 
 
-def export_foreign(job: ForeignJob) -> list[str]:
+def export_foreign(job: FilesPlan) -> list[str]:
     """Write the files of a job; those that are there are replaced only by complete ones.
 
     Returns:
@@ -70,7 +59,7 @@ def export_foreign(job: ForeignJob) -> list[str]:
     return [*(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)" for path in written), *notes]
 
 
-def _voice_files(job: ForeignJob, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _voice_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     weights = legacy_state(voice_state(content["state_dict"]))
     _require_rvc(job, weights, "generator")
     record = describe_run(job, content, weights)
@@ -86,7 +75,7 @@ def _voice_files(job: ForeignJob, content: dict[str, Any]) -> tuple[dict[str, An
     return {f"{job.name}.pth": voice_content(weights, record)}, notes
 
 
-def _training_files(job: ForeignJob, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _training_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     state = content["state_dict"]
     generator, discriminator = (
         legacy_state({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
@@ -121,7 +110,7 @@ def _training_files(job: ForeignJob, content: dict[str, Any]) -> tuple[dict[str,
     return files, [moments, table]
 
 
-def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str, Tensor]) -> VoiceRecord:
+def describe_run(job: FilesPlan, content: dict[str, Any], weights: Mapping[str, Tensor]) -> VoiceRecord:
     """Collect what the files say about a checkpoint.
 
     Raises:
@@ -159,6 +148,6 @@ def describe_run(job: ForeignJob, content: dict[str, Any], weights: Mapping[str,
     )
 
 
-def _require_rvc(job: ForeignJob, weights: Mapping[str, Tensor], role: str) -> None:
+def _require_rvc(job: FilesPlan, weights: Mapping[str, Tensor], role: str) -> None:
     if not weights or not is_rvc(weights) or layout_of(shapes_of(weights)).role != role:
         raise ConfigError(f"{job.run} has no {role} of RVC; export={job.kind} needs a run of experiment=rvc_<..>")

@@ -16,7 +16,7 @@ from utils.console import table
 from utils.errors import ConfigError, ExportError
 from utils.export.delivery import without_places
 from utils.export.graph import save_graph
-from utils.export.jobs import GeneratorJob
+from utils.export.plans import GeneratorPlan
 from utils.export.precision import PARITY_DB
 from utils.export.rvc.generator_graph import GeneratorGraph, build_generator_graph, graph_metadata
 from utils.export.rvc.imported_voice import load_imported_network
@@ -86,7 +86,7 @@ class GeneratorVoice:
         )
 
 
-def load_generator(job: GeneratorJob) -> GeneratorVoice:
+def load_generator(job: GeneratorPlan) -> GeneratorVoice:
     """Read the generator of a run or of a shared voice; its encoder and pitch tracker are not needed.
 
     Raises:
@@ -136,7 +136,7 @@ def load_generator(job: GeneratorJob) -> GeneratorVoice:
     )
 
 
-def export_generator(job: GeneratorJob) -> list[str]:
+def export_generator(job: GeneratorPlan) -> list[str]:
     """Write the graph, verified by a re-enactment of its loader, or nothing; returns lines that say what was done.
 
     Raises:
@@ -187,7 +187,7 @@ def export_generator(job: GeneratorJob) -> list[str]:
     return [*shown, *(f"wrote {item} ({item.stat().st_size / 1e6:.2f} MB)" for item in written), *_notes(job, voice)]
 
 
-def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
+def own_metadata(job: GeneratorPlan, voice: GeneratorVoice) -> str:
     """Return our JSON about a generator: where it comes from and who may use it."""
     values = {
         "schema_version": SCHEMA_VERSION,
@@ -211,7 +211,7 @@ def own_metadata(job: GeneratorJob, voice: GeneratorVoice) -> str:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Callable[[Feed], np.ndarray]:
+def reference_of(voice: GeneratorVoice, job: GeneratorPlan) -> Callable[[Feed], np.ndarray]:
     """Return what the PyTorch voice makes of a feed."""
     module = GeneratorGraph(voice.model, job.rvc_format, voice.shape.has_f0).eval()
     names: Sequence[str] = [item.name for item in inputs_of(job.rvc_format, voice.shape, job.precision)]
@@ -224,7 +224,7 @@ def reference_of(voice: GeneratorVoice, job: GeneratorJob) -> Callable[[Feed], n
     return convert
 
 
-def _notes(job: GeneratorJob, voice: GeneratorVoice) -> list[str]:
+def _notes(job: GeneratorPlan, voice: GeneratorVoice) -> list[str]:
     notes = [f"for {job.rvc_format.program}: {len(voice.speakers)} speaker(s), {voice.shape.sample_rate} Hz"]
     if job.rvc_format.name == "rvc_webui" and (voice.shape.content_dim, voice.shape.has_f0) != (768, True):
         notes.append("note: RVC-WebUI's own runner feeds v2 voices with f0 alone; ports of it take this one")

@@ -14,7 +14,7 @@ from utils.config.train import train_job
 from utils.console import table
 from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.errors import ConfigError
-from utils.export.jobs import ImportSettings
+from utils.export.plans import ImportSettings
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
@@ -22,7 +22,7 @@ from utils.features.pitch.swift import builtin_tracker
 from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
-from utils.rvc.reading import F0Convention, ForeignFile, known_convention, read_foreign
+from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import TrainedVoice
 
 
@@ -189,7 +189,7 @@ def _encoder(settings: ImportSettings, file: ForeignFile, embedder: str | None) 
             f"voice={settings.file} listens to content features of {name} ({dim} values); give that encoder with "
             f"{which} content.path=<folder, file or hf:user/model>"
         )
-    encoder: ContentEncoder = Pluggable.of(settings.content, "content").build()
+    encoder: ContentEncoder = settings.content.build()
     identity = encoder.identity
     if embedder is not None and encoder_name(str(identity["id"])) != encoder_name(embedder):
         raise ConfigError(
@@ -214,7 +214,7 @@ def _recorded_weights(file: ForeignFile) -> str | None:
 
 
 def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:
-    found = known_convention(settings.f0_convention) or file.f0_convention
+    found = settings.f0_convention or file.f0_convention
     if found is None and file.layout.has_f0:
         raise ConfigError(
             f"voice={settings.file} does not say what its f0 held in unvoiced frames; type "
@@ -224,7 +224,7 @@ def _convention(settings: ImportSettings, file: ForeignFile) -> F0Convention:
 
 
 def _tracker(settings: ImportSettings, convention: F0Convention) -> Any:
-    tracker = Pluggable.of(settings.pitch, "pitch").build() if settings.pitch else builtin_tracker()
+    tracker = settings.pitch.build() if settings.pitch else builtin_tracker()
     if not tracker.is_exportable or not isinstance(tracker, nn.Module):
         raise ConfigError(f"the pitch tracker {tracker.identity['id']} cannot stand inside a graph; type pitch=builtin")
     identity: Any = tracker.identity

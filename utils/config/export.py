@@ -1,0 +1,208 @@
+"""The configuration of export_onnx.py."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from utils.config.fields import (
+    FilePath,
+    NameOrNumber,
+    Number,
+    OneOrMore,
+    OptionalPath,
+    OptionalText,
+    Section,
+    Text,
+    WholeNumbers,
+    one_as_tuple,
+    section,
+    setting,
+)
+from utils.config.job import Job, required
+from utils.config.pluggable import Pluggable
+from utils.errors import ConfigError
+
+Kind = Literal["onnx", "rvc_webui", "wokada", "deiteris", "rvc_pth", "rvc_checkpoint", "rvc_report"]
+GraphKind = Literal["audio_to_audio", "stream"]
+GraphKinds = Annotated[tuple[GraphKind, ...], BeforeValidator(one_as_tuple), OneOrMore]
+
+HINT = "python export_onnx.py run=runs/<run>"
+FORMATS = ("export=rvc_webui", "export=wokada", "export=deiteris")  # the generator alone, for programs of RVC
+PAIR = "export=rvc_checkpoint"
+WRITING = ("export=onnx", *FORMATS, "export=rvc_pth", PAIR)
+OF_ONNX = {"export": ("export=onnx",)}
+OF_FORMATS = {"export": FORMATS}
+OF_GENERATORS = {"export": ("export=onnx", *FORMATS)}
+OF_ALL_BUT_REPORTS = {"export": WRITING}
+OF_PAIRS = {"export": (PAIR,)}
+OF_RUNS = {"export": WRITING, "source": ("run=",)}
+OF_DATASETS = {"export": ("export=onnx",), "source": ("run=",)}
+OF_STREAMS = {"export": ("export=onnx",), "graphs": ("export.graph_kinds=[stream]",)}
+
+
+class ControlSettings(Section):
+    """The section `export.defaults`: values of the graph's optional inputs where a runtime gives none."""
+
+    pitch_shift: Number = setting("${export.pitch_shift}", "of the pitch", unit="semitones", ge=-36, le=36, example=-5)
+    index_rate: Number = setting(0.0, "share of content taken from the voice's own frames", ge=0, le=1)
+    protect: Number = setting(0.33, "share of index_rate in unvoiced frames; 0.5: no protection", ge=0, le=0.5)
+    loudness_mix: Number = setting(1.0, "1 keeps the level of the voice, 0 imposes that of the input", ge=0, le=1)
+
+
+class ExportSettings(Section):
+    """The group `export`: what is written, and how it is made and proven."""
+
+    kind: Kind = setting("onnx", "what is written: export=<option>")
+    root: FilePath = setting("exports", "the voice is written to <root>/<name>", only_with=OF_ALL_BUT_REPORTS)
+    rates: WholeNumbers | None = setting(
+        None, "one graph for each; null: the rate of the model", unit="Hz", example="[44100,48000]", only_with=OF_ONNX
+    )
+    graph_kinds: GraphKinds = setting(
+        ["audio_to_audio"], "audio_to_audio, any length; stream, block by block with a state", only_with=OF_ONNX
+    )
+    stream_block_ms: int = setting(20, "block of the streaming graph, a multiple of 20", only_with=OF_STREAMS)
+    exporter: Literal["torchscript", "dynamo"] = setting("torchscript", "of PyTorch", only_with=OF_ONNX)
+    opset: int = setting(17, "version of the ONNX operators; dynamo: from 18 on", ge=17, le=20, only_with=OF_ONNX)
+    precision: Literal["fp32", "fp16", "int8"] = setting(
+        "fp32", "how the learned weights are stored", only_with=OF_GENERATORS
+    )
+    parity_tolerance: Number = setting(
+        1.0e-4, "largest relative RMS difference between graph and PyTorch; above 0", le=0.1, only_with=OF_ONNX
+    )
+    verify_minutes: Number = setting(
+        1.0, "length of the long recording that each graph converts; 0 leaves it out", ge=0, le=60, only_with=OF_ONNX
+    )
+    verify_blocks: int = setting(
+        1000, "blocks of 100 ms over which memory must not grow; 0 leaves it out", ge=0, le=1_000_000, only_with=OF_ONNX
+    )
+    speaker: NameOrNumber | None = setting(
+        None, "name or number of the speaker of a runtime without controls; null: the first", only_with=OF_ONNX
+    )
+    pitch_shift: Number = setting(
+        0.0, "baked into the graph, for runtimes without controls", unit="semitones", only_with=OF_ONNX
+    )
+    defaults: ControlSettings = section(only_with=OF_ONNX)
+    embedder: OptionalText = setting(
+        None, "the program's name of the content encoder, for a voice that does not say", only_with=OF_FORMATS
+    )
+    resume_in: Literal["either", "rvc_webui", "applio"] = setting(
+        "either", "which program will resume: also keep the generator's optimizer state for it", only_with=OF_PAIRS
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.stream_block_ms not in range(20, 1001, 20):
+            raise ConfigError(
+                f"export.stream_block_ms={self.stream_block_ms} is not possible; allowed: 20, 40, 60 ... 1000"
+            )
+        if not self.parity_tolerance > 0:
+            words = "is out of range; allowed: above 0, at most 0.1"
+            raise ConfigError(f"export.parity_tolerance={self.parity_tolerance:g} {words}")
+        if not self.graph_kinds or len(set(self.graph_kinds)) < len(self.graph_kinds):
+            words = "must name at least one, and each once"
+            raise ConfigError(f"export.graph_kinds={list(self.graph_kinds)} {words}")
+        if self.exporter == "dynamo" and self.opset < 18:
+            words = "set export.opset=18 or choose torchscript"
+            raise ConfigError(f"export.exporter=dynamo cannot make opset {self.opset}; {words}")
+        return self
+
+
+class ForeignSettings(Section):
+    """The section `rvc`: what the file of voice= does not say itself."""
+
+    f0_convention: Literal["zero_unvoiced", "interpolated"] | None = setting(
+        None, "what its f0 held in unvoiced frames; asked for where it is unknown"
+    )
+    embedder: OptionalText = setting(None, "name of the content encoder it was trained with; null: what the file says")
+    speakers: WholeNumbers | None = setting(None, "rows of its speaker table to keep; null: all", example="[0]")
+
+
+class IndexSettings(Section):
+    """The group `retrieval`: the index beside the graph, and the codebook in it."""
+
+    kind: Literal["flat", "ivf", "ivf_pq", "hnsw"] = setting("ivf", "kind of the index: retrieval=<option>")
+    max_vectors: int = setting(300_000, "more training frames than this are reduced to so many by k-means", ge=1)
+    target_recall: Number = setting(
+        0.99, "share of the true 8 nearest neighbours that a search finds, measured on held-out frames", ge=0.5, le=1
+    )
+    code_bytes: int | None = setting(None, "of a vector, for ivf_pq; null: one for four values", ge=1, example=64)
+    seed: int = setting(0, "of every clustering")
+    codebook_size: int | None = setting(
+        None, "entries per speaker inside the graph; null: the run's codebook; 0: none", ge=0, le=65536, example=2048
+    )
+
+
+class ExportJob(Job):
+    """A voice to be exported: python export_onnx.py run=runs/<run>."""
+
+    config_name: ClassVar[str] = "export"
+
+    run: OptionalPath = setting(None, "folder that train.py made; this or voice", only_with=OF_ALL_BUT_REPORTS)
+    voice: OptionalPath = setting(None, "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too")
+    checkpoint: Literal["best", "last"] = setting("best", "best by validation, or last", only_with=OF_RUNS)
+    name: OptionalText = setting(
+        None, "of the voice and of its folder; null: the name of the run's folder", only_with=OF_ALL_BUT_REPORTS
+    )
+    dataset: OptionalPath = setting(
+        None, "the prepared dataset's folder, where it is no longer where the run found it", only_with=OF_DATASETS
+    )
+    licence: Text = setting("not stated", "of the voice; written into graph and card", only_with=OF_ALL_BUT_REPORTS)
+    consent: Text = setting(
+        "not stated", "whose voice it is and what they agreed to; written there too", only_with=OF_ALL_BUT_REPORTS
+    )
+    export: ExportSettings
+    rvc: ForeignSettings = section(only_with=OF_GENERATORS)
+    retrieval: IndexSettings = section(only_with=OF_DATASETS)
+    content: Pluggable | None = setting(None, "content encoder of voice=", only_with=OF_ONNX)
+    pitch: Pluggable | None = setting(None, "pitch tracker of voice=; null: builtin", only_with=OF_ONNX)
+
+    @property
+    def use(self) -> str:
+        """What is asked for, as a user types it."""
+        return f"export={self.export.kind}"
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """What is asked for, by what settings may depend on."""
+        streams = "stream" in self.export.graph_kinds
+        return {
+            "export": self.use,
+            "source": "voice=" if self.voice else "run=",
+            "graphs": "export.graph_kinds=[stream]" if streams else "the graph for recordings alone",
+        }
+
+    @property
+    def run_folder(self) -> Path:
+        """The run."""
+        return required("run", self.run, HINT)
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.run and self.voice:
+            raise ConfigError(f"run={self.run} and voice={self.voice} are given; export one of them")
+        is_graph = self.use in ("export=onnx", *FORMATS)
+        if self.voice and not is_graph and self.use != "export=rvc_report":
+            raise ConfigError(f"{self.use} writes a run of train.py; give run=<folder> instead of voice=")
+        chosen = [key for key in ("content", "pitch") if getattr(self, key)]
+        if chosen and self.use in FORMATS:
+            raise ConfigError(
+                f"{chosen[0]}= has no place in {self.use}, whose program computes its own; leave it out, or type "
+                "export=onnx"
+            )
+        foreign = [f"rvc.{key}" for key, value in self.rvc if value is not None] + chosen
+        if foreign and is_graph and not self.voice:
+            raise ConfigError(f"{foreign[0]} belongs to voice=<file.pth>; a run knows its own")
+        if self.voice and self.use == "export=onnx" and self.retrieval.codebook_size is not None:
+            raise ConfigError("retrieval.codebook_size needs a run with its dataset; a voice= has no recordings")
+        return self
+
+
+def export_job(overrides: Sequence[str]) -> ExportJob:
+    """Build the job of export_onnx.py from overrides as on its command line.
+
+    Raises:
+        ConfigError: in one line, naming the key, its value and what is allowed.
+    """
+    return ExportJob.from_overrides(overrides)

@@ -1,0 +1,201 @@
+"""What each kind of export is made with, worked out from its job."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from utils.config import Pluggable
+from utils.config.export import ExportJob
+from utils.export.graph import GraphOptions
+from utils.export.precision import Precision
+from utils.features.index import IndexOptions
+from utils.rvc.layout import Order
+from utils.rvc.reading import F0Convention
+from utils.verification.candidate import Extent
+from utils.voice_file.controls import ControlDefaults
+from utils.voice_file.geometry import check_rate
+from utils.voice_file.names import check_voice_name
+from utils.voice_file.rvc_formats import RvcFormat, find_rvc_format
+
+RESUME_IN: dict[str, Order | None] = {"either": None, "rvc_webui": "rvc_webui", "applio": "applio"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSettings:
+    """A foreign voice and what its file does not say itself; null where nobody says it."""
+
+    file: Path
+    content: Pluggable | None
+    pitch: Pluggable | None
+    f0_convention: F0Convention | None = None
+    embedder: str | None = None
+    speakers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportPlan:
+    """What a voice is made with, export=onnx. Either run or imported is None.
+
+    Attributes:
+        asked: values of the controls' defaults that somebody typed, by key.
+    """
+
+    run: Path | None
+    imported: ImportSettings | None
+    checkpoint: Literal["best", "last"]
+    name: str
+    dataset: Path | None
+    root: Path
+    rates: tuple[int, ...]
+    flavours: tuple[str, ...]
+    options: GraphOptions
+    speaker: str | int | None
+    defaults: ControlDefaults
+    index: IndexOptions
+    codebook_size: int | None
+    precision: Precision
+    tolerance: float
+    extent: Extent
+    stream_block_ms: int
+    licence: str
+    consent: str
+    asked: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorPlan:
+    """What a generator for another program is made with, export=rvc_webui, wokada or deiteris. Run or file is None.
+
+    Attributes:
+        speakers: rows of the speaker table of a file to keep, or None for all.
+        embedder: the clients' name of the content encoder, or None for what the voice says.
+        encoder: our name of the content encoder of a file, or None for what it says.
+        f0_convention: what the f0 of a file held in unvoiced frames, or None for what it says.
+    """
+
+    run: Path | None
+    file: Path | None
+    checkpoint: str
+    speakers: tuple[int, ...] | None
+    name: str
+    root: Path
+    rvc_format: RvcFormat
+    precision: str
+    embedder: str | None
+    encoder: str | None
+    f0_convention: F0Convention | None
+    licence: str
+    consent: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesPlan:
+    """What files of RVC-WebUI and Applio are made with, export=rvc_pth or rvc_checkpoint.
+
+    Attributes:
+        resume_in: the program that will resume; only for rvc_checkpoint.
+    """
+
+    run: Path
+    kind: Literal["rvc_pth", "rvc_checkpoint"]
+    checkpoint: str
+    name: str
+    root: Path
+    resume_in: str
+    licence: str
+    consent: str
+
+
+def plan_export(job: ExportJob) -> ExportPlan:
+    """Work out what a voice is made with.
+
+    Raises:
+        ConfigError: if the run is missing, or the name, a rate or a control cannot be.
+    """
+    imported, settings = _import_settings(job), job.export
+    run = None if imported else job.run_folder
+    default_name = imported.file.stem if imported else job.run_folder.resolve().name
+    defaults = settings.defaults.model_dump()
+    return ExportPlan(
+        run=run,
+        imported=imported,
+        checkpoint=job.checkpoint,
+        name=check_voice_name(job.name or default_name),
+        dataset=job.dataset,
+        root=settings.root,
+        rates=tuple(check_rate(rate) for rate in settings.rates or ()),
+        flavours=settings.graph_kinds,
+        options=GraphOptions(opset=settings.opset, exporter=settings.exporter),
+        speaker=settings.speaker,
+        defaults=ControlDefaults(**defaults),
+        index=IndexOptions(**job.retrieval.model_dump(exclude={"codebook_size"})),
+        codebook_size=job.retrieval.codebook_size,
+        precision=settings.precision,
+        tolerance=settings.parity_tolerance,
+        extent=Extent(minutes=settings.verify_minutes, num_blocks=settings.verify_blocks),
+        stream_block_ms=settings.stream_block_ms,
+        licence=job.licence,
+        consent=job.consent,
+        asked={
+            key: defaults[key.rpartition(".")[2]]
+            for key in sorted(job.given)
+            if key == "export.pitch_shift" or key.startswith("export.defaults.")
+        },
+    )
+
+
+def plan_generator(job: ExportJob) -> GeneratorPlan:
+    """Work out what a generator for another program is made with.
+
+    Raises:
+        ConfigError: if the run is missing, the name cannot be, or the program loads no such precision.
+    """
+    rvc_format = find_rvc_format(job.export.kind, job.export.precision)
+    return GeneratorPlan(
+        run=None if job.voice else job.run_folder,
+        file=job.voice,
+        checkpoint=job.checkpoint,
+        speakers=job.rvc.speakers,
+        name=check_voice_name(job.name or (job.voice.stem if job.voice else job.run_folder.resolve().name)),
+        root=job.export.root,
+        rvc_format=rvc_format,
+        precision=job.export.precision,
+        embedder=job.export.embedder,
+        encoder=job.rvc.embedder,
+        f0_convention=job.rvc.f0_convention,
+        licence=job.licence,
+        consent=job.consent,
+    )
+
+
+def plan_files(job: ExportJob) -> FilesPlan:
+    """Work out what files of RVC-WebUI and Applio are made with.
+
+    Raises:
+        ConfigError: if the run is missing, or the name cannot be.
+    """
+    assert job.export.kind in ("rvc_pth", "rvc_checkpoint")
+    return FilesPlan(
+        run=job.run_folder,
+        kind=job.export.kind,
+        checkpoint=job.checkpoint,
+        name=check_voice_name(job.name or job.run_folder.resolve().name),
+        root=job.export.root,
+        resume_in=job.export.resume_in,
+        licence=job.licence,
+        consent=job.consent,
+    )
+
+
+def _import_settings(job: ExportJob) -> ImportSettings | None:
+    """Return what belongs to voice=, or None without it."""
+    if not job.voice:
+        return None
+    return ImportSettings(
+        file=job.voice,
+        content=job.content,
+        pitch=job.pitch,
+        f0_convention=job.rvc.f0_convention,
+        embedder=job.rvc.embedder,
+        speakers=job.rvc.speakers,
+    )
