@@ -1,37 +1,59 @@
-"""Settings of export_onnx.py and test_model.py are declared once; wrong kinds and keys without effect are refused."""
+"""Keys of export_onnx.py and test_model.py: wrong kinds and keys without effect are refused in one line."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from utils.config import compose, to_plain
 from utils.config.environment import key_of
-from utils.config.settings import Setting
+from utils.config.export import ExportJob
+from utils.config.job import Job
+from utils.config.renamed import with_current_keys
+from utils.config.test_model import ConvertJob, VerifyJob, VoiceTrial
 from utils.errors import ConfigError
-from utils.export.jobs import export_job, foreign_job, generator_job
-from utils.export.rvc.files import run_foreign
-from utils.export.settings import SETTINGS as EXPORT_SETTINGS
-from utils.export.settings import check_settings
-from utils.inference.jobs import trial_job, verify_job
-from utils.inference.settings import SETTINGS as TEST_SETTINGS
+from utils.export.delivery import plan_export
+from utils.export.rvc.files import foreign_job, run_foreign
+from utils.export.rvc.generators import generator_job
+from utils.voice_file.controls import CONTROLS
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 GROUPS = ("export", "retrieval", "content")
 KINDS = ("onnx", *RVC_FORMATS, "rvc_pth", "rvc_checkpoint", "rvc_report")
-# none of them is of any kind but the first two, which are texts
 WRONG = ("abc", "2024", "null", "true", "2.5", "[[a]]", "{a: 1}")
 FITTING = {
+    "choice": set(),
     "text": {"abc", "2024", "2.5"},
     "text or number": {"abc", "2024", "2.5"},
-    "texts": {"abc", "2024", "2.5"},
     "number": {"2024", "2.5"},
+    "auto or number": {"2024", "2.5"},
     "whole number": {"2024"},
     "whole numbers": {"2024"},
 }
+EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
+    "run": "text?", "voice": "text?", "checkpoint": "choice", "name": "text?", "dataset": "text?", "licence": "text",
+    "consent": "text", "export.kind": "choice", "export.root": "text", "export.rates": "whole numbers?",
+    "export.graph_kinds": "choice", "export.stream_block_ms": "whole number", "export.exporter": "choice",
+    "export.opset": "whole number", "export.precision": "choice", "export.parity_tolerance": "number",
+    "export.verify_minutes": "number", "export.verify_blocks": "whole number", "export.speaker": "text or number?",
+    "export.pitch_shift": "number", "export.defaults.pitch_shift": "number", "export.defaults.index_rate": "number",
+    "export.defaults.protect": "number", "export.defaults.loudness_mix": "number", "export.embedder": "text?",
+    "export.resume_in": "choice", "rvc.f0_convention": "choice?", "rvc.embedder": "text?",
+    "rvc.speakers": "whole numbers?", "retrieval.kind": "choice", "retrieval.max_vectors": "whole number",
+    "retrieval.target_recall": "number", "retrieval.code_bytes": "whole number?", "retrieval.seed": "whole number",
+    "retrieval.codebook_size": "whole number?",
+}  # fmt: skip
+TRIAL_KEYS = {
+    "onnx": "text?", "audio.path": "text?", "output": "text?", "report": "text?", "threads": "whole numbers",
+    "pitch_shift": "auto or number?", "speaker": "text or number?", "index_rate": "number?", "protect": "number?",
+    "loudness_mix": "number?", "verify": "text?", "verify_minutes": "number", "verify_blocks": "whole number",
+}  # fmt: skip
+
+
+def fitting(kind: str) -> set[str]:
+    return FITTING[kind.removesuffix("?")] | ({"null"} if kind.endswith("?") else set())
 
 
 def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -43,40 +65,36 @@ def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 @cache
-def composed(name: str, *overrides: str) -> DictConfig:
-    return compose(name, list(overrides))
+def composed(name: str, *overrides: str) -> dict[str, Any]:
+    return to_plain(compose(name, list(overrides)))
 
 
-def configured(name: str, overrides: tuple[str, ...]) -> DictConfig:
-    """The configuration of a script; groups are composed, and their results kept, since that takes long."""
-    groups = tuple(item for item in overrides if "." not in key_of(item) and key_of(item) in GROUPS)
-    config = deepcopy(composed(name, *groups))
-    OmegaConf.set_struct(config, False)
-    values = [item.lstrip("+") for item in overrides if item not in groups]
-    for item in values:
+def configured(job: type[Job], overrides: tuple[str, ...]) -> Any:
+    """The job of a script; groups are composed, and their results kept, since that takes long."""
+    current, _ = with_current_keys(overrides)
+    groups = tuple(item for item in current if "." not in key_of(item) and key_of(item) in GROUPS)
+    config = OmegaConf.create(composed(job.config_name, *groups))
+    for item in (item.lstrip("+") for item in current if item not in groups):
         key = key_of(item)
         OmegaConf.update(config, key, OmegaConf.select(OmegaConf.from_dotlist([item]), key), merge=False)
-    return config
+    return job.from_config(config, {key_of(item) for item in current})
 
 
 def export(*overrides: str) -> Any:
-    """What export_onnx.py does with a command line, as far as the job."""
-    config = configured("export", overrides)
-    given = {key_of(item) for item in overrides}
-    check_settings(to_plain(config))
-    kind = config.export.kind
-    if kind in RVC_FORMATS:
-        return generator_job(config, given)
-    if kind == "rvc_report":
-        return run_foreign(config, given)
-    return foreign_job(config, given) if kind in ("rvc_pth", "rvc_checkpoint") else export_job(config, given)
+    """What export_onnx.py does with a command line, as far as nothing is read."""
+    job = configured(ExportJob, overrides)
+    if job.export.kind in RVC_FORMATS:
+        return generator_job(job)
+    if job.export.kind == "rvc_report":
+        return run_foreign(job)
+    return foreign_job(job) if job.export.kind in ("rvc_pth", "rvc_checkpoint") else plan_export(job)
 
 
 def trial(*overrides: str) -> Any:
-    """What test_model.py does with a command line, as far as the job."""
-    config = configured("test_model", overrides)
-    given = {key_of(item) for item in overrides}
-    return verify_job(config, given) if config.verify is not None else trial_job(config, given)
+    """What test_model.py does with a command line, as far as nothing is read."""
+    is_verification = any(item.startswith("verify=") and item != "verify=null" for item in overrides)
+    job = configured(VerifyJob if is_verification else ConvertJob, overrides)
+    return job.graph if is_verification else (job.graph, job.recordings)
 
 
 def refusal(job: Any, *overrides: str) -> str:
@@ -88,50 +106,44 @@ def refusal(job: Any, *overrides: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_of_an_export_is_declared(kind: str) -> None:
-    plain = to_plain(composed("export", f"export={kind}"))
+    plain = configured(ExportJob, (f"export={kind}",)).to_plain()
 
-    assert set(leaves(plain)) - {item.key for item in EXPORT_SETTINGS} == set()
+    assert set(leaves(plain)) - {"content", "pitch"} == set(EXPORT_KEYS)
 
 
 def test_every_key_of_a_trial_is_declared() -> None:
-    assert set(leaves(to_plain(composed("test_model")))) == {
-        item.key for item in TEST_SETTINGS if item.kind != "section"
-    }
+    assert set(leaves(composed("test_model"))) == set(TRIAL_KEYS)
 
 
-@pytest.mark.parametrize(
-    "setting", [item for item in EXPORT_SETTINGS if item.kind in FITTING], ids=lambda item: item.key
-)
-def test_a_value_of_another_kind_is_one_line(setting: Setting) -> None:
-    kind = "rvc_checkpoint" if setting.key == "export.resume_in" else "wokada" if "embedder" in setting.key else "onnx"
-    voice = "voice=bob.pth" if setting.key.startswith("rvc.") else "run=runs/x"
-    allowed = FITTING[setting.kind] | ({"null"} if setting.is_optional else set())
+@pytest.mark.parametrize("key", EXPORT_KEYS)
+def test_a_value_of_another_kind_is_one_line(key: str) -> None:
+    kind = "rvc_checkpoint" if key == "export.resume_in" else "wokada" if "embedder" in key else "onnx"
+    voice = "voice=bob.pth" if key.startswith("rvc.") else "run=runs/x"
+    allowed = fitting(EXPORT_KEYS[key])
 
-    for value in WRONG if setting.key != "run" else WRONG[3:]:  # without a run there is a hint of two lines
+    for value in WRONG if key != "run" else WRONG[3:]:  # without a run there is a hint of two lines
         try:
-            export(f"export={kind}", voice, f"{setting.key}={value}")
+            export(f"export={kind}", voice, f"{key}={value}")
         except ConfigError as error:
             assert "\n" not in str(error)
-            assert value in allowed or f"{setting.key}=" in str(error)
+            assert value in allowed or f"{key}=" in str(error)
             continue
-        assert value in allowed, f"{setting.key}={value} was accepted"
+        assert value in allowed, f"{key}={value} was accepted"
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("export.parity_tolerance=null",), "export.parity_tolerance=null must be a number, such as 1e-4"),
-        (("export.flavours=5.5",), "export.flavours: 5.5 is unknown"),
-        (("export.flavours=[[a]]",), "export.flavours=[['a']] must be a text or a list of texts"),
-        (("export.flavours=[stream,stream]",), "export.flavours=['stream', 'stream'] must name at least one, and each"),
+        (("export.parity_tolerance=null",), "export.parity_tolerance=null must be a number, for example 0.0001"),
+        (("export.graph_kinds=5.5",), "export.graph_kinds=5.5 is unknown; allowed: audio_to_audio, stream"),
+        (("export.graph_kinds=[[a]]",), "export.graph_kinds=['a'] is unknown; allowed: audio_to_audio, stream"),
+        (("export.flavours=[stream,stream]",), "export.graph_kinds=['stream', 'stream'] must name at least one, and"),
         (("retrieval.codebook_size=2.5",), "retrieval.codebook_size=2.5 must be a whole number or null"),
         (("retrieval=null",), "retrieval=null is no option; allowed: flat, hnsw, ivf, ivf_pq"),
-        (("~retrieval",), "retrieval=null must be a section of keys, such as retrieval=ivf"),
         (("rvc=null",), "rvc=null must be a section of keys"),
         (("export=null",), "export=null is no option; allowed: deiteris, onnx"),
-        (("~export",), "export.kind=null must be a text, such as export=onnx"),
         (("export.defaults=null",), "export.defaults=null must be a section of keys"),
-        (("licence=null",), "licence=null must be a text, such as CC-BY-4.0"),
+        (("licence=null",), "licence=null must be a text, for example not stated"),
         (("+retrieval.foo=1",), "retrieval.foo is no key; allowed in retrieval: code_bytes, codebook_size"),
     ],
 )
@@ -139,28 +151,44 @@ def test_what_ended_in_a_traceback_is_explained(overrides: tuple[str, ...], mess
     assert message in refusal(export, "run=runs/x", *overrides)
 
 
-def test_one_flavour_needs_no_brackets() -> None:
-    assert export("run=runs/x", "export.flavours=stream").flavours == ("stream",)
+def test_one_kind_of_graph_needs_no_brackets() -> None:
+    assert export("run=runs/x", "export.graph_kinds=stream").flavours == ("stream",)
 
 
-@pytest.mark.parametrize("setting", [item for item in TEST_SETTINGS if item.kind in FITTING], ids=lambda item: item.key)
-def test_a_wrong_value_for_a_trial_is_one_line(setting: Setting) -> None:
-    use = ("verify=a.onnx",) if setting.key.startswith("verify") else ("onnx=a.onnx", "audio.path=b.wav")
-    allowed = FITTING[setting.kind] | ({"null"} if setting.is_optional else set())
+@pytest.mark.parametrize("key", TRIAL_KEYS)
+def test_a_wrong_value_for_a_trial_is_one_line(key: str) -> None:
+    use = ("verify=a.onnx",) if key.startswith("verify") else ("onnx=a.onnx", "audio.path=b.wav")
+    allowed = fitting(TRIAL_KEYS[key])
 
     for value in WRONG:
         try:
-            trial(*use, f"{setting.key}={value}")
+            trial(*use, f"{key}={value}")
         except ConfigError as error:
-            assert value in allowed or f"{setting.key}=" in str(error)
+            assert value in allowed or f"{key}=" in str(error)
             continue
-        assert value in allowed, f"{setting.key}={value} was accepted"
+        assert value in allowed, f"{key}={value} was accepted"
+
+
+@pytest.mark.parametrize("section", [ExportJob.model_fields["export"].annotation, VoiceTrial])
+def test_ranges_of_controls_are_those_of_the_one_table(section: Any) -> None:
+    fields = (
+        section.model_fields["defaults"].annotation.model_fields if section is not VoiceTrial else section.model_fields
+    )
+    for control in CONTROLS:
+        bounds = {type(item).__name__: item for item in fields[control.name].metadata} if control.name in fields else {}
+        if bounds:
+            assert (bounds["Ge"].ge, bounds["Le"].le) == (control.low, control.high), control.name
+
+
+def test_kinds_and_formats_are_those_of_the_rooms() -> None:
+    assert set(KINDS) == set(choices_of(ExportSettings.model_fields["kind"].annotation))
 
 
 IDLE = (
-    "export.pitch_shift=0", "export.rates=[48000]", "export.flavours=[stream]", "export.speaker=ann", "export.opset=17",
-    "export.exporter=dynamo", "export.parity_tolerance=1e-4", "export.verify_minutes=0", "export.verify_blocks=0",
-    "export.defaults.protect=0.2", "export.stream_block_ms=40", "retrieval=flat", "retrieval.seed=1", "dataset=data",
+    "export.pitch_shift=0", "export.rates=[48000]", "export.graph_kinds=[stream]", "export.speaker=ann",
+    "export.opset=17", "export.exporter=dynamo", "export.parity_tolerance=1e-4", "export.verify_minutes=0",
+    "export.verify_blocks=0", "export.defaults.protect=0.2", "export.stream_block_ms=40",
+    "retrieval=flat", "retrieval.seed=1", "dataset=data",
 )  # fmt: skip
 
 
@@ -197,7 +225,7 @@ def test_what_has_no_effect_on_this_voice_is_refused(overrides: tuple[str, ...],
 
 
 def test_the_block_of_a_stream_can_be_chosen() -> None:
-    assert export("run=x", "export.flavours=[stream]", "export.stream_block_ms=40").stream_block_ms == 40
+    assert export("run=x", "export.graph_kinds=[stream]", "export.stream_block_ms=40").stream_block_ms == 40
 
 
 @pytest.mark.parametrize(

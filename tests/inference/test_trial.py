@@ -15,23 +15,13 @@ from onnx import helper
 from tests.tools.planted_graphs import RATE, node, write
 from tests.tools.standin_voice import export_standin, metadata_of
 from utils.audio.synthetic_speech import voice
+from utils.config.test_model import convert_job
 from utils.errors import ConfigError, FormatError
 from utils.inference.jobs import TrialJob
 from utils.inference.measures import PitchMeter, wrong_lengths
 from utils.inference.session import VoiceSession
 from utils.inference.trial import run_trial
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
-
-JOB = TrialJob(
-    onnx=Path(),
-    audio=Path(),
-    output=None,
-    report=None,
-    threads=(1,),
-    controls={},
-    is_pitch_automatic=False,
-    speaker=None,
-)
 
 
 @pytest.fixture
@@ -73,7 +63,8 @@ def tried(graph: Path, recordings: Path, **values: Any) -> tuple[dict[str, Any],
     """Run a trial; return the report as it was written, and the lines that were announced."""
     lines: list[str] = []
     output = recordings.parent / "out"
-    run_trial(replace(JOB, onnx=graph, audio=recordings, output=output, **values), lines.append)
+    places = {"onnx": str(graph), "audio.path": str(recordings), "output": str(output)}
+    run_trial(convert_job(["threads=1"]).with_values(places | values), lines.append)
     return json.loads((output / "report.json").read_text(encoding="utf-8")), lines
 
 
@@ -176,9 +167,9 @@ def test_sound_with_another_ending_is_left_out_and_named(tmp_path: Path, recordi
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"controls": {"index_rate": 0.5}}, "index_rate=0.5 does nothing: .*onnx has no codebook .*; leave it out"),
-        ({"controls": {"protect": 0.2}}, "protect=0.2 does nothing"),
-        ({"is_pitch_automatic": True}, "pitch_shift=auto does nothing: .*onnx is not told the pitch"),
+        ({"index_rate": 0.5}, "index_rate=0.5 does nothing: .*onnx has no codebook .*; leave it out"),
+        ({"protect": 0.2}, "protect=0.2 does nothing"),
+        ({"pitch_shift": "auto"}, "pitch_shift=auto does nothing: .*onnx is not told the pitch"),
     ],
 )
 def test_controls_that_do_nothing_are_refused(
@@ -203,6 +194,6 @@ def test_other_controls_are_taken(tmp_path: Path, recordings: Path, extra: dict[
     (recordings / "long.wav").unlink()
     graph = with_metadata(tmp_path, replace(metadata_of(), extra=extra))
 
-    report, _ = tried(graph, recordings, controls={"index_rate": value})
+    report, _ = tried(graph, recordings, index_rate=value)
 
     assert report["files"][0]["controls"] == {"index_rate": value}

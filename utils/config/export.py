@@ -103,7 +103,7 @@ class ExportSettings(Section):
         if not self.graph_kinds or len(set(self.graph_kinds)) < len(self.graph_kinds):
             words = "must name at least one, and each once"
             raise ConfigError(f"export.graph_kinds={list(self.graph_kinds)} {words}")
-        if self.exporter == "dynamo" and self.opset < 18:
+        if self.kind == "onnx" and self.exporter == "dynamo" and self.opset < 18:
             words = "set export.opset=18 or choose torchscript"
             raise ConfigError(f"export.exporter=dynamo cannot make opset {self.opset}; {words}")
         return self

@@ -172,11 +172,11 @@ def allowed_range(field: FieldInfo) -> str:
 
 
 def choices_of(annotation: Any) -> list[str]:
-    """Return the words of a Literal, with null where it may be left out; empty for any other kind."""
-    parts = _parts(annotation)
+    """Return the words of a Literal, or a list of them, with null where it may be left out; empty for other kinds."""
+    parts = [get_args(part)[0] if get_origin(part) is tuple else part for part in _parts(annotation)]
     words = [str(word) for part in parts if get_origin(part) is Literal for word in get_args(part)]
     is_closed = all(get_origin(part) is Literal or part is type(None) for part in parts)
-    return [*words, *(["null"] if type(None) in parts else [])] if is_closed and words else []
+    return [*dict.fromkeys(words), *(["null"] if type(None) in parts else [])] if is_closed and words else []
 
 
 def wording(annotation: Any) -> str:

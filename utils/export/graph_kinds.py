@@ -100,7 +100,7 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
     if job.model.is_for_streams:
         raise ExportError(
             f"{type(job.model).__name__} is a voice for streams and has no graph for recordings; "
-            "type export.flavours=[stream], or train model=lite"
+            "type export.graph_kinds=[stream], or train model=lite"
         )
     graph = build_graph(
         job.converter,

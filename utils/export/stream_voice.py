@@ -28,7 +28,7 @@ class StreamingVoice(nn.Module):
 
     Args:
         converter: with a generator that can convert a stream, at the rate of the stream.
-        block_ms: length of a block, see check_stream_block.
+        block_ms: length of a block, a multiple of 20.
     Raises:
         ExportError: if the model cannot convert a stream.
         ConfigError: if its encoder or pitch tracker has no form for streams.

@@ -45,14 +45,3 @@ def check_rate(rate: int) -> int:
             f"export.rates: {rate} is not possible; allowed: multiples of {FRAME_RATE}, {LOWEST_RATE} to {HIGHEST_RATE}"
         )
     return rate
-
-
-def check_stream_block(milliseconds: int) -> int:
-    """Return the length of a block when a stream can have it.
-
-    Raises:
-        ConfigError: if it is no multiple of 20 ms, the frame of the content encoder, or out of range.
-    """
-    if milliseconds not in range(20, 1001, 20):
-        raise ConfigError(f"export.stream_block_ms={milliseconds} is not possible; allowed: 20, 40, 60 ... 1000")
-    return milliseconds

@@ -31,7 +31,7 @@ class BlockStream:
             raise FormatError(f"{source} has no metadata of this workbench; export the voice again")
         if "stream" not in metadata.extra:
             raise FormatError(
-                f"{source} is no streaming graph; export one with export.flavours=[audio_to_audio,stream]"
+                f"{source} is no streaming graph; export one with export.graph_kinds=[audio_to_audio,stream]"
             )
         self.facts = StreamFacts(**metadata.extra["stream"])
         self.sample_rate, self.metadata = metadata.sample_rate, metadata
