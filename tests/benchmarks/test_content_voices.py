@@ -21,7 +21,8 @@ from tests.tools.teacher_tools import write_stand_in
 from tests.tools.training_tools import make_dataset, training
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
-from utils.config import compose, instantiate
+from utils.config.export import export_job
+from utils.config.preprocess import preprocess_job
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.evaluation.evaluation import Evaluation
@@ -41,10 +42,10 @@ def test_the_overrides_choose_the_teacher_wherever_the_folder_is(statistics: Pat
     folder.mkdir()
     statistics.rename(folder / content_voices.STATISTICS)
 
-    encoder = instantiate(compose("preprocess", content_overrides(TEACHER, folder)).content, "content")
+    encoder = preprocess_job(content_overrides(TEACHER, folder)).content.build()
 
     assert isinstance(encoder, TeacherContent)
-    assert compose("preprocess", content_overrides(OURS, folder)).content._target_.endswith("BuiltinContent")
+    assert str(preprocess_job(content_overrides(OURS, folder)).content.target).endswith("BuiltinContent")
 
 
 def pretend(commands: list[list[str]], command: list[str], work: Path) -> float:
@@ -106,7 +107,7 @@ def test_a_voice_that_cannot_be_exported_converts_in_pytorch(
     audio = soundfile.read(source, dtype="float32")[0]
     shifts = {shift: float(np.abs(converter.run(audio, {"pitch_shift": shift}) - made).max()) for shift in (0.0, 12.0)}
     assert shifts[12.0] < shifts[0.0]  # 95 Hz to the 190 Hz of the first speaker
-    defaults = {key: float(value) for key, value in compose("export", []).export.defaults.items()}
+    defaults = {key: float(value) for key, value in export_job([]).export.defaults}
     np.testing.assert_array_equal(converter.run(audio, defaults), converter.run(audio))
     assert np.abs(converter.run(audio, {"index_rate": 0.5}) - converter.run(audio)).max() > 1e-4
     assert np.abs(converter.run(audio, {"loudness_mix": 0.0}) - converter.run(audio)).max() > 1e-4

@@ -15,9 +15,8 @@ from utils.config.job import Job
 from utils.config.renamed import with_current_keys
 from utils.config.test_model import ConvertJob, VerifyJob, VoiceTrial
 from utils.errors import ConfigError
-from utils.export.delivery import plan_export
-from utils.export.rvc.files import foreign_job, run_foreign
-from utils.export.rvc.generators import generator_job
+from utils.export.plans import plan_export, plan_files, plan_generator
+from utils.export.rvc.files import run_foreign
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
@@ -85,10 +84,10 @@ def export(*overrides: str) -> Any:
     """What export_onnx.py does with a command line, as far as nothing is read."""
     job = configured(ExportJob, overrides)
     if job.export.kind in RVC_FORMATS:
-        return generator_job(job)
+        return plan_generator(job)
     if job.export.kind == "rvc_report":
         return run_foreign(job)
-    return foreign_job(job) if job.export.kind in ("rvc_pth", "rvc_checkpoint") else plan_export(job)
+    return plan_files(job) if job.export.kind in ("rvc_pth", "rvc_checkpoint") else plan_export(job)
 
 
 def trial(*overrides: str) -> Any:

@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from utils.config import compose
+from utils.config.export import export_job
 from utils.errors import ConfigError
-from utils.export.jobs import export_job
+from utils.export.plans import plan_export
 from utils.export.precision import PARITY_DB, Precision, reduce_weights, tolerance_of
 from utils.export.storage import store_without_loss
 
@@ -141,4 +141,4 @@ def test_each_precision_has_its_bar() -> None:
 
 def test_an_unknown_precision_is_named() -> None:
     with pytest.raises(ConfigError, match=r"export\.precision=int4 is unknown; allowed: fp32, fp16, int8"):
-        export_job(compose("export", ["run=runs/x", "export.precision=int4"]))
+        plan_export(export_job(["run=runs/x", "export.precision=int4"]))

@@ -18,12 +18,13 @@ from tests.tools.rvc_tools import (
     shrink_imported_voices,
 )
 from utils.audio.synthetic_speech import voice
-from utils.config import compose, from_yaml
+from utils.config import from_yaml
+from utils.config.export import export_job
 from utils.config.train import TrainJob, train_job
 from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
-from utils.export.jobs import foreign_job, generator_job
+from utils.export.plans import plan_files, plan_generator
 from utils.export.rvc import generators
 from utils.export.rvc.files import export_foreign, run_foreign
 from utils.export.rvc.imported_voice import load_imported_voice
@@ -63,9 +64,7 @@ def job_of(run: Path) -> TrainJob:
 
 def export(run: Path, kind: str, *overrides: str) -> list[str]:
     root = run.parents[1] / "exports"
-    return export_foreign(
-        foreign_job(compose("export", [f"run={run}", f"export={kind}", f"export.root={root}", *overrides]))
-    )
+    return export_foreign(plan_files(export_job([f"run={run}", f"export={kind}", f"export.root={root}", *overrides])))
 
 
 @pytest.mark.slow
@@ -109,7 +108,7 @@ def test_a_run_of_another_layer_is_not_written_for_programs_that_give_their_own(
     other = with_encoder(run, tmp_path, {"version": "2", "dim": 768, **identity})
 
     with pytest.raises(ConfigError) as caught:
-        run_foreign(compose("export", [f"run={other}", f"export={kind}", f"export.root={tmp_path / 'out'}"]))
+        run_foreign(export_job([f"run={other}", f"export={kind}", f"export.root={tmp_path / 'out'}"]))
 
     message = str(caught.value)
     assert f"{trained}, but every program gives RVC v2 layer 12 without projection" in message
@@ -120,7 +119,7 @@ def test_a_run_of_another_layer_is_not_written_for_programs_that_give_their_own(
 def test_a_graph_for_another_program_tells_what_its_run_was_trained_on(run: Path, tmp_path: Path) -> None:
     identity = {"id": "contentvec", "version": "2", "dim": 768, "layer": 12, "weights_sha256": "ab12"}
     other = with_encoder(run, tmp_path, identity)
-    job = generator_job(compose("export", [f"run={other}", "export=wokada"]))
+    job = plan_generator(export_job([f"run={other}", "export=wokada"]))
 
     said = json.loads(generators.own_metadata(job, generators.load_generator(job)))
 
@@ -133,7 +132,7 @@ def test_a_graph_for_another_program_tells_what_its_run_was_trained_on(run: Path
 def test_a_voice_of_contentvec_needs_no_note(run: Path, tmp_path: Path) -> None:
     other = with_encoder(run, tmp_path, {"id": "contentvec", "version": "2", "dim": 768, "layer": 12})
 
-    lines = run_foreign(compose("export", [f"run={other}", "export=rvc_pth", f"export.root={tmp_path / 'out'}"]))
+    lines = run_foreign(export_job([f"run={other}", "export=rvc_pth", f"export.root={tmp_path / 'out'}"]))
 
     assert not [line for line in lines if line.startswith("note")]
 
@@ -217,7 +216,7 @@ def test_a_run_of_another_architecture_is_refused(run: Path, tmp_path: Path) -> 
     content["state_dict"] = {"generator.input.weight": torch.zeros(2), "steps_done": torch.tensor(1)}
     (tmp_path / "checkpoints").mkdir()
     torch.save(content, tmp_path / "checkpoints" / "best.ckpt")
-    job = foreign_job(compose("export", [f"run={run}", "export=rvc_pth", "name=other"]))
+    job = plan_files(export_job([f"run={run}", "export=rvc_pth", "name=other"]))
 
     with pytest.raises(ConfigError, match="has no generator of RVC; export=rvc_pth needs a run of experiment=rvc_"):
         export_foreign(replace(job, run=tmp_path))

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from tests.tools.rvc_tools import saved, shrink_imported_voices, small_generator, webui_voice
-from utils.config import compose
+from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, WorkbenchError
-from utils.export.jobs import GeneratorJob, generator_job
+from utils.export.plans import GeneratorPlan, plan_generator
 from utils.export.rvc import generators
 from utils.export.rvc.generators import export_generator
 from utils.voice_file.generator_metadata import generator_metadata_from_json
@@ -22,8 +22,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink_imported_voices(monkeypatch)
 
 
-def job(path: Path, *overrides: str) -> GeneratorJob:
-    return generator_job(compose("export", [f"voice={path}", f"export.root={path.parent / 'out'}", *overrides]))
+def job(path: Path, *overrides: str) -> GeneratorPlan:
+    return plan_generator(export_job([f"voice={path}", f"export.root={path.parent / 'out'}", *overrides]))
 
 
 @pytest.mark.usefixtures("small")
@@ -102,7 +102,7 @@ def test_what_a_program_cannot_have_is_one_line(tmp_path: Path, overrides: tuple
 @pytest.mark.parametrize("override", ["rvc.f0_convention=interpolated", "rvc.embedder=contentvec", "rvc.speakers=[0]"])
 def test_what_a_run_knows_itself_is_not_asked(override: str) -> None:
     with pytest.raises(ConfigError, match=r"^rvc\.\w+ belongs to voice=<file\.pth>; a run knows its own$"):
-        generator_job(compose("export", ["run=runs/x", "export=wokada", override]))
+        plan_generator(export_job(["run=runs/x", "export=wokada", override]))
 
 
 @pytest.mark.usefixtures("small")

@@ -18,10 +18,10 @@ from tests.tools.rvc_tools import (
     webui_voice,
 )
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.export import export_job
 from utils.errors import ConfigError, WorkbenchError
 from utils.export.delivery import export_voice
-from utils.export.jobs import export_job
+from utils.export.plans import plan_export
 from utils.export.rvc import imported_voice as imported
 from utils.export.rvc.imported_voice import load_imported_voice
 from utils.features.pitch.filling import FilledPitch
@@ -228,12 +228,12 @@ def test_what_an_imported_voice_lacks_is_named(tmp_path: Path, overrides: tuple[
         (("run=runs/x", "voice=bob.pth"), "run=runs/x and voice=bob.pth are given"),
         (("run=runs/x", "content=toy"), "content belongs to voice="),
         (("run=runs/x", "rvc.speakers=[0]"), "rvc.speakers belongs to voice="),
-        (("voice=bob.pth", "rvc.speakers=first"), "rvc.speakers='first' must be a whole number or a list"),
+        (("voice=bob.pth", "rvc.speakers=first"), "rvc.speakers=first must be a whole number or a list"),
     ],
 )
 def test_settings_without_effect_are_refused(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        export_job(compose("export", list(overrides)))
+        plan_export(export_job(list(overrides)))
 
     assert message in str(caught.value)
 
@@ -275,7 +275,7 @@ def test_an_imported_voice_becomes_a_graph_with_card_and_without_index(
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(num_speakers=2, seed=1)))
     overrides = (f"export.root={tmp_path / 'out'}", "rvc.f0_convention=interpolated", EMBEDDER)
 
-    outcome = export_voice(export_job(compose("export", [f"voice={path}", *CONTENT, *overrides])))
+    outcome = export_voice(plan_export(export_job([f"voice={path}", *CONTENT, *overrides])))
 
     assert outcome.failures == []
     assert outcome.index is None

@@ -13,7 +13,7 @@ from models.toy import ToyVoice
 from tests.tools.standin_voice import metadata_of
 from tests.tools.streaming_tools import RATE, export_small_stream, small_converter, small_voice
 from utils.audio.resample import RationalResampler
-from utils.config import compose
+from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.graph_kinds import ExportedGraph, _bands, make_audio_to_audio, stream_metadata
 from utils.export.stream_voice import StreamingVoice
@@ -21,7 +21,7 @@ from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.stream_frontend import StreamFrontend
 from utils.inference.session import VoiceSession
-from utils.voice_file.geometry import FileGeometry, check_stream_block
+from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import StreamFacts
 from utils.voice_file.names import is_stream_file, parse_file_name
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     toy = ToyVoice(sample_rate=RATE, n_fft=640, content_dim=16, num_speakers=1)
     with pytest.raises(ExportError, match="ToyVoice cannot convert a stream"):
         StreamingVoice(AudioConverter(toy, small_converter().frontend, None, RationalResampler(RATE, RATE)))
-    with pytest.raises(ExportError, match=r"no graph for recordings; type export\.flavours=\[stream\]"):
+    with pytest.raises(ExportError, match=r"no graph for recordings; type export\.graph_kinds=\[stream\]"):
         make_audio_to_audio(SimpleNamespace(model=small_voice(kind=LiteStreamVoice)))  # type: ignore[arg-type]
     frontend = small_converter().frontend
     assert isinstance(frontend, AnalysisFrontend)
@@ -84,8 +84,8 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
         StreamFrontend(frontend)
     for wrong in (0, 10, 30, 1020):
         with pytest.raises(ConfigError, match=f"stream_block_ms={wrong} is not possible"):
-            check_stream_block(wrong)
-    assert check_stream_block(int(compose("export", ["run=x"]).export.stream_block_ms)) == 20
+            export_job(["run=x", "export.graph_kinds=[stream]", f"export.stream_block_ms={wrong}"])
+    assert export_job(["run=x"]).export.stream_block_ms == 20
 
 
 class ForeignContent(ContentEncoder):

@@ -14,7 +14,7 @@ import pytest
 
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.export import export_job
 from utils.config.train import train_job
 from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
@@ -22,7 +22,7 @@ from utils.errors import ConfigError, ExportError, FormatError
 from utils.export import delivery, precision
 from utils.export.delivery import ExportOutcome, export_voice
 from utils.export.graph_kinds import ExportedGraph, Flavour, FlavourJob
-from utils.export.jobs import ExportJob, export_job
+from utils.export.plans import ExportPlan, plan_export
 from utils.features.index import load_index
 from utils.files import sha256_of_file
 from utils.inference.session import VoiceSession
@@ -56,9 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job(folder: Path, *overrides: str) -> ExportJob:
+def job(folder: Path, *overrides: str) -> ExportPlan:
     base = (f"run={folder / 'runs' / 'two'}", f"export.root={folder / 'exports'}", *QUICK)
-    return export_job(compose("export", [*base, *overrides]))
+    return plan_export(export_job([*base, *overrides]))
 
 
 @pytest.fixture(scope="module")
@@ -201,14 +201,12 @@ def test_the_metadata_names_the_controls_that_do_nothing(
 
 
 def test_a_typed_default_that_does_nothing_is_refused(folder: Path) -> None:
-    typed = {"retrieval.codebook_size": 0, "export.defaults.index_rate": 0.5}
-    base = [f"run={folder / 'runs' / 'two'}", f"export.root={folder / 'exports'}", "name=typed"]
-    config = compose("export", [*base, *(f"{key}={value}" for key, value in typed.items())])
+    typed = ("retrieval.codebook_size=0", "export.defaults.index_rate=0.5")
 
     with pytest.raises(
         ConfigError, match=r"^export\.defaults\.index_rate=0\.5 does nothing: the voice has no codebook"
     ):
-        export_voice(export_job(config, typed))
+        export_voice(job(folder, "name=typed", *typed))
 
     assert not (folder / "exports" / "typed").exists()
 
@@ -302,11 +300,11 @@ def test_a_dataset_of_other_recordings_is_refused(folder: Path, exported: Export
         ("dataset=nowhere", "not at nowhere; give its place with dataset="),
         ("export.speaker=carl", "export.speaker='carl' is not in this voice; it has: 0 ann, 1 bob"),
         ("export.speaker=2", "export.speaker=2 is not in this voice"),
-        ("checkpoint=first", "checkpoint='first' is unknown; allowed: best, last"),
+        ("checkpoint=first", "checkpoint=first is unknown; allowed: best, last"),
         ("name=a_sr2", "contains 'sr2'"),
         ("export.rates=[44101]", "44101 is not possible"),
-        ("export.flavours=[rvc]", "'rvc' is unknown; allowed: audio_to_audio"),
-        ("export.flavours=[]", "must name at least one, and each once"),
+        ("export.graph_kinds=[rvc]", "export.graph_kinds=rvc is unknown; allowed: audio_to_audio, stream"),
+        ("export.graph_kinds=[]", "must name at least one, and each once"),
         ("export.defaults.index_rate=2", "export.defaults.index_rate=2 is out of range"),
         ("export.parity_tolerance=1", "export.parity_tolerance=1 is out of range"),
     ],

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from tests.tools.hubert_tools import LARGE_KIND, fairseq_names, tiny_config, tiny_weights, write_hubert
-from utils.config import compose, instantiate
+from utils.config.preprocess import preprocess_job
 from utils.errors import WorkbenchError
 from utils.features.content.hubert import HubertContent, open_content
 from utils.features.content.hubert_files import DIRECTIONS, LENGTHS, POSITIONS
@@ -304,7 +304,8 @@ def test_a_hub_id_is_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch, answ
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
 
     if answer == "folder":
-        path = str(compose("preprocess", ["content=contentvec", "content.path=hf:user/content-vec"]).content.path)
+        job = preprocess_job(["content=contentvec", "content.path=hf:user/content-vec"])
+        path = job.content.arguments["path"]
         assert open_content(path=path, layer=2, name="contentvec").identity == encoder(folder).identity
     else:
         assert words in refusal("hf:user/content-vec")
@@ -315,8 +316,7 @@ def test_the_groups_are_those_of_rvc(tmp_path: Path) -> None:
     folder = write_hubert(tmp_path / "twelve", num_hidden_layers=12)
 
     for group, dim, layer in (("contentvec", 16, 12), ("contentvec_v1", 4, 9)):
-        config = compose("preprocess", [f"content={group}", f"content.path={folder}"])
-        opened = instantiate(config.content, "content")
+        opened = preprocess_job([f"content={group}", f"content.path={folder}"]).content.build()
         assert (opened.dim, opened.identity["layer"], opened.identity["id"]) == (dim, layer, "contentvec")
         assert opened.is_exportable
 

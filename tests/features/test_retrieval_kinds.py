@@ -8,9 +8,10 @@ import torch
 
 from benchmarks.retrieval import index_rows
 from tests.features.test_index import brute_force, clustered
-from utils.config import compose
+from utils.config.export import export_job
+from utils.config.train import train_job
 from utils.errors import ConfigError
-from utils.export.jobs import export_job
+from utils.export.plans import plan_export
 from utils.export.retrieval import baking_report
 from utils.features.content.base import normalize_content
 from utils.features.index import IndexOptions, blend, build_index, load_index, save_index
@@ -173,7 +174,7 @@ def test_baking_is_compared_with_all_frames_also_where_the_index_has_fewer() -> 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_each_option_of_the_group_makes_its_kind(kind: str) -> None:
-    job = export_job(compose("export", ["run=runs/x", f"retrieval={kind}", "retrieval.max_vectors=5"]))
+    job = plan_export(export_job(["run=runs/x", f"retrieval={kind}", "retrieval.max_vectors=5"]))
 
     assert (job.index.kind, job.index.max_vectors, job.index.target_recall) == (kind, 5, 0.99)
     assert job.codebook_size is None
@@ -191,7 +192,7 @@ def test_each_option_of_the_group_makes_its_kind(kind: str) -> None:
 )
 def test_bad_settings_name_their_key(config: str, override: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        export_job(compose(config, ["run=runs/x", override] if config == "export" else [override]))
+        export_job(["run=runs/x", override]) if config == "export" else train_job([override])
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

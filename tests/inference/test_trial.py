@@ -17,7 +17,6 @@ from tests.tools.standin_voice import export_standin, metadata_of
 from utils.audio.synthetic_speech import voice
 from utils.config.test_model import convert_job
 from utils.errors import ConfigError, FormatError
-from utils.inference.jobs import TrialJob
 from utils.inference.measures import PitchMeter, wrong_lengths
 from utils.inference.session import VoiceSession
 from utils.inference.trial import run_trial

@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils.rvc": {"utils.errors", "utils.files"},
     "utils.voice_file": {"utils.errors", "utils.audio"},
     "utils.verification": BASE | {"utils.audio", "utils.voice_file"},
-    "utils.inference": BASE | {"utils.audio", "utils.voice_file", "utils.verification"},
+    "utils.inference": BASE | {"utils.audio", "utils.voice_file"},
     "models": set(),
     "models.clip_random": set(),
     "models.updating": set(),

@@ -13,13 +13,13 @@ from models.toy import ToyVoice
 from tests.tools.corpus_tools import described
 from tests.tools.training_tools import make_dataset, training
 from utils import shipped
-from utils.config import compose
+from utils.config.export import export_job
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
 from utils.export.card import write_cards
 from utils.export.delivery import describe
 from utils.export.graph_kinds import ExportedGraph
-from utils.export.jobs import export_job
+from utils.export.plans import plan_export
 from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent, read_weights
 from utils.features.pitch.stream_pitch import StreamPitch
 from utils.features.pitch.swift import SwiftPitch, builtin_tracker
@@ -195,7 +195,7 @@ def test_a_checkpoint_names_what_its_run_started_from_after_resuming_too(started
 def test_metadata_and_card_name_what_the_voice_started_from(started: tuple[Path, str], tmp_path: Path) -> None:
     folder, digest = started
     run = folder / "runs" / "fine"
-    job = export_job(compose("export", [f"run={run}"]))
+    job = plan_export(export_job([f"run={run}"]))
     geometry = FileGeometry(name="fine", sample_rate=16000, hop_length=160, n_fft=640)
     graph = tmp_path / geometry.file_name
     graph.write_bytes(b"graph")

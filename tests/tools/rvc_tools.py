@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from utils.config import compose
+from utils.config.export import export_job
 from utils.config.train import TrainJob, train_job
-from utils.export.jobs import ImportSettings, export_job
+from utils.export.plans import ImportSettings, plan_export
 from utils.export.rvc import imported_voice as imported
 from utils.rvc.layout import POSTERIOR
 
@@ -110,6 +110,6 @@ def shrink_imported_voices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings_of(path: Path, *overrides: str) -> ImportSettings:
     """Return what export_onnx.py voice=<path> is told."""
-    job = export_job(compose("export", [f"voice={path}", *overrides]))
+    job = plan_export(export_job([f"voice={path}", *overrides]))
     assert job.imported is not None
     return job.imported

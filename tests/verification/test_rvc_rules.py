@@ -13,10 +13,10 @@ from onnx import TensorProto, helper
 
 from tests.tools.generator_graphs import V1_WITHOUT_F0, V2, Kind, shape_of, write
 from tests.tools.rvc_tools import small_generator
+from utils.config.test_model import verify_job
 from utils.export.precision import PARITY_DB
-from utils.verification.candidate import Candidate, Extent
+from utils.verification.candidate import Candidate
 from utils.verification.file_rules import check_file
-from utils.verification.job import VerifyJob
 from utils.verification.measures import relative_db
 from utils.verification.reference import GeneratorReference
 from utils.verification.report import run_verification
@@ -260,7 +260,8 @@ def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) ->
 def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
     path = write(tmp_path, "wokada", V1_WITHOUT_F0).path
 
-    report = run_verification(VerifyJob(onnx=path, report=tmp_path / "r.json", extent=Extent()))
+    places = {"verify": str(path), "report": str(tmp_path / "r.json")}
+    report = run_verification(verify_job(["verify=x"]).with_values(places))
 
     assert report["passed"], report["checks"]
     assert report["kind"] == "wokada"

@@ -13,12 +13,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.tools.streaming_tools import DEFAULTS, METADATA_KEY, RATE, export_small_stream, small_converter
+from utils.config.test_model import verify_job
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.reference import voice_reference
 from utils.export.stream_voice import StreamingVoice
 from utils.verification import file_rules, rules
 from utils.verification.candidate import Candidate, Extent
-from utils.verification.job import VerifyJob
 from utils.verification.parity_rules import check_stream_parity
 from utils.verification.report import run_verification
 from utils.verification.signals import speech_like
@@ -42,7 +42,8 @@ def test_verify_tries_the_rules_of_streams_on_the_file_alone(
 ) -> None:
     chosen = {"file", "loading", "name", "length rule", "stream, signature", "stream, fresh start"}
     monkeypatch.setattr(rules, "RULES", [rule for rule in rules.RULES if rule.name in chosen])
-    job = VerifyJob(onnx=exported.path, report=tmp_path / "r.json", extent=Extent(minutes=0, num_blocks=0))
+    places = {"verify": str(exported.path), "report": str(tmp_path / "r.json")}
+    job = verify_job(["verify=x", "verify_minutes=0", "verify_blocks=0"]).with_values(places)
 
     report = run_verification(job)
 

@@ -125,23 +125,3 @@ def explain_override(error: Exception) -> str:
 
 def _first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), text)
-
-
-def require(config: Composed, key: str, hint: str) -> Any:
-    """Return a value that the user has to give.
-
-    Raises:
-        ConfigError: if it is missing or empty; the hint, a command to type, is on its second line.
-    """
-    value = OmegaConf.select(config, key, throw_on_missing=False)
-    if value is None or value == "":
-        raise ConfigError(f"{key} is missing.\nType: {hint}")
-    return value
-
-
-def instantiate(node: Any, key: str, **values: Any) -> Any:
-    """Build the object that a configuration node names by `_target_`, with further arguments from the program."""
-    from utils.config.pluggable import Pluggable
-
-    plain: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    return Pluggable.of(plain, key).build(**values)
