@@ -1,4 +1,4 @@
-"""Requirements that a benchmark judges: what was measured, the bound, and whether it is reached."""
+"""Requirements of a benchmark: what was measured, the bound, and whether it is reached."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

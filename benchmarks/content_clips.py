@@ -104,7 +104,7 @@ def read_clip(path: Path) -> np.ndarray:
 
 
 def read_clips(clips: Files, num_sentences: int) -> Audio:
-    """Choose and read clips; one that cannot be used is named, and another takes its place where there is one.
+    """Choose and read clips; one that cannot be used is named, and another one is taken where there is one.
 
     Raises:
         DataError: if fewer than two speakers are left.

@@ -43,7 +43,7 @@ class WhisperEncoder:
             self._model = whisper_model(Path(folder), num_threads=1)
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Return features [F, 512] of 16 kHz audio [T]; longer audio is heard in pieces of 30 s."""
+        """Return features [F, 512] of 16 kHz audio [T]; longer audio is encoded in pieces of 30 s."""
         step = WHISPER_SECONDS * FEATURE_RATE
         return np.concatenate(
             [self._encode_piece(audio[start : start + step]) for start in range(0, max(1, len(audio)), step)]

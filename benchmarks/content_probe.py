@@ -1,16 +1,16 @@
-"""How many letters does a small recogniser read off frozen content features, in voices it has never heard?
+"""How many letters does a small recogniser read off frozen content features, in voices that it was not trained on?
 
     python -m benchmarks.content_probe [--train FOLDER --test FOLDER] [--json FILE]
 
 A folder holds recordings and transcripts.json (file name -> text); without one, Whisper base writes the texts first. By
 default two languages of the shared corpora: English, trained on LibriSpeech readers and tested on kathleen; Dutch,
-trained on flemishguy and tested on nathalie. A sentence of the test is never in the training, also where Whisper heard
+trained on flemishguy and tested on nathalie. A sentence of the test is never in the training, also where Whisper wrote
 it a little differently. The recogniser is one convolution over five frames, 128 channels, and a linear layer, trained
 with CTC (Graves et al. 2006); its character error says how plainly the features show the sounds, not how good a
 recogniser could be made of them.
 
 The bar: the shipped encoder's error is at most .05 above that of the encoder that it learned from, which knows English
-alone, so English is judged. The exit code is 1 if it is missed or cannot be measured.
+alone, so the bar is for English. The exit code is 1 if it is missed or cannot be measured.
 """
 
 import argparse

@@ -125,7 +125,7 @@ class Difference(NamedTuple):
 def difference(one: Mapping[str, Sequence[int]], other: Mapping[str, Sequence[int]]) -> Difference:
     """Return the character error of one voice less that of the other, over the same clips.
 
-    Its standard error is that of a ratio of sums over clips drawn at random (Cochran, Sampling Techniques, 1977,
+    Its standard error is that of a ratio of sums over clips taken at random (Cochran, Sampling Techniques, 1977,
     chapter 6).
 
     Args:

@@ -121,7 +121,7 @@ def take_turns(graphs: list[Timed], rounds: int) -> None:
 
 
 def stream_row(path: Path, rounds: int) -> Row:
-    """Time a graph with explicit state: every further input is fed with the output of the same place."""
+    """Time a graph with explicit state: every further input is fed with the output of the same position."""
     session, rate = open_session(path.read_bytes()), parse_file_name(path).sample_rate
     audio_input, *states = session.get_inputs()
     state = {

@@ -9,11 +9,11 @@ LENGTH, BEST = 200, 40  # validations of a curve; the best one of a rising curve
 
 def correlated_noise(count: int, deviation: float, correlation: float, rng: np.random.Generator) -> np.ndarray:
     """Return noise [count] whose neighbours are correlated."""
-    draws = rng.standard_normal(count)
+    innovations = rng.standard_normal(count)
     values = np.empty(count)
-    values[0] = draws[0]
+    values[0] = innovations[0]
     for index in range(1, count):
-        values[index] = correlation * values[index - 1] + np.sqrt(1 - correlation**2) * draws[index]
+        values[index] = correlation * values[index - 1] + np.sqrt(1 - correlation**2) * innovations[index]
     return deviation * values
 
 

@@ -79,14 +79,14 @@ def installed(version: str, folder: Path) -> Path:
     Raises:
         ConfigError: if pip cannot install it.
     """
-    place = folder / f"onnxruntime-{version}"
-    if not (place / "onnxruntime").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), f"onnxruntime=={version}"]
+    packages = folder / f"onnxruntime-{version}"
+    if not (packages / "onnxruntime").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(packages), f"onnxruntime=={version}"]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
             raise ConfigError(f"pip cannot install onnxruntime=={version} for this Python: {reason}")
-    return place
+    return packages
 
 
 def answers_of(graph: Path, inputs: dict[str, np.ndarray], packages: Path) -> tuple[str, dict[str, np.ndarray]]:

@@ -43,8 +43,8 @@ def measure_preprocess(source: Path, num_workers: int, overrides: Sequence[str])
     Returns:
         Seconds of audio, seconds of the whole program, and seconds of a second run that finds everything done.
     """
-    with tempfile.TemporaryDirectory() as place:
-        arguments = [f"dataset.source={source}", "dataset.name=benchmark", f"dataset.root={place}", "dataset.speaker=a"]
+    with tempfile.TemporaryDirectory() as root:
+        arguments = [f"dataset.source={source}", "dataset.name=benchmark", f"dataset.root={root}", "dataset.speaker=a"]
         command = [sys.executable, "preprocess.py", *arguments, f"preprocess.num_workers={num_workers}", *overrides]
         seconds, spent = [], []
         for _ in range(2):
@@ -55,7 +55,7 @@ def measure_preprocess(source: Path, num_workers: int, overrides: Sequence[str])
             seconds.append(time.perf_counter() - started)
             spent.append(cpu_seconds_of_children() - before)
             if len(seconds) == 1:
-                report = json.loads((Path(place) / "benchmark" / "report.json").read_text(encoding="utf-8"))
+                report = json.loads((Path(root) / "benchmark" / "report.json").read_text(encoding="utf-8"))
         return {
             "audio_seconds": sum(item["seconds"] for item in report["files"]),
             "clips": report["totals"]["clips"],

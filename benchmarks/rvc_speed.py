@@ -149,7 +149,7 @@ def training(options: argparse.Namespace, public: Path | None) -> Result:
 
 
 def curve(options: argparse.Namespace, public: Path | None) -> Result:
-    """Train in both precisions on one batch from the same weights with the same draws."""
+    """Train in both precisions on one batch from the same weights with the same random numbers."""
     with Sides(options, None, ("fp32", "bf16")) as sides:
         sides.ask("prepare", batch=options.batch, frames=options.frames)
         steps = [sides.ask("step") for _ in range(options.curve_steps)]

@@ -1,4 +1,4 @@
-"""What a stream costs a voice, and what stateless hosts hear at the edges of their blocks.
+"""What a stream costs a voice, and what hosts without state do to the edges of their blocks.
 
     python -m benchmarks.streaming_quality --graph <voice>.onnx --stream <voice>_stream.onnx [--seconds 8]
 

@@ -1,4 +1,4 @@
-"""What the trainings of all recipes share: examples that are drawn at random from corpora, plain and changed."""
+"""What the trainings of all recipes share: examples that are sampled from corpora, plain and changed."""
 
 import math
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class PlainAndChanged(NamedTuple):
 
 
 class TrainingExamples:
-    """Draws examples: a corpus by its share, then something of that corpus, then random changes of its sound.
+    """Samples examples: a corpus by its share, then something of that corpus, then random changes of its sound.
 
     Args:
         shares: corpus -> part of the examples that come from it, relative to the others.
@@ -52,7 +52,7 @@ class TrainingExamples:
 
 
 class RecordedExcerpts(TrainingExamples, ABC):
-    """Draws excerpts of recordings, each at a random speed; a subclass says of which recording.
+    """Samples excerpts of recordings, each at a random speed; a subclass says of which recording.
 
     Args:
         shares: see TrainingExamples.

@@ -47,20 +47,20 @@ def make_corpus(folder: Path) -> DemoCorpus:
         (sources, SOURCE_SENTENCES, JoeVoice),
     ]
     is_new = False
-    for place, sentences, make_voice in jobs:
-        paths = [place / f"{place.name}_{index:02d}.wav" for index in range(1, len(sentences) + 1)]
+    for voice_folder, sentences, make_voice in jobs:
+        paths = [voice_folder / f"{voice_folder.name}_{index:02d}.wav" for index in range(1, len(sentences) + 1)]
         if all(path.is_file() for path in paths):
-            log.info("%d recordings are already in %s", len(paths), place)
+            log.info("%d recordings are already in %s", len(paths), voice_folder)
             continue
         is_new = True
-        place.mkdir(parents=True, exist_ok=True)
+        voice_folder.mkdir(parents=True, exist_ok=True)
         voice = make_voice()
         for path, sentence in zip(paths, sentences, strict=True):
             audio = voice.speak(sentence)
             partial = path.with_suffix(".part")
             soundfile.write(partial, audio, voice.sample_rate, subtype="PCM_16", format="WAV")
             partial.replace(path)
-        log.info("%d recordings -> %s", len(paths), place)
+        log.info("%d recordings -> %s", len(paths), voice_folder)
     return DemoCorpus(target, sources, is_new)
 
 
@@ -105,7 +105,7 @@ class JoeVoice:
         self._ids = {sign: values[0] for sign, values in config["phoneme_id_map"].items()}
         inference = config["inference"]
         self._scales = np.array([inference["noise_scale"], inference["length_scale"], inference["noise_w"]], np.float32)
-        onnxruntime.set_seed(1)  # the network draws noise; the same corpus on every machine
+        onnxruntime.set_seed(1)  # the network adds noise; the same corpus on every machine
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # short sentences: waiting threads cost more than they do
         model = str(data / "en_US-joe-medium.onnx")

@@ -124,7 +124,7 @@ def empty_folder(folder: Path, *, is_ours: bool = False) -> Path:
     """Make an empty folder for results, instead of one that a benchmark made before; return it.
 
     Args:
-        folder: the place.
+        folder: to make.
         is_ours: whether something else tells that a benchmark made it.
     Raises:
         ConfigError: if files of somebody else are there.
@@ -150,8 +150,8 @@ def shipped_weights() -> dict[str, str]:
         for path in sorted((ROOT / folder).glob("*.safetensors"))
     }
     package = importlib.util.find_spec(PITCH_PACKAGE)
-    for place in (package.submodule_search_locations or []) if package else []:
-        files.update({f"{PITCH_PACKAGE}/{path.name}": path for path in sorted(Path(place).glob("*.onnx"))})
+    for installed in (package.submodule_search_locations or []) if package else []:
+        files.update({f"{PITCH_PACKAGE}/{path.name}": path for path in sorted(Path(installed).glob("*.onnx"))})
     return {name: sha256_of_file(path) for name, path in files.items()}
 
 

@@ -89,8 +89,8 @@ def running_cluster(folder: Path) -> Iterator[None]:
     atomic_write_text(folder / "slurm.conf", CONFIGURATION.format(**values))
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    places = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
-    options = [f"--{option}={folder / 'munge' / name}" for option, name in places.items()]
+    files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+    options = [f"--{option}={folder / 'munge' / name}" for option, name in files.items()]
     try:
         subprocess.run(["munged", "--force", *options], check=True)
         subprocess.run(["slurmctld", "-i", "-c"], check=True)

@@ -63,7 +63,7 @@ class ClipPair(NamedTuple):
 
 
 class ContentExamples(TrainingExamples):
-    """Draws batches; the same seed and step always give the same batch, so a resumed run continues exactly.
+    """Samples batches; the same seed and step always give the same batch, so a resumed run continues exactly.
 
     Args:
         features: clips and shares of the corpora.
@@ -112,7 +112,7 @@ class ContentExamples(TrainingExamples):
         return Lesson(clip.audio, target, self.space.nearest_unit(target))
 
     def batch(self, step: int) -> Batch:
-        """Draw the batch of a step."""
+        """Return the batch of a step."""
         rng = np.random.default_rng([self._seed, step])
         examples = [self._example(rng) for _ in range(self.batch_size)]
         return Batch(*(torch.stack(parts) for parts in zip(*examples, strict=True)))
@@ -124,12 +124,12 @@ class ContentExamples(TrainingExamples):
         return everything[step // 2 :: step][:count]
 
     def plain_and_changed(self, step: int) -> PlainAndChanged:
-        """Draw the audio of a batch as it is (but for its speed) and changed, [B, F * 320] each."""
+        """Return the audio of a batch as it is (but for its speed) and changed, [B, F * 320] each."""
         rng = np.random.default_rng([self._seed, step])
         return self.with_changes([cut(*self._choose(rng), self._num_frames).audio for _ in range(self.batch_size)], rng)
 
     def pair(self, index: int) -> ClipPair:
-        """Draw a part of a clip and a changed copy of it; the same seed and index give the same pair."""
+        """Return a part of a clip and a changed copy of it; the same seed and index give the same pair."""
         rng = np.random.default_rng([self._seed, index])
         lesson, start, speed = self._choose(rng)
         example = cut(lesson, start, speed, self._num_frames)

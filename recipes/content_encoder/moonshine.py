@@ -1,7 +1,7 @@
 """Where the student starts: the teacher's own weights, fitted to the student's frame rate.
 
 The package moonshine-voice 0.0.69 (MIT) holds them in onnxruntime's flatbuffer format, the matrices as 8-bit integers.
-Rates differ (41.7 and 50 frames a second), so kernels are read at other places; training does the rest.
+Rates differ (41.7 and 50 frames a second), so kernels are read between their taps; training does the rest.
 """
 
 import re
@@ -121,11 +121,11 @@ def _spacing(stage: int) -> float:
 
 
 def resample_kernel(kernel: Tensor, size: int, spacing: float) -> Tensor:
-    """Read kernels [O, I, K] at size places around their middle, spacing apart; keeps the response to a constant."""
+    """Read kernels [O, I, K] at `size` positions around their middle; keeps the response to a constant."""
     middle = (kernel.shape[2] - 1) / 2
-    place = middle + (torch.arange(size) - (size - 1) / 2) * spacing
+    position = middle + (torch.arange(size) - (size - 1) / 2) * spacing
     padded = torch.nn.functional.pad(kernel, (1, 1))
-    place = (place + 1).clamp(0, padded.shape[2] - 1)
-    before = place.floor().long().clamp(max=padded.shape[2] - 2)
-    values = padded[..., before] * (1 - (place - before)) + padded[..., before + 1] * (place - before)
+    position = (position + 1).clamp(0, padded.shape[2] - 1)
+    before = position.floor().long().clamp(max=padded.shape[2] - 2)
+    values = padded[..., before] * (1 - (position - before)) + padded[..., before + 1] * (position - before)
     return values * spacing

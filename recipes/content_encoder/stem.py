@@ -1,9 +1,9 @@
 """Teach the student's convolutions what the teacher's give, before the layers behind them are trained at all.
 
-The teacher's convolutions give 41.7 frames a second. They are shift-invariant, so evaluated at other places they give
-its frames at the student's centres exactly: the second one at every place of the first, the third one at every fifth
-place of that. The student's cheaper convolutions learn to give the same from changed sound; then the teacher's layers
-already work behind them, and the training proper has little to unlearn.
+The teacher's convolutions give 41.7 frames a second. They are shift-invariant, so evaluated at other positions they
+give its frames at the student's centres exactly: the second one at every position of the first, the third one at every
+fifth position of that. The student's cheaper convolutions learn to give the same from changed sound; then the teacher's
+layers already work behind them, and the training proper has little to unlearn.
 """
 
 import logging

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
@@ -10,9 +11,11 @@ from torch import Tensor
 from recipes.content_encoder.teacher_features import Clip
 from utils.audio.frames import FEATURE_RATE
 from utils.errors import DataError
+from utils.features.clustering import spherical_kmeans
 from utils.features.content.network import FRAME_SAMPLES
 
 SPEAKER_SECONDS = 20.0  # of a speaker with so much speech, half of the mean is taken for the voice, half for the words
+MAX_POINTS, NUM_ROUNDS = 120_000, 25  # of the k-means that finds the units
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ def fit_space(features: Sequence[Tensor], *, dim: int, num_units: int, seed: int
     standard = (frames - mean) / deviation
     axes = torch.linalg.svd(standard.T @ standard / len(standard))[0][:, :dim].contiguous()
     points = functional.normalize(standard @ axes, dim=-1)
-    units = spherical_kmeans(points, num_units, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    points = points[torch.randperm(len(points), generator=generator)[:MAX_POINTS]]
+    normalize = partial(functional.normalize, dim=1)
+    units = spherical_kmeans(points, num_units, generator=generator, num_rounds=NUM_ROUNDS, normalize=normalize)
     return TargetSpace(mean, deviation, axes, units)
 
 
@@ -78,18 +84,3 @@ def speaker_offsets(clips: Sequence[Clip], mean: Tensor) -> dict[tuple[str, str]
         seconds = len(everything) * FRAME_SAMPLES / FEATURE_RATE
         offsets[speaker] = (everything.mean(dim=0) - mean) * seconds / (seconds + SPEAKER_SECONDS)
     return offsets
-
-
-def spherical_kmeans(
-    points: Tensor, count: int, *, generator: torch.Generator, num_rounds: int = 25, max_points: int = 120_000
-) -> Tensor:
-    """Cluster points [N, D] of length 1 by cosine; returns centroids [count, D] of length 1."""
-    points = points[torch.randperm(len(points), generator=generator)[:max_points]]
-    centroids = points[torch.randperm(len(points), generator=generator)[:count]].clone()
-    for _ in range(num_rounds):
-        owner = (points @ centroids.T).argmax(dim=1)
-        sums = torch.zeros_like(centroids).index_add_(0, owner, points)
-        empty = torch.bincount(owner, minlength=count) == 0
-        sums[empty] = points[torch.randint(len(points), (int(empty.sum()),), generator=generator)]
-        centroids = functional.normalize(sums, dim=1)
-    return centroids

@@ -24,8 +24,8 @@ class PitchExamples(RecordedExcerpts):
     """Random excerpts of 16 kHz and tones, plain and changed.
 
     Args:
-        corpora: folders; an excerpt's corpus is drawn by its share, then its speaker, then the recording.
-        left_out: speakers who are never drawn.
+        corpora: folders; an excerpt's corpus is chosen by its share, then its speaker, then the recording.
+        left_out: speakers who are never chosen.
         seed: of all random choices.
         seconds: length of an excerpt.
     Raises:

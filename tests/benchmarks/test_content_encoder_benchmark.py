@@ -137,24 +137,24 @@ def test_one_speaker_is_refused(tmp_path: Path) -> None:
         find_clips(tmp_path)
 
 
-def test_whisper_hears_all_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[np.ndarray] = []
+def test_whisper_encodes_all_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[np.ndarray] = []
 
     class Model:
         def feature_extractor(self, audio: np.ndarray) -> np.ndarray:
-            heard.append(audio)
+            pieces.append(audio)
             return np.zeros((80, len(audio) // 160 + 1))
 
         def encode(self, spectrogram: np.ndarray) -> np.ndarray:
-            return np.full((1, spectrogram.shape[1] // 2, 512), len(heard))
+            return np.full((1, spectrogram.shape[1] // 2, 512), len(pieces))
 
     monkeypatch.setattr(content_peers, "whisper_model", lambda *_, **__: Model())
     audio = np.arange(70 * 16000, dtype=np.float32)
 
     features = content_peers.WhisperEncoder().encode(audio)
 
-    assert [len(piece) for piece in heard] == [30 * 16000] * 3
-    np.testing.assert_array_equal(np.concatenate(heard)[: len(audio)], audio)
+    assert [len(piece) for piece in pieces] == [30 * 16000] * 3
+    np.testing.assert_array_equal(np.concatenate(pieces)[: len(audio)], audio)
     assert features[::500, 0].tolist() == [1, 1, 1, 2, 2, 2, 3]
     assert features.shape == (3500, 512)
 

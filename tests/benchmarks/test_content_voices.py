@@ -53,9 +53,9 @@ def pretend(commands: list[list[str]], command: list[str], work: Path) -> float:
     commands.append(command)
     named = dict(item.split("=", 1) for item in command if "=" in item)
     made = {"-m": "teacher_statistics.safetensors", "preprocess.py": "datasets/{}/dataset.json"}
-    place = work / made.get(command[0], "runs/{}/metrics.json").format(named.get("dataset.name"))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text("{}")
+    made_file = work / made.get(command[0], "runs/{}/metrics.json").format(named.get("dataset.name"))
+    made_file.parent.mkdir(parents=True, exist_ok=True)
+    made_file.write_text("{}")
     return 1.0
 
 

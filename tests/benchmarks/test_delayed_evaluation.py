@@ -66,8 +66,8 @@ def test_standard_error_of_a_difference_is_that_of_sampling_clips_again() -> Non
     value, error = difference(one, other)
 
     edits = np.array([one[clip][0] - other[clip][0] for clip in one])
-    drawn = rng.integers(len(edits), size=(4000, len(edits)))
-    again = edits[drawn].sum(1) / characters[drawn].sum(1)
+    chosen = rng.integers(len(edits), size=(4000, len(edits)))
+    again = edits[chosen].sum(1) / characters[chosen].sum(1)
     assert value == pytest.approx(edits.sum() / characters.sum())
     assert error == pytest.approx(again.std(), rel=0.05)
 

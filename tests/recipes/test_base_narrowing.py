@@ -79,7 +79,7 @@ def random_batch() -> VoiceBatch:
 
 
 def test_a_voice_becomes_narrower_where_hidden_units_repeat() -> None:
-    """Each unit is there twice, so that half of them can go without a change of what is heard."""
+    """Each unit is there twice, so that half of them can go without a change of the sound."""
     narrow_voice, wide = random_voice(2), random_voice(4)
     for ours, theirs in zip(wide.blocks, narrow_voice.blocks, strict=True):
         ours.load_state_dict(

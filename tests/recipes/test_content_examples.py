@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recipes.content_encoder.examples import IGNORED, as_float, cut, interpolate
-from recipes.content_encoder.target_space import fit_space, speaker_offsets, spherical_kmeans
+from recipes.content_encoder.target_space import fit_space, speaker_offsets
 from recipes.content_encoder.teacher_features import Clip
 from recipes.corpora import Recording
 from tests.tools.content_encoder_tools import made_up_examples, ramp_lesson
@@ -69,17 +69,6 @@ def test_much_speech_of_a_speaker_shows_the_voice_and_little_does_not() -> None:
     torch.testing.assert_close(offsets["en", "b"], torch.full((3,), 5 / 25))
 
 
-def test_clusters_of_two_directions_are_found() -> None:
-    generator = torch.Generator().manual_seed(0)
-    directions = torch.eye(3)[:2].repeat_interleave(50, dim=0)
-    points = torch.nn.functional.normalize(directions + 0.01 * torch.randn(100, 3, generator=generator), dim=1)
-
-    centroids = spherical_kmeans(points, 2, generator=generator)
-
-    nearest = (points @ centroids.T).max(dim=1).values
-    assert nearest.min() > 0.99
-
-
 def test_batch_depends_only_on_seed_and_step() -> None:
     one, two = (made_up_examples(seed=3, batch_size=2, num_frames=40) for _ in range(2))
     one.batch(0)
@@ -88,7 +77,7 @@ def test_batch_depends_only_on_seed_and_step() -> None:
     assert one.batch(7).audio.shape == (2, 40 * 320)
 
 
-def test_held_out_speakers_are_never_drawn() -> None:
+def test_held_out_speakers_are_never_examples() -> None:
     examples = made_up_examples()
 
     assert len(examples.held_out) == 2

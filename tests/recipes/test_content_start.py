@@ -26,7 +26,7 @@ def examples() -> ContentExamples:
 # the teacher
 
 
-def test_kernel_read_at_its_own_places_stays() -> None:
+def test_kernel_read_at_its_own_taps_stays() -> None:
     kernel = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
 
     torch.testing.assert_close(resample_kernel(kernel, 5, 1.0), kernel)
@@ -35,7 +35,7 @@ def test_kernel_read_at_its_own_places_stays() -> None:
 def test_a_wider_spacing_reads_between_the_taps_and_weighs_more() -> None:
     kernel = torch.tensor([[[0.0, 1.0, 2.0, 3.0, 4.0]]])
 
-    # places 0.5, 2 and 3.5, each standing for 1.5 taps
+    # positions 0.5, 2 and 3.5, each standing for 1.5 taps
     torch.testing.assert_close(resample_kernel(kernel, 3, 1.5), torch.tensor([[[0.75, 3.0, 5.25]]]))
 
 

@@ -92,14 +92,14 @@ def test_training_brings_the_network_nearer_to_its_teacher(corpus: Corpus) -> No
 def test_examples_are_those_of_their_seed_and_leave_out_who_is_named(corpus: Corpus) -> None:
     first, second, other = (PitchExamples([corpus], ["ben"], seed) for seed in (1, 1, 2))
 
-    drawn = first.batch()
+    batch = first.batch()
 
-    for found, expected in zip(drawn, second.batch(), strict=True):
+    for found, expected in zip(batch, second.batch(), strict=True):
         assert torch.equal(found, expected)
-    assert not torch.equal(drawn[0], other.batch()[0])
+    assert not torch.equal(batch[0], other.batch()[0])
     first.batch()
     assert {path.name for path in first.loaded} == {"anna_1.wav", "anna_2.wav"}
-    assert drawn[0].shape == drawn[1].shape == (BATCH, round(SECONDS * RATE))
+    assert batch[0].shape == batch[1].shape == (BATCH, round(SECONDS * RATE))
 
 
 def test_examples_of_nobody_are_refused(corpus: Corpus) -> None:

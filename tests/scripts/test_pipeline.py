@@ -18,9 +18,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def pretend(command: list[str], work: Path) -> float:
         done.append(list(command))
-        place = work / command[1]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("made")
+        output = work / command[1]
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text("made")
         return 1.5
 
     monkeypatch.setattr(pipeline_module, "run_script", pretend)

@@ -16,15 +16,15 @@ WEIGHTS = b"weights of the teacher"
 
 
 class FakeTeacher:
-    """Features of TEACHER_HOP samples: the place of the frame's centre, its energy, and functions of its samples."""
+    """Features of TEACHER_HOP samples: the position of the frame's centre, its energy, and functions of its samples."""
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         assert audio.dtype == np.float32 and len(audio) >= 8000
         count = len(audio) // TEACHER_HOP - 1
         frames = np.lib.stride_tricks.sliding_window_view(audio, 2 * TEACHER_HOP)[::TEACHER_HOP][:count]
-        place = TEACHER_CENTRE + TEACHER_HOP * np.arange(count)
+        position = TEACHER_CENTRE + TEACHER_HOP * np.arange(count)
         waves = [np.square(frames).mean(axis=1), *(100 * frames[:, index] for index in range(4))]
-        return np.stack([place, *waves], axis=1).astype(np.float32)
+        return np.stack([position, *waves], axis=1).astype(np.float32)
 
 
 def write_stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from utils.features.clustering import spherical_kmeans
 from utils.features.content.base import normalize_content
 
 NEIGHBOURS = 8
@@ -109,15 +110,10 @@ def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: in
     vectors = normalize_content(content.float())
     if len(vectors) <= size:
         return vectors.half().float()
-    generator = torch.Generator().manual_seed(seed)
-    centres = vectors[torch.randperm(len(vectors), generator=generator)[:size]].clone()
-    for _ in range(iterations):
-        labels = torch.cat([(chunk @ centres.T).argmax(1) for chunk in vectors.split(16384)])
-        sums = torch.zeros_like(centres).index_add_(0, labels, vectors)
-        counts = torch.bincount(labels, minlength=size)
-        empty = (counts == 0).nonzero().squeeze(1)
-        sums[empty] = vectors[torch.randint(len(vectors), (len(empty),), generator=generator)]
-        centres = normalize_content(sums)
+    centres = spherical_kmeans(
+        vectors, size, generator=torch.Generator().manual_seed(seed), num_rounds=iterations,
+        normalize=normalize_content, rows_at_once=16384,
+    )  # fmt: skip
     return centres.half().float()
 
 
