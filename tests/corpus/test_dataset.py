@@ -112,6 +112,7 @@ def test_devices_share_the_draws_without_overlap() -> None:
         assert next(alone) == [*next(ranks[0]), *next(ranks[1])]
 
 
+@pytest.mark.slow
 def test_every_frame_is_chosen_equally_often(store: CorpusStore) -> None:
     examples = VoiceConversionDataset(store, "train", segment_frames=SEGMENT, seed=0)
     chosen = {clip.id: 0 for clip in examples.clips}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
-from utils.corpus import arrays, pipeline, reading
+from utils.corpus import arrays, reading, stages
 from utils.corpus.arrays import new_array
 from utils.corpus.pipeline import prepare_dataset
 from utils.errors import DataError
@@ -67,7 +67,7 @@ def test_failing_disk_of_the_source_ends_the_run(grown: Path, monkeypatch: pytes
     def fail(path: Path) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(pipeline, "sha256_of_file", fail)
+    monkeypatch.setattr(stages, "sha256_of_file", fail)
 
     assert "wav: Input/output error; check the disk or its connection" in failed_run(grown)
 

@@ -64,7 +64,10 @@ def whole(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         (die_between_last_and_best, 7),
     ],
 )
-@pytest.mark.parametrize("changed", [[], ["optim.accumulate=2"]], ids=["whole", "accumulated"])
+@pytest.mark.parametrize(
+    "changed",
+    [pytest.param([], id="whole"), pytest.param(["optim.accumulate=2"], id="accumulated", marks=pytest.mark.slow)],
+)
 def test_killed_run_ends_as_one_never_interrupted(
     kill: Callable[[int, pytest.MonkeyPatch], None],
     number: int,
@@ -86,7 +89,9 @@ def test_killed_run_ends_as_one_never_interrupted(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-@pytest.mark.parametrize("number", [0, 2, 4])  # 2: a validation follows
+@pytest.mark.parametrize(
+    "number", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)  # 2: a validation follows
 def test_signal_saves_the_update_and_the_run_goes_on_from_it(
     sent: signal.Signals,
     number: int,

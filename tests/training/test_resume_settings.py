@@ -1,6 +1,7 @@
 """A run goes on with the settings it began with, or says what is lost."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,15 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="module")
+def trained(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(config(datasets, tmp_path_factory.mktemp("runs"), "done"))
+
+
 @pytest.fixture
-def finished(datasets: Path, tmp_path: Path) -> Path:
-    return train(config(datasets, tmp_path, "done"))
+def finished(trained: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    return shutil.copytree(trained, tmp_path / trained.name)
 
 
 def resumed(finished: Path, datasets: Path, *changed: str) -> Path:
