@@ -1,5 +1,6 @@
 """Examples and batches for training."""
 
+import dataclasses
 import pickle
 import signal
 import subprocess
@@ -42,12 +43,13 @@ def store(folder: Path) -> CorpusStore:
     return CorpusStore.open(folder)
 
 
-def module(folder: Path, *, seed: int = 1, num_workers: int = 0) -> VoiceDataModule:
+def module(folder: Path, *, seed: int = 1, num_workers: int = 0, pin_memory: bool = False) -> VoiceDataModule:
     return VoiceDataModule(
         CorpusStore.open(folder),
         batch_size=3,
         segment_frames=SEGMENT,
         num_workers=num_workers,
+        pin_memory=pin_memory,
         seed=seed,
         perturbed_share=0.5,
         val_segment_frames=150,
@@ -81,6 +83,17 @@ def test_resumed_training_gets_the_batches_that_an_unbroken_one_would(folder: Pa
 
     for first, second in zip(unbroken[3:], batches(resumed, 2), strict=True):
         assert_equal(first, second)
+
+
+def test_batches_are_pinned_tensor_by_tensor_where_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    batch = batches(module(folder), 1)[0]
+
+    pinned = batch.pin_memory()
+
+    for item in dataclasses.fields(batch):
+        assert torch.equal(getattr(pinned, item.name), getattr(batch, item.name) + 1)
+    assert module(folder, pin_memory=True).train_dataloader().pin_memory
 
 
 def test_batch_names_the_segment_of_each_example(folder: Path) -> None:
