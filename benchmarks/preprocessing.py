@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,9 +91,7 @@ def cpu_seconds_of_children() -> float:
 
 def harvest(audio: np.ndarray) -> float:
     """Run harvest on 16 kHz audio [T], a frame every 10 ms; returns the processor time it took."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # pyworld's import speaks of setuptools
-        import pyworld
+    import pyworld
 
     started = time.process_time()
     pyworld.harvest(audio.astype(np.float64), FEATURE_RATE, f0_floor=50.0, f0_ceil=1100.0, frame_period=10.0)

@@ -21,6 +21,7 @@ from models.base import BaseVoiceConversionModel
 from models.clip_random import ClipDraws
 from models.discriminators import DiscriminatorOutput
 from models.layers.weight_norm import kept_weights
+from models.layers.widest_float import widest_float
 from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices, world_size
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
@@ -252,12 +253,12 @@ class AdversarialTraining(lightning.LightningModule):
         # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
         share = batch.num_frames / batch.f0_hz.shape[1]
         distance = self.validation_loss(fake * inside, batch.audio * inside) / share
-        total = float(distance.detach().double().sum())
+        total = float(distance.detach().to(widest_float(distance.device)).sum())
         self.validated = (self.validated[0] + total, self.validated[1] + len(distance))
 
     def on_validation_epoch_end(self) -> None:
         """Log val/mel, the mean over all held-out clips of all devices."""
-        sums = reduce_over_devices(torch.tensor(self.validated, dtype=torch.float64, device=self.device))
+        sums = reduce_over_devices(torch.tensor(self.validated, dtype=widest_float(self.device), device=self.device))
         # already the same everywhere; Lightning wants to be told to reduce it
         self.log("val/mel", (sums[0] / sums[1]).float(), prog_bar=True, sync_dist=True)
         self.log("step", float(self.steps), sync_dist=True)

@@ -44,7 +44,7 @@ class PulseTrain(nn.Module):
         # float64: after minutes a float32 sum of cycles has lost the phase, and two runtimes would lose it differently
         # stacked, not neighbours(): onnxruntime 1.20 cannot load a product in float64 of what was transposed
         padded = functional.pad(filled, (1, 1), mode="replicate")
-        around = torch.stack([padded[:, :-2], filled, padded[:, 2:]], dim=-1).double()
+        around = torch.stack([padded[:, :-2], filled, padded[:, 2:]], dim=-1).to(self.turns.dtype)
         phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
         rate = torch.matmul(around, self.shares)  # cycles per sample
         kernel = sum_of_harmonics(phase, (0.49 / rate).to(f0_hz.dtype), peak=1e-5)

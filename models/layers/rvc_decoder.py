@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.layers.recompute import RecomputableBlock
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d, as_line, prefers_lines
+from models.layers.widest_float import widest_float
 
 LEAK = 0.1
 LAST_LEAK = 0.01
@@ -149,8 +150,8 @@ class SineSource(nn.Module):
     def forward(self, f0_hz: Tensor, noise: Tensor) -> Tensor:
         """Return [B, F * hop] from f0_hz [B, F], constant within a frame, and noise [B, F * hop] of unit variance."""
         with torch.autocast(f0_hz.device.type, enabled=False):
-            cycles = f0_hz.double() / self.sample_rate
-            # float64: after minutes a float32 sum of cycles has lost the phase
+            cycles = f0_hz.to(widest_float(f0_hz.device)) / self.sample_rate
+            # not float32 where it can be: after minutes a float32 sum of cycles has lost the phase
             total = torch.cumsum(cycles * len(self.position), dim=1)
             start = functional.pad((total - torch.floor(total))[:, :-1], (1, 0))
             turns = start.unsqueeze(-1) + cycles.unsqueeze(-1) * self.position

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.layers.excitation import FALLBACK_F0_HZ, FixedNoise, sum_of_harmonics
 from models.layers.stream_memory import Memory
+from models.layers.widest_float import widest_float
 
 GLIDE = 0.5  # of a frame: then the new pitch is reached
 
@@ -47,8 +48,9 @@ class StreamPulses(nn.Module):
         It begins anew with a voice (where `goes_on` [B, F] is false), so that rounding does not add up for ever, and
         passes from block to block as two numbers, in double precision.
         """
-        phase = memory.recall("pulses.phase", (2,), cycles).double().sum(dim=1, keepdim=True)
-        within = torch.cumsum(cycles.double(), dim=-1)
+        wide = widest_float(cycles.device)
+        phase = memory.recall("pulses.phase", (2,), cycles).to(wide).sum(dim=1, keepdim=True)
+        within = torch.cumsum(cycles.to(wide), dim=-1)
         goes_on, ends = goes_on.to(phase.dtype), within[..., -1]
         starts = []
         for frame in range(int(cycles.shape[1])):
@@ -56,7 +58,7 @@ class StreamPulses(nn.Module):
             phase = starts[-1] + ends[:, frame : frame + 1]
         phase = phase - torch.floor(phase)
         coarse = phase.float()
-        memory.keep(torch.cat([coarse, (phase - coarse.double()).float()], dim=1).to(cycles.dtype))
+        memory.keep(torch.cat([coarse, (phase - coarse.to(wide)).float()], dim=1).to(cycles.dtype))
         turns = within + torch.cat(starts, dim=1).unsqueeze(-1)
         return (turns - torch.floor(turns)).to(cycles.dtype)
 

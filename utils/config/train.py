@@ -92,7 +92,9 @@ class TrainerSettings(Section):
     save_every: int = setting(250, "steps between two saved states; each validation saves too", ge=1)
     log_every: int = setting(20, "steps between two points of the curves of training", ge=1)
     precision: Precision = setting("auto", "of the networks' arithmetic")
-    accelerator: Text = setting("auto", "kind of device")
+    accelerator: Text = setting(
+        "auto", "auto (a CUDA GPU, else the processor), cpu, cuda, gpu, mps (Apple, 32 bits, untested)"
+    )
     devices: int | str | list[int] = setting(1, "how many, or which, of each machine")
     num_nodes: int = setting(1, "machines", ge=1)
     fit_memory: bool = setting(

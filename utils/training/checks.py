@@ -42,6 +42,11 @@ def check_machine(job: TrainJob) -> None:
             f"data.batch_size={job.data.batch_size} clips of one update cannot be shared equally by "
             f"{num_processes(job)} processes (trainer.devices x trainer.num_nodes); choose a multiple"
         )
+    if first_device(job).type == "mps" and job.trainer.precision not in ("auto", "32-true"):
+        raise ConfigError(
+            f"trainer.precision={job.trainer.precision} cannot be used on Apple's GPU (trainer.accelerator="
+            f"{job.trainer.accelerator}), which trains in 32 bits; set trainer.precision=auto"
+        )
     if job.data.pin_memory and first_device(job).type != "cuda":
         raise ConfigError("data.pin_memory=true needs a GPU, and this training uses none; leave data.pin_memory=null")
 

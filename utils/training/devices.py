@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import nn
 
 from utils.config.train import TrainJob
 from utils.corpus.workers import available_workers
@@ -49,9 +50,28 @@ def num_processes(job: TrainJob) -> int:
 
 
 def first_device(job: TrainJob) -> torch.device:
-    """Return the device of the first process."""
-    wants_gpu = job.trainer.accelerator in ("auto", "gpu", "cuda")
-    return torch.device("cuda", 0) if wants_gpu and torch.cuda.is_available() else torch.device("cpu")
+    """Return the device of the first process; Apple's GPU (mps) only where it is asked for, as it is not tested."""
+    wanted = job.trainer.accelerator
+    if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if wanted in ("gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def choose_accelerator(job: TrainJob) -> str:
+    """Return the name by which Lightning knows the kind of device; its own choice could be another than ours."""
+    return first_device(job).type if job.trainer.accelerator == "auto" else job.trainer.accelerator
+
+
+def fit_to_device(module: nn.Module, device: torch.device) -> None:
+    """Narrow the buffers of a module that a device cannot hold; only Apple's GPUs lack float64."""
+    if device.type != "mps":
+        return
+    for part in module.modules():
+        for name, value in part.named_buffers(recurse=False):
+            if value.dtype == torch.float64:
+                part.register_buffer(name, value.float(), name not in part._non_persistent_buffers_set)
 
 
 @dataclass(frozen=True)
@@ -126,6 +146,8 @@ def choose_precision(job: TrainJob) -> str:
     """Turn trainer.precision=auto into bf16-mixed where the device computes it natively, else 16-mixed or 32 bits."""
     if job.trainer.precision != "auto":
         return job.trainer.precision
+    if first_device(job).type == "mps":
+        return "32-true"
     if first_device(job).type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     return "bf16-mixed" if has_native_bf16() else "32-true"

@@ -24,7 +24,14 @@ from utils.training.callbacks.run_payload import RunPayload
 from utils.training.checkpoints import require_same_networks
 from utils.training.checks import check_machine, check_perturbed_copies, open_dataset
 from utils.training.criterion import best_from_step
-from utils.training.devices import choose_precision, describe_loading, first_device, is_first_process, num_processes
+from utils.training.devices import (
+    choose_precision,
+    describe_loading,
+    first_device,
+    fit_to_device,
+    is_first_process,
+    num_processes,
+)
 from utils.training.optimizers import require_same_optimizers
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
@@ -126,6 +133,7 @@ def prepare_run(job: TrainJob, store: CorpusStore, folder: Path, checkpoint: Res
     callbacks = [history, *build_overtraining_watch(job.overtraining), payload, guard]
     trainer = build_trainer(job, folder, callbacks, checkpointing)
     module = build_training(job, store, folder, fresh=checkpoint is None)
+    fit_to_device(module, first_device(job))
     return Run(job, folder, store, data, module, trainer, history, payload, resumed_from)
 
 

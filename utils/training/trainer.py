@@ -22,7 +22,13 @@ from utils.training.callbacks.stop_after_steps import StopAfterSteps
 from utils.training.callbacks.stop_on_signal import StopOnSignal
 from utils.training.checkpoint_files import AtomicCheckpointIO
 from utils.training.criterion import best_from_step
-from utils.training.devices import choose_strategy, environment_plugins, first_device, keep_freed_memory
+from utils.training.devices import (
+    choose_accelerator,
+    choose_strategy,
+    environment_plugins,
+    first_device,
+    keep_freed_memory,
+)
 from utils.training.loggers import build_loggers
 from utils.training.overtraining import OvertrainingRule
 from utils.training.step_clock import StepClock
@@ -50,7 +56,7 @@ def build_trainer(
     loggers = build_loggers(job, run)
     try:
         return lightning.Trainer(
-            accelerator=settings.accelerator,
+            accelerator=choose_accelerator(job),
             devices=settings.devices,
             num_nodes=settings.num_nodes,
             strategy=choose_strategy(job),
@@ -98,4 +104,3 @@ def quieten_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-    warnings.filterwarnings("ignore", message=".*pkg_resources is deprecated.*")

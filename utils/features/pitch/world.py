@@ -1,6 +1,5 @@
 """WORLD's pitch trackers (Morise 2016, 2017) for preprocessing; they cannot stand inside an exported graph."""
 
-import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -34,9 +33,7 @@ class WorldPitch:
 
     def track(self, audio: np.ndarray) -> np.ndarray:
         """Return f0 in Hz, float32 [F], 0 where unvoiced, of 16 kHz audio [F * 160]."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pyworld's import speaks of setuptools
-            import pyworld
+        import pyworld
 
         frames = len(audio) // FEATURE_HOP
         if frames == 0:
