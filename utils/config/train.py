@@ -104,7 +104,7 @@ class TrainerSettings(Section):
     probe: bool = setting(False, "only measure memory and speed of smaller micro-batches, propose one and end")
     max_skipped: int = setting(20, "updates in a row that may be skipped because a gradient is not finite", ge=1)
     progress_bar: bool = setting(True, "one line: redrawn in a terminal, a new one every half minute in a file")
-    media: bool = setting(True, "audio and pictures for TensorBoard at each validation")
+    media: bool = setting(True, "audio and plots for TensorBoard at each validation")
     compile: bool = setting(
         False, "torch.compile for both networks: minutes at the start, then faster on some machines"
     )
@@ -135,7 +135,7 @@ class OvertrainingSettings(Section):
     patience: int = setting(3000, "steps that the held-out criterion has to be worse without a break", ge=1)
     min_improvement: Number = setting(0.01, "smallest change that counts, as a share of the best value", ge=0, le=0.5)
     plateau_patience: int | None = setting(None, "steps without a new best after which a run has stalled", ge=1)
-    first_step: int = setting("${loss.adversarial_start}", "earlier validations are not judged", ge=0)
+    first_step: int = setting("${loss.adversarial_start}", "earlier validations do not count", ge=0)
 
 
 class TrainJob(Job):
