@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.pitch_measures import Track
 from utils.audio.frames import FEATURE_RATE
-from utils.audio.spectral import use_graph_form
+from utils.audio.graph_form import graph_form
 from utils.config.preprocess import preprocess_job
 from utils.errors import ConfigError
 from utils.features.pitch.swift import SwiftPitch
@@ -45,13 +45,12 @@ def load_trackers(names: Sequence[str]) -> dict[str, Track]:
 
 def exported(tracker: SwiftPitch) -> Track:
     """Return the tracker as an ONNX graph in onnxruntime on one thread."""
-    use_graph_form(tracker)
     buffer = io.BytesIO()
     axes = {"audio": {0: "batch", 1: "time"}, "f0_hz": {0: "batch", 1: "frames"}}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            tracker,
+            graph_form(tracker),
             (torch.zeros(2, FEATURE_RATE),),
             buffer,  # type: ignore[arg-type]  # the tracing exporter accepts a stream
             dynamo=False,
@@ -60,6 +59,5 @@ def exported(tracker: SwiftPitch) -> Track:
             output_names=["f0_hz"],
             dynamic_axes=axes,
         )
-    use_graph_form(tracker, enabled=False)
     session = open_session(buffer.getvalue())
     return lambda audio: session.run(None, {"audio": audio[None]})[0][0]

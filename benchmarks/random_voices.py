@@ -11,7 +11,7 @@ from utils.audio.resample import RationalResampler
 from utils.config.train import train_job
 from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.export.stream_graph import build_stream_graph
-from utils.export.stream_voice import StreamingVoice
+from utils.export.stream_voice import stream_converter
 from utils.features.content.builtin import BuiltinContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
@@ -46,6 +46,6 @@ def export(voice: AudioConverter, path: Path) -> Path:
 def export_stream(voice: AudioConverter, path: Path) -> Path:
     """Write the streaming graph of a voice."""
     defaults, options = ControlDefaults(index_rate=0.0), GraphOptions()
-    graph = build_stream_graph(StreamingVoice(voice), defaults=defaults, options=options, metadata={})
+    graph = build_stream_graph(stream_converter(voice), defaults=defaults, options=options, metadata={})
     save_graph(graph, path)
     return path

@@ -1,7 +1,9 @@
 """The contract of an architecture: what every voice-conversion model offers to training and export."""
 
+import importlib
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 from torch import Tensor, nn
 
@@ -13,7 +15,9 @@ from models.layers.recompute import RecomputableBlock
 from models.layers.stream_memory import Memory
 from utils.audio.batch import VoiceBatch
 from utils.audio.frames import FRAME_RATE
+from utils.audio.graph_form import in_graph_parts
 from utils.audio.resample import RationalResampler
+from utils.errors import ExportError
 
 
 class TrainingPass(NamedTuple):
@@ -37,6 +41,7 @@ class BaseVoiceConversionModel(nn.Module):
     AudioConverter around it.
 
     Attributes:
+        forms: dotted path of what makes each other form of the network, by kind; see `form`.
         training_terms: names of the losses of its own that training_pass returns.
         use_f0: whether the pitch, and so pitch_shift, reaches the output.
         needs_context: whether the architecture is meant to be given sound before and after what is wanted, so that
@@ -49,6 +54,7 @@ class BaseVoiceConversionModel(nn.Module):
         num_speakers: S, speakers that speaker_id may name.
     """
 
+    forms: ClassVar[Mapping[str, str]] = {}
     training_terms: ClassVar[tuple[str, ...]] = ()
     needs_context: ClassVar[bool] = False
     is_for_streams: ClassVar[bool] = False
@@ -60,7 +66,6 @@ class BaseVoiceConversionModel(nn.Module):
         self.hop_length = sample_rate // FRAME_RATE
         self.content_dim = content_dim
         self.num_speakers = num_speakers
-        self.stream_transform: LowDelayTransform | None = None
 
     @abstractmethod
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
@@ -74,24 +79,6 @@ class BaseVoiceConversionModel(nn.Module):
         Returns:
             [B, F * hop_length], about -1 to 1.
         """
-
-    def stream_pieces(
-        self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory
-    ) -> Tensor:
-        """Generate the next windowed pieces of audio, which `stream_transform.add` puts together.
-
-        A model that can convert a stream has `stream_transform` and overrides this.
-
-        Args:
-            content: [B, F, D], one frame older than loudness_db.
-            f0_hz: [B, F], one frame older than loudness_db; 0 in unvoiced frames.
-            loudness_db: [B, F], dB relative to full scale.
-            speaker_id: [B] int64.
-            memory: of the stream.
-        Returns:
-            [B, F, hop_length + overlap].
-        """
-        raise NotImplementedError(f"{type(self).__name__} cannot convert a stream")
 
     def forward(self, batch: VoiceBatch) -> Tensor:
         """Reconstruct the audio [B, T] of a batch from its features, as a conversion would."""
@@ -107,6 +94,31 @@ class BaseVoiceConversionModel(nn.Module):
         for block in blocks:
             block.recompute = True
         return len(blocks)
+
+    @overload
+    def form(self, kind: Literal["stream"]) -> "StreamForm": ...
+    @overload
+    def form(self, kind: str) -> nn.Module: ...
+    def form(self, kind: str) -> nn.Module:
+        """Return the same network, with the same weights, as it is for another purpose.
+
+        Args:
+            kind: "graph", in the operators that runtimes run fast (models/export_forms); where `forms` names none, the
+                network with layers that have such a form; or "stream" (models/streams); or what else `forms` names.
+        Raises:
+            ExportError: if there is none.
+        """
+        if kind in self.forms:
+            module, _, name = self.forms[kind].rpartition(".")
+            made: nn.Module = getattr(importlib.import_module(module), name)(self)
+            return made
+        if kind == "graph":
+            return in_graph_parts(self)
+        raise no_form(self, kind)
+
+    def graph_form(self) -> nn.Module:
+        """Return the form of an exported graph, as layers do; see utils/audio/graph_form.py."""
+        return self.form("graph")
 
     def parts_to_compile(self) -> list[nn.Module]:
         """Return the modules that training calls and torch.compile may take; here this one."""
@@ -145,3 +157,40 @@ class BaseVoiceConversionModel(nn.Module):
         own_rate = resampler or RationalResampler(self.sample_rate, self.sample_rate)
         converted: Tensor = AudioConverter(self, frontend, retrieval, own_rate)(audio, *controls)
         return converted
+
+
+class StreamForm(nn.Module):
+    """A network as a stream: from features of the past alone to windowed pieces of audio, which `transform` adds up.
+
+    Args:
+        voice: whose facts hold for the form, too.
+        transform: puts the pieces together, by its `add`.
+    """
+
+    def __init__(self, voice: BaseVoiceConversionModel, transform: LowDelayTransform) -> None:
+        super().__init__()
+        self.sample_rate, self.num_speakers, self.use_f0 = voice.sample_rate, voice.num_speakers, voice.use_f0
+        self.transform = transform
+
+    @abstractmethod
+    def pieces(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor, memory: Memory) -> Tensor:
+        """Generate the next pieces of audio.
+
+        Args:
+            content: [B, F, D], one frame older than loudness_db.
+            f0_hz: [B, F], one frame older than loudness_db; 0 in unvoiced frames.
+            loudness_db: [B, F], dB relative to full scale.
+            speaker_id: [B] int64.
+            memory: of the stream.
+        Returns:
+            [B, F, hop_length + overlap].
+        """
+
+
+def no_form(voice: BaseVoiceConversionModel, kind: str) -> ExportError:
+    """Return the error of a network that has no form of a kind."""
+    if kind != "stream":
+        return ExportError(f"{type(voice).__name__} has no form {kind!r}")
+    return ExportError(
+        f"{type(voice).__name__} cannot convert a stream: leave out the flavour stream, or train model=lite"
+    )

@@ -6,7 +6,7 @@ argument here, drawn from a given generator in training and taken from a fixed t
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.base import BaseVoiceConversionModel, TrainingPass
 from models.clip_random import ClipDraws
 from models.layers.excitation import FixedNoise
-from models.layers.rvc_decoder import HifiGanDecoder, counted
+from models.layers.rvc_decoder import HifiGanDecoder
 from models.layers.rvc_encoders import Flow, Gaussian, PosteriorEncoder, PriorEncoder, masked
 from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
@@ -31,15 +31,7 @@ class Conversion(NamedTuple):
     audio: Tensor
 
 
-class Window(NamedTuple):
-    """Which frames a conversion returns: `num_frames` from `first` on, stretched to `length`; scalars, int64."""
-
-    first: Tensor
-    num_frames: Tensor
-    length: Tensor
-
-
-class RvcVoice(BaseVoiceConversionModel):
+class RVCModel(BaseVoiceConversionModel):
     """RVC's generator.
 
     Args:
@@ -65,6 +57,10 @@ class RvcVoice(BaseVoiceConversionModel):
         ConfigError: if the stages do not make a hop of samples from a frame, or too few frames are decoded.
     """
 
+    forms: ClassVar[dict[str, str]] = {
+        "graph": "models.export_forms.rvc.rvc_in_graph",
+        "features": "models.export_forms.rvc.FeatureDecoder",
+    }
     training_terms = ("kl",)
     needs_context = True  # the published runtimes give 0.5 to 2.5 s and crossfade what is left
 
@@ -167,43 +163,6 @@ class RvcVoice(BaseVoiceConversionModel):
         latent = self.flow.reverse(masked(prior.sample(prior_noise), mask), speaker, mask)
         return Conversion(prior, latent, self.dec(masked(latent, mask), f0_hz, speaker, source_noise))
 
-    def decode_features(
-        self,
-        content: Tensor,
-        num_frames: Tensor,
-        pitch: tuple[Tensor, Tensor] | None,
-        speaker_id: Tensor,
-        *,
-        prior_noise: Tensor | None = None,
-        window: Sequence[Tensor] | None = None,
-    ) -> Tensor:
-        """Generate audio from what programs compute that have an encoder and a pitch tracker of their own.
-
-        Args:
-            content: [B, F, D].
-            num_frames: [B] int64; later frames count as padding.
-            pitch: bins [B, F] int64 and f0_hz [B, F]; None for a voice without f0.
-            speaker_id: [B] int64.
-            prior_noise: [B, C, F]; None means that of every other conversion.
-            window: first frame, number of frames and length as in Window; None returns all.
-        Returns:
-            [B, F * hop], or [B, length * hop] of the window.
-        """
-        like = content[:, :, 0]
-        coarse, f0_hz = pitch if pitch is not None else (None, torch.zeros_like(like))
-        place = torch.cumsum(torch.ones_like(like, dtype=torch.int64), dim=1) - 1
-        mask = (place < num_frames.unsqueeze(1)).unsqueeze(1).to(torch.float32)
-        speaker = self.emb_g(speaker_id).unsqueeze(-1)
-        prior = self.enc_p(content, f0_hz, mask, coarse)
-        noise = prior_noise if prior_noise is not None else self._prior_noise(like)
-        latent = masked(self.flow.reverse(masked(prior.sample(noise), mask), speaker, mask), mask)
-        if window is None:
-            return self.dec(latent, f0_hz, speaker, self.source_table(like))
-        part = Window(*window)
-        kept = part.first + counted(part.num_frames)
-        latent, f0_hz = latent[:, :, kept], f0_hz[:, kept]
-        return self.dec(latent, f0_hz, speaker, self.source_table(f0_hz), part.length)
-
     def encode_audio(self, audio: Tensor, speaker_id: Tensor, mask: Tensor | None = None) -> Gaussian:
         """Return the posterior of audio [B, F * hop] spoken by speaker_id [B]."""
         return self.enc_q(self.spectrogram(audio), self.emb_g(speaker_id).unsqueeze(-1), mask)
@@ -240,13 +199,13 @@ class RvcVoice(BaseVoiceConversionModel):
             content,
             f0_hz,
             speaker_id,
-            prior_noise=self._prior_noise(f0_hz),
+            prior_noise=self.prior_noise(f0_hz),
             source_noise=self.source_table(f0_hz),
             mask=mask,
         )
         return conversion.audio
 
-    def _prior_noise(self, like: Tensor) -> Tensor:
+    def prior_noise(self, like: Tensor) -> Tensor:
         """Return the noise [B, C, F] of a conversion of frames [B, F]."""
         noise = self.prior_table(like).reshape(like.shape[0], -1, self.hidden_channels)
         return PRIOR_DEVIATION * noise.transpose(1, 2)

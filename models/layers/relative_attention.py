@@ -1,12 +1,9 @@
 """Self-attention with embeddings of the distance, computed in blocks of frames so that memory grows with the length.
 
-Every frame attends to every other one, as published; only one block's table of scores exists at a time. As a script it
-becomes a Loop of the exported graph, whose length is not fixed by the trace.
+Every frame attends to every other one, as published; only one block's table of scores exists at a time.
 """
 
 import math
-from functools import cache
-from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -31,9 +28,6 @@ def attend(
         [B, H, F, N].
     """
     query = query / math.sqrt(query.shape[3])
-    if mask is None and torch.jit.is_tracing():  # only a script's loop is a loop in a traced graph
-        result: Tensor = _script()(query, key, value, near_key, near_value, BLOCK_FRAMES)
-        return result
     blocks = []
     for start in range(0, query.shape[2], BLOCK_FRAMES):
         scores = score(query[:, :, start : start + BLOCK_FRAMES], key, near_key, start)
@@ -65,20 +59,3 @@ def collect(scores: Tensor, value: Tensor, near_value: Tensor, start: int) -> Te
     near = functional.pad(near.reshape(near.size(0), near.size(1), -1), [0, rows])
     near = near.reshape(near.size(0), near.size(1), rows, -1)[:, :, :, : 2 * window + 1]
     return torch.matmul(share, value) + torch.matmul(near, near_value.to(share.dtype))
-
-
-def attend_in_a_loop(
-    query: Tensor, key: Tensor, value: Tensor, near_key: Tensor, near_value: Tensor, block: int
-) -> Tensor:
-    """Do what `attend` does without padding, in words that a script knows."""
-    result = query[:, :, :0]
-    for index in range((query.size(2) + block - 1) // block):
-        start = index * block
-        scores = score(query[:, :, start : start + block], key, near_key, start)
-        result = torch.cat([result, collect(scores, value, near_value, start)], dim=2)
-    return result
-
-
-@cache
-def _script() -> Any:
-    return torch.jit.script(attend_in_a_loop)

@@ -70,9 +70,7 @@ class HifiGanDecoder(nn.Module):
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3, bias=False)
         self.cond = nn.Conv1d(speaker_dim, upsample_channels, 1)
 
-    def forward(
-        self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor, length: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
         """Generate audio.
 
         Args:
@@ -80,29 +78,30 @@ class HifiGanDecoder(nn.Module):
             f0_hz: [B, F], 0 in unvoiced frames; ignored without a source.
             speaker: [B, E, 1].
             noise: [B, F * hop] of unit variance for the source; ignored without one.
-            length: scalar int64, frames to stretch latent and source to, which moves the formants; None means F.
         Returns:
-            [B, F * hop] between -1 and 1, or [B, length * hop].
+            [B, F * hop] between -1 and 1.
         """
-        source = self.m_source(f0_hz, noise).unsqueeze(1) if self.m_source is not None else None
-        if length is not None:
-            latent = stretched(latent, length)
-            source = stretched(source, length * self.hop_length) if source is not None else None
+        return self.decode(latent, speaker, self.source(f0_hz, noise))
+
+    def source(self, f0_hz: Tensor, noise: Tensor) -> Tensor | None:
+        """Return the source [B, 1, F * hop], None for a decoder without one."""
+        return self.m_source(f0_hz, noise).unsqueeze(1) if self.m_source is not None else None
+
+    def decode(self, latent: Tensor, speaker: Tensor, source: Tensor | None) -> Tensor:
+        """Generate audio [B, F * hop] of a latent [B, C, F], a speaker [B, E, 1] and the source."""
         x = self.conv_pre(latent) + self.cond(speaker)
         is_line = prefers_lines(x)
         x = as_line(x) if is_line else x
         for index in range(len(self.ups) - 1):
-            x = self._stage(index, x, source)
+            x = self.stage(index, x, source)
         # fp32 where samples are made: the rounding of sixteen bits would be heard as noise, and the spectral loss would
         # fall more slowly (benchmarks/results/rvc_speed_2core-avx512_2026-11-21.md)
         with torch.autocast(x.device.type, enabled=False):
-            if not torch.jit.is_tracing():
-                x = x.squeeze(2).float().contiguous() if is_line else x.float()
-            x = self._stage(len(self.ups) - 1, x, source)
-            x = x.squeeze(2) if x.dim() == 4 else x
+            x = x.squeeze(2).float().contiguous() if is_line else x.float()
+            x = self.stage(len(self.ups) - 1, x, source)
             return torch.tanh(self.conv_post(functional.leaky_relu(x, LAST_LEAK))).squeeze(1)
 
-    def _stage(self, index: int, x: Tensor, source: Tensor | None) -> Tensor:
+    def stage(self, index: int, x: Tensor, source: Tensor | None) -> Tensor:
         """Raise the rate of [B, C, T], or of a line [B, C, 1, T], by one factor."""
         x = self.ups[index](functional.leaky_relu(x, LEAK))
         if source is not None:
@@ -112,24 +111,6 @@ class HifiGanDecoder(nn.Module):
         blocks = [self.resblocks[number](x) for number in range(first, first + self.num_kernels)]
         total: Tensor = sum(blocks[1:], blocks[0]) / self.num_kernels
         return total
-
-
-def counted(length: Tensor) -> Tensor:
-    """Return 0, 1, .. length - 1 for a scalar int64, which stays free in a traced graph."""
-    numbers: Tensor = torch.arange(length, device=length.device)  # type: ignore[call-overload]
-    return numbers
-
-
-def stretched(x: Tensor, length: Tensor) -> Tensor:
-    """Interpolate [B, C, T] linearly to `length` samples (scalar int64) between the centres of samples."""
-    steps = counted(length).double()
-    count = torch.ones_like(x[0, 0]).sum().double()  # the length as a tensor: a traced graph must not fix it
-    place = ((steps + 0.5) * count / length.double() - 0.5).clamp(min=0.0)
-    before = torch.floor(place)
-    share = (place - before).to(x.dtype)
-    first = before.to(torch.int64)
-    second = torch.minimum(first + 1, count.to(torch.int64) - 1)
-    return x[:, :, first] * (1.0 - share) + x[:, :, second] * share
 
 
 class SineSource(nn.Module):

@@ -138,12 +138,14 @@ class RelativeAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
-        query, key, value = (self._split_heads(layer(x)) for layer in (self.conv_q, self.conv_k, self.conv_v))
-        result = attend(query, key, value, self.emb_rel_k, self.emb_rel_v, mask)
+        result = attend(*self.split_heads(x), self.emb_rel_k, self.emb_rel_v, mask)
         return self.conv_o(result.transpose(2, 3).reshape(x.shape))
 
-    def _split_heads(self, x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], self.num_heads, self.size, -1).transpose(2, 3)
+    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values [B, heads, F, C / heads] of frames [B, C, F]."""
+        made = (layer(x) for layer in (self.conv_q, self.conv_k, self.conv_v))
+        query, key, value = (y.reshape(x.shape[0], self.num_heads, self.size, -1).transpose(2, 3) for y in made)
+        return query, key, value
 
 
 class FeedForward(nn.Module):

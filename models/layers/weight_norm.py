@@ -101,10 +101,10 @@ WEIGHT_NORMED = (WeightNormConv1d, WeightNormConv2d, WeightNormConvTranspose1d)
 def prefers_lines(x: Tensor) -> bool:
     """Return whether convolutions of x are faster over lines than over rows of samples.
 
-    On a processor in bfloat16, most of all for long dilated kernels (two to four times), while in fp32 the gradient of
-    the weights would be slower; and in an exported graph, whose runtimes know faster ways for images than for rows.
+    So they are on a processor in bfloat16, most of all for long dilated kernels (two to four times); in fp32 the
+    gradient of the weights would be slower.
     """
-    return torch.jit.is_tracing() or (x.device.type == "cpu" and x.dtype == torch.bfloat16)
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
 def as_line(x: Tensor) -> Tensor:

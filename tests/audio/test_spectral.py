@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from utils.audio.spectral import LOG_FLOOR, LogMelSpectrogram, Stft, extract_mel_spectrogram, use_graph_form
+from utils.audio.spectral import LOG_FLOOR, LogMelSpectrogram, Stft, extract_mel_spectrogram
 from utils.config import AudioConfig
 
 SIZES = [(960, 240), (640, 160), (512, 160), (1920, 480), (128, 32), (8, 4)]
@@ -33,8 +33,7 @@ def slow_frame(audio: np.ndarray, n_fft: int, hop: int, frame: int) -> np.ndarra
 @pytest.mark.parametrize(("n_fft", "hop"), SIZES)
 @pytest.mark.parametrize("in_graph_form", [False, True], ids=["fft", "graph"])
 def test_inverse_of_forward_is_the_signal(n_fft: int, hop: int, in_graph_form: bool) -> None:
-    stft = Stft(n_fft, hop)
-    use_graph_form(stft, in_graph_form)
+    stft = Stft(n_fft, hop).graph_form() if in_graph_form else Stft(n_fft, hop)
     audio = noise(2, 7 * hop)
 
     restored = stft.inverse(*stft(audio))
@@ -48,12 +47,12 @@ def test_graph_form_equals_fft_form(n_fft: int, hop: int) -> None:
     audio, real, imaginary = noise(2, 6 * hop), noise(2, n_fft // 2 + 1, 6, seed=1), noise(2, n_fft // 2 + 1, 6, seed=2)
     forward, inverse = stft(audio), stft.inverse(real, imaginary)
 
-    use_graph_form(stft)
+    form = stft.graph_form()
 
     tolerance = 1e-4 * math.sqrt(n_fft)
-    assert_close(stft(audio)[0], forward[0], atol=tolerance, rtol=0)
-    assert_close(stft(audio)[1], forward[1], atol=tolerance, rtol=0)
-    assert_close(stft.inverse(real, imaginary), inverse, atol=1e-4, rtol=1e-4)
+    assert_close(form(audio)[0], forward[0], atol=tolerance, rtol=0)
+    assert_close(form(audio)[1], forward[1], atol=tolerance, rtol=0)
+    assert_close(form.inverse(real, imaginary), inverse, atol=1e-4, rtol=1e-4)
 
 
 def test_forward_equals_the_definition() -> None:

@@ -11,10 +11,12 @@ from onnx import TensorProto
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from models.export_forms.lite import block_product
 from models.layers.convnext import ConvNeXtBlock
 from models.layers.excitation import PulseTrain
 from models.layers.frames import FramesToSamples
 from models.layers.image import apply_linear, from_image, gelu, to_image
+from utils.audio.graph_form import graph_form
 from utils.audio.reshaping import neighbours, reshape
 from utils.features.retrieval import CodebookRetrieval
 
@@ -45,7 +47,7 @@ def traced(module: nn.Module, *inputs: Tensor) -> onnx.ModelProto:
     names = [f"x{index}" for index in range(len(inputs))]
     axes = {"x0": {0: "batch", 1: "time"}}
     torch.onnx.export(
-        module.eval(), inputs, buffer, dynamo=False, opset_version=17, input_names=names, dynamic_axes=axes  # type: ignore[arg-type]
+        graph_form(module).eval(), inputs, buffer, dynamo=False, opset_version=17, input_names=names, dynamic_axes=axes  # type: ignore[arg-type]
     )  # fmt: skip
     return onnx.load_model_from_string(buffer.getvalue())
 
@@ -66,6 +68,12 @@ def test_other_lengths_give_what_pytorch_gives(module: nn.Module, length: int) -
     assert not {"Shape", "Gather"} & {node.op_type for node in graph.graph.node}
 
 
+def test_neighbours_stand_beside_each_value_and_the_ends_beside_themselves() -> None:
+    found = neighbours(torch.tensor([[1.0, 2.0, 5.0]]))
+
+    assert_close(found, torch.tensor([[[1.0, 1.0, 2.0], [1.0, 2.0, 5.0], [2.0, 5.0, 5.0]]]))
+
+
 def test_one_frame_is_its_own_neighbour() -> None:
     assert_close(neighbours(torch.tensor([[3.0]])), torch.full((1, 1, 3), 3.0))
 
@@ -76,7 +84,7 @@ def test_image_form_of_a_block_equals_the_block() -> None:
 
     with torch.no_grad():
         image = x.transpose(1, 2).unsqueeze(1)
-        found = image + block.product_in_graph(image) + block.scaled_projection()[1]
+        found = image + block_product(block, image) + block.scaled_projection()[1]
         assert_close(found.squeeze(1).transpose(1, 2), block(x), atol=1e-5, rtol=1e-5)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.conversion import AudioConverter
-from models.lite import LiteStreamVoice
+from models.lite_stream import LiteStreamVoice
 from models.toy import ToyVoice
 from tests.tools.standin_voice import metadata_of
 from tests.tools.streaming_tools import RATE, export_small_stream, small_converter, small_voice
@@ -16,10 +16,10 @@ from utils.audio.resample import RationalResampler
 from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.graph_kinds import ExportedGraph, _bands, make_audio_to_audio, stream_metadata
-from utils.export.stream_voice import StreamingVoice
+from utils.export.stream_voice import stream_converter
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
-from utils.features.stream_frontend import StreamFrontend
+from utils.features.stream_frontend import StreamFrontend, StreamResampler
 from utils.inference.session import VoiceSession
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import StreamFacts
@@ -52,17 +52,19 @@ def test_file_names_tell_streams_from_other_graphs(exported: ExportedGraph) -> N
 def test_a_voice_of_the_full_look_ahead_is_warned_about_as_a_stream(
     look_ahead: str, said: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stream = StreamingVoice(small_converter())
+    stream = stream_converter(small_converter())
+    assert isinstance(stream.frontend, StreamFrontend)
     short = stream.frontend.encoder_identity
     encoder = short if look_ahead == "short" else {key: short[key] for key in short if key != "look_ahead"}
 
-    stream_metadata(replace(metadata_of("small"), encoder=encoder), stream, FACTS)
+    stream_metadata(replace(metadata_of("small"), encoder=encoder), stream.frontend, FACTS)
 
     assert ("trained on content.look_ahead=full" in caplog.text) == ("a stream hears" in caplog.text) == said
 
 
 def test_a_stream_records_the_bands_of_its_own_kernels(tmp_path: Path) -> None:
-    graph = StreamingVoice(small_converter(48000))
+    graph = stream_converter(small_converter(48000))
+    assert isinstance(graph.frontend, StreamFrontend) and isinstance(graph.resampler, StreamResampler)
 
     bands = _bands(graph.frontend.resampler.resampler, graph.resampler.resampler)
 
@@ -74,7 +76,7 @@ def test_a_stream_records_the_bands_of_its_own_kernels(tmp_path: Path) -> None:
 def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     toy = ToyVoice(sample_rate=RATE, n_fft=640, content_dim=16, num_speakers=1)
     with pytest.raises(ExportError, match="ToyVoice cannot convert a stream"):
-        StreamingVoice(AudioConverter(toy, small_converter().frontend, None, RationalResampler(RATE, RATE)))
+        stream_converter(AudioConverter(toy, small_converter().frontend, None, RationalResampler(RATE, RATE)))
     with pytest.raises(ExportError, match=r"no graph for recordings; type export\.graph_kinds=\[stream\]"):
         make_audio_to_audio(SimpleNamespace(model=small_voice(kind=LiteStreamVoice)))  # type: ignore[arg-type]
     frontend = small_converter().frontend

@@ -6,16 +6,17 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.causal import convolve_depthwise, convolve_rows, convolve_together
 from models.layers.fourier import RealFourier
 from models.layers.overlap import LowDelayTransform
 from models.layers.stream_memory import Layout, Memory
-from models.layers.stream_source import StreamPulses
-from models.lite import LiteStreamVoice
+from models.lite_stream import LiteStreamVoice
+from models.stream_conversion import StreamConverter
+from models.streams.causal import convolve_depthwise, convolve_rows, convolve_together
+from models.streams.source import StreamPulses
 from tests.tools.streaming_tools import DEFAULTS, DIM, RATE, small_converter, small_voice
 from utils.audio.synthetic_speech import voice as speech
 from utils.export.graph import control_tensors
-from utils.export.stream_voice import StreamingVoice
+from utils.export.stream_voice import stream_converter
 from utils.features.content.builtin import RandomContent
 from utils.features.content.stream_content import StreamContent
 from utils.features.pitch.stream_pitch import LOOK_AHEAD, StreamPitch
@@ -24,7 +25,7 @@ from utils.verification.alignment import level_delay
 from utils.verification.signals import bursts, speech_like
 
 
-def in_blocks(stream: StreamingVoice, audio: Tensor) -> Tensor:
+def in_blocks(stream: StreamConverter, audio: Tensor) -> Tensor:
     state, made = torch.zeros(1, stream.state_size), []
     for block in audio.split(stream.block, dim=1):
         output, state = stream(block, state, *control_tensors(DEFAULTS))
@@ -120,7 +121,7 @@ def test_streaming_pitch_follows_a_glide_within_half_a_semitone() -> None:
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
 def test_blocks_give_what_one_piece_gives(rate: int) -> None:
-    stream = StreamingVoice(small_converter(rate))
+    stream = stream_converter(small_converter(rate))
     audio = torch.from_numpy(speech_like(rate, 24 * stream.block, 2))[None]
 
     whole = stream.whole(audio, *control_tensors(DEFAULTS))
@@ -131,7 +132,7 @@ def test_blocks_give_what_one_piece_gives(rate: int) -> None:
 
 def test_a_block_of_40_ms_gives_what_two_of_20_ms_give() -> None:
     voice = small_converter()
-    short, long = StreamingVoice(voice), StreamingVoice(voice, block_ms=40)
+    short, long = stream_converter(voice), stream_converter(voice, block_ms=40)
     audio = torch.from_numpy(speech_like(RATE, 20 * short.block, 3))[None]
 
     assert long.block == 2 * short.block
@@ -141,7 +142,7 @@ def test_a_block_of_40_ms_gives_what_two_of_20_ms_give() -> None:
 
 def test_output_is_behind_the_input_by_the_stated_look_ahead() -> None:
     for rate in (16000, 48000):
-        stream = StreamingVoice(small_converter(rate))
+        stream = stream_converter(small_converter(rate))
         source = torch.from_numpy(bursts(rate, 100 * stream.block, 6))[None]
         controls = list(control_tensors(DEFAULTS))
         controls[-1] = torch.tensor(0.0)
@@ -165,7 +166,7 @@ def test_training_voice_is_aligned_and_hears_nothing_of_later_frames() -> None:
     other = voice.inference(changed[0], changed[1], changed[2], speaker)
 
     assert one.shape == (1, 40 * 160)
-    fade = voice.stream_transform.overlap // 2 if voice.stream_transform else 0
+    fade = voice.form("stream").transform.overlap // 2
     assert torch.equal(one[:, : 25 * 160 - fade], other[:, : 25 * 160 - fade])
     assert not torch.allclose(one[:, 25 * 160 :], other[:, 25 * 160 :], atol=1e-3)
 

@@ -9,7 +9,8 @@ import pytest
 import soxr
 import torch
 
-from utils.audio.spectral import Stft, use_graph_form
+from utils.audio.graph_form import graph_form
+from utils.audio.spectral import Stft
 from utils.audio.synthetic_speech import voice
 from utils.errors import ConfigError
 from utils.features.content.builtin import WEIGHTS_FOLDER
@@ -151,10 +152,9 @@ def test_swift_gives_the_same_values_as_an_exported_graph() -> None:
     audio[round(0.9 * RATE) : round(1.2 * RATE)] = 0.0
     expected = tracker.track(audio)
     buffer = io.BytesIO()
-    use_graph_form(tracker)
     axes = {"audio": {1: "time"}, "f0_hz": {1: "frames"}}
     names = {"input_names": ["audio"], "output_names": ["f0_hz"], "dynamic_axes": axes}
-    torch.onnx.export(tracker, (torch.zeros(1, RATE),), buffer, dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
+    torch.onnx.export(graph_form(tracker), (torch.zeros(1, RATE),), buffer, dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
 
     session = onnxruntime.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
     found = session.run(None, {"audio": audio[None]})[0][0]

@@ -19,7 +19,7 @@ from models.conversion import AudioConverter
 from models.layers.rvc_decoder import SineSource
 from models.layers.rvc_encoders import Flow, Gaussian, RelativeAttention, quantize_f0
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConv2d, WeightNormConvTranspose1d
-from models.rvc import RvcVoice, draw_parts, kl_divergence
+from models.rvc import RVCModel, draw_parts, kl_divergence
 from models.rvc_discriminators import RvcDiscriminator
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
@@ -33,10 +33,10 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 DIM, HOP = 16, 320
 
 
-def small(*overrides: str, name: str = "rvc_v2_32k") -> RvcVoice:
+def small(*overrides: str, name: str = "rvc_v2_32k") -> RVCModel:
     torch.manual_seed(0)
     node = train_job([*small_model(name), *overrides]).model
-    voice: RvcVoice = node.build(content_dim=DIM, num_speakers=3)
+    voice: RVCModel = node.build(content_dim=DIM, num_speakers=3)
     return voice.eval()
 
 

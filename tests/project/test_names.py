@@ -7,8 +7,11 @@ import pytest
 
 
 def test_promised_names_can_be_imported() -> None:
+    from models import BaseVoiceConversionModel
+    from models.rvc import RVCModel
     from utils.dataset import VoiceConversionDataset
 
+    assert issubclass(RVCModel, BaseVoiceConversionModel)
     assert VoiceConversionDataset.__name__ == "VoiceConversionDataset"
 
 

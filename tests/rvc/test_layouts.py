@@ -11,8 +11,9 @@ from torch.testing import assert_close
 
 from benchmarks.rvc_speed import PUBLIC_FILES, main, public_folder
 from models.discriminators import DiscriminatorOutput
+from models.export_forms.rvc import attend_in_a_loop
 from models.layers import relative_attention
-from models.layers.relative_attention import attend, attend_in_a_loop
+from models.layers.relative_attention import attend
 from models.layers.rvc_decoder import HifiGanDecoder, ResidualBlock
 from models.layers.weight_norm import WeightNormConvTranspose1d, as_line
 from models.rvc_discriminators import PeriodDiscriminator, RvcDiscriminator

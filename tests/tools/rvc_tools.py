@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.base import BaseVoiceConversionModel
 from utils.config.export import export_job
 from utils.config.train import TrainJob, train_job
 from utils.export.plans import ImportSettings, plan_export
@@ -38,12 +39,12 @@ def composed(*overrides: str) -> TrainJob:
 
 def small_generator(
     model: str = "rvc_v2_48k", *overrides: str, num_speakers: int = 1, content_dim: int = 768, seed: int = 0
-) -> nn.Module:
+) -> BaseVoiceConversionModel:
     """Return a generator of few channels with the stages of a published one."""
     torch.manual_seed(seed)
     rate = model.rsplit("_", 1)[-1]
     config = composed(f"model={model}", f"audio=rvc_{rate}", *SMALL, *overrides)
-    network: nn.Module = config.model.build(content_dim=content_dim, num_speakers=num_speakers)
+    network: BaseVoiceConversionModel = config.model.build(content_dim=content_dim, num_speakers=num_speakers)
     return network
 
 

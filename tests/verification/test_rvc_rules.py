@@ -31,7 +31,7 @@ def failed(candidate: Candidate, reference: GeneratorReference | None = None) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [V2, V1_WITHOUT_F0], ids=["v2", "v1 without f0"])
 def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind: Kind) -> None:
-    noise = small_generator(kind[0])._prior_noise(torch.zeros(1, 90)).numpy()  # type: ignore[operator]
+    noise = small_generator(kind[0]).prior_noise(torch.zeros(1, 90)).numpy()  # type: ignore[operator]
 
     heard = {}
     for name in RVC_FORMATS:

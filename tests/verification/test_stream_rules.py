@@ -16,7 +16,7 @@ from tests.tools.streaming_tools import DEFAULTS, METADATA_KEY, RATE, export_sma
 from utils.config.test_model import verify_job
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.reference import voice_reference
-from utils.export.stream_voice import StreamingVoice
+from utils.export.stream_voice import stream_converter
 from utils.verification import file_rules, rules
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.parity_rules import check_stream_parity
@@ -190,7 +190,7 @@ def test_planted_faults_are_caught(
         defaults=DEFAULTS,
         tolerance=1e-4,
         recordings=(np.clip(8 * speech_like(RATE, RATE // 2, 5), -1, 1),),
-        convert=StreamingVoice(voice).whole,
+        convert=stream_converter(voice).whole,
     )
     candidate = Candidate(path=exported.path, extent=Extent(minutes=0, num_blocks=0))
     candidate.__dict__["session"] = Tampered(open_session(exported.path), change, facts)

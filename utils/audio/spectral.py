@@ -17,9 +17,8 @@ PUBLISHED_OFFSET = 1e-6  # added to the power in the spectrograms of HiFi-GAN, V
 class Stft(nn.Module):
     """Short-time Fourier transform whose frame i is centred on the samples [i * hop, (i + 1) * hop).
 
-    T samples (a multiple of hop) give exactly T / hop frames. Two equal forms exist: FFT, fast for training, and small
-    matrix multiplications with fixed factors, which every version of ONNX knows, for the exported graph (see
-    use_graph_form).
+    T samples (a multiple of hop) give exactly T / hop frames. It is taken by FFT, fast for training; StftInGraph is the
+    same for exported graphs.
 
     Args:
         n_fft: window and transform length in samples.
@@ -36,8 +35,8 @@ class Stft(nn.Module):
         self.hop_length = hop_length
         self.num_bins = n_fft // 2 + 1
         self.pad = (n_fft - hop_length) // 2
+        self.padding = padding
         self.pad_mode = "constant" if padding == "zeros" else "reflect"
-        self.has_graph_form = False
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.window: Tensor
 
@@ -48,8 +47,6 @@ class Stft(nn.Module):
 
     def by_frame(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [B, F, n_fft/2+1], of audio [B, T]; T is a multiple of hop_length."""
-        if self.has_graph_form:
-            return self._analyse(audio)
         padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
         spectrum = torch.stft(
             padded.float(),
@@ -79,8 +76,6 @@ class Stft(nn.Module):
 
     def inverse_by_frame(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Return audio [B, F * hop_length] from a spectrum [B, F, n_fft/2+1]; see inverse."""
-        if self.has_graph_form:
-            return self._resynthesize(real, imaginary)
         frames = torch.fft.irfft(torch.complex(real.float(), imaginary.float()), n=self.n_fft, dim=2)
         audio = self._overlap_add((frames * self.window).transpose(1, 2))
         squared = self.window.square().view(1, -1, 1).expand(1, -1, real.shape[1])
@@ -93,7 +88,16 @@ class Stft(nn.Module):
         kernel, stride = (1, self.n_fft), (1, self.hop_length)
         return functional.fold(frames, (1, length), kernel_size=kernel, stride=stride)[:, 0, 0]
 
-    def _analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def graph_form(self) -> "StftInGraph":
+        """Return the same transform in operators that every version of ONNX knows."""
+        return StftInGraph(self.n_fft, self.hop_length, padding=self.padding).to(self.window.device)
+
+
+class StftInGraph(Stft):
+    """Stft by small matrix multiplications with fixed factors."""
+
+    def by_frame(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real and imaginary part, each [B, F, n_fft/2+1], of audio [B, T]."""
         framing = Framing(self.n_fft, self.hop_length)
         padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
         frames = framing(functional.pad(padded, (0, framing.after - self.pad)))
@@ -103,7 +107,8 @@ class Stft(nn.Module):
         real, imaginary = spectrum.unbind(0)
         return real, imaginary
 
-    def _resynthesize(self, real: Tensor, imaginary: Tensor) -> Tensor:
+    def inverse_by_frame(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return audio [B, F * hop_length] from a spectrum [B, F, n_fft/2+1]."""
         transform = InverseTransform(self.window, even_factor(self.n_fft)).to(real.device)
         missing = transform.rows * transform.num_steps - self.num_bins
         weighted = torch.stack([real, imaginary]) * self._mirrored()
@@ -126,13 +131,6 @@ class Stft(nn.Module):
         counts = torch.full((self.num_bins,), 2.0, device=self.window.device)
         counts[0] = counts[-1] = 1.0
         return counts
-
-
-def use_graph_form(module: nn.Module, enabled: bool = True) -> None:
-    """Switch every Stft inside a module to its form for exported graphs or back to FFT."""
-    for part in module.modules():
-        if isinstance(part, Stft):
-            part.has_graph_form = enabled
 
 
 class LogMelSpectrogram(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from utils.config.renamed import current_target
 from utils.errors import ConfigError, WorkbenchError
 
 TARGET, PARTIAL = "_target_", "_partial_"
@@ -38,7 +39,8 @@ class Pluggable:
         if not isinstance(node, Mapping) or not isinstance(node.get(TARGET), str | None):
             raise ConfigError(f"{key}={node} must be a section of keys with {TARGET}, the path of a class")
         arguments = {str(name): value for name, value in node.items() if name not in (TARGET, PARTIAL)}
-        return cls(node.get(TARGET), arguments, bool(node.get(PARTIAL, False)), key)
+        target = node.get(TARGET)
+        return cls(current_target(target) if target else target, arguments, bool(node.get(PARTIAL, False)), key)
 
     def __bool__(self) -> bool:
         return bool(self.target)

@@ -8,12 +8,22 @@ MODULES = {
     "utils.corpus.changes": "utils.corpus.voice_augmentation",
     "utils.distillation.teacher_content": "recipes.content_encoder.teacher_content",
 }
+CLASSES = {
+    "models.lite.LiteStreamVoice": "models.lite_stream.LiteStreamVoice",
+    "models.rvc.RvcVoice": "models.rvc.RVCModel",
+}
 
 
 def current_target(target: str) -> str:
     """Return where the class of a `_target_` stands now."""
     module, _, name = target.rpartition(".")
-    return f"{MODULES.get(module, module)}.{name}"
+    return CLASSES.get(target, f"{MODULES.get(module, module)}.{name}")
+
+
+def first_class_name(target: str) -> str:
+    """Return the name that a class had at first: the default name of a run's folder has it, and must not change."""
+    earlier = {now: before for before, now in CLASSES.items()}
+    return earlier.get(target, target).rpartition(".")[2]
 
 
 def with_current_targets(value: Any) -> Any:

@@ -16,7 +16,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from utils.audio.spectral import use_graph_form
+from utils.audio.graph_form import graph_form
 from utils.errors import ConfigError, ExportError
 from utils.export.inlining import inline_content_files
 from utils.export.storage import store_without_loss
@@ -84,11 +84,7 @@ def build_graph(
     Raises:
         ExportError: if the network cannot be traced with free batch and time axes or simplified.
     """
-    use_graph_form(voice)  # known to every operator set; the module itself is proven with its FFTs
-    try:
-        traced = _trace(voice.eval(), sample_rate, options)
-    finally:
-        use_graph_form(voice, enabled=False)
+    traced = _trace(graph_form(voice).eval(), sample_rate, options)
     # Simplified while the controls are still plain inputs: they cannot be folded into constants.
     graph = simplify(inline_content_files(traced))
     _name_axes(graph)

@@ -16,7 +16,8 @@ from utils.export.graph import GraphOptions, build_graph, save_graph
 from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
 from utils.export.reference import voice_reference
 from utils.export.stream_graph import build_stream_graph
-from utils.export.stream_voice import StreamingVoice
+from utils.export.stream_voice import stream_converter
+from utils.features.stream_frontend import StreamFrontend, StreamResampler
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
 from utils.verification.rules import verify
@@ -121,7 +122,8 @@ def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
 
 def make_stream(job: FlavourJob) -> ExportedGraph:
     """Write and verify the graph that converts a stream block by block."""
-    voice = StreamingVoice(job.converter, block_ms=job.stream_block_ms).eval()
+    voice = stream_converter(job.converter, block_ms=job.stream_block_ms)
+    assert isinstance(voice.frontend, StreamFrontend) and isinstance(voice.resampler, StreamResampler)
     rate = job.geometry.sample_rate
     facts = StreamFacts(
         block=voice.block,
@@ -130,11 +132,11 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
         latency_ms=round(1000 * (voice.block + voice.look_ahead) / rate, 3),
     )
     stored = metadata_from_json(job.metadata, job.geometry.file_name)
-    metadata = stream_metadata(stored, voice, facts)
+    metadata = stream_metadata(stored, voice.frontend, facts)
     graph = build_stream_graph(
         voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
     )
-    reduce_weights(graph, job.precision, fixed_tables(job.converter))
+    reduce_weights(graph, job.precision, fixed_tables(job.converter) + fixed_tables(voice.generator))
     path = job.folder / replace(job.geometry, is_stream=True).file_name
     save_graph(graph, path)
     reference = voice_reference(
@@ -149,9 +151,9 @@ def make_stream(job: FlavourJob) -> ExportedGraph:
     return ExportedGraph(path, tuple(checks), facts, metadata, bands)
 
 
-def stream_metadata(stored: VoiceMetadata, voice: StreamingVoice, facts: StreamFacts) -> VoiceMetadata:
+def stream_metadata(stored: VoiceMetadata, frontend: StreamFrontend, facts: StreamFacts) -> VoiceMetadata:
     """Return the metadata of a voice's streaming graph: other encoder and tracker than in training."""
-    encoder, pitch = voice.frontend.encoder_identity, voice.frontend.pitch_identity
+    encoder, pitch = frontend.encoder_identity, frontend.pitch_identity
     if stored.encoder != encoder:
         log.warning(
             "stream: %s was trained on content.look_ahead=%s, a stream hears look_ahead=short: its words are less "

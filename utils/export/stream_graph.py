@@ -7,6 +7,8 @@ import onnx
 import torch
 from onnx import helper
 
+from models.stream_conversion import StreamConverter
+from utils.audio.graph_form import graph_form
 from utils.errors import ExportError
 from utils.export.graph import (
     PRODUCER,
@@ -19,13 +21,12 @@ from utils.export.graph import (
     remove_traces_of_origin,
     simplify,
 )
-from utils.export.stream_voice import StreamingVoice
 from utils.voice_file.controls import CONTROLS, ControlDefaults
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 
 
 def build_stream_graph(
-    voice: StreamingVoice, *, defaults: ControlDefaults, options: GraphOptions, metadata: Mapping[str, str]
+    voice: StreamConverter, *, defaults: ControlDefaults, options: GraphOptions, metadata: Mapping[str, str]
 ) -> onnx.ModelProto:
     """Trace, simplify and finish the graph of a stream; every shape in it is fixed.
 
@@ -44,7 +45,7 @@ def build_stream_graph(
     with quiet(), no_native_output(), torch.no_grad():
         try:
             torch.onnx.export(
-                voice.eval(),
+                graph_form(voice).eval(),
                 inputs,
                 buffer,  # type: ignore[arg-type]  # the tracing exporter accepts a stream
                 dynamo=False,

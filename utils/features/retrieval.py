@@ -38,18 +38,41 @@ class CodebookRetrieval(nn.Module):
         Args:
             content: vectors of any length; encoders of others have lengths of their own, which a voice has learnt.
             speaker_id: [B].
-            share: scalar, how much of the result is wanted; an exported graph does not search for nothing, but returns
-                content itself. Without it the search is always made.
+            share: has no effect, see RetrievalInGraph.
         """
-        is_alone = int(self.codebook.shape[0]) == 1
-        if share is not None and torch.jit.is_tracing():  # only a script's branch is a branch in a traced graph
-            # the transposed table is made here, where it becomes a constant of the graph
-            tables = (self.codebook[0], self.codebook.transpose(1, 2)) if is_alone else (self.codebook, speaker_id)
-            found: Tensor = _script(is_alone)(content, *tables, self.neighbours, share)
-            return found
-        if is_alone:
+        if self.is_alone:
             return search_one(content, self.codebook[0], self.codebook.transpose(1, 2), self.neighbours)
         return search_several(content, self.codebook, speaker_id, self.neighbours)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the codebook is of one speaker."""
+        return int(self.codebook.shape[0]) == 1
+
+    def graph_form(self) -> "RetrievalInGraph":
+        """Return the same retrieval as an exported graph has it."""
+        return RetrievalInGraph(self)
+
+
+class RetrievalInGraph(nn.Module):
+    """CodebookRetrieval that does not search where nothing of the result is wanted, but returns the content itself.
+
+    Args:
+        retrieval: whose codebook is searched.
+    """
+
+    def __init__(self, retrieval: CodebookRetrieval) -> None:
+        super().__init__()
+        self.retrieval = retrieval
+
+    def forward(self, content: Tensor, speaker_id: Tensor, share: Tensor) -> Tensor:
+        """Return what CodebookRetrieval returns; the content itself for a share of 0 (scalar)."""
+        codebook, is_alone = self.retrieval.codebook, self.retrieval.is_alone
+        # the transposed table is made here, where it becomes a constant of the graph
+        tables = (codebook[0], codebook.transpose(1, 2)) if is_alone else (codebook, speaker_id)
+        # only a script's branch is a branch in a traced graph
+        found: Tensor = _script(is_alone)(content, *tables, self.retrieval.neighbours, share)
+        return found
 
 
 def search_one(content: Tensor, entries: Tensor, columns: Tensor, neighbours: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.stream_memory import Memory, overlapping_frames
-from utils.audio.frames import FEATURE_HOP, FRAME_RATE
+from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
 from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
 from utils.errors import ConfigError
@@ -15,7 +15,7 @@ from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.features.content.stream_content import StreamContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.stream_pitch import HISTORY as PITCH_HISTORY
-from utils.features.pitch.stream_pitch import StreamPitch
+from utils.features.pitch.stream_pitch import LOOK_AHEAD, StreamPitch
 from utils.features.pitch.swift import SwiftPitch
 
 ZERO_CROSSINGS = 30  # of the resampling kernel: 11 less than for recordings are 1.1 ms less of delay at 48 kHz
@@ -47,6 +47,7 @@ class StreamFrontend(nn.Module):
     Attributes:
         encoder_identity: plain data that names the encoder as it stands here, see ContentEncoder.
         pitch_identity: plain data that names the tracker as it stands here.
+        look_ahead_seconds: from the end of the last frame of content to the newest sample, without delay_seconds.
     Raises:
         ConfigError: if its encoder or tracker has no form for streams.
     """
@@ -67,9 +68,15 @@ class StreamFrontend(nn.Module):
         self.pitch = StreamPitch(tracker).requires_grad_(False)
         self.pitch_identity = self.pitch.identity
         self.resampler = StreamResampler(frontend.resampler)
+        self.look_ahead_seconds = LOOK_AHEAD / FEATURE_RATE
         window = torch.hann_window(LOUDNESS_WINDOW)
         self.register_buffer("loudness_window", window / window.sum(), persistent=False)
         self.loudness_window: Tensor
+
+    @property
+    def delay_seconds(self) -> float:
+        """By which the audio at 16 kHz is late."""
+        return self.resampler.delay_seconds
 
     def forward(self, audio: Tensor, memory: Memory) -> StreamAnalysis:
         """Analyse the next samples [B, F * io_rate / 100]; F is even."""
@@ -99,8 +106,13 @@ class StreamResampler(nn.Module):
         self.delay = 0 if resampler.up == resampler.down else self.resampler.reach
 
     @property
+    def target_rate(self) -> int:
+        """Samples per second of the output."""
+        return self.resampler.target_rate
+
+    @property
     def delay_seconds(self) -> float:
-        """By how much the output is late."""
+        """By which the output is late."""
         return self.delay / self.resampler.source_rate
 
     def forward(self, audio: Tensor, memory: Memory, name: str) -> Tensor:

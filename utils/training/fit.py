@@ -10,6 +10,7 @@ import pytorch_lightning as lightning
 from models.adversarial import AdversarialTraining
 from utils.audio.frames import FRAME_RATE
 from utils.config.environment import run_suffix
+from utils.config.renamed import first_class_name
 from utils.config.train import TrainJob
 from utils.console import emit
 from utils.corpus.datamodule import VoiceDataModule
@@ -177,7 +178,7 @@ def fit(run: Run) -> None:
 
 def run_folder(job: TrainJob) -> Path:
     """Return the folder of the run; a run of a sweep gets its number and its values."""
-    name = job.run.name or f"{job.dataset.name}_{str(job.model.target).rsplit('.', 1)[-1].lower()}"
+    name = job.run.name or f"{job.dataset.name}_{first_class_name(str(job.model.target)).lower()}"
     return Path(job.run.root) / f"{name}{run_suffix()}"
 
 

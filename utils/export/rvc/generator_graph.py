@@ -1,12 +1,12 @@
 """From an RVC generator to the graph that another program loads: features in, audio out."""
 
-from typing import Protocol, cast
-
 import onnx
 import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from models.base import BaseVoiceConversionModel
+from utils.audio.graph_form import graph_form
 from utils.export.graph import PRODUCER, trace_module
 from utils.export.precision import reduce_weights
 from utils.voice_file.rvc_formats import CLIENT_KEY, FRAMES, OUTPUT, GeneratorShape, RvcFormat, inputs_of
@@ -16,35 +16,18 @@ TRACE_FRAMES = 37  # so that no length is special in the traced graph
 TRACE_WINDOW = (5, 19, 23)
 
 
-class DecodesFeatures(Protocol):
-    """What a voice must offer to stand in such a graph; see RvcVoice.decode_features."""
-
-    def decode_features(
-        self,
-        content: Tensor,
-        num_frames: Tensor,
-        pitch: tuple[Tensor, Tensor] | None,
-        speaker_id: Tensor,
-        *,
-        prior_noise: Tensor | None = None,
-        window: tuple[Tensor, ...] | None = None,
-    ) -> Tensor:
-        """Return [B, T]."""
-        ...
-
-
 class GeneratorGraph(nn.Module):
     """The module that is traced: inputs and output as a rvc_format has them.
 
     Args:
-        voice: with decode_features.
+        decoder: the voice's form "features".
         rvc_format: of the program.
         has_f0: whether pitch is among the inputs.
     """
 
-    def __init__(self, voice: nn.Module, rvc_format: RvcFormat, has_f0: bool) -> None:
+    def __init__(self, decoder: nn.Module, rvc_format: RvcFormat, has_f0: bool) -> None:
         super().__init__()
-        self.voice = voice
+        self.decoder = decoder
         self.rvc_format = rvc_format
         self.has_f0 = has_f0
 
@@ -53,21 +36,26 @@ class GeneratorGraph(nn.Module):
         rest = list(others)
         pitch = (rest.pop(0), rest.pop(0)) if self.has_f0 else None
         speaker_id = rest.pop(0)
-        decode = cast(DecodesFeatures, self.voice).decode_features
         content = content.float()
         if self.rvc_format.name == "rvc_webui":
-            return decode(content, num_frames, pitch, speaker_id, prior_noise=rest[0]).unsqueeze(1)
-        window = tuple(rest) if rest else None
-        return decode(content, num_frames, pitch, speaker_id, window=window)[0].clamp(-1.0, 1.0)
+            whole: Tensor = self.decoder(content, num_frames, pitch, speaker_id, prior_noise=rest[0])
+            return whole.unsqueeze(1)
+        part: Tensor = self.decoder(content, num_frames, pitch, speaker_id, window=tuple(rest) if rest else None)
+        return part[0].clamp(-1.0, 1.0)
 
 
 def build_generator_graph(
-    voice: nn.Module, rvc_format: RvcFormat, shape: GeneratorShape, *, precision: str, metadata: dict[str, str]
+    voice: BaseVoiceConversionModel,
+    rvc_format: RvcFormat,
+    shape: GeneratorShape,
+    *,
+    precision: str,
+    metadata: dict[str, str],
 ) -> onnx.ModelProto:
     """Trace, simplify and finish the graph of a generator.
 
     Args:
-        voice: with decode_features, in evaluation mode.
+        voice: a generator of RVC, in evaluation mode.
         rvc_format: of the program.
         shape: of the generator.
         precision: "fp32", or "fp16" for half-precision features and weights with arithmetic in single precision.
@@ -78,7 +66,7 @@ def build_generator_graph(
     wanted = inputs_of(rvc_format, shape, precision)
     names = [item.name for item in wanted]
     graph = trace_module(
-        GeneratorGraph(voice, rvc_format, shape.has_f0).eval(),
+        graph_form(GeneratorGraph(voice.form("features"), rvc_format, shape.has_f0)).eval(),
         trace_inputs(rvc_format, shape, precision),
         inputs=names,
         output=OUTPUT,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from models.base import BaseVoiceConversionModel
 from utils.config import Pluggable, from_yaml, to_yaml
 from utils.console import table
 from utils.errors import ConfigError, ExportError
@@ -62,7 +62,7 @@ class GeneratorVoice:
         metrics: held-out figures; empty for a file.
     """
 
-    model: nn.Module
+    model: BaseVoiceConversionModel
     speakers: list[str]
     encoder: str
     f0_convention: F0Convention | None
@@ -213,7 +213,7 @@ def own_metadata(job: GeneratorPlan, voice: GeneratorVoice) -> str:
 
 def reference_of(voice: GeneratorVoice, job: GeneratorPlan) -> Callable[[Feed], np.ndarray]:
     """Return what the PyTorch voice makes of a feed."""
-    module = GeneratorGraph(voice.model, job.rvc_format, voice.shape.has_f0).eval()
+    module = GeneratorGraph(voice.model.form("features"), job.rvc_format, voice.shape.has_f0).eval()
     names: Sequence[str] = [item.name for item in inputs_of(job.rvc_format, voice.shape, job.precision)]
 
     def convert(fed: Feed) -> np.ndarray:

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
+from utils.audio.graph_form import with_parts
 from utils.errors import ConfigError, FormatError
 from utils.features.content.base import ContentEncoder, double_frame_rate, normalize_content
 from utils.features.content.grid import from_grid
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
+from utils.features.content.network_in_graph import ContentNetworkInGraph
 from utils.shipped import checked_sha256, find_shipped
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
@@ -59,6 +61,10 @@ class BuiltinContent(ContentEncoder):
         doubled = features.repeat_interleave(2, dim=1) if is_short else normalize_content(double_frame_rate(features))
         return doubled[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
 
+    def graph_form(self) -> nn.Module:
+        """Return the encoder as an exported graph has it."""
+        return with_parts(self, network=ContentNetworkInGraph(self.network))
+
 
 class RandomContent(ContentEncoder):
     """A tiny network of the same kind with seeded random weights, for tests.
@@ -88,6 +94,10 @@ class RandomContent(ContentEncoder):
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
         features = normalize_content(double_frame_rate(self.network(_whole_frames(audio))))
         return features[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
+
+    def graph_form(self) -> nn.Module:
+        """Return the encoder as an exported graph has it."""
+        return with_parts(self, network=ContentNetworkInGraph(self.network))
 
 
 def raise_level(audio: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from models.layers.image import apply_linear, convolve, from_image, gelu, to_image
 from models.layers.local_attention import AttentionPlan, LocalAttention
 
 FRAME_SAMPLES = 320  # at 16 kHz: 50 frames a second
@@ -55,17 +54,8 @@ class ContentNetwork(nn.Module):
 
     def stem(self, audio: Tensor) -> Tensor:
         """Return what the layers read, frames [B, F, channels], of audio [B, F * 320]."""
-        return self._stem(functional.pad(audio, (PAD_LEFT, PAD_RIGHT)).unsqueeze(1))
-
-    def _stem(self, audio: Tensor) -> Tensor:
-        """Return frames [B, F, channels] of audio [B, 1, T]."""
-        if not torch.jit.is_tracing():
-            x = torch.tanh(self.filters(audio))
-            return functional.gelu(self.narrow(functional.gelu(self.widen(x)))).transpose(1, 2)
-        x = torch.tanh(convolve(audio.unsqueeze(2), self.filters.weight, stride=STRIDES[0]))
-        x = gelu(convolve(x, self.widen.weight, self.widen.bias, stride=STRIDES[1]))
-        x = gelu(convolve(x, self.narrow.weight, self.narrow.bias, stride=STRIDES[2]))
-        return from_image(x).squeeze(1)
+        x = torch.tanh(self.filters(functional.pad(audio, (PAD_LEFT, PAD_RIGHT)).unsqueeze(1)))
+        return functional.gelu(self.narrow(functional.gelu(self.widen(x)))).transpose(1, 2)
 
     def forward(self, audio: Tensor, *, future: int | None = None) -> Tensor:
         """Return [B, F, dim] of audio [B, F * 320].
@@ -93,7 +83,4 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, future: int, plan: AttentionPlan) -> Tensor:
         """Return [B, F, C] from [B, F, C]."""
         x = x + self.attention(self.attention_norm(x), future, plan)
-        if not torch.jit.is_tracing():
-            return x + self.project(functional.gelu(self.expand(self.norm(x))))
-        hidden = gelu(apply_linear(self.expand, to_image(self.norm(x).unsqueeze(1))))
-        return x + from_image(apply_linear(self.project, hidden)).squeeze(1)
+        return x + self.project(functional.gelu(self.expand(self.norm(x))))

@@ -40,9 +40,8 @@ class PitchNetwork(nn.Module):
 
     def forward(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
         """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, 128, F]."""
-        # a quarter faster on a CPU; the tracing exporter knows no memory formats
-        laid_out = spectra if torch.jit.is_tracing() else spectra.contiguous(memory_format=torch.channels_last)
-        x = self.convolve(laid_out, 0).relu_()
+        # a quarter faster on a CPU than with the channels outermost
+        x = self.convolve(spectra.contiguous(memory_format=torch.channels_last), 0).relu_()
         for first in BLOCK_STARTS:
             is_last = first == LAST_BLOCK
             residual = x[:, :, : NUM_CANDIDATES + 2 * LAST_REACH] if is_last else x

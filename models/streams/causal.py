@@ -21,12 +21,16 @@ def folded_kernel(convolution: nn.Conv1d) -> Tensor:
 
 def convolve_together(convolutions: Sequence[nn.Conv1d], x: Tensor, memory: Memory, name: str) -> Tensor:
     """Return [B, F, out], the sum of convolutions of equal length that read [B, F, in] side by side."""
-    kernel = torch.cat([folded_kernel(convolution) for convolution in convolutions], dim=2)
-    bias = torch.stack([convolution.bias for convolution in convolutions if convolution.bias is not None]).sum(dim=0)
-    taken, weight = _neighbourhoods(x, len(kernel), memory, name), kernel.transpose(1, 2).flatten(0, 1)
-    if torch.jit.is_tracing():  # of rows, the runtime makes one operator
-        return torch.addmm(bias, taken.reshape(int(x.shape[1]), -1), weight).unsqueeze(0)
-    return torch.matmul(taken.flatten(2), weight) + bias
+    kernel, bias = _joined(convolutions)
+    taken = _neighbourhoods(x, len(kernel), memory, name)
+    return torch.matmul(taken.flatten(2), kernel.transpose(1, 2).flatten(0, 1)) + bias
+
+
+def convolve_rows_together(convolutions: Sequence[nn.Conv1d], x: Tensor, memory: Memory, name: str) -> Tensor:
+    """Return [F, out], what convolve_together returns of one stream, in one operator of a graph."""
+    kernel, bias = _joined(convolutions)
+    taken = _neighbourhoods(x, len(kernel), memory, name)
+    return torch.addmm(bias, taken.reshape(int(x.shape[1]), -1), kernel.transpose(1, 2).flatten(0, 1))
 
 
 def convolve_rows(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Tensor:
@@ -48,6 +52,13 @@ def convolve_depthwise(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: 
     kernel = folded_kernel(convolution)[..., 0]
     assert convolution.bias is not None
     return (_neighbourhoods(x, len(kernel), memory, name) * kernel).sum(dim=2) + convolution.bias
+
+
+def _joined(convolutions: Sequence[nn.Conv1d]) -> tuple[Tensor, Tensor]:
+    """Return the kernel [taps, out, in] and the bias [out] of convolutions that read side by side."""
+    kernel = torch.cat([folded_kernel(convolution) for convolution in convolutions], dim=2)
+    biases = [convolution.bias for convolution in convolutions if convolution.bias is not None]
+    return kernel, torch.stack(biases).sum(dim=0)
 
 
 def _neighbourhoods(x: Tensor, taps: int, memory: Memory, name: str) -> Tensor:
