@@ -8,8 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from models import adversarial
-from models.layers import rvc_decoder, stream_source
+from models.layers import rvc_decoder
 from models.layers.widest_float import widest_float
+from models.streams import source as stream_source
 from tests.tools.model_tools import small_model
 from tests.tools.step_tools import DIM, FRAMES, Loose, make, validated
 from utils.audio.batch import VoiceBatch
