@@ -24,7 +24,7 @@ from benchmarks.delayed_evaluation import (
     evaluate_delayed,
 )
 from benchmarks.options import BenchmarkParser, work_folder, write_figures
-from benchmarks.sources import milliseconds, prepare_sources
+from benchmarks.sources import add_delays, prepare_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices, convert, held_out_mel
 from benchmarks.voice_quality import DELAYS_MS as VOICE_QUALITY_DELAYS_MS
 from benchmarks.voice_quality import NUM_SOURCES
@@ -36,7 +36,7 @@ from utils.evaluation.evaluators import Evaluators
 
 # One reading of 20 clips has an error of .04 or .05 by chance; by the first three of these delays two trainings seemed
 # .0055 apart the one way round, by all twelve .0026 the other way
-DELAYS_MS = [*VOICE_QUALITY_DELAYS_MS, 3, 6, 13, 16, 20, 27, 33, 50]
+DELAYS_MS = (*VOICE_QUALITY_DELAYS_MS, 3, 6, 13, 16, 20, 27, 33, 50)
 FIGURES = (HELD_OUT_MEL, *CONVERTED)
 
 
@@ -106,12 +106,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = BenchmarkParser("fine_tune", __doc__)
     parser.add_target()
     parser.add_sources(NUM_SOURCES)
-    parser.add_argument(
-        "--delays",
-        type=milliseconds,
-        default=DELAYS_MS,
-        help="convert each clip once for each of these, behind so many ms of silence (default: twelve)",
-    )
+    add_delays(parser, DELAYS_MS)
     parser.add_argument(
         "--minutes", type=positive_number, default=3.0, help="time for the training from the base voice"
     )

@@ -75,6 +75,17 @@ def prepare_sources(options: argparse.Namespace, work: Path) -> list[Path]:
     return delay_sources(staged, empty_folder(work / "delayed"), options.delays)
 
 
+def add_delays(parser: argparse.ArgumentParser, default: Sequence[int]) -> None:
+    """Add --delays, behind how much silence each clip is converted and read."""
+    parser.add_argument(
+        "--delays",
+        type=milliseconds,
+        default=list(default),
+        help="convert each clip once for each of these, behind so many ms of silence; all but the words is evaluated "
+        f"behind the first alone (default: {','.join(map(str, default))})",
+    )
+
+
 def milliseconds(text: str) -> list[int]:
     """Read whole numbers with commas between them, for argparse."""
     delays = [int(part) for part in text.split(",")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.pipeline import Pipeline, empty_folder, only_file, run_script, spoken
+from scripts.pipeline import Pipeline, as_typed, empty_folder, only_file, run_script
 from utils.corpus.store import CorpusStore
 
 NUM_TARGET_CLIPS = 20  # recordings of the target that conversions are compared with
@@ -78,6 +78,6 @@ def convert(onnx: Path, sources: Path, work: Path) -> Conversion:
     output, report = empty_folder(work / "converted"), work / "conversion.json"
     command = ["test_model.py", f"onnx={onnx}", f"audio={sources}", f"output={output}", f"report={report}",
                "pitch_shift=auto"]  # fmt: skip
-    log.info(spoken(command))
+    log.info(as_typed(command))
     run_script(command, work)
     return Conversion(output, json.loads(report.read_text(encoding="utf-8")))

@@ -21,7 +21,7 @@ from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.comparison import evaluators_of
 from benchmarks.delayed_evaluation import DELAY_COLUMNS, errors_by_delay, evaluate_delayed
 from benchmarks.options import BenchmarkParser, work_folder, write_figures
-from benchmarks.sources import milliseconds, prepare_sources
+from benchmarks.sources import add_delays, prepare_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices, convert
 from scripts.pipeline import real_time_factors
 from utils.audio.listing import list_audio, spread
@@ -32,7 +32,7 @@ from utils.evaluation.report import render
 
 NUM_SOURCES = 20
 MINUTES = 10.0
-DELAYS_MS = [0, 10, 37, 111]
+DELAYS_MS = (0, 10, 37, 111)
 # what ten minutes from the base voice promise: figure, bound, whether more is better
 BARS = (
     ("resemblyzer_converted_to_target", 0.84, True),
@@ -121,13 +121,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = BenchmarkParser("voice_quality", __doc__)
     parser.add_target()
     parser.add_sources(NUM_SOURCES)
-    parser.add_argument(
-        "--delays",
-        type=milliseconds,
-        default=DELAYS_MS,
-        help="convert each clip once for each of these, behind so many ms of silence; all but the words is evaluated "
-        "behind the first alone (default: 0,10,37,111)",
-    )
+    add_delays(parser, DELAYS_MS)
     parser.add_argument("--minutes", type=positive_number, default=MINUTES, help="time for the training")
     parser.add_argument("--onnx", type=Path, help="evaluate this exported voice instead of training one")
     parser.add_evaluators()

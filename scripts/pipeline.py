@@ -91,7 +91,7 @@ class Pipeline:
             for path in outputs:  # preprocess.py does not replace a dataset by one of other recordings
                 shutil.rmtree((self._work / path).parent, ignore_errors=True)
         self._remember(name, command, None)
-        log.info("%s: %s", name, spoken([*command, *extra]))
+        log.info("%s: %s", name, as_typed([*command, *extra]))
         seconds = run_script([*command, *extra], self._work)
         missing = self._missing(outputs)
         if missing:
@@ -173,11 +173,11 @@ def run_script(command: Sequence[str], work: Path = ROOT) -> float:
     environment = {**os.environ, "PYTHONPATH": search}
     result = subprocess.run([sys.executable, *program, *rest], cwd=work, env=environment, check=False)
     if result.returncode:
-        raise WorkbenchError(f"'{spoken(command)}' ended with code {result.returncode}; its message stands above")
+        raise WorkbenchError(f"'{as_typed(command)}' ended with code {result.returncode}; its message stands above")
     return time.perf_counter() - start
 
 
-def spoken(command: Sequence[str]) -> str:
+def as_typed(command: Sequence[str]) -> str:
     """Return a command as a person types it."""
     return shlex.join(["python", *command])
 

@@ -1,10 +1,9 @@
-"""Execute the commands of README and of the tutorials on synthetic recordings, in a folder of their own,
-in small sizes.
+"""Execute the commands of README and of the tutorials on synthetic recordings, in small sizes.
 
     make smoke
 
-Each command of the documents in EXECUTED runs once and as it stands there; only what makes it quick is added (`SMALL`).
-Ends with an error at the first that fails.
+In a folder of their own, each command of the documents in EXECUTED runs once and as it stands there; only what makes it
+quick is added (`SMALL`). Ends with an error at the first that fails.
 """
 
 import argparse

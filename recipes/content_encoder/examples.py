@@ -20,7 +20,7 @@ from utils.features.content.network import FRAME_SAMPLES
 IGNORED = -100  # unit of a frame behind the end of a clip
 
 
-class Lesson(NamedTuple):
+class LabelledClip(NamedTuple):
     """A clip with its targets.
 
     Attributes:
@@ -89,27 +89,27 @@ class ContentExamples(TrainingExamples):
         super().__init__(features.shares, batch_size=batch_size, augmentation=augmentation)
         self.space, self._seed, self._num_frames = space, seed, num_frames
         self._offsets = speaker_offsets(features.clips, space.mean)
-        self.held_out = [self._lesson(clip) for clip in features.clips if clip.recording.is_held_out]
-        self._lessons = {
+        self.held_out = [self._label(clip) for clip in features.clips if clip.recording.is_held_out]
+        self._labelled = {
             name: [
-                self._lesson(clip)
+                self._label(clip)
                 for clip in features.clips
                 if clip.recording.corpus == name and not clip.recording.is_held_out
             ]
             for name in features.shares
         }
-        empty = [name for name, lessons in self._lessons.items() if not lessons]
+        empty = [name for name, clips in self._labelled.items() if not clips]
         if empty or not self.held_out:
             raise DataError(
                 f"no usable clips for {', '.join(empty) or 'validation'}; the reasons were listed when the teacher's "
                 "features were computed"
             )
-        lengths = {name: np.array([len(x.audio) for x in lessons], float) for name, lessons in self._lessons.items()}
+        lengths = {name: np.array([len(clip.audio) for clip in clips], float) for name, clips in self._labelled.items()}
         self._clip_chances = {name: length / length.sum() for name, length in lengths.items()}
 
-    def _lesson(self, clip: Clip) -> Lesson:
+    def _label(self, clip: Clip) -> LabelledClip:
         target = self.space.project(clip.feature, self._offsets[clip.recording.corpus, clip.recording.speaker])
-        return Lesson(clip.audio, target, self.space.nearest_unit(target))
+        return LabelledClip(clip.audio, target, self.space.nearest_unit(target))
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step."""
@@ -117,9 +117,9 @@ class ContentExamples(TrainingExamples):
         examples = [self._example(rng) for _ in range(self.batch_size)]
         return Batch(*(torch.stack(parts) for parts in zip(*examples, strict=True)))
 
-    def sample(self, count: int) -> list[Lesson]:
+    def sample(self, count: int) -> list[LabelledClip]:
         """Return whole clips of the training, at most count, spread evenly over all of them."""
-        everything = [lesson for lessons in self._lessons.values() for lesson in lessons]
+        everything = [clip for clips in self._labelled.values() for clip in clips]
         step = max(1, len(everything) // count)
         return everything[step // 2 :: step][:count]
 
@@ -131,26 +131,26 @@ class ContentExamples(TrainingExamples):
     def pair(self, index: int) -> ClipPair:
         """Return a part of a clip and a changed copy of it; the same seed and index give the same pair."""
         rng = np.random.default_rng([self._seed, index])
-        lesson, start, speed = self._choose(rng)
-        example = cut(lesson, start, speed, self._num_frames)
+        clip, start, speed = self._choose(rng)
+        example = cut(clip, start, speed, self._num_frames)
         changed = torch.from_numpy(augment(example.audio, rng, self.augmentation))
         count = int((example.unit != IGNORED).sum())
-        plain = lesson.audio[start * FRAME_SAMPLES :][: math.ceil(count * speed) * FRAME_SAMPLES]
+        plain = clip.audio[start * FRAME_SAMPLES :][: math.ceil(count * speed) * FRAME_SAMPLES]
         position = (torch.arange(count) + 0.5) * speed - 0.5
         return ClipPair(as_float(plain)[None], changed[None, : count * FRAME_SAMPLES], position)
 
     def _example(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        lesson, start, speed = self._choose(rng)
-        example = cut(lesson, start, speed, self._num_frames)
+        clip, start, speed = self._choose(rng)
+        example = cut(clip, start, speed, self._num_frames)
         return torch.from_numpy(augment(example.audio, rng, self.augmentation)), example.target, example.unit
 
-    def _choose(self, rng: np.random.Generator) -> tuple[Lesson, int, float]:
+    def _choose(self, rng: np.random.Generator) -> tuple[LabelledClip, int, float]:
         """Return a clip, the first frame of the example and its speed."""
         name = self.choose_corpus(rng)
-        lesson = self._lessons[name][int(rng.choice(len(self._lessons[name]), p=self._clip_chances[name]))]
+        clip = self._labelled[name][int(rng.choice(len(self._labelled[name]), p=self._clip_chances[name]))]
         speed = math.exp(rng.uniform(-self.augmentation.speed, self.augmentation.speed))
-        room = len(lesson.target) - (int(self._num_frames * speed) + 2)
-        return lesson, int(rng.integers(0, max(1, room))), speed
+        room = len(clip.target) - (int(self._num_frames * speed) + 2)
+        return clip, int(rng.integers(0, max(1, room))), speed
 
 
 class Example(NamedTuple):
@@ -161,25 +161,25 @@ class Example(NamedTuple):
     unit: Tensor
 
 
-def cut(lesson: Lesson, start: int, speed: float, num_frames: int) -> Example:
+def cut(clip: LabelledClip, start: int, speed: float, num_frames: int) -> Example:
     """Play a part of a clip at another speed.
 
     Args:
-        lesson: the clip.
+        clip: the clip.
         start: first frame.
         speed: frames of the clip for each frame of the example.
         num_frames: frames of the example; silence follows a shorter clip.
     """
     length = num_frames * FRAME_SAMPLES
     first = start * FRAME_SAMPLES
-    played = as_float(lesson.audio[first : first + math.ceil(length * speed)]).numpy()
+    played = as_float(clip.audio[first : first + math.ceil(length * speed)]).numpy()
     played = soxr.resample(played, FEATURE_RATE * speed, FEATURE_RATE)[:length]
     audio = np.pad(played, (0, length - len(played)))
     frames = torch.arange(num_frames)
     position = (frames + 0.5) * speed + start - 0.5  # frame k is centred on k + 0.5, in the example as in the clip
-    target = functional.normalize(interpolate(lesson.target, position), dim=-1)
-    unit = lesson.unit[position.round().long().clamp(0, len(lesson.unit) - 1)].clone()
-    unit[position > len(lesson.target) - 0.5] = IGNORED
+    target = functional.normalize(interpolate(clip.target, position), dim=-1)
+    unit = clip.unit[position.round().long().clamp(0, len(clip.unit) - 1)].clone()
+    unit[position > len(clip.target) - 0.5] = IGNORED
     return Example(audio, target, unit)
 
 

@@ -136,12 +136,12 @@ class Distillation:
     def validate(self, examples: ContentExamples, *, future: int | None = None) -> Validation:
         """Return the figures on whole, unchanged clips of held-out speakers; future as in ContentNetwork.forward."""
         results = []
-        for lesson in examples.held_out:
-            hidden = self.network.hidden(as_float(lesson.audio)[None], future=future)[0]
+        for clip in examples.held_out:
+            hidden = self.network.hidden(as_float(clip.audio)[None], future=future)[0]
             direction = functional.normalize(self.network.head(hidden), dim=-1)
-            cosine = (direction * lesson.target).sum(dim=-1).mean()
-            accuracy = (self.classifier(hidden).argmax(dim=-1) == lesson.unit).float().mean()
-            drift = torch.linalg.vector_norm(direction.mean(dim=0) - lesson.target.mean(dim=0))
+            cosine = (direction * clip.target).sum(dim=-1).mean()
+            accuracy = (self.classifier(hidden).argmax(dim=-1) == clip.unit).float().mean()
+            drift = torch.linalg.vector_norm(direction.mean(dim=0) - clip.target.mean(dim=0))
             results.append(torch.stack([cosine, accuracy, drift]))
         return Validation(*torch.stack(results).mean(dim=0).tolist())
 

@@ -131,9 +131,9 @@ def start_from_encoder(network: ContentNetwork, weights: Path, examples: Content
     if {name: value.shape for name, value in encoder.state_dict().items()} != wanted:
         raise ConfigError(f"start={weights}: that encoder has other sizes than the one to be trained")
     network.load_state_dict(encoder.state_dict())
-    lessons = examples.sample(NUM_FITTED)
-    hidden = torch.cat([network.hidden(as_float(lesson.audio)[None])[0] for lesson in lessons]).double()
-    target = torch.cat([lesson.target for lesson in lessons]).double()
+    clips = examples.sample(NUM_FITTED)
+    hidden = torch.cat([network.hidden(as_float(clip.audio)[None])[0] for clip in clips]).double()
+    target = torch.cat([clip.target for clip in clips]).double()
     given = torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1)
     square = given.T @ given
     # the norm before the layer leaves one direction without any signal, which least squares alone would fill with noise

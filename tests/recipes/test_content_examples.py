@@ -10,7 +10,7 @@ from recipes.content_encoder.examples import IGNORED, as_float, cut, interpolate
 from recipes.content_encoder.target_space import fit_space, speaker_offsets
 from recipes.content_encoder.teacher_features import Clip
 from recipes.corpora import Recording
-from tests.tools.content_encoder_tools import made_up_examples, ramp_lesson
+from tests.tools.content_encoder_tools import made_up_examples, ramp_clip
 
 
 def test_positions_between_frames_are_interpolated() -> None:
@@ -23,7 +23,7 @@ def test_positions_between_frames_are_interpolated() -> None:
 
 @pytest.mark.parametrize("speed", [0.85, 1.0, 1.17])
 def test_target_and_audio_of_an_example_speak_of_the_same_moment(speed: float) -> None:
-    audio, target, _ = cut(ramp_lesson(400), 20, speed, 100)
+    audio, target, _ = cut(ramp_clip(400), 20, speed, 100)
 
     # the samples on both sides of a frame's middle, beside the angle of the target
     middle = (audio[159::320] + audio[160::320]) / 2 * 1000
@@ -34,7 +34,7 @@ def test_target_and_audio_of_an_example_speak_of_the_same_moment(speed: float) -
 
 
 def test_frames_behind_the_end_carry_no_unit() -> None:
-    audio, _, unit = cut(ramp_lesson(30), 0, 1.0, 50)
+    audio, _, unit = cut(ramp_clip(30), 0, 1.0, 50)
 
     assert (unit[30:] == IGNORED).all()
     assert unit[:30].tolist() == list(range(30))
@@ -81,4 +81,4 @@ def test_held_out_speakers_are_never_examples() -> None:
     examples = made_up_examples()
 
     assert len(examples.held_out) == 2
-    assert sum(map(len, examples._lessons.values())) == 4
+    assert sum(map(len, examples._labelled.values())) == 4

@@ -80,9 +80,9 @@ def test_a_changed_copy_has_disturbance() -> None:
 @pytest.mark.parametrize("index", range(4))
 def test_frames_of_a_pair_say_where_they_lie(index: int) -> None:
     clips = examples(SoundAugmentation(speed=0.3, reverb_share=0, noise_share=0, equalizer_db=0, level_range_db=(0, 0)))
-    for lesson in clips._lessons["en"]:
-        time = torch.arange(len(lesson.audio)) / len(lesson.audio)
-        lesson.audio.copy_((8000 * torch.sin(20 * time)).to(torch.int16))  # slow enough for a mean over a frame
+    for clip in clips._labelled["en"]:
+        time = torch.arange(len(clip.audio)) / len(clip.audio)
+        clip.audio.copy_((8000 * torch.sin(20 * time)).to(torch.int16))  # slow enough for a mean over a frame
 
     pair = clips.pair(index)
     plain, changed = (part.reshape(-1, 320).mean(dim=1, keepdim=True) for part in (pair.plain, pair.changed))

@@ -122,9 +122,9 @@ def test_a_training_may_begin_with_a_finished_encoder_and_a_fitted_last_layer(tm
     kept, encoder = network.state_dict(), BuiltinContent(weights=str(weights)).network.state_dict()
     heads = {"head.weight", "head.bias"}
     assert {name for name in kept if not torch.equal(kept[name], encoder[name])} == heads
-    lessons = clips.sample(100)
-    outputs = torch.cat([network(as_float(lesson.audio)[None])[0] for lesson in lessons])
-    targets = torch.cat([lesson.target for lesson in lessons])
+    chosen = clips.sample(100)
+    outputs = torch.cat([network(as_float(clip.audio)[None])[0] for clip in chosen])
+    targets = torch.cat([clip.target for clip in chosen])
     assert functional.cosine_similarity(outputs, targets).mean().item() == pytest.approx(cosine, abs=1e-3)
     # least squares: what is left of the targets has nothing to do with the output
     rest = targets - outputs / SIZES.dim**0.5

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from recipes.content_encoder.examples import ContentExamples, Lesson
+from recipes.content_encoder.examples import ContentExamples, LabelledClip
 from recipes.content_encoder.student import StudentSizes
 from recipes.content_encoder.target_space import fit_space
 from recipes.content_encoder.teacher_features import Clip, Features
@@ -41,12 +41,12 @@ def made_up_examples(
     )
 
 
-def ramp_lesson(num_frames: int) -> Lesson:
+def ramp_clip(num_frames: int) -> LabelledClip:
     """A clip whose sample at time t (in frames) is t / 1000 and whose targets point at the angle of their centres."""
     audio = (torch.arange(num_frames * 320) + 0.5) / 320 / 1000
     angle = (torch.arange(num_frames) + 0.5) / 1000
     target = torch.stack([angle.cos(), angle.sin()], dim=1)
-    return Lesson((audio * 32767).round().to(torch.int16), target, torch.arange(num_frames))
+    return LabelledClip((audio * 32767).round().to(torch.int16), target, torch.arange(num_frames))
 
 
 def teacher_like(channels: int, num_layers: int) -> dict[str, torch.Tensor]:
