@@ -44,6 +44,7 @@ def noise(audio: np.ndarray) -> np.ndarray:
     return np.random.default_rng(len(audio)).standard_normal((len(audio), 6)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_plain_features_are_read_and_noise_is_not() -> None:
     train, test = utterances(160, seed=0), utterances(20, seed=1)
 
