@@ -39,7 +39,7 @@ CHECKED = [page for page in pages() if page.parts[:2] != ("benchmarks", "results
 # what no file below configs/ holds: keys of Optuna's study are passed on, names in the metadata look like keys
 FREE = ("hydra.", "extra.")
 # what the documents already name and the code is about to have; goes with its arrival
-PENDING = re.compile(r"graph_kinds|pin_memory|debug=")
+PENDING = re.compile(r"debug=")
 EXAMPLES = {"mine"}  # options that the reader is to make
 FILES = re.compile(r"\.(?:json|py|csv|md|yaml|index|pt|pth|safetensors)$")
 
