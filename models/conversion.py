@@ -118,7 +118,8 @@ class AudioConverter(nn.Module):
         generated = self.generator.inference(content, shifted_pitch(f0_hz, controls), loudness_db, speaker)
         converted = self.resampler(generated)
         gain = self._level_gain(converted, whole, controls.loudness_mix) * silence_gate(loudness_db)
-        return (converted * self.envelope(gain))[:, : audio.shape[1]]
+        shaped: Tensor = (converted * self.envelope(gain))[:, : audio.shape[1]]
+        return shaped
 
     def _retrieve(self, content: Tensor, f0_hz: Tensor, speaker: Tensor, controls: Controls) -> Tensor:
         if self.retrieval is None:

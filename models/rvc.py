@@ -165,7 +165,8 @@ class RVCModel(BaseVoiceConversionModel):
 
     def encode_audio(self, audio: Tensor, speaker_id: Tensor, mask: Tensor | None = None) -> Gaussian:
         """Return the posterior of audio [B, F * hop] spoken by speaker_id [B]."""
-        return self.enc_q(self.spectrogram(audio), self.emb_g(speaker_id).unsqueeze(-1), mask)
+        posterior: Gaussian = self.enc_q(self.spectrogram(audio), self.emb_g(speaker_id).unsqueeze(-1), mask)
+        return posterior
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """Return the magnitudes [B, n_fft/2+1, F] of audio [B, F * hop] that the posterior reads."""
@@ -208,7 +209,8 @@ class RVCModel(BaseVoiceConversionModel):
     def prior_noise(self, like: Tensor) -> Tensor:
         """Return the noise [B, C, F] of a conversion of frames [B, F]."""
         noise = self.prior_table(like).reshape(like.shape[0], -1, self.hidden_channels)
-        return PRIOR_DEVIATION * noise.transpose(1, 2)
+        scaled: Tensor = PRIOR_DEVIATION * noise.transpose(1, 2)
+        return scaled
 
 
 def kl_divergence(latent: Tensor, log_std: Tensor, prior: Gaussian, mask: Tensor) -> Tensor:

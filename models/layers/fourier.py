@@ -55,7 +55,8 @@ class RealFourier(nn.Module):
     def rows_from_bins(self, table: Tensor) -> Tensor:
         """Return [P * H, ...], in the order of by_row, of a table with a row for each bin; 0 for those above N/2."""
         padded = functional.pad(table, (0, 0, 0, self.rows * self.kept - self.num_bins))
-        return padded.unflatten(0, (self.kept, self.rows)).transpose(0, 1).flatten(0, 1).contiguous()
+        rows: Tensor = padded.unflatten(0, (self.kept, self.rows)).transpose(0, 1).flatten(0, 1).contiguous()
+        return rows
 
     def from_rows(self, spectrum: Tensor, first: int = 0) -> Tensor:
         """Return the samples from `first` on, [..., N - first], of what by_row returns; bins above N/2 do not count."""

@@ -86,7 +86,8 @@ class LocalAttention(nn.Module):
         scores = torch.matmul(query[:, :, plan.queries], key.transpose(-1, -2)).float() + plan.mask
         mixed = torch.matmul(torch.softmax(scores, dim=-1).to(value.dtype), value)  # [B, heads, N, C, head_dim]
         mixed = reshape(mixed.permute(0, 2, 3, 1, 4), 0, -1, heads * self.head_dim)
-        return self.output(mixed[:, : x.shape[1]])
+        result: Tensor = self.output(mixed[:, : x.shape[1]])
+        return result
 
     def plan(self, x: Tensor, future: int) -> AttentionPlan:
         """Return how the frames of [B, F, C] are cut into chunks; see forward."""

@@ -139,7 +139,8 @@ class RelativeAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return [B, C, F] from [B, C, F]."""
         result = attend(*self.split_heads(x), self.emb_rel_k, self.emb_rel_v, mask)
-        return self.conv_o(result.transpose(2, 3).reshape(x.shape))
+        output: Tensor = self.conv_o(result.transpose(2, 3).reshape(x.shape))
+        return output
 
     def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values [B, heads, F, C / heads] of frames [B, C, F]."""

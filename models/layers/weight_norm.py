@@ -42,7 +42,8 @@ class WeightNormConv1d(nn.Conv1d):
         """Return [B, C', T'] from [B, C, T], or [B, C', 1, T'] from [B, C, 1, T]."""
         weight = _join_weight(self)
         if input.dim() == 3:
-            return self._conv_forward(input, weight, self.bias)
+            result: Tensor = self._conv_forward(input, weight, self.bias)
+            return result
         stride, padding, dilation = (1, self.stride[0]), (0, int(self.padding[0])), (1, self.dilation[0])
         return functional.conv2d(input, weight.unsqueeze(2), self.bias, stride, padding, dilation, self.groups)
 
@@ -69,7 +70,8 @@ class WeightNormConv2d(nn.Conv2d):
         """Return [B, C', H', W'] from [B, C, H, W]; transposed, [B, C', W', H'] from [B, C, W, H]."""
         weight = _join_weight(self)
         if not is_transposed:
-            return self._conv_forward(input, weight, self.bias)
+            result: Tensor = self._conv_forward(input, weight, self.bias)
+            return result
         stride, padding = self.stride[::-1], cast(tuple[int, int], self.padding)[::-1]
         return functional.conv2d(input, weight.transpose(2, 3), self.bias, stride, padding)
 
