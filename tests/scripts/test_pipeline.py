@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from scripts import pipeline as pipeline_module
-from scripts.demo import parity_of
 from scripts.pipeline import Pipeline, only_file, run_script, shipped_weights
 from utils.errors import ConfigError, WorkbenchError
 
@@ -185,12 +184,3 @@ def test_only_file_refuses_two(tmp_path: Path) -> None:
 
     with pytest.raises(WorkbenchError, match="found 2"):
         only_file(tmp_path, "*.onnx")
-
-
-def test_parity_is_the_worst_of_all_graphs() -> None:
-    checks = {
-        "a.onnx": [{"figures": {"parity_relative_rms": 1e-6}}],
-        "b.onnx": [{"figures": {"parity_relative_rms": 2e-6}}],
-    }
-
-    assert parity_of({"verification": checks}) == 2e-6
