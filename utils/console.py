@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 
 def emit(text: str = "") -> None:
-    """Write one piece of text and a line break to standard output; see utf8_text."""
-    sys.stdout.write(utf8_text(text) + "\n")
+    """Write one piece of text and a line break to standard output; what its encoding cannot hold becomes `?`."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # consoles of Windows hold some letters only
+    sys.stdout.write(utf8_text(text).encode(encoding, "replace").decode(encoding) + "\n")
     sys.stdout.flush()
 
 

@@ -43,7 +43,7 @@ def lock_dataset(folder: Path, *, shared: bool = False) -> Iterator[None]:
         shared: let others with a shared lock in: the shards, which only add to the cache.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as stream:
+    with (folder / ".lock").open("a") as stream:
         if not try_lock(stream, shared=shared):
             raise DataError(f"another preprocess.py is working on {folder}; wait for it or choose another dataset.name")
         yield
