@@ -46,7 +46,7 @@ class Part(BaseVoiceConversionModel):
         return TrainingPass(self.level * target, target, {"kl": 3.0 * self.level})
 
 
-class TwoJudges(nn.Module):
+class TwoDiscriminators(nn.Module):
     """Scores and features that are multiples of the audio."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Distance(nn.Module):
 
 def make(**changed: Any) -> AdversarialTraining:
     values: dict[str, Any] = {
-        "generator": Part(), "discriminator": TwoJudges(), "spectral_loss": Distance(), "validation_loss": Distance(),
+        "generator": Part(), "discriminator": TwoDiscriminators(), "spectral_loss": Distance(), "validation_loss": Distance(),
         "optimizer": lambda network: torch.optim.SGD(network.parameters(), lr=0.1), "schedule": lambda step: 1.0,
         "loss_weights": RECIPE, "objective": "hifigan", "ema_decay": 0.0,
     }  # fmt: skip
@@ -96,7 +96,7 @@ def test_judges_see_the_part_that_was_generated() -> None:
 
     module.backward_all(batch_of_ones(), is_adversarial=True)
 
-    assert isinstance(module.discriminator, TwoJudges)
+    assert isinstance(module.discriminator, TwoDiscriminators)
     assert module.discriminator.seen == [320] * 2  # the real and the fake
 
 
