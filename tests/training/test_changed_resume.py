@@ -31,7 +31,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("other"), first_seed=10)
 
 
-def judge_by(values: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> None:
+def validate_as(values: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the held-out criterion at each step be a given one."""
     step = AdversarialTraining.validation_step
 
@@ -56,7 +56,7 @@ def test_figures_that_do_not_compare_are_forgotten_for_good(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     changed = f"dataset.root={others}" if changed == "dataset" else changed
-    judge_by({2: 1.0, 4: 5.0, 6: 6.0, 8: 5.5}, monkeypatch)
+    validate_as({2: 1.0, 4: 5.0, 6: 6.0, 8: 5.5}, monkeypatch)
     train(training(datasets, tmp_path, "run", 2))
 
     run = train(training(datasets, tmp_path, "run", 6, *GO_ON, changed, "trainer.validate_every=2"))
@@ -76,7 +76,7 @@ def test_figures_that_do_not_compare_are_forgotten_for_good(
 
 
 def test_figures_that_compare_are_kept(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge_by({2: 1.0, 4: 5.0}, monkeypatch)
+    validate_as({2: 1.0, 4: 5.0}, monkeypatch)
     train(training(datasets, tmp_path, "run", 2))
 
     run = train(training(datasets, tmp_path, "run", 4, *GO_ON, "optim.optimizer.lr=0.01"))
