@@ -67,7 +67,8 @@ class Distance(nn.Module):
 
 def make(**changed: Any) -> AdversarialTraining:
     values: dict[str, Any] = {
-        "generator": Part(), "discriminator": TwoDiscriminators(), "spectral_loss": Distance(), "validation_loss": Distance(),
+        "generator": Part(), "discriminator": TwoDiscriminators(),
+        "spectral_loss": Distance(), "validation_loss": Distance(),
         "optimizer": lambda network: torch.optim.SGD(network.parameters(), lr=0.1), "schedule": lambda step: 1.0,
         "loss_weights": RECIPE, "objective": "hifigan", "ema_decay": 0.0,
     }  # fmt: skip
