@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils.files": {"utils.errors"},
     "utils.shipped": {"utils.errors", "utils.files"},
     "utils.command_line": {"utils.errors", "utils.files"},
-    "utils.audio": BASE,  # and, when a program asks it for extract_f0, utils.features: a promised name, see test_names.py
+    "utils.audio": BASE,  # and utils.features for the promised name extract_f0 alone, see test_names.py
     "utils.rvc": {"utils.errors", "utils.files"},
     "utils.voice_file": {"utils.errors", "utils.audio"},
     "utils.verification": BASE | {"utils.audio", "utils.voice_file"},
