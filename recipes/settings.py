@@ -108,8 +108,7 @@ def run_recipe(
         emit((folder / FILE).read_text(encoding="utf-8"))
         return 0
 
-    def work() -> int:
+    def work() -> None:
         make(read_settings(kind, folder, spell_paths(given, paths, {})))
-        return 0
 
     return run_program(folder.name, work)

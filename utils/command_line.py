@@ -11,16 +11,16 @@ from utils.errors import ConfigError, WorkbenchError
 from utils.files import check_new_file
 
 
-def run_program(name: str, work: Callable[[], int]) -> int:
+def run_program(name: str, work: Callable[[], int | None]) -> int:
     """Run the work of a program and return the exit code.
 
     Args:
         name: stands before each line of the log.
-        work: returns the exit code; a WorkbenchError becomes one line on standard error and the error's code.
+        work: returns the exit code, None for 0; a WorkbenchError becomes one line on standard error and its code.
     """
     logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
     try:
-        return work()
+        return work() or 0
     except WorkbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -16,7 +16,8 @@ import numpy as np
 from utils.audio.ffmpeg_decoder import FfmpegDecoder
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import save_audio
-from utils.errors import DataError, WorkbenchError
+from utils.command_line import first_line, run_program
+from utils.errors import DataError
 
 BYTES_PER_SECOND = 8000  # G.722 at 64 kbit/s
 PIECE_SECONDS = 9.0
@@ -71,25 +72,23 @@ def decode(path: Path) -> np.ndarray:
     return np.concatenate([*sound, np.zeros(round(GAP_SECONDS * FEATURE_RATE), np.float32)])
 
 
+def join_prompts(folder: Path, output: Path) -> None:
+    """Write the pieces of all prompts of a folder, 16 kHz WAV."""
+    prompts = find_prompts(folder)
+    groups = list(group_prompts(prompts))
+    for index, group in enumerate(groups):
+        piece = np.concatenate([decode(path) for path in group])
+        save_audio(output / f"{index:04d}.wav", piece, FEATURE_RATE)
+    log.info("%d prompts joined to %d pieces -> %s", len(prompts), len(groups), output)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes.content_encoder.prompts", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m recipes.content_encoder.prompts", description=first_line(__doc__))
     parser.add_argument("folder", type=Path, help="folder with .g722 files, also in folders below")
     parser.add_argument("output", type=Path, help="folder for the pieces, 16 kHz WAV")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="prompts: %(message)s")
-    try:
-        prompts = find_prompts(options.folder)
-        for index, group in enumerate(group_prompts(prompts)):
-            piece = np.concatenate([decode(path) for path in group])
-            save_audio(options.output / f"{index:04d}.wav", piece, FEATURE_RATE)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    log.info("%d prompts joined to %d pieces -> %s", len(prompts), index + 1, options.output)
-    return 0
+    return run_program("prompts", lambda: join_prompts(options.folder, options.output))
 
 
 if __name__ == "__main__":

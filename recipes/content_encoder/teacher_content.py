@@ -30,7 +30,8 @@ from recipes.content_encoder.teacher import (
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.audio.io import load_audio
 from utils.audio.listing import list_audio, spread
-from utils.errors import ConfigError, DataError, FormatError, WorkbenchError
+from utils.command_line import first_line, run_program
+from utils.errors import ConfigError, DataError, FormatError
 from utils.features.content.base import ContentEncoder, normalize_content
 from utils.files import atomic_write_bytes, sha256_of_file
 
@@ -119,20 +120,19 @@ def read_statistics(path: Path) -> tuple[Tensor, Tensor]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m recipes.content_encoder.teacher_content", description=(__doc__ or "").splitlines()[0]
+        prog="python -m recipes.content_encoder.teacher_content", description=first_line(__doc__)
     )
     parser.add_argument("--recordings", type=Path, required=True, help=f"speech; at most {MAX_RECORDINGS} files of it")
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="teacher_content: %(message)s")
-    try:
-        recordings = spread(list_audio(options.recordings), MAX_RECORDINGS)
-        write_statistics(recordings, options.output)
-    except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    log.info("%d recordings -> %s", len(recordings), options.output)
-    return 0
+    return run_program("teacher_content", lambda: make_statistics(options.recordings, options.output))
+
+
+def make_statistics(folder: Path, output: Path) -> None:
+    """Write the statistics over the recordings of a folder."""
+    recordings = spread(list_audio(folder), MAX_RECORDINGS)
+    write_statistics(recordings, output)
+    log.info("%d recordings -> %s", len(recordings), output)
 
 
 if __name__ == "__main__":
