@@ -3,41 +3,38 @@
 import runpy
 import sys
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
-import export_onnx
-import preprocess
-import test_model as trial_script
 import train
 from tests.tools.training_tools import arguments, make_dataset
-from utils.config import run_script
-from utils.config.arguments import spell_names, spell_paths
+from utils.config import run_script, select
+from utils.config.arguments import spell_names
 from utils.config.environment import single_runs, sweep_suffix, swept_keys
-from utils.config.train import TrainJob
+from utils.config.job import Job
+from utils.config.roots import JOBS
+from utils.config.train import TrainJob, train_job
 from utils.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = {"preprocess": preprocess, "train": train, "export": export_onnx, "test_model": trial_script}
 
 
-def composed(
+def jobs_of(
     config_name: str, words: list[str], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> list[DictConfig]:
-    """Run a script whose task only takes the configuration; returns one for each run."""
-    seen: list[DictConfig] = []
+) -> list[Any]:
+    """Run a script whose task only takes its job; returns one for each run."""
+    seen: list[Any] = []
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", [f"{config_name}.py", *words])
     monkeypatch.chdir(ROOT)
 
-    def task(config: DictConfig) -> float:
-        seen.append(config)
+    def task(job: Job) -> float:
+        seen.append(job)
         return 0.0
 
-    run_script(config_name, task)
+    run_script(JOBS[config_name], task)
     return seen
 
 
@@ -57,9 +54,9 @@ def composed(
 def test_environment_sets_a_key_of_every_script(
     config_name: str, variable: str, value: str, key: str, expected: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (config,) = composed(config_name, [], {variable: value}, monkeypatch)
+    (job,) = jobs_of(config_name, [], {variable: value}, monkeypatch)
 
-    assert OmegaConf.select(config, key) == expected
+    assert select(job.to_plain(), key) == expected
 
 
 def test_command_line_stands_above_the_environment(
@@ -67,33 +64,26 @@ def test_command_line_stands_above_the_environment(
 ) -> None:
     environment = {"VOCLO_TRAINER__STEPS": "500", "VOCLO_MODEL": "toy", "VOCLO_SEED": "7", "VOCLO_EXPORT__ROOT": "x"}
 
-    (config,) = composed("train", ["trainer.steps=3", "model=lite"], environment, monkeypatch)
+    (job,) = jobs_of("train", ["trainer.steps=3", "model=lite"], environment, monkeypatch)
 
-    assert (config.trainer.steps, config.seed) == (3, 7)
-    assert config.model._target_ == "models.lite.LiteVoice"
+    assert (job.trainer.steps, job.seed) == (3, 7)
+    assert job.model.target == "models.lite.LiteVoice"
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["from the environment: seed=7", "no keys of train.py, left alone: VOCLO_EXPORT__ROOT"]
 
 
 def test_path_from_the_environment_is_spelled_like_one_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[DictConfig] = []
-    monkeypatch.setenv("VOCLO_AUDIO", "a, b (1)/c'd.wav")
-    monkeypatch.setattr(sys, "argv", ["test_model.py"])
+    (job,) = jobs_of("test_model", [], {"VOCLO_AUDIO": "a, b (1)/c'd.wav"}, monkeypatch)
 
-    def spell(words: list[str]) -> list[str]:
-        return spell_paths(words, ("audio", "audio.path"), {"audio": "audio.path"})
-
-    run_script("test_model", seen.append, spell=spell)
-
-    assert seen[0].audio.path == "a, b (1)/c'd.wav"
+    assert job.audio.path == Path("a, b (1)/c'd.wav")
 
 
-@pytest.mark.parametrize("config_name", list(SCRIPTS))
+@pytest.mark.parametrize("config_name", list(JOBS))
 def test_unknown_variable_is_one_line_and_code_2(
     config_name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        composed(config_name, [], {"VOCLO_EXPORT__ROOTS": "1"}, monkeypatch)
+        jobs_of(config_name, [], {"VOCLO_EXPORT__ROOTS": "1"}, monkeypatch)
 
     error = capsys.readouterr().err
     assert caught.value.code == 2
@@ -107,20 +97,12 @@ def test_bad_value_is_one_line_that_names_the_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        composed("train", [], {name: value}, monkeypatch)
+        jobs_of("train", [], {name: value}, monkeypatch)
 
     error = capsys.readouterr().err
     assert caught.value.code == 2
     assert error.count("\n") == 1
     assert value in error and name in error
-
-
-@pytest.mark.parametrize("module", SCRIPTS.values(), ids=lambda module: str(module.__name__))
-def test_help_tells_of_the_environment(module: ModuleType) -> None:
-    config_name = next(name for name, item in SCRIPTS.items() if item is module)
-    text = (Path(module.__file__ or "").parent / "configs" / f"{config_name}.yaml").read_text(encoding="utf-8")
-
-    assert "Environment variables set keys too" in text.partition("template: |-")[2]
 
 
 def test_every_value_of_a_sweep_is_checked_once() -> None:
@@ -135,7 +117,7 @@ def test_wrong_value_in_a_sweep_is_refused_before_the_first_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        composed("train", ["-m", "model=lite,tyo"], {}, monkeypatch)
+        jobs_of("train", ["-m", "model=lite,tyo"], {}, monkeypatch)
 
     assert caught.value.code == 2
     assert "tyo" in capsys.readouterr().err
@@ -154,16 +136,16 @@ def test_sweep_gives_each_run_a_folder_and_goes_on_after_a_run_that_fails(
 
     folders: list[str] = []
 
-    def task(config: DictConfig) -> float:
-        folders.append(run_folder(TrainJob.from_config(config)).name)
-        if config.seed == 1:
+    def task(job: TrainJob) -> float:
+        folders.append(run_folder(job).name)
+        if job.seed == 1:
             raise ConfigError("this run cannot be")
         return 1.0
 
     words = ["dataset.name=tiny", f"run.root={tmp_path}", "-m", "seed=1,2"]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     with pytest.raises(SystemExit) as caught:
-        run_script("train", task)
+        run_script(TrainJob, task)
 
     assert caught.value.code == 2
     assert folders == ["tiny_litevoice_0_seed-1", "tiny_litevoice_1_seed-2"]
@@ -174,12 +156,10 @@ def test_sweep_gives_each_run_a_folder_and_goes_on_after_a_run_that_fails(
 def test_training_returns_its_lowest_held_out_value(tmp_path: Path) -> None:
     import json
 
-    from utils.config import compose
-
     datasets = make_dataset(tmp_path)
     words = arguments(datasets, tmp_path / "runs", "x", 2, "trainer.validate_every=1")
 
-    value = train.main(compose("train", words))
+    value = train.main(train_job(words))
 
     rows = json.loads((tmp_path / "runs" / "x" / "metrics.json").read_text())["history"]
     assert isinstance(value, float)
@@ -236,8 +216,7 @@ def test_sweep_over_names_that_look_like_numbers_has_each_as_it_is_typed(
     seen: list[object] = []
     words = [f"{key}=2024_06_01,b", "-m", f"hydra.sweep.dir={tmp_path}"]
     monkeypatch.setattr(sys, "argv", [f"{script}.py", *words])
-    spell = {"train": lambda typed: spell_names(typed, ("run.name",)), "export": export_onnx.spell}[script]
 
-    run_script(script, lambda config: seen.append(OmegaConf.select(config, key)), spell=spell)
+    run_script(JOBS[script], lambda job: seen.append(select(job.to_plain(), key)))
 
     assert seen == ["2024_06_01", "b"]

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from hydra_plugins.voclo_workbench import slurm_launcher
 from hydra_plugins.voclo_workbench.slurm_launcher import QueuedTask
-from utils.config import compose, run_script
+from utils.config import run_script
+from utils.config.composing import Composed
+from utils.config.train import TrainJob
 from utils.errors import PREEMPTED_EXIT_CODE, WorkbenchError
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="optuna is not installed")
@@ -24,7 +26,7 @@ def test_launcher_and_sweeper_compose_with_a_script() -> None:
 
     overrides = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra/sweeper=optuna", "run.root=here"]
 
-    config = compose("train", overrides, with_hydra=True)
+    config = TrainJob.compose(overrides, with_hydra=True)
 
     assert config.hydra.launcher.partition == "gpu"
     assert config.hydra.launcher.submitit_folder == "here/.submitit/%j"
@@ -56,7 +58,7 @@ def test_absent_package_is_one_line_with_what_to_type(
     monkeypatch.setattr(sys, "argv", ["train.py", "-m", f"run.root={tmp_path}", *words])
 
     with pytest.raises(SystemExit) as caught:
-        run_script("train", lambda config: 0.0)
+        run_script(TrainJob, lambda job: 0.0)
 
     error = capsys.readouterr().err
     assert caught.value.code == 2
@@ -71,18 +73,18 @@ def test_run_that_a_signal_stopped_goes_back_into_the_queue(monkeypatch: pytest.
         monkeypatch.setenv(name, value)
 
     def stopped(code: int) -> QueuedTask:
-        def task(config: DictConfig) -> None:
+        def task(config: Composed) -> None:
             raise SystemExit(code)
 
         return QueuedTask(task)
 
     with pytest.raises(SystemExit):
-        stopped(PREEMPTED_EXIT_CODE)(DictConfig({}))
+        stopped(PREEMPTED_EXIT_CODE)(OmegaConf.create({}))
     monkeypatch.setenv("SLURM_PROCID", "1")  # of several processes one asks
     with pytest.raises(SystemExit):
-        stopped(PREEMPTED_EXIT_CODE)(DictConfig({}))
+        stopped(PREEMPTED_EXIT_CODE)(OmegaConf.create({}))
     with pytest.raises(WorkbenchError, match="exit code 1"):
-        stopped(1)(DictConfig({}))
+        stopped(1)(OmegaConf.create({}))
 
     assert commands == [["scontrol", "requeue", "10_1"]]
 
@@ -93,15 +95,15 @@ def test_search_minimises_and_continues_a_stored_study(tmp_path: Path, monkeypat
 
     values: list[float] = []
 
-    def task(config: DictConfig) -> float:
-        values.append((float(config.optim.clip_norm) - 3.0) ** 2)
+    def task(job: TrainJob) -> float:
+        values.append((job.optim.clip_norm - 3.0) ** 2)
         return values[-1]
 
     def sweep(num_trials: int) -> dict[str, Any]:
         words = [f"run.root={tmp_path}", "hydra/sweeper=optuna", "optim.clip_norm=interval(1,20)", "model=toy"]
         study = [f"hydra.sweeper.storage='sqlite:///{tmp_path}/s.db'", "hydra.sweeper.study_name=s"]
         monkeypatch.setattr(sys, "argv", ["train.py", "-m", *words, *study, f"hydra.sweeper.n_trials={num_trials}"])
-        run_script("train", task)
+        run_script(TrainJob, task)
         return dict(json.loads((tmp_path / "s.json").read_text()))
 
     first, second = sweep(3), sweep(5)
@@ -155,7 +157,7 @@ def test_failed_run_ends_the_search_unless_it_may_fail(tmp_path: Path, monkeypat
             study_name="s",
             max_failure_rate=rate,
         )
-        made.config = DictConfig({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+        made.config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
         result = SimpleNamespace(return_value=float("nan"), status=None)
         made.launcher = SimpleNamespace(launch=lambda overrides, initial_job_idx: [result])
         return made

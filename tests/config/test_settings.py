@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from utils.config import compose, to_plain
+from utils.config import to_plain
 from utils.config.environment import key_of
 from utils.config.export import ControlSettings, ExportJob, ExportSettings
 from utils.config.fields import Section, allowed_range, choices_of
 from utils.config.job import Job
 from utils.config.renamed import with_current_keys
+from utils.config.roots import JOBS
 from utils.config.test_model import ConvertJob, VerifyJob, VoiceTrial
 from utils.errors import ConfigError
 from utils.export.plans import plan_export, plan_files, plan_generator
@@ -66,7 +67,7 @@ def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 @cache
 def composed(name: str, *overrides: str) -> dict[str, Any]:
-    return to_plain(compose(name, list(overrides)))
+    return to_plain(JOBS[name].compose(overrides))
 
 
 def configured(job: type[Job], overrides: tuple[str, ...]) -> Any:

@@ -13,7 +13,7 @@ from preprocess import main
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import silence, voice
 from utils.config import run_script
-from utils.config.preprocess import preprocess_job
+from utils.config.preprocess import PreprocessJob, preprocess_job
 from utils.corpus import preprocess
 from utils.corpus.merging import merge_shards, prepare_shard
 from utils.corpus.pipeline import prepare_dataset
@@ -226,11 +226,11 @@ def test_preprocess_script_prepares_a_shard_and_refuses_an_early_merge(
     words += ["preprocess.num_workers=0"]
 
     monkeypatch.setattr(sys, "argv", ["preprocess.py", *words, "dataset.shard=1/4"])
-    run_script("preprocess", main)
+    run_script(PreprocessJob, main)
     done = capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["preprocess.py", *words, "dataset.merge=4"])
     with pytest.raises(SystemExit) as caught:
-        run_script("preprocess", main)
+        run_script(PreprocessJob, main)
     early = capsys.readouterr().err
 
     assert "shard 1/4: " in done.out and "dataset.merge=4" in done.out

@@ -22,8 +22,7 @@ from tests.tools.document_tools import (
     recipe_keys,
     spans_of,
 )
-from utils.config import compose
-from utils.config.arguments import spell_paths
+from utils.config.roots import JOBS
 
 MAKEFILE = read("Makefile")
 CONFIG_OF = {
@@ -38,8 +37,6 @@ KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
 CHECKED = [page for page in pages() if page.parts[:2] != ("benchmarks", "results") and page.name != "CHANGELOG.md"]
 # what no file below configs/ holds: keys of Optuna's study are passed on, names in the metadata look like keys
 FREE = ("hydra.", "extra.")
-# what the documents already name and the code is about to have; goes with its arrival
-PENDING = re.compile(r"debug=")
 EXAMPLES = {"mine"}  # options that the reader is to make
 FILES = re.compile(r"\.(?:json|py|csv|md|yaml|index|pt|pth|safetensors)$")
 
@@ -98,11 +95,7 @@ def fault_of_command(line: str) -> str | None:
 
 @pytest.mark.parametrize("page", CHECKED, ids=str)
 def test_commands_name_what_is_there(page: Path) -> None:
-    faults = [
-        f"{line[:90]}: {fault}"
-        for line in commands_of(read(page))
-        if not PENDING.search(line) and (fault := fault_of_command(line))
-    ]
+    faults = [f"{line[:90]}: {fault}" for line in commands_of(read(page)) if (fault := fault_of_command(line))]
 
     assert not faults
 
@@ -113,8 +106,6 @@ def test_keys_and_options_in_words_are_there(page: Path) -> None:
     roots = {key.partition(".")[0] for key in known_keys() if "." in key}
     for span in spans_of(read(page)):
         for word in span.split() if not span.startswith(("python ", "pip ")) else []:
-            if PENDING.search(word):
-                continue
             key = word.partition("=")[0]
             fault = fault_of_setting(word) if "." in key or is_group(key) else None
             is_key = KEY.fullmatch(word) and word.partition(".")[0] in roots and not FILES.search(word)
@@ -133,14 +124,7 @@ def test_smoke_run_can_execute_every_line(document: str) -> None:
         compile(block, document, "exec")
 
 
-COMPOSED = sorted(
-    {
-        line
-        for document in EXECUTED
-        for line in shell_commands(read(document))
-        if ".py " in line and not PENDING.search(line)
-    }
-)
+COMPOSED = sorted({line for document in EXECUTED for line in shell_commands(read(document)) if ".py " in line})
 
 
 @pytest.mark.parametrize("line", COMPOSED, ids=lambda line: line[:70])
@@ -150,10 +134,8 @@ def test_executed_command_composes(line: str) -> None:
     sweep = "-m" in words
     assert not sweep or words[1] == "-m"  # argparse refuses it between overrides
 
-    if words[0] == "test_model.py":
-        overrides = spell_paths(overrides, ("onnx", "audio", "output", "report"), {"audio": "audio.path"})
-
-    assert compose(CONFIG_OF[words[0]], [item.split(",")[0] if sweep else item for item in overrides])
+    job = JOBS[CONFIG_OF[words[0]]]
+    assert job.compose(job.spell([item.split(",")[0] if sweep else item for item in overrides]))
 
 
 @pytest.mark.parametrize("script", SMALL)

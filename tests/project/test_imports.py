@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "utils.locks": set(),
     "utils.memory": set(),
     "utils.version": set(),
-    "utils.config": {"utils.errors"},
+    "utils.config": {"utils.errors", "utils.version"},
     "utils.files": {"utils.errors"},
     "utils.shipped": {"utils.errors", "utils.files"},
     "utils.command_line": {"utils.errors", "utils.files"},

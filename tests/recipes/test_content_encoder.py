@@ -13,7 +13,7 @@ from recipes.content_encoder.settings import ContentEncoderSettings
 from recipes.content_encoder.teacher_features import Features, save_features
 from recipes.settings import CorpusSettings, read_settings
 from tests.tools.content_encoder_tools import SIZES, made_up_features
-from utils.config import compose
+from utils.config.train import train_job
 from utils.errors import ConfigError
 from utils.features.content.builtin import BuiltinContent
 
@@ -162,7 +162,5 @@ def test_help_lists_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("typed", ["experiment=content_encoder", "task=content_encoder"])
 def test_train_names_the_command_of_the_recipe(typed: str) -> None:
-    from train import main as train_main
-
     with pytest.raises(ConfigError, match=r"python -m recipes\.content_encoder"):
-        train_main(compose("train", [typed]))
+        train_job([typed])

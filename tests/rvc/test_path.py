@@ -14,7 +14,7 @@ from tests.tools.corpus_tools import write_sounds
 from tests.tools.hubert_tools import write_hubert
 from tests.tools.rvc_tools import SMALL
 from utils.audio.synthetic_speech import voice
-from utils.config import compose
+from utils.config.roots import JOBS
 from utils.corpus.store import CorpusStore
 from utils.export import graph_kinds
 from utils.features.index import load_index
@@ -46,7 +46,7 @@ class Way:
 
     def script(self, name: str, *overrides: str) -> None:
         main = importlib.import_module(name).main
-        main(compose({"export_onnx": "export"}.get(name, name), list(overrides)))
+        main(JOBS[{"export_onnx": "export"}.get(name, name)].from_overrides(overrides))
 
     def preprocess(self, *overrides: str) -> CorpusStore:
         places = (f"dataset.source={self.root / 'recordings'}", f"dataset.root={self.root}", "dataset.name=data")

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import yaml
 
 from scripts.readme import command_lines
+from utils.config.fields import Section, section_of
+from utils.config.roots import JOBS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -96,10 +98,19 @@ def dotted_keys(content: object, prefix: str = "") -> set[str]:
     return keys
 
 
+def keys_of_section(section: type[Section], prefix: str = "") -> set[str]:
+    """Return every dotted key of a typed section."""
+    keys: set[str] = set()
+    for name, field in section.model_fields.items():
+        inner = section_of(field)
+        keys |= {f"{prefix}{name}"} | (keys_of_section(inner, f"{prefix}{name}.") if inner else set())
+    return keys
+
+
 @cache
 def known_keys() -> frozenset[str]:
     """Return every dotted key of the scripts and recipes, under the name by which it is typed."""
-    keys: set[str] = set()
+    keys = {key for job in JOBS.values() for key in keys_of_section(job)}
     for path in CONFIGS.rglob("*.yaml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         content.pop("defaults", None)

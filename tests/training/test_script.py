@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from tests.tools.training_tools import arguments, make_dataset
 from train import main
 from utils.config import run_script
+from utils.config.train import TrainJob
 from utils.training.checkpoints import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as caught:
-        run_script("train", main)
+        run_script(TrainJob, main)
     assert caught.value.code == 2
     output = capsys.readouterr()
     assert output.out == ""
@@ -64,7 +65,7 @@ def test_train_alone_says_in_two_lines_what_is_missing_and_what_to_type(tmp_path
         (["pretrained=other"], ["pretrained", "other", "none"]),
         (["trainer.steps=abc"], ["trainer.steps=abc", "whole number"]),
         (["trainer.steps=1.5"], ["trainer.steps=1.5", "whole number"]),
-        (["trainer.steps=true"], ["trainer.steps=True", "whole number"]),
+        (["trainer.steps=true"], ["trainer.steps=true", "whole number"]),
         (["data.perturbed_share=much"], ["data.perturbed_share=much", "a number"]),
         (["trainer.media=maybe"], ["trainer.media=maybe", "true or false"]),
         (["trainer.steps="], ["trainer.steps"]),

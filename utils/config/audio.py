@@ -10,11 +10,11 @@ from utils.errors import ConfigError
 
 
 class AudioConfig(Section):
-    """Rate and analysis of the voice's audio; the only owner of these numbers."""
+    """The group `audio`: rate and window of the voice; train.py must be given those of the dataset."""
 
-    sample_rate: int = setting(..., "samples per second of the voice; a multiple of 100", unit="Hz", example=24000)
-    hop_length: int = setting(..., "samples per frame; always sample_rate / 100", unit="samples", example=240)
-    n_fft: int = setting(..., "window of analysis and synthesis", unit="samples", example=960)
+    sample_rate: int = setting(..., "samples per second of the voice; a multiple of 100, from 8000 on", example=24000)
+    hop_length: int = setting(..., "samples per frame; always sample_rate / 100", example=240)
+    n_fft: int = setting(..., "samples of the window of analysis; even, at least 2 x hop_length", example=960)
     n_mels: int = setting(..., "bands of the mel spectrogram in plots, loss and validation", example=100)
     f_min: Number = setting(..., "lowest mel frequency", unit="Hz", example=0)
     f_max: Number = setting(..., "highest mel frequency", unit="Hz", example=12000)

@@ -8,30 +8,35 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.config.environment import key_of
+from utils.config.renamed import refuse_removed
 from utils.errors import ConfigError
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
-CONFIG_NAMES = ("preprocess", "train", "export", "test_model")
 SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
 Composed = DictConfig  # what Hydra hands to a script or a plug-in of its own
 
 
-def compose(config_name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> Composed:
-    """Compose a configuration outside a script.
+def compose(
+    config_name: str, overrides: Sequence[str], defaults: Mapping[str, Any], *, with_hydra: bool = False
+) -> Composed:
+    """Compose the configuration of a script.
 
     Args:
         config_name: root configuration.
         overrides: as on the command line.
+        defaults: of the script's fields.
         with_hydra: keep the "hydra" section.
     Raises:
         ConfigError: if an override names an unknown key or option or has a value of the wrong kind.
     """
     from hydra.errors import HydraException
 
+    refuse_removed(config_name, overrides)
     for item in overrides:
         if item.partition("=")[2] == "null" and (CONFIG_FOLDER / key_of(item)).is_dir():
             options = ", ".join(sorted(path.stem for path in (CONFIG_FOLDER / key_of(item)).glob("*.yaml")))
             raise ConfigError(f"{item} is no option; allowed: {options}")
+    register_defaults(config_name, defaults)
     try:
         return _compose(CONFIG_FOLDER, config_name, overrides, with_hydra=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
@@ -50,6 +55,13 @@ def compose_file(file: Path, overrides: Sequence[str]) -> dict[str, Any]:
         return to_plain(_compose(file.parent, file.stem, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{explain_override(error)} (--help lists the keys)") from error
+
+
+def register_defaults(config_name: str, defaults: Mapping[str, Any]) -> None:
+    """Give Hydra the defaults of a script's fields, which its root in configs/ begins with."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name=f"{config_name}_defaults", node=dict(defaults))
 
 
 def _compose(folder: Path, name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> Composed:

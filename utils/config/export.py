@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
+from utils.config.arguments import spell_names
 from utils.config.fields import (
     FilePath,
     NameOrNumber,
@@ -28,6 +29,21 @@ Kind = Literal["onnx", "rvc_webui", "wokada", "deiteris", "rvc_pth", "rvc_checkp
 GraphKind = Literal["audio_to_audio", "stream"]
 GraphKinds = Annotated[tuple[GraphKind, ...], BeforeValidator(one_as_tuple), OneOrMore]
 
+USAGE = """\
+Export a trained run as one ONNX graph from audio to audio, with a FAISS index and a card.
+
+  python export_onnx.py run=runs/alice                                  at the model's own rate
+  python export_onnx.py run=runs/alice name=alice export.rates=[44100,48000]   for devices of these rates
+  python export_onnx.py run=runs/alice export.pitch_shift=-4   a fixed shift for runtimes without controls
+  python export_onnx.py run=runs/alice export.graph_kinds=[audio_to_audio,stream]   and a graph for streams
+  python export_onnx.py run=runs/alice_rvc export=wokada                     the generator for another program
+  python export_onnx.py voice=bob.pth export=rvc_report                      what a shared voice of RVC or Applio holds
+  python export_onnx.py run=runs/alice_rvc export=rvc_pth                    a voice that they load
+  python export_onnx.py run=runs/alice_rvc export=rvc_checkpoint             a pair that they resume from
+
+Nothing is written to export.root unless every rule of the verification holds.
+
+Environment variables set keys too, beneath the command line: VOCLO_EXPORT__ROOT=voices is export.root=voices."""
 HINT = "python export_onnx.py run=runs/<run>"
 FORMATS = ("export=rvc_webui", "export=wokada", "export=deiteris")  # the generator alone, for programs of RVC
 PAIR = "export=rvc_checkpoint"
@@ -138,6 +154,8 @@ class ExportJob(Job):
     """A voice to be exported: python export_onnx.py run=runs/<run>."""
 
     config_name: ClassVar[str] = "export"
+    usage: ClassVar[str] = USAGE
+    quoted_keys: ClassVar[tuple[str, ...]] = ("run", "voice", "name", "dataset", "export.root")
 
     run: OptionalPath = setting(None, "folder that train.py made; this or voice", only_with=OF_ALL_BUT_REPORTS)
     voice: OptionalPath = setting(None, "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too")
@@ -157,6 +175,12 @@ class ExportJob(Job):
     retrieval: IndexSettings = section(only_with=OF_DATASETS)
     content: Pluggable | None = setting(None, "content encoder of voice=", only_with=OF_ONNX)
     pitch: Pluggable | None = setting(None, "pitch tracker of voice=; null: builtin", only_with=OF_ONNX)
+
+    @classmethod
+    def spell(cls, arguments: Sequence[str]) -> list[str]:
+        """Put a command line into Hydra's grammar; in a sweep, commas separate the values of these keys, too."""
+        is_sweep = bool({"-m", "--multirun"} & set(arguments))
+        return spell_names(arguments, cls.quoted_keys) if is_sweep else super().spell(arguments)
 
     @property
     def use(self) -> str:

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -54,6 +55,12 @@ def section(*, only_with: Uses | None = None) -> Any:
     """Declare a section whose keys have an effect only in some uses of the script."""
     extra: Any = {"only_with": only_with or {}}
     return Field(..., json_schema_extra=extra)
+
+
+def unit_of(field: FieldInfo) -> str:
+    """Return the unit of a field's value, where its name does not have it."""
+    extra: Any = field.json_schema_extra or {}
+    return str(extra.get("unit", ""))
 
 
 def uses_of(field: FieldInfo) -> Uses:
@@ -126,6 +133,24 @@ def validate(model: type[SomeSection], values: Mapping[str, Any], key: str = "")
         raise ConfigError(explain(error, model, key)) from error
 
 
+def defaults_of(section: type[Section]) -> dict[str, Any]:
+    """Return the defaults of a section's keys as plain data; those that a configuration group gives are left out."""
+    found: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        inner = section_of(field)
+        if inner is not None:
+            nested = defaults_of(inner)
+            found |= {name: nested} if nested else {}
+        elif not field.is_required() and not is_chosen(field):
+            found[name] = deepcopy(field.default)
+    return found
+
+
+def is_chosen(field: FieldInfo) -> bool:
+    """Whether a field holds an object that a configuration group chooses by `_target_`."""
+    return any(part.__name__ == "Pluggable" for part in _parts(field.annotation) if isinstance(part, type))
+
+
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
     """Return one line for the first thing that is wrong: key, value, what is allowed."""
     first = error.errors(include_url=False)[0]
@@ -167,8 +192,12 @@ def allowed_range(field: FieldInfo) -> str:
     low = next((item.ge for item in field.metadata if getattr(item, "ge", None) is not None), None)
     high = next((item.le for item in field.metadata if getattr(item, "le", None) is not None), None)
     if low is not None and high is not None:
-        return f"between {low:g} and {high:g}"
-    return f"at least {low:g}" if low is not None else f"at most {high:g}" if high is not None else ""
+        return f"between {_figure(low)} and {_figure(high)}"
+    return f"at least {_figure(low)}" if low is not None else f"at most {_figure(high)}" if high is not None else ""
+
+
+def _figure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def choices_of(annotation: Any) -> list[str]:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Self, TypeVar
 from omegaconf import OmegaConf
 from pydantic import PrivateAttr
 
+from utils.config.arguments import spell_names, spell_paths
 from utils.config.composing import Composed, compose, to_plain, to_yaml
 from utils.config.environment import key_of
-from utils.config.fields import Section, section_of, uses_of, validate
+from utils.config.fields import Section, defaults_of, section_of, uses_of, validate
 from utils.config.pluggable import Pluggable
-from utils.config.renamed import with_current_keys
+from utils.config.renamed import REMOVED, with_current_keys
 from utils.errors import ConfigError
 
 Value = TypeVar("Value")
@@ -19,11 +20,28 @@ log = logging.getLogger(__name__)
 
 
 class Job(Section):
-    """The configuration of a script. Attribute paths are its keys: job.trainer.steps is trainer.steps."""
+    """The configuration of a script. Attribute paths are its keys: job.trainer.steps is trainer.steps.
+
+    Attributes:
+        config_name: its root, a file in configs/.
+        usage: what --help says above groups and keys.
+        quoted_keys: keys whose value is one text, whatever it holds: Hydra's grammar stops at spaces and commas.
+        name_keys: keys whose value is a text also where it looks like a number; commas separate those of a sweep.
+        short_keys: key as it is typed -> key.
+    """
 
     config_name: ClassVar[str]
+    usage: ClassVar[str] = ""
+    quoted_keys: ClassVar[tuple[str, ...]] = ()
+    name_keys: ClassVar[tuple[str, ...]] = ()
+    short_keys: ClassVar[dict[str, str]] = {}
     _given: frozenset[str] = PrivateAttr(default=frozenset())
     _composed: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def spell(cls, arguments: Sequence[str]) -> list[str]:
+        """Put a command line into Hydra's grammar, where users type it otherwise."""
+        return spell_names(spell_paths(arguments, cls.quoted_keys, cls.short_keys), cls.name_keys)
 
     @classmethod
     def from_config(cls, config: Composed, given: Collection[str] = ()) -> Self:
@@ -44,8 +62,9 @@ class Job(Section):
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Validate plain data, such as a run's config.yaml."""
-        return cls.from_config(OmegaConf.create(dict(plain)))
+        """Validate plain data, such as a run's config.yaml; what earlier versions had besides is left out."""
+        kept = {key: value for key, value in plain.items() if key not in REMOVED.get(cls.config_name, {})}
+        return cls.from_config(OmegaConf.create(kept))
 
     @classmethod
     def from_overrides(cls, overrides: Sequence[str]) -> Self:
@@ -53,7 +72,16 @@ class Job(Section):
         current, notes = with_current_keys(overrides)
         for note in notes:
             log.warning("%s", note)
-        return cls.from_config(compose(cls.config_name, current), [key_of(item) for item in current])
+        return cls.from_config(cls.compose(current), [key_of(item) for item in current])
+
+    @classmethod
+    def compose(cls, overrides: Sequence[str] = (), *, with_hydra: bool = False) -> Composed:
+        """Compose the script's configuration without validating it, where asked for with Hydra's own section.
+
+        Raises:
+            ConfigError: if an override names an unknown key or option.
+        """
+        return compose(cls.config_name, overrides, defaults_of(cls), with_hydra=with_hydra)
 
     @property
     def uses(self) -> Mapping[str, str]:

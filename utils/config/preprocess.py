@@ -14,6 +14,19 @@ from utils.config.pluggable import Pluggable
 from utils.config.ranges import check_range
 from utils.errors import ConfigError
 
+USAGE = """\
+Make a dataset of a folder of recordings, or bring one up to date.
+
+  python preprocess.py dataset.source=recordings dataset.name=alice                 a folder with one speaker's files
+  python preprocess.py dataset.source=voices dataset.name=all                       one sub-folder per speaker
+  python preprocess.py dataset.source=recordings dataset.name=alice audio=48k       for a 48 kHz voice
+
+  python preprocess.py dataset.source=voices dataset.name=all dataset.shard=3/64    one of 64 parts, for many machines
+  python preprocess.py dataset.source=voices dataset.name=all dataset.merge=64      then make the dataset of them
+
+The same command again does only what is new or changed; a run that was killed goes on where it was.
+
+Environment variables set keys too, beneath the command line: VOCLO_DATASET__ROOT=/data is dataset.root=/data."""
 HINT = "python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"
 MOST_SHARDS = 100_000
 COPIES = ("content_speeds", "content_noise_db", "content_room_seconds")
@@ -105,6 +118,8 @@ class PreprocessJob(Job):
     """A dataset to be made: python preprocess.py dataset.source=<folder> dataset.name=<name>."""
 
     config_name: ClassVar[str] = "preprocess"
+    usage: ClassVar[str] = USAGE
+    quoted_keys: ClassVar[tuple[str, ...]] = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
 
     audio: AudioConfig
     content: Pluggable = setting(..., "the encoder of what is said")

@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from utils.errors import ConfigError
+
 KEYS = {"export.flavours": "export.graph_kinds"}
+_CONTENT_ENCODER = "train.py trains voices; for a content encoder type python -m recipes.content_encoder"
+# configuration -> key, or group=option, of earlier versions -> what to do instead
+REMOVED = {"train": {"task": _CONTENT_ENCODER, "experiment=content_encoder": _CONTENT_ENCODER}}
 MODULES = {
     "utils.corpus.changes": "utils.corpus.voice_augmentation",
     "utils.distillation.teacher_content": "recipes.content_encoder.teacher_content",
@@ -38,6 +43,20 @@ def with_current_targets(value: Any) -> Any:
     if isinstance(value, list):
         return [with_current_targets(item) for item in value]
     return value
+
+
+def refuse_removed(config_name: str, overrides: Sequence[str]) -> None:
+    """Refuse keys and options that a script no longer has.
+
+    Raises:
+        ConfigError: one line that says what to do instead.
+    """
+    removed = REMOVED.get(config_name, {})
+    for item in overrides:
+        plain = item.lstrip("+~")
+        remedy = removed.get(plain.partition("=")[0]) or removed.get(plain)
+        if remedy:
+            raise ConfigError(f"{item}: {remedy}")
 
 
 def with_current_keys(overrides: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,15 +1,24 @@
 """The configuration of test_model.py: convert recordings with an exported voice, or verify it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from utils.config.composing import Composed
 from utils.config.fields import NameOrNumber, Number, OptionalPath, Section, WholeNumbers, setting
 from utils.config.job import Job, required
 from utils.errors import ConfigError
 
+USAGE = """\
+Run an exported voice on recordings, with onnxruntime alone, and report what it does.
+
+  python test_model.py onnx=exports/alice/<file>.onnx audio=recording.wav
+  python test_model.py onnx=exports/alice/<file>.onnx audio=recordings/ output=out/ pitch_shift=auto
+  python test_model.py verify=exports/alice/<file>.onnx      every rule of its hosts; exit code 1 when one fails
+
+Environment variables set keys too, beneath the command line: VOCLO_REPORT=report.json is report=report.json."""
 HINT = "python test_model.py onnx=exports/<voice>/<voice>_sr...onnx audio=<recording or folder>"
 CONVERT, VERIFY = "onnx=", "verify="
 OF_CONVERSIONS = {"use": (CONVERT,)}
@@ -27,6 +36,10 @@ class VoiceTrial(Job):
     """Everything that test_model.py can be told."""
 
     config_name: ClassVar[str] = "test_model"
+    usage: ClassVar[str] = USAGE
+    # audio= alone would choose an option of the configuration group of that name
+    quoted_keys: ClassVar[tuple[str, ...]] = ("onnx", "audio", "audio.path", "output", "report", "verify")
+    short_keys: ClassVar[dict[str, str]] = {"audio": "audio.path"}
 
     onnx: OptionalPath = setting(None, "an exported voice", example="exports/alice/<file>.onnx")
     audio: Recordings
@@ -63,6 +76,15 @@ class VoiceTrial(Job):
         1000, "blocks of 100 ms over which memory must not grow; 0 leaves it out", ge=0, le=1_000_000,
         only_with=OF_VERIFICATIONS,
     )  # fmt: skip
+
+    @classmethod
+    def from_config(cls, config: Composed, given: Collection[str] = ()) -> Self:
+        """Validate what Hydra composed; a VoiceTrial becomes a VerifyJob where verify= is given, else a ConvertJob."""
+        if cls is not VoiceTrial:
+            return super().from_config(config, given)
+        kind: Any = VerifyJob if config.get("verify") else ConvertJob
+        job: Self = kind.from_config(config, given)
+        return job
 
     @property
     def uses(self) -> dict[str, str]:

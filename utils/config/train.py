@@ -6,11 +6,23 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import Number, Section, Text, setting
+from utils.config.fields import FilePath, Number, OptionalText, Section, Text, setting
 from utils.config.job import Job
 from utils.config.pluggable import Pluggable
 from utils.config.ranges import MAX_SEED
 from utils.errors import ConfigError
+
+USAGE = """\
+Train a voice from a dataset that preprocess.py made.
+
+  python train.py dataset.name=alice                      the defaults: model=lite, a good start
+  python train.py dataset.name=alice pretrained=builtin   start from the base voice
+  python train.py dataset.name=alice resume=last          continue
+  python train.py dataset.name=alice debug=two_steps      try whether a configuration runs at all
+  python train.py -m dataset.name=alice seed=1,2,3        a sweep, one run after the other; docs/guides/sweeps.md
+  python train.py -m dataset.name=alice seed=1,2,3 hydra/launcher=slurm      ...side by side; docs/tutorials/cluster.md
+
+Environment variables set keys too, beneath the command line: VOCLO_TRAINER__STEPS=500 is trainer.steps=500."""
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 SpeakerWeights = str | Number | dict[str, Number]
@@ -19,15 +31,16 @@ SpeakerWeights = str | Number | dict[str, Number]
 class DatasetChoice(Section):
     """The group `dataset`: what is trained on."""
 
-    name: Text | None = setting(None, "a folder in dataset.root made by preprocess.py; required")
-    root: Text = setting("datasets", "folder of all datasets")
+    name: OptionalText = setting(None, "a folder in dataset.root made by preprocess.py; required")
+    root: FilePath = setting("datasets", "folder of all datasets")
 
 
 class RunChoice(Section):
     """The section `run`: where the run is written."""
 
-    name: Text | None = setting(None, "folder in run.root; null: <dataset>_<class of the model>")
-    root: Text = setting("runs", "folder of all runs")
+    name: OptionalText = setting(None, "folder in run.root; null: <dataset>_<class of the model>")
+    root: FilePath = setting("runs", "folder of all runs")
+    replace: bool = setting(False, "remove an earlier run of this name first, if that was made with it, too")
 
 
 class DataSettings(Section):
@@ -45,6 +58,7 @@ class DataSettings(Section):
     )
     pin_memory: bool | None = setting(None, "load into memory that a GPU reads directly; null: where there is one")
     perturbed_share: Number = setting(0.5, "share of clips with formant- and pitch-shifted content", ge=0, le=1)
+    repeat_batch: bool = setting(False, "every update has the first batch again: see debug=overfit")
     device_cache: bool = setting(False, "keep the whole dataset in the memory of the device; then no loading processes")
 
 
@@ -63,7 +77,9 @@ class LossSettings(Section):
     objective: Literal["balanced", "hifigan"] = setting(
         "balanced", "balanced: five resolutions, relative feature matching, means; hifigan: one log-mel, plain sums"
     )
-    weights: dict[str, Number] = setting(..., "factor of each part of the generator's loss")
+    weights: dict[str, Number] = setting(
+        {"spectral": 15.0, "adversarial": 1.0, "feature_matching": 2.0}, "factor of each part of the generator's loss"
+    )
     adversarial_start: int = setting(0, "step from which the discriminator takes part", ge=0)
     adversarial_frames: int = setting(60, "frames of each segment that the discriminator sees; 0: all", ge=0)
 
@@ -101,6 +117,8 @@ class TrainerSettings(Section):
         False, "when the device's memory does not suffice: smaller micro-batches, the same batch"
     )
     recompute: bool = setting(False, "compute blocks of the generator again: slower, less memory")
+    detect_anomaly: bool = setting(False, "end at the operation whose gradient is not a number; slow")
+    profile_steps: int = setting(0, "updates whose operations are listed in <run>/profile.txt; 0: none", ge=0)
     probe: bool = setting(False, "only measure memory and speed of smaller micro-batches, propose one and end")
     max_skipped: int = setting(20, "updates in a row that may be skipped because a gradient is not finite", ge=1)
     progress_bar: bool = setting(True, "one line: redrawn in a terminal, a new one every half minute in a file")
@@ -114,8 +132,8 @@ class TrainerSettings(Section):
 class PretrainedSettings(Section):
     """The group `pretrained`: weights to start from."""
 
-    generator: Text | None = setting(None, "weights of the generator: .safetensors of ours or .pth of RVC")
-    discriminator: Text | None = setting(None, "weights of the discriminator")
+    generator: OptionalText = setting(None, "weights of the generator: .safetensors of ours or .pth of RVC")
+    discriminator: OptionalText = setting(None, "weights of the discriminator")
     speakers: Text | list[int] | None = setting(
         None, "ours: mean, or all for the same speakers; .pth: rows such as [0,5], mean; null: the first"
     )
@@ -142,10 +160,11 @@ class TrainJob(Job):
     """A training: python train.py dataset.name=<name>."""
 
     config_name: ClassVar[str] = "train"
+    usage: ClassVar[str] = USAGE
+    name_keys: ClassVar[tuple[str, ...]] = ("dataset.name", "dataset.root", "run.name", "run.root")
 
     dataset: DatasetChoice
     run: RunChoice
-    task: Literal["voice"] = setting("voice", "what is trained")
     resume: Text | None = setting(None, "continue the run from: last, previous, best, auto or a path of a checkpoint")
     resume_changed: bool = setting(False, "go on although settings differ that decide the numbers")
     seed: int = setting(1234, "of everything random", ge=0, le=MAX_SEED)
@@ -154,8 +173,8 @@ class TrainJob(Job):
     loss: LossSettings
     audio: AudioConfig
     overtraining: OvertrainingSettings
-    model: Pluggable = setting(..., "the network that speaks")
-    discriminator: Pluggable = setting(..., "the adversary of the training; none: the spectral loss alone")
+    model: Pluggable = setting(..., "the generator")
+    discriminator: Pluggable = setting(..., "the network it is trained against; none: the spectral loss alone")
     augmentation: Pluggable = setting(..., "random changes of training clips")
     pretrained: PretrainedSettings
     optim: OptimSettings

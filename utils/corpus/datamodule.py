@@ -33,22 +33,26 @@ class StepSampler(Sampler[list[int]]):
         start_step: first update.
         rank: number of this device.
         world_size: number of devices.
+        is_repeated: whether every update has the segments of the first one.
     """
 
-    def __init__(self, batch_size: int, *, start_step: int = 0, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, batch_size: int, *, start_step: int = 0, rank: int = 0, world_size: int = 1, is_repeated: bool = False
+    ) -> None:
         if batch_size % world_size:
             raise ValueError(f"{batch_size} segments cannot be shared equally by {world_size} devices")
         self.batch_size = batch_size
         self.start_step = start_step
         self.rank = rank
         self.world_size = world_size
+        self.is_repeated = is_repeated
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield this device's segments of one update after the other."""
         share = self.batch_size // self.world_size
         step = self.start_step
         while True:
-            first = step * self.batch_size + self.rank * share
+            first = (0 if self.is_repeated else step) * self.batch_size + self.rank * share
             yield list(range(first, first + share))
             step += 1
 
@@ -71,6 +75,7 @@ class VoiceDataModule(lightning.LightningDataModule):
         augmentation: what may be changed of training examples.
         bucketing: put clips of similar length together and pad them no longer than the longest.
         device_cache: keep the whole dataset in the memory of the device.
+        repeat_batch: every update has the first batch again.
 
     Attributes:
         examples: to train on.
@@ -95,6 +100,7 @@ class VoiceDataModule(lightning.LightningDataModule):
         augmentation: AugmentationSettings | None = None,
         bucketing: bool = True,
         device_cache: bool = False,
+        repeat_batch: bool = False,
     ) -> None:
         super().__init__()
         self.store = store
@@ -103,6 +109,7 @@ class VoiceDataModule(lightning.LightningDataModule):
         self.pin_memory = pin_memory
         self.val_segment_frames = val_segment_frames
         self.device_cache = device_cache
+        self.repeat_batch = repeat_batch
         self.start_step = 0
         self.examples = VoiceConversionDataset(
             store,
@@ -120,7 +127,13 @@ class VoiceDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
         """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
         rank, world_size = self._place()
-        sampler = StepSampler(self.batch_size, start_step=self.start_step, rank=rank, world_size=world_size)
+        sampler = StepSampler(
+            self.batch_size,
+            start_step=self.start_step,
+            rank=rank,
+            world_size=world_size,
+            is_repeated=self.repeat_batch,
+        )
         if self.device_cache:
             if self.num_workers:
                 log.warning("data.num_workers=%d has no effect with data.device_cache=true", self.num_workers)

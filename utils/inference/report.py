@@ -3,12 +3,20 @@
 from typing import Any
 
 from utils.console import table
+from utils.errors import DataError
 
 
 def trial_text(report: dict[str, Any]) -> str:
     """Return the tables of a report of run_trial: the graph, the files, the speed."""
     parts = [graph_text(report["graph"]), files_text(report["files"]), speed_text(report["speed"])]
     return "\n" + "\n\n".join([*(part for part in parts if part), f"report: {report['report']}"])
+
+
+def require_converted(report: dict[str, Any]) -> None:
+    """Raise DataError, naming the recordings that could not be converted, unless all were."""
+    if report["failures"]:
+        names = ", ".join(str(failure["file"]) for failure in report["failures"])
+        raise DataError(f"{len(report['failures'])} recording(s) could not be converted: {names}")
 
 
 def graph_text(graph: dict[str, Any]) -> str:

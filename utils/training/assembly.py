@@ -146,4 +146,5 @@ def build_data(job: TrainJob, store: CorpusStore) -> VoiceDataModule:
         augmentation=job.augmentation.build(),
         bucketing=job.data.bucketing,
         device_cache=job.data.device_cache,
+        repeat_batch=job.data.repeat_batch,
     )

@@ -25,6 +25,7 @@ from utils.training.callbacks.run_payload import RunPayload
 from utils.training.checkpoints import require_same_networks
 from utils.training.checks import check_machine, check_perturbed_copies, open_dataset
 from utils.training.criterion import best_from_step
+from utils.training.debug_run import remove_debug_run
 from utils.training.devices import (
     choose_precision,
     describe_loading,
@@ -92,6 +93,8 @@ def train(job: TrainJob) -> Path:
     store = open_dataset(job)
     folder = run_folder(job)
     with lock_run(folder):
+        if job.run.replace and job.resume is None:
+            remove_debug_run(folder)
         checkpoint = find_checkpoint(job, folder)
         run = prepare_run(job, store, folder, checkpoint)
         if checkpoint is not None:

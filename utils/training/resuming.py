@@ -20,7 +20,7 @@ ROUNDING = "sums are taken in another order: results differ by rounding"
 HELD_OUT_CHANGED = (
     "held-out figures no longer compare with earlier ones: what is best and when to stop follows from new ones alone"
 )
-ADDED = {"model.expansion": 3}  # settings that older runs do not name, and what they had
+ADDED = {"model.expansion": 3, "data.repeat_batch": False}  # settings that older runs do not name, and what they had
 # what a start brings beside its weights, and what runs had that do not name it
 STARTED = {"batch_size": 12, "learning_rate": 8.0e-4, "half_life_steps": 5000}
 LOSSES = {
@@ -67,7 +67,7 @@ def _path_to_resume(job: TrainJob, run: Path) -> Path | None:
     checkpoints = run / "checkpoints"
     has_any = checkpoints.is_dir() and any(checkpoints.glob("*.ckpt"))
     if job.resume is None:
-        if has_any:
+        if has_any and not job.run.replace:  # the first process has removed a run that may be replaced
             words = f"{run} already holds a trained run"
             raise ConfigError(f"{words}; type resume=last to continue it or run.name=<new name>")
         return None

@@ -17,6 +17,7 @@ from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.media import MediaLogger
 from utils.training.callbacks.monitoring import RunMonitor
 from utils.training.callbacks.overtraining import OvertrainingWatch
+from utils.training.callbacks.profiling import UpdateProfiler
 from utils.training.callbacks.progress import ProgressLine
 from utils.training.callbacks.stop_after_steps import StopAfterSteps
 from utils.training.callbacks.stop_on_signal import StopOnSignal
@@ -53,6 +54,7 @@ def build_trainer(
     ]
     extra += [MediaLogger(job.audio, builtin_tracker())] if settings.media else []
     extra += [ProgressLine(total_steps=settings.steps)] if settings.progress_bar else []
+    extra += [UpdateProfiler(run, settings.profile_steps)] if settings.profile_steps else []
     loggers = build_loggers(job, run)
     try:
         return lightning.Trainer(
@@ -70,6 +72,7 @@ def build_trainer(
             logger=loggers,
             log_every_n_steps=settings.log_every,
             profiler=clock,
+            detect_anomaly=settings.detect_anomaly,
             callbacks=[*callbacks, *extra, checkpointing, StopOnSignal(checkpointing)],
             enable_model_summary=False,
             enable_progress_bar=False,  # ours is ProgressLine

@@ -1,0 +1,9 @@
+"""The typed configurations of all scripts, by the name of their root in configs/."""
+
+from utils.config.export import ExportJob
+from utils.config.job import Job
+from utils.config.preprocess import PreprocessJob
+from utils.config.test_model import VoiceTrial
+from utils.config.train import TrainJob
+
+JOBS: dict[str, type[Job]] = {job.config_name: job for job in (PreprocessJob, TrainJob, ExportJob, VoiceTrial)}

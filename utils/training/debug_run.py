@@ -1,0 +1,30 @@
+"""A run of the group debug may take the place of the one before it."""
+
+import shutil
+from pathlib import Path
+
+from utils.config import from_yaml, select
+from utils.errors import ConfigError
+from utils.training.devices import is_first_process
+from utils.training.run_lock import LOCK_FILE
+
+
+def remove_debug_run(folder: Path) -> None:
+    """Remove what an earlier run left that was made to be replaced; the first process does it for all.
+
+    Args:
+        folder: of the run, locked.
+    Raises:
+        ConfigError: if the run there was not made to be replaced.
+    """
+    if not is_first_process() or not any(folder.glob("checkpoints/*.ckpt")):
+        return
+    described = folder / "config.yaml"
+    stored = from_yaml(described.read_text(encoding="utf-8")) if described.is_file() else {}
+    if not select(stored, "run.replace", False):
+        raise ConfigError(f"run.replace=true: {folder} was not made with it; type run.name=<new name>")
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()
