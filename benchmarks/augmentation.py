@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.comparison import CONVERTED, HELD_OUT_MEL, Figure, evaluators_of
-from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
 from benchmarks.sources import pick_sources, stage_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices, convert, held_out_mel
 from scripts.pipeline import empty_folder
@@ -116,6 +116,7 @@ def report(options: argparse.Namespace) -> int:
 
 def measure(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Train and evaluate all voices; returns the figures of each seed by option."""
+    check_recordings(options)
     work = work_folder(options)
     evaluators = evaluators_of(options, num_threads=os.cpu_count() or 1)
     plain = stage_sources(pick_sources(options.sources, options.source_count), work / "sources")

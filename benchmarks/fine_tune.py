@@ -23,7 +23,7 @@ from benchmarks.delayed_evaluation import (
     errors_by_delay,
     evaluate_delayed,
 )
-from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
 from benchmarks.sources import add_delays, prepare_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices, convert, held_out_mel
 from benchmarks.voice_quality import DELAYS_MS as VOICE_QUALITY_DELAYS_MS
@@ -127,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(options: argparse.Namespace) -> int:
     """Train and evaluate both voices, print the tables; return the exit code."""
     labels = (f"{options.minutes:g} min from the base", f"{options.scratch_minutes:g} min from nothing")
+    check_recordings(options)
     work = work_folder(options)
     evaluators = evaluators_of(options, num_threads=os.cpu_count() or 1)
     short, long = train_both(options, work, evaluators)

@@ -8,6 +8,7 @@ from typing import Any
 from scripts.pipeline import ROOT
 from utils.command_line import new_file, whole_number
 from utils.console import emit
+from utils.errors import DataError
 from utils.evaluation.evaluators import DEFAULT_EVALUATORS
 from utils.evaluation.options import add_evaluator_options
 from utils.files import atomic_write_json
@@ -69,6 +70,18 @@ def write_figures(options: argparse.Namespace, name: str, figures: Any) -> None:
     """Write all figures where --json says, else into the work folder."""
     if options.json is not None or "work" in options:
         atomic_write_json(options.json or options.work.resolve() / f"{name}.json", figures)
+
+
+def check_recordings(options: argparse.Namespace) -> None:
+    """Refuse absent folders of recordings before anything is made.
+
+    Raises:
+        DataError: that names the option to give.
+    """
+    for option in ("target", "sources"):
+        folder = getattr(options, option, None)
+        if folder is not None and not folder.is_dir():
+            raise DataError(f"{folder} is not there; name recordings with --{option}")
 
 
 def is_absent(folder: Path, option: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.comparison import COLUMNS, column_cells, evaluate_variants, evaluators_of
-from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
 from benchmarks.sources import pick_sources
 from benchmarks.timing import take_turns
 from scripts.pipeline import only_file, run_script
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> int:
     """Export and compare all precisions, print the table; return the exit code."""
+    check_recordings(options)
     work = work_folder(options)
     graphs = export_all(options, work)
     sessions = {name: VoiceSession.open(path) for name, path in graphs.items()}

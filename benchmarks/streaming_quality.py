@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison import cell, evaluators_of
-from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
 from benchmarks.sources import pick_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS
 from utils.audio.io import load_audio, save_audio
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(options: argparse.Namespace) -> int:
     """Compare both graphs, print the tables; return the exit code."""
     whole, stream = VoiceSession.open(options.graph), StreamSession.open(options.stream)
+    check_recordings(options)
     work = work_folder(options)
     result = {
         "quality": compare_quality(whole, stream, options, work),

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.comparison import evaluators_of
 from benchmarks.delayed_evaluation import DELAY_COLUMNS, errors_by_delay, evaluate_delayed
-from benchmarks.options import BenchmarkParser, work_folder, write_figures
+from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
 from benchmarks.sources import add_delays, prepare_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices, convert
 from scripts.pipeline import real_time_factors
@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> int:
     """Train where no voice is given, convert, evaluate, print the tables; return the exit code."""
+    check_recordings(options)
     work = work_folder(options)
     evaluators = evaluators_of(options, num_threads=options.threads)
     if not evaluators.recognizers:

@@ -103,7 +103,7 @@ def test_a_base_that_loses_to_training_from_nothing_is_no_success(
     monkeypatch.setattr(fine_tune, "evaluators_of", lambda *_, **__: Evaluators(missing=missing))
     monkeypatch.setattr(fine_tune, "train_both", lambda *_: voices)
 
-    found = fine_tune.main(["--work", str(tmp_path)])
+    found = fine_tune.main([f"--{option}={tmp_path}" for option in ("target", "sources", "work")])
 
     said = capsys.readouterr().out
     assert found == code

@@ -38,7 +38,8 @@ def test_errors_behind_each_delay_are_printed_and_kept(
     monkeypatch.setattr(fine_tune, "evaluators_of", lambda *_, **__: SimpleNamespace(missing={}))
     monkeypatch.setattr(fine_tune, "train_both", lambda *_: (short, long))
 
-    assert fine_tune.main(["--work", str(tmp_path), "--delays", "0,10"]) == 0
+    folders = [f"--{option}={tmp_path}" for option in ("target", "sources", "work")]
+    assert fine_tune.main([*folders, "--delays", "0,10"]) == 0
 
     out = capsys.readouterr().out
     assert "character errors differ by -0.0187, beyond two standard errors" in out

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import options as options_module
-from benchmarks.options import BenchmarkParser, is_absent, work_folder, write_figures
+from benchmarks.options import BenchmarkParser, check_recordings, is_absent, work_folder, write_figures
+from utils.errors import DataError
 
 FOLDER = Path(options_module.__file__).parent
 PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py") if '"__main__"' in path.read_text(encoding="utf-8"))
@@ -44,6 +45,18 @@ def test_absent_recordings_are_named_with_the_option(tmp_path: Path, capsys: pyt
     assert not is_absent(tmp_path, "--target")
 
     assert capsys.readouterr().out == f"skipped: {tmp_path / 'nowhere'} is not there; name recordings with --target\n"
+
+
+@pytest.mark.parametrize("option", ["target", "sources"])
+def test_absent_folders_are_refused_before_anything_is_made(option: str, tmp_path: Path) -> None:
+    parser = BenchmarkParser("trial", "A trial.")
+    parser.add_target()
+    parser.add_sources(3)
+    folders = dict.fromkeys(("target", "sources"), tmp_path) | {option: tmp_path / "nowhere"}
+
+    with pytest.raises(DataError, match=rf"nowhere is not there; name recordings with --{option}"):
+        check_recordings(parser.parse_args([f"--{name}={folder}" for name, folder in folders.items()]))
+    check_recordings(parser.parse_args([f"--target={tmp_path}", f"--sources={tmp_path}"]))
 
 
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in WORKERS])
