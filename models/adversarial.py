@@ -1,9 +1,14 @@
 """The one training step of all models: generator against discriminator, with spectral losses.
 
-Order of a step: both networks are judged at the same weights, and the discriminator hears real and fake once each. Its
-own gradient comes from both; the gradient of the fake goes on to the generator; then both optimizers step, the
-generator's first. Every loss is a mean over clips, and what is drawn at random is drawn clip by clip: so a step is the
-same, up to the order of sums, however its clips are spread over micro-batches and devices.
+A step has three parts, in `training_step` and what it calls:
+
+1. The generator makes fake audio of the batch; the discriminator scores real and fake, each once.
+2. The discriminator's own loss goes backwards through its weights. What it says of the fake becomes a gradient of the
+   fake audio, which goes backwards through the generator together with the spectral loss (`adversarial_surrogate`).
+3. Both optimizers step, the generator's first. So both gradients belong to the same weights.
+
+Every loss is a mean over clips, and random numbers are made clip by clip. So a step is the same, up to the order of
+sums, however its clips are spread over micro-batches and devices.
 """
 
 import copy
@@ -11,18 +16,19 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
+from models.adversarial_losses import AdversarialLosses, Objective
 from models.base import BaseVoiceConversionModel
-from models.clip_random import ClipDraws
+from models.clip_random import ClipRandom
 from models.discriminators import DiscriminatorOutput
-from models.layers.weight_norm import kept_weights
+from models.layers.weight_norm import cached_weights
 from models.layers.widest_float import widest_float
-from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, reduce_over_devices, world_size
+from models.updating import AUTOCAST, NetworkUpdate, copy_from_first_device, mean_over_devices, reduce_over_devices
 from utils.audio.batch import VoiceBatch
 from utils.errors import ConfigError
 
@@ -30,12 +36,11 @@ from utils.errors import ConfigError
 AUDIO_GRADIENT_SCALE = 1024.0
 TERMS = ("spectral", "adversarial", "feature_matching")
 STATE_KEY = "adversarial_training"  # of our own state in a checkpoint
-Objective = Literal["balanced", "hifigan"]
 log = logging.getLogger(__name__)
 
 
 class Augmentation(Protocol):
-    """A change of the training batch that depends on nothing but the examples and their draws."""
+    """A change of a training batch in which each clip depends on itself and the number of its segment alone."""
 
     def __call__(self, batch: VoiceBatch) -> VoiceBatch: ...
 
@@ -48,14 +53,13 @@ class AdversarialTraining(lightning.LightningModule):
 
     Args:
         generator: the voice model.
-        discriminator: judge of audio [B, T], or None.
+        discriminator: module from audio [B, T] to a DiscriminatorOutput, or None.
         spectral_loss: module from (fake, real) [B, T] to a scalar.
         validation_loss: module from (fake, real) [B, T] to [B], the criterion that picks the checkpoint.
         optimizer: makes the optimizer of a network.
         schedule: factor of the learning rate at a step.
         loss_weights: weight of each of TERMS and of the generator's own training_terms.
-        objective: "balanced" takes means over the judges' parts and feature distances relative to their level, so that
-            the weights hold for any discriminator; "hifigan" takes plain sums (Kong et al. 2020), as RVC is trained.
+        objective: how the terms of the discriminator count, see AdversarialLosses.
         augmentation: changes each training batch, or None.
         accumulate: micro-batches per step; the batch of a step is cut into so many.
         clip_norm: largest gradient norm of the generator.
@@ -64,7 +68,7 @@ class AdversarialTraining(lightning.LightningModule):
         ema_decay: decay of the averaged generator that is validated and exported; 0 turns averaging off.
         adversarial_start: step from which the discriminator takes part.
         adversarial_frames: frames of each clip that the discriminator sees; 0 means all.
-        seed: of what the generator draws at random in training.
+        seed: of the random numbers of the generator in training, see ClipRandom.
     """
 
     def __init__(
@@ -101,8 +105,7 @@ class AdversarialTraining(lightning.LightningModule):
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.loss_weights = loss_weights
-        self.combine = torch.sum if objective == "hifigan" else torch.mean
-        self.is_relative = objective == "balanced"
+        self.losses = AdversarialLosses(objective)
         self.augmentation = augmentation
         self.accumulate = accumulate
         self.clip_norm = clip_norm
@@ -129,53 +132,6 @@ class AdversarialTraining(lightning.LightningModule):
     def voice(self) -> BaseVoiceConversionModel:
         """The generator to listen to, validate and export."""
         return self.averaged if self.averaged is not None else self.generator
-
-    def take_augmentation_seconds(self) -> float:
-        """Return the time spent on augmentation since this was last asked."""
-        seconds, self._augmentation_seconds = self._augmentation_seconds, 0.0
-        return seconds
-
-    def configure_optimizers(self) -> Any:
-        """Make one optimizer and schedule per network."""
-        networks = [self.generator] + ([self.discriminator] if self.discriminator is not None else [])
-        optimizers = [self.make_optimizer(network) for network in networks]
-        schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule) for optimizer in optimizers]
-        return optimizers, schedules
-
-    def on_fit_start(self) -> None:
-        """Join each network with its optimizer; every device begins with the first one's weights."""
-        copy_from_first_device(self)
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        names = [name for name, network in networks.items() if network is not None]
-        limits = {"generator": self.clip_norm, "discriminator": math.inf}
-        for name, optimizer, schedule in zip(names, self._optimizers(), self._schedules(), strict=True):
-            scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "16-mixed")
-            scaler.load_state_dict(self.restored.get("scalers", {}).get(name, scaler.state_dict()))
-            network = networks[name]
-            assert network is not None
-            self.updates[name] = NetworkUpdate(network, optimizer, schedule, clip_norm=limits[name], scaler=scaler)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning does not know of."""
-        checkpoint[STATE_KEY] = {
-            "accumulate": self.accumulate,
-            "skipped": self.skipped,
-            "skipped_in_a_row": self.skipped_in_a_row,
-            "scalers": {name: update.scaler.state_dict() for name, update in self.updates.items()},
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back."""
-        self.restored = checkpoint.get(STATE_KEY, {})
-        self.skipped = int(self.restored.get("skipped", 0))
-        self.skipped_in_a_row = int(self.restored.get("skipped_in_a_row", 0))
-        if self.fit_memory:
-            self.accumulate = max(self.accumulate, int(self.restored.get("accumulate", 1)))
-
-    def on_train_start(self) -> None:
-        """Give the optimizers the hyper-parameters of the configuration where a resumed state brought others."""
-        for update in self.updates.values():
-            update.take_settings(self.make_optimizer(update.network))
 
     def training_step(self, batch: VoiceBatch, batch_index: int) -> None:
         """Do one step with this device's share of its clips."""
@@ -219,59 +175,59 @@ class AdversarialTraining(lightning.LightningModule):
         metrics: dict[str, Tensor] = {}
         for part in micro_batches(batch, self.accumulate):
             share = len(part.audio) / len(batch.audio)
-            for name, value in self._backward(part, share, is_adversarial).items():
+            for name, value in self._backward_part(part, share, is_adversarial).items():
                 metrics[name] = metrics.get(name, 0.0) + share * value
         return metrics
 
-    def _backward(self, batch: VoiceBatch, share: float, is_adversarial: bool) -> dict[str, Tensor]:
+    def _backward_part(self, batch: VoiceBatch, share: float, is_adversarial: bool) -> dict[str, Tensor]:
+        """Add the gradients of a micro-batch, which is a share of the batch, to both networks; return its losses."""
         metrics: dict[str, Tensor] = {}
-        with self._autocast(batch):
-            made = self.generator.training_pass(batch, ClipDraws(self.seed, batch.segment.tolist()))
-        part = slice(*self._judged_part(made.audio.shape[1]))
-        pull = None
+        with self._autocast(batch.audio.device):
+            made = self.generator.training_pass(batch, ClipRandom(self.seed, batch.segment.tolist()))
+        adversarial_surrogate = None
         if is_adversarial:
-            pull = self._judge(made.target[:, part], made.audio[:, part], share, batch, metrics)
-        with self._autocast(batch):
+            stretch = slice(*self._adversarial_stretch(made.audio.shape[1]))
+            adversarial_surrogate, metrics = self.discriminator_backward(
+                made.target[:, stretch], made.audio[:, stretch], share
+            )
+        with self._autocast(batch.audio.device):
             terms = {"spectral": self.spectral_loss(made.audio, made.target), **made.terms}
         total = torch.stack([self.loss_weights[name] * value.float() for name, value in terms.items()]).sum()
-        total = total + pull if pull is not None else total
+        total = total + adversarial_surrogate if adversarial_surrogate is not None else total
         self._scaled("generator", share * total).backward()
         metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
         return metrics | {"generator/total": total.detach()}
 
-    def on_validation_epoch_start(self) -> None:
-        """Begin a new mean."""
-        self.validated = (0.0, 0)
+    def discriminator_backward(self, real: Tensor, fake: Tensor, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add the gradient of the discriminator's own loss to its weights; return what it means for the generator.
 
-    def validation_step(self, batch: VoiceBatch, batch_index: int) -> None:
-        """Judge held-out clips: the mean log-mel distance of what the averaged generator rebuilds."""
-        with self._autocast(batch):
-            fake = self.voice(batch)
-        hop = self.generator.hop_length
-        samples = torch.arange(batch.audio.shape[1], device=fake.device)
-        inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
-        # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
-        share = batch.num_frames / batch.f0_hz.shape[1]
-        distance = self.validation_loss(fake * inside, batch.audio * inside) / share
-        total = float(distance.detach().to(widest_float(distance.device)).sum())
-        self.validated = (self.validated[0] + total, self.validated[1] + len(distance))
+        Args:
+            real: [B, T].
+            fake: [B, T] with the graph of the generator.
+            share: of the batch that these clips are.
+        Returns:
+            The adversarial surrogate, a scalar that has the value and the gradient of the generator's adversarial terms
+            but not their graph; and the losses by name.
+        """
+        assert self.discriminator is not None
+        fake_leaf = fake.detach().requires_grad_()
+        with self._autocast(real.device), cached_weights(self.discriminator):
+            # two passes: so the gradient of the audio is asked of the fake alone
+            of_real: DiscriminatorOutput = self.discriminator(real)
+            of_fake: DiscriminatorOutput = self.discriminator(fake_leaf)
+            terms = self.losses.of_generator(of_real, of_fake)
+            own = self.losses.of_discriminator(of_real, of_fake)
+        total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
+        # of the audio alone: the generator's loss must leave no gradient in the discriminator
+        (scaled,) = torch.autograd.grad(AUDIO_GRADIENT_SCALE * total, fake_leaf, retain_graph=True)
+        self._scaled("discriminator", share * own).backward(inputs=list(self.discriminator.parameters()))
+        gradient = scaled.float() / AUDIO_GRADIENT_SCALE
+        surrogate = total.detach() + (gradient * (fake.float() - fake_leaf.detach().float())).sum()
+        metrics = {f"generator/{name}": value.detach() for name, value in terms.items()}
+        return surrogate, metrics | {"discriminator/total": own.detach()}
 
-    def on_validation_epoch_end(self) -> None:
-        """Log val/mel, the mean over all held-out clips of all devices."""
-        sums = reduce_over_devices(torch.tensor(self.validated, dtype=widest_float(self.device), device=self.device))
-        # already the same everywhere; Lightning wants to be told to reduce it
-        self.log("val/mel", (sums[0] / sums[1]).float(), prog_bar=True, sync_dist=True)
-        self.log("step", float(self.steps), sync_dist=True)
-
-    def _autocast(self, batch: VoiceBatch) -> torch.autocast:
-        dtype = AUTOCAST[self.precision]
-        return torch.autocast(batch.audio.device.type, dtype=dtype, enabled=dtype is not None)
-
-    def _scaled(self, name: str, loss: Tensor) -> Tensor:
-        update = self.updates.get(name)
-        return update.scaler.scale(loss) if update is not None else loss
-
-    def _judged_part(self, samples: int) -> tuple[int, int]:
+    def _adversarial_stretch(self, samples: int) -> tuple[int, int]:
+        """Return first sample and end of what the discriminator sees of clips of so many samples in this step."""
         hop = self.generator.hop_length
         frames = samples // hop
         if not 0 < self.adversarial_frames < frames:
@@ -279,56 +235,6 @@ class AdversarialTraining(lightning.LightningModule):
         generator = torch.Generator().manual_seed(7919 + self.steps)
         first = int(torch.randint(frames - self.adversarial_frames + 1, (1,), generator=generator))
         return first * hop, (first + self.adversarial_frames) * hop
-
-    def _judge(self, real: Tensor, fake: Tensor, share: float, batch: VoiceBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """Do the discriminator's backward; return a scalar with the gradient of the terms that it gives the fake."""
-        assert self.discriminator is not None
-        heard = fake.detach().requires_grad_()
-        with self._autocast(batch), kept_weights(self.discriminator):
-            # apart: the gradient of the audio is then asked of the fake alone
-            of_real: DiscriminatorOutput = self.discriminator(real)
-            of_fake: DiscriminatorOutput = self.discriminator(heard)
-            terms = self._adversarial_terms(of_real, of_fake)
-            own = self._discriminator_loss(of_real, of_fake)
-        total = torch.stack([self.loss_weights[name] * value for name, value in terms.items()]).sum()
-        # of the audio alone: the generator's loss must leave no gradient in the discriminator
-        (scaled,) = torch.autograd.grad(AUDIO_GRADIENT_SCALE * total, heard, retain_graph=True)
-        self._scaled("discriminator", share * own).backward(inputs=list(self.discriminator.parameters()))
-        metrics |= {f"generator/{name}": value.detach() for name, value in terms.items()}
-        metrics["discriminator/total"] = own.detach()
-        gradient = scaled.float() / AUDIO_GRADIENT_SCALE
-        return total.detach() + (gradient * (fake.float() - heard.detach().float())).sum()
-
-    def _discriminator_loss(self, of_real: DiscriminatorOutput, of_fake: DiscriminatorOutput) -> Tensor:
-        # least squares, Mao et al. 2017
-        pairs = zip(of_real.scores, of_fake.scores, strict=True)
-        losses = [(1 - real.float()).square().mean() + fake.float().square().mean() for real, fake in pairs]
-        return self.combine(torch.stack(losses))
-
-    def _adversarial_terms(self, of_real: DiscriminatorOutput, of_fake: DiscriminatorOutput) -> dict[str, Tensor]:
-        scores = torch.stack([(1 - fake.float()).square().mean() for fake in of_fake.scores])
-        distances = [
-            self._feature_distance(fake.float(), real.detach().float())
-            for real_part, fake_part in zip(of_real.features, of_fake.features, strict=True)
-            for real, fake in zip(real_part, fake_part, strict=True)
-        ]
-        return {"adversarial": self.combine(scores), "feature_matching": self.combine(torch.stack(distances))}
-
-    def _feature_distance(self, fake: Tensor, real: Tensor) -> Tensor:
-        distance = (fake - real).abs()
-        if not self.is_relative:
-            return distance.mean()
-        # clip by clip, so that the loss does not depend on which clips share a micro-batch
-        return (distance.flatten(1).mean(dim=1) / (real.abs().flatten(1).mean(dim=1) + 1e-3)).mean()
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        found = self.optimizers(use_pl_optimizer=False)
-        return found if isinstance(found, list) else [found]
-
-    def _schedules(self) -> list[torch.optim.lr_scheduler.LRScheduler]:
-        found = self.lr_schedulers()
-        assert found is not None  # configure_optimizers gives each optimizer one
-        return found if isinstance(found, list) else [found]
 
     def _update(self, is_adversarial: bool) -> dict[str, Tensor]:
         """Step both networks, or neither where a gradient is not finite; return the gradients' norms."""
@@ -362,13 +268,93 @@ class AdversarialTraining(lightning.LightningModule):
         for table, current in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
             table.copy_(current)
 
+    def on_validation_epoch_start(self) -> None:
+        """Begin a new mean."""
+        self.validated = (0.0, 0)
 
-def mean_over_devices(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the means of scalars over all devices, whose shares of a batch are equally large; one exchange for all."""
-    if world_size() == 1:
-        return metrics
-    joined = torch.stack([value.detach().float() for value in metrics.values()])
-    return dict(zip(metrics, (reduce_over_devices(joined) / world_size()).unbind(), strict=True))
+    def validation_step(self, batch: VoiceBatch, batch_index: int) -> None:
+        """Add up the log-mel distances of what the averaged generator rebuilds of held-out clips."""
+        with self._autocast(batch.audio.device):
+            fake = self.voice(batch)
+        hop = self.generator.hop_length
+        samples = torch.arange(batch.audio.shape[1], device=fake.device)
+        inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
+        # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
+        share = batch.num_frames / batch.f0_hz.shape[1]
+        distance = self.validation_loss(fake * inside, batch.audio * inside) / share
+        total = float(distance.detach().to(widest_float(distance.device)).sum())
+        self.validated = (self.validated[0] + total, self.validated[1] + len(distance))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log val/mel, the mean over all held-out clips of all devices."""
+        sums = reduce_over_devices(torch.tensor(self.validated, dtype=widest_float(self.device), device=self.device))
+        # already the same everywhere; Lightning wants to be told to reduce it
+        self.log("val/mel", (sums[0] / sums[1]).float(), prog_bar=True, sync_dist=True)
+        self.log("step", float(self.steps), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Make one optimizer and schedule per network."""
+        networks = [self.generator] + ([self.discriminator] if self.discriminator is not None else [])
+        optimizers = [self.make_optimizer(network) for network in networks]
+        schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule) for optimizer in optimizers]
+        return optimizers, schedules
+
+    def on_fit_start(self) -> None:
+        """Join each network with its optimizer; every device begins with the first one's weights."""
+        copy_from_first_device(self)
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        names = [name for name, network in networks.items() if network is not None]
+        limits = {"generator": self.clip_norm, "discriminator": math.inf}
+        for name, optimizer, schedule in zip(names, self._optimizers(), self._schedules(), strict=True):
+            scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "16-mixed")
+            scaler.load_state_dict(self.restored.get("scalers", {}).get(name, scaler.state_dict()))
+            network = networks[name]
+            assert network is not None
+            self.updates[name] = NetworkUpdate(network, optimizer, schedule, clip_norm=limits[name], scaler=scaler)
+
+    def on_train_start(self) -> None:
+        """Give the optimizers the hyper-parameters of the configuration where a resumed state brought others."""
+        for update in self.updates.values():
+            update.take_settings(self.make_optimizer(update.network))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know of."""
+        checkpoint[STATE_KEY] = {
+            "accumulate": self.accumulate,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "scalers": {name: update.scaler.state_dict() for name, update in self.updates.items()},
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back what on_save_checkpoint added."""
+        self.restored = checkpoint.get(STATE_KEY, {})
+        self.skipped = int(self.restored.get("skipped", 0))
+        self.skipped_in_a_row = int(self.restored.get("skipped_in_a_row", 0))
+        if self.fit_memory:
+            self.accumulate = max(self.accumulate, int(self.restored.get("accumulate", 1)))
+
+    def take_augmentation_seconds(self) -> float:
+        """Return the time spent on augmentation since this was last asked."""
+        seconds, self._augmentation_seconds = self._augmentation_seconds, 0.0
+        return seconds
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        dtype = AUTOCAST[self.precision]
+        return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _scaled(self, name: str, loss: Tensor) -> Tensor:
+        update = self.updates.get(name)
+        return update.scaler.scale(loss) if update is not None else loss
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        found = self.optimizers(use_pl_optimizer=False)
+        return found if isinstance(found, list) else [found]
+
+    def _schedules(self) -> list[torch.optim.lr_scheduler.LRScheduler]:
+        found = self.lr_schedulers()
+        assert found is not None  # configure_optimizers gives each optimizer one
+        return found if isinstance(found, list) else [found]
 
 
 def micro_batches(batch: VoiceBatch, count: int) -> Iterator[VoiceBatch]:

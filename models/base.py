@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 from torch import Tensor, nn
 
-from models.clip_random import ClipDraws
+from models.clip_random import ClipRandom
 from models.conversion import AudioConverter, Frontend, Retrieval
 from models.layers.controls import Controls
 from models.layers.overlap import LowDelayTransform
@@ -84,8 +84,8 @@ class BaseVoiceConversionModel(nn.Module):
         """Reconstruct the audio [B, T] of a batch from its features, as a conversion would."""
         return self.inference(batch.content, batch.f0_hz, batch.loudness_db, batch.speaker_id)
 
-    def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
-        """Generate what the losses compare; every random number comes from `draws`."""
+    def training_pass(self, batch: VoiceBatch, clip_random: ClipRandom) -> TrainingPass:
+        """Generate what the losses compare; every random number is one of `clip_random`."""
         return TrainingPass(self(batch), batch.audio, {})
 
     def recompute_blocks(self) -> int:

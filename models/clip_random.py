@@ -1,4 +1,4 @@
-"""Random numbers of a training batch, clip by clip."""
+"""Per-clip random numbers of a training batch."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 
-class ClipDraws:
-    """What a network draws at random for the clips of a batch.
+class ClipRandom:
+    """Random numbers for the clips of a batch.
 
-    A clip's numbers depend on the seed and the number of its draw alone: they are the same in whatever micro-batch and
-    on whatever device the clip is, and in a resumed run.
+    A clip's numbers depend on the seed and the number of its segment alone: they are the same in whatever micro-batch
+    and on whatever device the clip is, and in a resumed run.
 
     Args:
         seed: of the run.
-        clips: number of each clip's draw.
+        segments: number of each clip's segment, see VoiceBatch.
     """
 
-    def __init__(self, seed: int, clips: Sequence[int]) -> None:
-        self.generators = [torch.Generator().manual_seed(_mixed(seed, clip)) for clip in clips]
+    def __init__(self, seed: int, segments: Sequence[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(_mixed(seed, segment)) for segment in segments]
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -34,6 +34,6 @@ class ClipDraws:
         return torch.stack([torch.rand(shape, generator=generator) for generator in self.generators])
 
 
-def _mixed(seed: int, clip: int) -> int:
+def _mixed(seed: int, segment: int) -> int:
     """Return 32 well mixed bits; torch's generator on the CPU takes no more."""
-    return int(np.random.SeedSequence([seed, clip]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, segment]).generate_state(1)[0])

@@ -72,6 +72,6 @@ class MultiResolutionDiscriminator(nn.Module):
         self.parts = nn.ModuleList(SpectrogramDiscriminator(window, window // 4, channels) for window in windows)
 
     def forward(self, audio: Tensor) -> DiscriminatorOutput:
-        """Judge audio [B, T]."""
+        """Score audio [B, T]."""
         results = [part(audio) for part in self.parts]
         return DiscriminatorOutput([score for score, _ in results], [features for _, features in results])

@@ -1,7 +1,7 @@
 """RVC v1 and v2: VITS (Kim et al. 2021) on content features, with a HiFi-GAN decoder that is told the pitch.
 
 Names and shapes of the parameters are those of the published checkpoints. What is random in the published code is an
-argument here, drawn from a given generator in training and taken from a fixed table in a conversion.
+argument here: per-clip random numbers in training, a fixed table in a conversion.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel, TrainingPass
-from models.clip_random import ClipDraws
+from models.clip_random import ClipRandom
 from models.layers.excitation import FixedNoise
 from models.layers.rvc_decoder import HifiGanDecoder
 from models.layers.rvc_encoders import Flow, Gaussian, PosteriorEncoder, PriorEncoder, masked
@@ -20,15 +20,7 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
 from utils.errors import ConfigError
 
-PRIOR_DEVIATION = 0.66666  # share of the prior's deviation that a conversion draws with
-
-
-class Conversion(NamedTuple):
-    """The stations of a conversion: prior, latent [B, C, F] of the decoder, audio [B, F * hop]."""
-
-    prior: Gaussian
-    latent: Tensor
-    audio: Tensor
+PRIOR_DEVIATION = 0.66666  # share of the prior's deviation that the noise of a conversion has
 
 
 class RVCModel(BaseVoiceConversionModel):
@@ -88,11 +80,7 @@ class RVCModel(BaseVoiceConversionModel):
     ) -> None:
         super().__init__(sample_rate=sample_rate, content_dim=content_dim, num_speakers=num_speakers)
         _check_stages(self.hop_length, upsample_rates, upsample_kernel_sizes)
-        if training_frames * self.hop_length <= n_fft:
-            raise ConfigError(
-                f"model.training_frames={training_frames} are fewer samples than audio.n_fft={n_fft}; "
-                f"give at least {n_fft // self.hop_length + 1}"
-            )
+        _check_training_frames(self.hop_length, training_frames, n_fft)
         self.use_f0 = use_f0
         self.training_frames = training_frames
         self.hidden_channels = hidden_channels
@@ -136,65 +124,6 @@ class RVCModel(BaseVoiceConversionModel):
         """Reconstruct the audio [B, T] of a batch by way of the prior; padding does not reach the rest."""
         return self._convert_with_tables(batch.content, batch.f0_hz, batch.speaker_id, _mask_of(batch))
 
-    def convert(
-        self,
-        content: Tensor,
-        f0_hz: Tensor,
-        speaker_id: Tensor,
-        *,
-        prior_noise: Tensor,
-        source_noise: Tensor,
-        mask: Tensor | None = None,
-    ) -> Conversion:
-        """Generate audio with given noise.
-
-        Args:
-            content: [B, F, D].
-            f0_hz: [B, F], 0 in unvoiced frames.
-            speaker_id: [B] int64.
-            prior_noise: [B, C, F]; the published code draws it with a deviation of PRIOR_DEVIATION.
-            source_noise: [B, F * hop] of unit variance.
-            mask: [B, 1, F] with 1 in frames that are not padding, or None for no padding.
-        """
-        speaker = self.emb_g(speaker_id).unsqueeze(-1)
-        if not self.use_f0:
-            content = content + 0.0 * f0_hz.unsqueeze(-1)  # keeps the pitch an input of the exported graph
-        prior = self.enc_p(content, f0_hz, mask)
-        latent = self.flow.reverse(masked(prior.sample(prior_noise), mask), speaker, mask)
-        return Conversion(prior, latent, self.dec(masked(latent, mask), f0_hz, speaker, source_noise))
-
-    def encode_audio(self, audio: Tensor, speaker_id: Tensor, mask: Tensor | None = None) -> Gaussian:
-        """Return the posterior of audio [B, F * hop] spoken by speaker_id [B]."""
-        posterior: Gaussian = self.enc_q(self.spectrogram(audio), self.emb_g(speaker_id).unsqueeze(-1), mask)
-        return posterior
-
-    def spectrogram(self, audio: Tensor) -> Tensor:
-        """Return the magnitudes [B, n_fft/2+1, F] of audio [B, F * hop] that the posterior reads."""
-        with torch.autocast(audio.device.type, enabled=False):
-            return self.stft.magnitude(audio.float(), PUBLISHED_OFFSET)
-
-    def parts_to_compile(self) -> list[nn.Module]:
-        """Return the four networks that training_pass calls."""
-        return [self.enc_p, self.enc_q, self.flow, self.dec]
-
-    def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
-        """Decode a random part of each clip from its posterior; the term "kl" ties the prior to it."""
-        mask = _mask_of(batch)
-        speaker = self.emb_g(batch.speaker_id).unsqueeze(-1)
-        prior = self.enc_p(batch.content, batch.f0_hz, mask)
-        posterior = self.enc_q(self.spectrogram(batch.audio), speaker, mask)
-        noise = draws.normal(*posterior.mean.shape[1:]).to(mask.device)
-        latent = masked(posterior.sample(noise), mask)
-        terms = {"kl": kl_divergence(self.flow(latent, speaker, mask), posterior.log_std, prior, mask)}
-        frames = draw_parts(batch, self.training_frames, draws)
-        count = frames.shape[1]
-        source_noise = draws.normal(count * self.hop_length).to(mask.device)
-        part = latent.gather(2, frames.unsqueeze(1).expand(-1, latent.shape[1], -1))
-        audio = self.dec(part, batch.f0_hz.gather(1, frames), speaker, source_noise)
-        by_frame = batch.audio.reshape(len(frames), -1, self.hop_length)
-        target = by_frame.gather(1, frames.unsqueeze(-1).expand(-1, -1, self.hop_length)).flatten(1)
-        return TrainingPass(audio, target, terms)
-
     def _convert_with_tables(self, content: Tensor, f0_hz: Tensor, speaker_id: Tensor, mask: Tensor | None) -> Tensor:
         conversion = self.convert(
             content,
@@ -206,11 +135,78 @@ class RVCModel(BaseVoiceConversionModel):
         )
         return conversion.audio
 
+    def convert(
+        self,
+        content: Tensor,
+        f0_hz: Tensor,
+        speaker_id: Tensor,
+        *,
+        prior_noise: Tensor,
+        source_noise: Tensor,
+        mask: Tensor | None = None,
+    ) -> "Conversion":
+        """Generate audio with given noise.
+
+        Args:
+            content: [B, F, D].
+            f0_hz: [B, F], 0 in unvoiced frames.
+            speaker_id: [B] int64.
+            prior_noise: [B, C, F]; of a deviation of PRIOR_DEVIATION in the published code.
+            source_noise: [B, F * hop] of unit variance.
+            mask: [B, 1, F] with 1 in frames that are not padding, or None for no padding.
+        """
+        speaker = self.emb_g(speaker_id).unsqueeze(-1)
+        if not self.use_f0:
+            content = content + 0.0 * f0_hz.unsqueeze(-1)  # keeps the pitch an input of the exported graph
+        prior = self.enc_p(content, f0_hz, mask)
+        latent = self.flow.reverse(masked(prior.sample(prior_noise), mask), speaker, mask)
+        return Conversion(prior, latent, self.dec(masked(latent, mask), f0_hz, speaker, source_noise))
+
+    def training_pass(self, batch: VoiceBatch, clip_random: ClipRandom) -> TrainingPass:
+        """Decode a random part of each clip from its posterior; the term "kl" ties the prior to it."""
+        mask = _mask_of(batch)
+        speaker = self.emb_g(batch.speaker_id).unsqueeze(-1)
+        prior = self.enc_p(batch.content, batch.f0_hz, mask)
+        posterior = self.enc_q(self.spectrogram(batch.audio), speaker, mask)
+        noise = clip_random.normal(*posterior.mean.shape[1:]).to(mask.device)
+        latent = masked(posterior.sample(noise), mask)
+        terms = {"kl": kl_divergence(self.flow(latent, speaker, mask), posterior.log_std, prior, mask)}
+        frames = random_stretches(batch, self.training_frames, clip_random)
+        count = frames.shape[1]
+        source_noise = clip_random.normal(count * self.hop_length).to(mask.device)
+        part = latent.gather(2, frames.unsqueeze(1).expand(-1, latent.shape[1], -1))
+        audio = self.dec(part, batch.f0_hz.gather(1, frames), speaker, source_noise)
+        by_frame = batch.audio.reshape(len(frames), -1, self.hop_length)
+        target = by_frame.gather(1, frames.unsqueeze(-1).expand(-1, -1, self.hop_length)).flatten(1)
+        return TrainingPass(audio, target, terms)
+
+    def encode_audio(self, audio: Tensor, speaker_id: Tensor, mask: Tensor | None = None) -> Gaussian:
+        """Return the posterior of audio [B, F * hop] spoken by speaker_id [B]."""
+        posterior: Gaussian = self.enc_q(self.spectrogram(audio), self.emb_g(speaker_id).unsqueeze(-1), mask)
+        return posterior
+
+    def spectrogram(self, audio: Tensor) -> Tensor:
+        """Return the magnitudes [B, n_fft/2+1, F] of audio [B, F * hop] that the posterior reads."""
+        with torch.autocast(audio.device.type, enabled=False):
+            return self.stft.magnitude(audio.float(), PUBLISHED_OFFSET)
+
     def prior_noise(self, like: Tensor) -> Tensor:
         """Return the noise [B, C, F] of a conversion of frames [B, F]."""
         noise = self.prior_table(like).reshape(like.shape[0], -1, self.hidden_channels)
         scaled: Tensor = PRIOR_DEVIATION * noise.transpose(1, 2)
         return scaled
+
+    def parts_to_compile(self) -> list[nn.Module]:
+        """Return the four networks that training_pass calls."""
+        return [self.enc_p, self.enc_q, self.flow, self.dec]
+
+
+class Conversion(NamedTuple):
+    """What a conversion passes: prior, latent [B, C, F] of the decoder, audio [B, F * hop]."""
+
+    prior: Gaussian
+    latent: Tensor
+    audio: Tensor
 
 
 def kl_divergence(latent: Tensor, log_std: Tensor, prior: Gaussian, mask: Tensor) -> Tensor:
@@ -220,7 +216,7 @@ def kl_divergence(latent: Tensor, log_std: Tensor, prior: Gaussian, mask: Tensor
     is the same where no clip is padded.
 
     Args:
-        latent: [B, C, F], drawn from the posterior and mapped to the prior's space.
+        latent: [B, C, F], sampled from the posterior and mapped to the prior's space.
         log_std: [B, C, F] of the posterior; the flow keeps volumes.
         prior: of the same frames.
         mask: [B, 1, F].
@@ -231,16 +227,16 @@ def kl_divergence(latent: Tensor, log_std: Tensor, prior: Gaussian, mask: Tensor
     return ((cost * mask).sum(dim=(1, 2)) / mask.sum(dim=(1, 2))).mean()
 
 
-def draw_parts(batch: VoiceBatch, count: int, draws: ClipDraws) -> Tensor:
-    """Draw a stretch of each clip that lies before its padding where the clip is long enough.
+def random_stretches(batch: VoiceBatch, count: int, clip_random: ClipRandom) -> Tensor:
+    """Choose a stretch of each clip at random, before its padding where the clip is long enough.
 
     Returns:
         [B, min(count, F)] int64, numbers of frames.
     """
     count = min(count, batch.f0_hz.shape[1])
     free = (batch.num_frames - count).clamp(min=0)
-    draw = draws.uniform().to(free.device)
-    first = torch.floor(draw * (free + 1)).to(torch.int64).minimum(free)
+    chosen = clip_random.uniform().to(free.device)
+    first = torch.floor(chosen * (free + 1)).to(torch.int64).minimum(free)
     return first.unsqueeze(1) + torch.arange(count, device=free.device)
 
 
@@ -260,4 +256,12 @@ def _check_stages(hop_length: int, rates: Sequence[int], kernel_sizes: Sequence[
         raise ConfigError(
             f"model.upsample_kernel_sizes={list(kernel_sizes)} do not suit model.upsample_rates={list(rates)}; "
             "give one per rate, larger than its rate by an even number"
+        )
+
+
+def _check_training_frames(hop_length: int, frames: int, n_fft: int) -> None:
+    if frames * hop_length <= n_fft:
+        raise ConfigError(
+            f"model.training_frames={frames} are fewer samples than audio.n_fft={n_fft}; "
+            f"give at least {n_fft // hop_length + 1}"
         )

@@ -16,7 +16,7 @@ LEAK = 0.1
 
 
 class RvcDiscriminator(nn.Module):
-    """The waveform's judge followed by those of the periods, as one network.
+    """The discriminator of the waveform followed by those of the periods, as one network.
 
     Args:
         periods: samples from row to row of each folded waveform: 2,3,5,7,11,17 in v1, with 23 and 37 in v2.
@@ -25,12 +25,12 @@ class RvcDiscriminator(nn.Module):
 
     def __init__(self, *, periods: Sequence[int] = (2, 3, 5, 7, 11, 17, 23, 37), channels: int = 1024) -> None:
         super().__init__()
-        judges = [PeriodDiscriminator(period, channels) for period in periods]
-        self.discriminators = nn.ModuleList([WaveformDiscriminator(channels), *judges])
+        by_period = [PeriodDiscriminator(period, channels) for period in periods]
+        self.discriminators = nn.ModuleList([WaveformDiscriminator(channels), *by_period])
 
     def forward(self, audio: Tensor) -> DiscriminatorOutput:
-        """Judge audio [B, T], T > 40; scores are [B, N]."""
-        features = [judge(audio.unsqueeze(1)) for judge in self.discriminators]
+        """Score audio [B, T], T > 40; scores are [B, N]."""
+        features = [part(audio.unsqueeze(1)) for part in self.discriminators]
         return DiscriminatorOutput([maps[-1].flatten(1) for maps in features], features)
 
 

@@ -24,6 +24,14 @@ def reduce_over_devices(value: Tensor, operation: distributed.ReduceOp.RedOpType
     return combined
 
 
+def mean_over_devices(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the means of scalars over all devices, whose shares of a batch are equally large; one exchange for all."""
+    if world_size() == 1:
+        return metrics
+    joined = torch.stack([value.detach().float() for value in metrics.values()])
+    return dict(zip(metrics, (reduce_over_devices(joined) / world_size()).unbind(), strict=True))
+
+
 def copy_from_first_device(module: nn.Module) -> None:
     """Give every process the parameters and buffers of the first one."""
     if world_size() > 1:

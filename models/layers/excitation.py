@@ -74,7 +74,7 @@ class PulseTrain(nn.Module):
         is_voiced = f0_hz > 0
         is_onset = is_voiced & (functional.pad(f0_hz[:, :-1], (1, 0)) <= 0)
         number = torch.cumsum(is_onset.to(torch.int64), dim=1)
-        # the beginning of stretch n in slot n; all other frames write to slot 0, which only unheard frames read
+        # the beginning of stretch n in slot n; all other frames write to slot 0, which only frames without a pitch read
         slots = functional.pad(begun, (1, 0)).scatter(1, number * is_onset, begun)
         origin = torch.gather(slots, 1, number)
         return origin, torch.where(is_voiced, origin, _following(origin))
@@ -130,7 +130,7 @@ def _following(values: Tensor) -> Tensor:
 
 
 def _fill_neighbours(f0_hz: Tensor) -> Tensor:
-    """Give unvoiced frames beside voiced ones their neighbour's pitch, so that no sweep to zero is heard."""
+    """Give unvoiced frames beside voiced ones their neighbour's pitch, so that none sweeps to zero."""
     padded = functional.pad(f0_hz, (1, 1), mode="replicate")
     previous, following = padded[:, :-2], padded[:, 2:]
     filled = torch.where(f0_hz > 0, f0_hz, torch.where(previous > 0, previous, following))

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 class RecomputableBlock(nn.Module):
     """A part of a network that remembers only its inputs while `recompute` is set (Chen et al. 2016).
 
-    It costs a second forward pass and changes no result: a subclass draws nothing at random in its forward.
+    It costs a second forward pass and changes no result: nothing in the forward of a subclass is random.
     """
 
     recompute = False

@@ -123,31 +123,31 @@ def _split_weight(module: Convolution) -> None:
 
 
 @contextmanager
-def kept_weights(network: nn.Module) -> Iterator[None]:
+def cached_weights(network: nn.Module) -> Iterator[None]:
     """Put the weights of a network together once for all its passes within the context."""
-    kept = [part for part in network.modules() if isinstance(part, WEIGHT_NORMED)]
-    for part in kept:
-        part.__dict__["kept_weight"] = None
+    normed = [part for part in network.modules() if isinstance(part, WEIGHT_NORMED)]
+    for part in normed:
+        part.__dict__["cached_weight"] = None
     try:
         # the same for torch's own weight normalisation
         with parametrize.cached():
             yield
     finally:
-        for part in kept:
-            del part.__dict__["kept_weight"]
+        for part in normed:
+            del part.__dict__["cached_weight"]
 
 
 def _join_weight(module: Convolution) -> Tensor:
-    if "kept_weight" not in module.__dict__:
+    if "cached_weight" not in module.__dict__:
         return _normalized(module)
-    if module.__dict__["kept_weight"] is None:
+    if module.__dict__["cached_weight"] is None:
         weight = _normalized(module)
         device = weight.device.type
         if torch.is_autocast_enabled(device):  # which would cast again in each pass, as it does with all but parameters
             weight = weight.to(torch.get_autocast_dtype(device))
-        module.__dict__["kept_weight"] = weight
-    kept: Tensor = module.__dict__["kept_weight"]
-    return kept
+        module.__dict__["cached_weight"] = weight
+    cached: Tensor = module.__dict__["cached_weight"]
+    return cached
 
 
 def _normalized(module: Convolution) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.base import BaseVoiceConversionModel
-from models.clip_random import ClipDraws
+from models.clip_random import ClipRandom
 from models.conversion import AudioConverter
 from models.layers.controls import Controls
 from tests.tools.corpus_tools import described
@@ -88,7 +88,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     model = build.__wrapped__(name)
     batch = batch_of(20, model.hop_length)
 
-    made = model.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
+    made = model.training_pass(batch, ClipRandom(0, batch.segment.tolist()))
     torch.stack([(made.audio - made.target).square().mean(), *made.terms.values()]).sum().backward()
 
     without = [key for key, value in model.named_parameters() if value.grad is None]
@@ -97,11 +97,11 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_training_pass_depends_on_its_draws_alone(name: str) -> None:
+def test_a_training_pass_depends_on_its_random_numbers_alone(name: str) -> None:
     model = build(name)
     batch = batch_of(20, model.hop_length)
 
-    first, second = (model.training_pass(batch, ClipDraws(3, batch.segment.tolist())) for _ in range(2))
+    first, second = (model.training_pass(batch, ClipRandom(3, batch.segment.tolist())) for _ in range(2))
 
     torch.testing.assert_close(first, second, atol=0, rtol=0)
     assert set(first.terms) == set(model.training_terms)
@@ -218,7 +218,7 @@ def test_recomputed_blocks_change_no_gradient(name: str) -> None:
     for recompute in (False, True):
         model = build.__wrapped__(name)
         count = model.recompute_blocks() if recompute else 0
-        made = model.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
+        made = model.training_pass(batch, ClipRandom(0, batch.segment.tolist()))
         torch.stack([(made.audio - made.target).square().mean(), *made.terms.values()]).sum().backward()
         found.append({key: value.grad for key, value in model.named_parameters()})
 

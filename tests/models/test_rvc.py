@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from benchmarks.rvc_golden import TOLERANCE, discriminator_errors, generator_errors, main, spectrum_errors
-from models.clip_random import ClipDraws
+from models.clip_random import ClipRandom
 from models.conversion import AudioConverter
 from models.layers.rvc_decoder import SineSource
 from models.layers.rvc_encoders import Flow, Gaussian, RelativeAttention, quantize_f0
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConv2d, WeightNormConvTranspose1d
-from models.rvc import RVCModel, draw_parts, kl_divergence
+from models.rvc import RVCModel, kl_divergence, random_stretches
 from models.rvc_discriminators import RvcDiscriminator
 from tests.tools.model_tools import small_model
 from utils.audio.batch import VoiceBatch
@@ -306,9 +306,9 @@ def test_kl_of_equal_distributions_is_what_the_draw_says() -> None:
 def test_drawn_parts_lie_before_the_padding_and_reach_its_edge() -> None:
     batch = batch_of(3, 50)
     batch.num_frames = torch.tensor([50, 14, 5])
-    draws = ClipDraws(0, [0, 1, 2])
+    clip_random = ClipRandom(0, [0, 1, 2])
 
-    found = torch.stack([draw_parts(batch, 12, draws) for _ in range(200)])
+    found = torch.stack([random_stretches(batch, 12, clip_random) for _ in range(200)])
 
     assert found.shape == (200, 3, 12)
     assert bool((found.diff(dim=2) == 1).all())
@@ -321,7 +321,7 @@ def test_a_training_pass_returns_the_recorded_audio_of_the_part_it_decodes() -> 
     voice, batch = small(), batch_of(2, 30)
     batch.audio = torch.arange(30.0 * HOP).expand(2, -1).clone()
 
-    made = voice.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
+    made = voice.training_pass(batch, ClipRandom(0, batch.segment.tolist()))
 
     assert made.audio.shape == made.target.shape == (2, 12 * HOP)
     assert bool((made.target.diff(dim=1) == 1).all())
@@ -330,10 +330,10 @@ def test_a_training_pass_returns_the_recorded_audio_of_the_part_it_decodes() -> 
 
 def test_mixed_precision_keeps_audio_and_losses_in_32_bits() -> None:
     voice, batch = small(), batch_of(2, 30)
-    exact = voice.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
+    exact = voice.training_pass(batch, ClipRandom(0, batch.segment.tolist()))
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = voice.training_pass(batch, ClipDraws(0, batch.segment.tolist()))
+        mixed = voice.training_pass(batch, ClipRandom(0, batch.segment.tolist()))
 
     assert mixed.audio.dtype == mixed.terms["kl"].dtype == torch.float32
     assert_close(mixed.terms["kl"], exact.terms["kl"], rtol=0.05, atol=0)

@@ -53,11 +53,13 @@ ALLOWED: dict[str, set[str]] = {
     "models.updating": set(),
     "models.layers": BASE | {"utils.audio", "utils.voice_file"},
     "models.discriminators": {"utils.audio"},
+    "models.adversarial_losses": {"models.discriminators"},
     "models.conversion": BASE | {"utils.audio", "utils.voice_file", "models.layers"},
     "models.base": BASE | {"utils.audio", "models.layers", "models.conversion", "models.clip_random"},
     "models.stream_conversion": {"utils.voice_file", "models.layers", "models.base", "models.conversion"},
     "models.adversarial": BASE
-    | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.clip_random", "models.updating"},
+    | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.adversarial_losses"}
+    | {"models.clip_random", "models.updating"},
     "models.*": BASE | {"utils.audio", "models.layers", "models.base", "models.discriminators", "models.clip_random"},
     "utils.features": BASE | {"utils.audio", "utils.rvc", "models.layers"},
     "utils.corpus": LOWER,

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from models.adversarial import AdversarialTraining
 from models.base import BaseVoiceConversionModel, TrainingPass
-from models.clip_random import ClipDraws
+from models.clip_random import ClipRandom
 from models.discriminators import DiscriminatorOutput
 from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.model_tools import SMALL_RVC
@@ -40,8 +40,8 @@ class Part(BaseVoiceConversionModel):
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         raise AssertionError("training does not convert")
 
-    def training_pass(self, batch: VoiceBatch, draws: ClipDraws) -> TrainingPass:
-        self.drawn = draws.uniform().item()
+    def training_pass(self, batch: VoiceBatch, clip_random: ClipRandom) -> TrainingPass:
+        self.drawn = clip_random.uniform().item()
         target = batch.audio[:, :320]
         return TrainingPass(self.level * target, target, {"kl": 3.0 * self.level})
 
@@ -116,7 +116,7 @@ def test_missing_weight_of_an_own_loss_is_refused() -> None:
         make(loss_weights={name: value for name, value in RECIPE.items() if name != "kl"})
 
 
-def test_what_a_network_draws_follows_seed_and_clip_alone() -> None:
+def test_random_numbers_of_a_network_follow_seed_and_clip_alone() -> None:
     drawn: list[float] = []
     for seed, clip in ((1, 0), (1, 0), (2, 0), (1, 1)):
         generator, batch = Part(), batch_of_ones()
