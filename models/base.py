@@ -192,5 +192,5 @@ def no_form(voice: BaseVoiceConversionModel, kind: str) -> ExportError:
     if kind != "stream":
         return ExportError(f"{type(voice).__name__} has no form {kind!r}")
     return ExportError(
-        f"{type(voice).__name__} cannot convert a stream: leave out the flavour stream, or train model=lite"
+        f"{type(voice).__name__} cannot convert a stream: leave stream out of export.graph_kinds, or train model=lite"
     )

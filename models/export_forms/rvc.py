@@ -170,9 +170,9 @@ def stretched(x: Tensor, length: Tensor) -> Tensor:
     """Interpolate [B, C, T] linearly to `length` samples (scalar int64) between the centres of samples."""
     steps = counted(length).double()
     count = torch.ones_like(x[0, 0]).sum().double()  # the length as a tensor: a traced graph must not fix it
-    place = ((steps + 0.5) * count / length.double() - 0.5).clamp(min=0.0)
-    before = torch.floor(place)
-    share = (place - before).to(x.dtype)
+    position = ((steps + 0.5) * count / length.double() - 0.5).clamp(min=0.0)
+    before = torch.floor(position)
+    share = (position - before).to(x.dtype)
     first = before.to(torch.int64)
     second = torch.minimum(first + 1, count.to(torch.int64) - 1)
     return x[:, :, first] * (1.0 - share) + x[:, :, second] * share

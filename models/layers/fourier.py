@@ -25,7 +25,7 @@ class RealFourier(nn.Module):
         self.size, self.num_bins = size, size // 2 + 1
         self.rows = max(number for number in range(1, math.isqrt(size) + 1) if size % number == 0)
         self.columns = size // self.rows
-        self.kept = self.columns // 2 + 1
+        self.num_steps = self.columns // 2 + 1
         rows, columns = torch.arange(self.rows), torch.arange(self.columns)
         cosine, sine = _waves(rows, rows, self.rows)
         self._store("first", torch.stack([cosine, sine], dim=1).flatten(0, 1))  # [2P, P]: both of one r together
@@ -33,10 +33,10 @@ class RealFourier(nn.Module):
         # what becomes of the two sums: two terms of the real part, two of minus the imaginary part
         turn = torch.stack([torch.cat([cosine, -sine], 1), torch.cat([sine, cosine], 1)], dim=1)
         self._store("turn", turn)  # [P, 2, 2Q]
-        cosine, sine = _waves(columns, columns[: self.kept], self.columns)
+        cosine, sine = _waves(columns, columns[: self.num_steps], self.columns)
         real, imaginary = torch.cat([cosine, -sine], 1), torch.cat([-sine, -cosine], 1)
         self._store("second", torch.cat([real, real, imaginary, imaginary]))  # [4Q, 2H]
-        bins = rows[:, None] + self.rows * columns[: self.kept]
+        bins = rows[:, None] + self.rows * columns[: self.num_steps]
         weight = torch.where(bins < self.num_bins, 2.0 / size, 0.0).double()
         weight[0, 0] = 1.0 / size
         weight[bins == size // 2] = 1.0 / size
@@ -54,8 +54,8 @@ class RealFourier(nn.Module):
 
     def rows_from_bins(self, table: Tensor) -> Tensor:
         """Return [P * H, ...], in the order of by_row, of a table with a row for each bin; 0 for those above N/2."""
-        padded = functional.pad(table, (0, 0, 0, self.rows * self.kept - self.num_bins))
-        rows: Tensor = padded.unflatten(0, (self.kept, self.rows)).transpose(0, 1).flatten(0, 1).contiguous()
+        padded = functional.pad(table, (0, 0, 0, self.rows * self.num_steps - self.num_bins))
+        rows: Tensor = padded.unflatten(0, (self.num_steps, self.rows)).transpose(0, 1).flatten(0, 1).contiguous()
         return rows
 
     def from_rows(self, spectrum: Tensor, first: int = 0) -> Tensor:
@@ -73,15 +73,15 @@ class RealFourier(nn.Module):
         """Return real and imaginary part, each [..., N/2 + 1], of [..., N]."""
         lead = list(map(int, frames.shape[:-1]))
         parts = self.by_row(frames.reshape(*lead, self.rows, self.columns))
-        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.kept * self.rows)
+        flat = parts.transpose(-1, -2).reshape(*lead, 2, self.num_steps * self.rows)
         real, imaginary = flat[..., : self.num_bins].unbind(-2)
         return real, imaginary
 
     def inverse(self, real: Tensor, imaginary: Tensor, first: int = 0) -> Tensor:
         """Return the samples from `first` on, [..., N - first], of real and imaginary part, each [..., N/2 + 1]."""
         lead = list(map(int, real.shape[:-1]))
-        padded = functional.pad(torch.stack([real, imaginary], dim=-2), (0, self.rows * self.kept - self.num_bins))
-        return self.from_rows(padded.reshape(*lead, 2 * self.kept, self.rows).transpose(-1, -2), first)
+        padded = functional.pad(torch.stack([real, imaginary], dim=-2), (0, self.rows * self.num_steps - self.num_bins))
+        return self.from_rows(padded.reshape(*lead, 2 * self.num_steps, self.rows).transpose(-1, -2), first)
 
     def _store(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value.float(), persistent=False)

@@ -17,8 +17,8 @@ class AttentionPlan(NamedTuple):
     """What every layer over the same F frames needs to know: N chunks of C frames, each of which sees W frames.
 
     Attributes:
-        queries: [N, C] int64, frame at each place; places behind the last frame hold some frame.
-        keys: [N, W] int64, frames that a chunk can see; places outside the signal hold some frame.
+        queries: [N, C] int64, frame of each row; rows behind the last frame hold some frame.
+        keys: [N, W] int64, frames that a chunk can see; some frame where there is none.
         mask: [N, C, W], 0 where a frame may look, a large negative number elsewhere.
         cosine: [F, 3 heads, head_dim], rotation of each frame's queries, keys and values, times their scale.
         sine: like cosine; 0 in components that do not turn.

@@ -1,4 +1,4 @@
-"""Analysis and synthesis windows with little delay: a long view of the past, a short overlap.
+"""Analysis and synthesis windows of little delay: long for the past, short where frames overlap.
 
 Long asymmetric analysis windows beside short synthesis windows: Mauler and Martin 2007.
 """

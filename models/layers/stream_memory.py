@@ -105,15 +105,17 @@ class _Groups:
         self._lengths = [len(group) for group in groups]
         sizes = [length * math.prod(shape) for length, shape in zip(self._lengths, self._shapes, strict=True)]
         self._pieces = torch.split(packed, sizes, dim=1)
-        self._places = {index: (number, group.index(index)) for number, group in enumerate(groups) for index in group}
+        self._positions = {
+            index: (number, group.index(index)) for number, group in enumerate(groups) for index in group
+        }
         self._forms: dict[tuple[int, bool], Sequence[Tensor]] = {}
 
     def part(self, index: int, *, as_rows: bool) -> Tensor:
-        """Return the part at a place of the layout: its rows, or with a batch of one."""
-        number, place = self._places[index]
+        """Return the part of that number in the layout: its rows, or with a batch of one."""
+        number, position = self._positions[index]
         if (number, as_rows) not in self._forms:
             self._forms[number, as_rows] = self._split(number, as_rows)
-        return self._forms[number, as_rows][place]
+        return self._forms[number, as_rows][position]
 
     def _split(self, number: int, as_rows: bool) -> Sequence[Tensor]:
         piece, shape, length = self._pieces[number], self._shapes[number], self._lengths[number]
@@ -125,7 +127,7 @@ class _Groups:
 
 
 def _alike(layout: Layout) -> list[list[int]]:
-    """Return the places in a layout of what is taken together: all small parts of one shape, each large one alone."""
+    """Return the indices into a layout of what is taken together: small parts of one shape, each large one alone."""
     found: dict[tuple[int, ...], list[int]] = {}
     for index, (_, shape) in enumerate(layout):
         found.setdefault(shape if math.prod(shape) <= LARGEST_TOGETHER else (-index, *shape), []).append(index)
@@ -142,8 +144,8 @@ def _joined(kept: list[_Kept]) -> Tensor:
     elif count == size:
         joined = torch.cat([part.value for part in kept]) if len(kept) > 1 else value
     elif axis == 0 and len(kept) > 1:
-        places = torch.arange(len(kept))[:, None] * size + torch.arange(first, first + count)
-        joined = torch.cat([part.value for part in kept])[places.flatten().to(value.device)]
+        rows = torch.arange(len(kept))[:, None] * size + torch.arange(first, first + count)
+        joined = torch.cat([part.value for part in kept])[rows.flatten().to(value.device)]
     else:
         joined = (torch.cat([part.value for part in kept]) if len(kept) > 1 else value).narrow(axis, first, count)
     return joined if joined.dim() == 2 and joined.shape[0] == 1 else joined.reshape(1, -1)
@@ -156,5 +158,5 @@ def overlapping_frames(x: Tensor, size: int, hop: int, count: int | None = None)
         count = (int(x.shape[-1]) - size) // hop + 1
     else:
         first = int(x.shape[-1]) - size - (count - 1) * hop
-    places = first + hop * torch.arange(count, device=x.device)[:, None] + torch.arange(size, device=x.device)
-    return x[..., places]
+    indices = first + hop * torch.arange(count, device=x.device)[:, None] + torch.arange(size, device=x.device)
+    return x[..., indices]

@@ -42,9 +42,9 @@ def convolve_rows(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) 
     before = memory.recall_rows(name, (past, int(x.shape[1])), x)
     longer = torch.cat([before, x, torch.ones_like(kernel[:1])])
     memory.keep_rows(longer, frames, past)
-    places = torch.arange(frames, device=x.device)[:, None] + torch.arange(past + 1, device=x.device)
-    places = torch.cat([places, torch.full_like(places[:, :1], frames + past)], dim=1)
-    return (longer[places] * kernel).sum(dim=1)
+    indices = torch.arange(frames, device=x.device)[:, None] + torch.arange(past + 1, device=x.device)
+    indices = torch.cat([indices, torch.full_like(indices[:, :1], frames + past)], dim=1)
+    return (longer[indices] * kernel).sum(dim=1)
 
 
 def convolve_depthwise(convolution: nn.Conv1d, x: Tensor, memory: Memory, name: str) -> Tensor:
@@ -64,5 +64,5 @@ def _joined(convolutions: Sequence[nn.Conv1d]) -> tuple[Tensor, Tensor]:
 def _neighbourhoods(x: Tensor, taps: int, memory: Memory, name: str) -> Tensor:
     """Return [B, F, taps, C]: each frame of [B, F, C] behind those before it."""
     longer = memory.extend(name, x, taps - 1)
-    places = torch.arange(int(x.shape[1]), device=x.device)[:, None] + torch.arange(taps, device=x.device)
-    return longer[:, places]
+    indices = torch.arange(int(x.shape[1]), device=x.device)[:, None] + torch.arange(taps, device=x.device)
+    return longer[:, indices]

@@ -77,9 +77,9 @@ class StreamNoise(nn.Module):
 
     def forward(self, like: Tensor, memory: Memory) -> Tensor:
         """Return the next [B, F * hop] for a tensor [B, F]."""
-        place = memory.recall("noise.place", (1,), like)
-        index = place + torch.arange(int(like.shape[1]), device=like.device)
+        position = memory.recall("noise.position", (1,), like)
+        index = position + torch.arange(int(like.shape[1]), device=like.device)
         length = float(self.table.shape[0])
-        following = place + int(like.shape[1])
+        following = position + int(like.shape[1])
         memory.keep(following - length * torch.floor(following / length))
         return self.table[(index - length * torch.floor(index / length)).to(torch.int64)].flatten(1)

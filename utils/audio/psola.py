@@ -15,7 +15,7 @@ def shift_voice(
 
     Pitch-synchronous overlap-add (Moulines and Charpentier 1990): grains of two periods are set down at the new
     periods; to move formants each grain is played faster or slower. Unvoiced sound has grains of 10 ms that stay within
-    2.5 ms of their places.
+    2.5 ms of where they were.
 
     Args:
         audio: [F * hop] float32.
@@ -44,14 +44,14 @@ def shift_voice(
     first = np.ceil(target - half).astype(np.int64)
     count = np.floor(target + half).astype(np.int64) - first + 1
     which = np.repeat(np.arange(len(target)), count)
-    place = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count) + first[which]
-    distance = place - target[which]
+    index = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count) + first[which]
+    distance = index - target[which]
     position = np.rint(OVERSAMPLING * (grain[which] / formant_ratio + distance)).astype(np.int64)
-    inside = (place >= 0) & (place < len(audio)) & (position >= 0) & (position < len(fine))
-    place, which, distance, position = place[inside], which[inside], distance[inside], position[inside]
+    inside = (index >= 0) & (index < len(audio)) & (position >= 0) & (position < len(fine))
+    index, which, distance, position = index[inside], which[inside], distance[inside], position[inside]
     window = 0.5 + 0.5 * np.cos(np.pi * distance / half[which])
-    total = np.bincount(place, window, minlength=len(audio))
-    mixed = np.bincount(place, window * fine[position], minlength=len(audio))
+    total = np.bincount(index, window, minlength=len(audio))
+    mixed = np.bincount(index, window * fine[position], minlength=len(audio))
     return (mixed / np.maximum(total, NO_WINDOW)).astype(np.float32)
 
 

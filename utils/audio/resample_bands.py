@@ -66,8 +66,8 @@ def _prototype(resampler: RationalResampler) -> torch.Tensor:
     kernels = resampler.kernels.squeeze(1).double()
     taps = torch.arange(kernels.shape[1])
     # tap t of phase p lies t - reach - p * down / up source samples from the output sample
-    places = taps[None, :] * up - torch.arange(up)[:, None] * down
-    prototype = torch.zeros(int(places.max() - places.min()) + 1, dtype=torch.float64)
-    prototype[(places - places.min()).flatten()] = kernels.flatten() / up
+    offsets = taps[None, :] * up - torch.arange(up)[:, None] * down
+    prototype = torch.zeros(int(offsets.max() - offsets.min()) + 1, dtype=torch.float64)
+    prototype[(offsets - offsets.min()).flatten()] = kernels.flatten() / up
     used = prototype.nonzero()
     return prototype[int(used.min()) : int(used.max()) + 1]

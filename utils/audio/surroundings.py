@@ -8,7 +8,7 @@ DIRECT_TO_ROOM_DB = (0.0, 10.0)  # energy of the direct sound over that of the r
 
 
 def add_noise(audio: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
-    """Add noise whose spectrum falls by 0 to 6 dB per octave, drawn at random.
+    """Add noise whose spectrum falls by a random slope of 0 to 6 dB per octave.
 
     Args:
         audio: [T] float32.
@@ -28,9 +28,9 @@ def add_noise(audio: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.
 
 
 def put_into_room(audio: np.ndarray, decay_seconds: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Add the reflections of a room: exponentially decaying noise behind the direct sound, which stays in its place.
+    """Add the reflections of a room: exponentially decaying noise behind the direct sound, which does not move.
 
-    The classic model of late reverberation (Polack 1988), with the level of the reflections drawn at random.
+    The classic model of late reverberation (Polack 1988), with a random level of the reflections.
 
     Args:
         audio: [T] float32.

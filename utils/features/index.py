@@ -95,15 +95,13 @@ class IndexReport:
         return self.recall >= self.target_recall
 
     def __str__(self) -> str:
-        held = f"{self.num_vectors} of {self.num_frames} frames"
-        held = (
-            held if self.num_vectors == self.num_frames else f"{self.num_vectors} centres of {self.num_frames} frames"
-        )
+        centres = "centres " * (self.num_vectors != self.num_frames)
+        count = f"{self.num_vectors} {centres}of {self.num_frames} frames"
         effort = f" at {self.effort_name} {self.effort}" * bool(self.effort_name)
         lists = f" of {self.num_lists}" * (self.effort_name == "nprobe")
         missed = f", BELOW the {self.target_recall:g} asked for" * (not self.is_target_reached)
         return (
-            f"{self.kind}, {held}, recall@8 {self.recall:.3f}{effort}{lists}{missed}; {self.size_bytes / 1e6:.1f} MB, "
+            f"{self.kind}, {count}, recall@8 {self.recall:.3f}{effort}{lists}{missed}; {self.size_bytes / 1e6:.1f} MB, "
             f"built in {self.build_seconds:.1f} s, {self.query_microseconds:.0f} us a frame"
         )
 

@@ -19,8 +19,8 @@ def sha256_of_onnx(path: Path) -> str:
         OSError: if one of the files is gone.
     """
     own = sha256_of_file(path)
-    places = _external_files(path) if _mentions(path, EXTERNAL_KEY) else []
-    return sha256_of_json([own, {place: sha256_of_file(path.parent / place) for place in places}]) if places else own
+    files = _external_files(path) if _mentions(path, EXTERNAL_KEY) else []
+    return sha256_of_json([own, {file: sha256_of_file(path.parent / file) for file in files}]) if files else own
 
 
 def _mentions(path: Path, word: bytes) -> bool:

@@ -59,7 +59,7 @@ class StreamFrontend(nn.Module):
         if not isinstance(network, ContentNetwork):
             raise ConfigError(
                 f"the content encoder {encoder.identity.get('id')} has no form for streams; "
-                "export without the flavour stream, or prepare and train with content=builtin"
+                "leave stream out of export.graph_kinds, or prepare and train with content=builtin"
             )
         if not isinstance(tracker, SwiftPitch):
             raise ConfigError("this pitch tracker has no form for streams; prepare and train with pitch=builtin")

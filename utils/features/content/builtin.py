@@ -55,8 +55,8 @@ class BuiltinContent(ContentEncoder):
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
         is_short = self.look_ahead == "short"
-        heard = raise_level(_whole_frames(audio))
-        features = normalize_content(self.network(heard, future=0 if is_short else None))
+        levelled = raise_level(_whole_frames(audio))
+        features = normalize_content(self.network(levelled, future=0 if is_short else None))
         # between two frames lies what comes later than the first
         doubled = features.repeat_interleave(2, dim=1) if is_short else normalize_content(double_frame_rate(features))
         return doubled[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]

@@ -73,11 +73,11 @@ class HubertContent(ContentEncoder):
             raise ConfigError(f"content.layer={layer} is out of range; allowed: 1 to {sizes.num_hidden_layers}")
         if is_projected and weights.projection_dim is None:
             raise ConfigError(
-                f"content.is_projected=true needs final_proj, which {weights.place} lacks; RVC v1 needs a ContentVec "
+                f"content.is_projected=true needs final_proj, which {weights.source} lacks; RVC v1 needs a ContentVec "
                 "that has it"
             )
         if sizes.hop_length != HUBERT_HOP:
-            raise ConfigError(f"{weights.place} has frames of {sizes.hop_length} samples; {HUBERT_HOP} are needed")
+            raise ConfigError(f"{weights.source} has frames of {sizes.hop_length} samples; {HUBERT_HOP} are needed")
         self.network = weights.build(layer=layer, is_projected=is_projected)
         self.layer, self.name = layer, name
         self.is_projected, self.is_normalized = is_projected, is_normalized
@@ -98,7 +98,7 @@ class HubertContent(ContentEncoder):
 
 
 def _existing(path: str) -> Path:
-    place = Path(path).expanduser()
-    if not place.exists():
+    found = Path(path).expanduser()
+    if not found.exists():
         raise ConfigError(f"content.path={path} is not a file or folder")
-    return place
+    return found

@@ -42,12 +42,12 @@ class HubertWeights:
     """A whole HuBERT in single precision under transformers' names, without normalised weights.
 
     Attributes:
-        place: the file or folder, for messages.
+        source: the file or folder, for messages.
     """
 
     sizes: HubertSizes
     tensors: dict[str, Tensor]
-    place: str
+    source: str
 
     @property
     def projection_dim(self) -> int | None:
@@ -67,7 +67,9 @@ class HubertWeights:
         if wrong:
             have = _shape(self.tensors.get(wrong[0]))
             found = f"has shape {list(have)} instead of {list(wanted[wrong[0]].shape)}" if have else "is missing"
-            raise FormatError(f"{self.place} is no complete HuBERT: {len(wrong)} parameters differ, {wrong[0]} {found}")
+            raise FormatError(
+                f"{self.source} is no complete HuBERT: {len(wrong)} parameters differ, {wrong[0]} {found}"
+            )
         network.load_state_dict({name: self.tensors[name] for name in wanted}, assign=True)
         return network
 
@@ -90,7 +92,7 @@ def read_hubert(path: Path) -> HubertWeights:
     except (ValueError, FormatError) as error:
         raise FormatError(f"{folder} cannot be used: {error}") from error
     tensors = {name.removeprefix(PREFIX): value for name, value in _read_tensors(found[0]).items()}
-    return HubertWeights(sizes=sizes, tensors=_plain(tensors, found[0]), place=str(found[0]))
+    return HubertWeights(sizes=sizes, tensors=_plain(tensors, found[0]), source=str(found[0]))
 
 
 def read_fairseq(path: Path) -> HubertWeights:
@@ -107,7 +109,7 @@ def read_fairseq(path: Path) -> HubertWeights:
     if not isinstance(model, dict) or not all(isinstance(value, Tensor) for value in model.values()):
         raise FormatError(f"{path} has no weights under 'model'; give fairseq's hubert_base.pt or its kin")
     tensors = {_transformers_name(str(name)): value for name, value in model.items()}
-    return HubertWeights(sizes=_sizes_of(tensors, path), tensors=_plain(tensors, path), place=str(path))
+    return HubertWeights(sizes=_sizes_of(tensors, path), tensors=_plain(tensors, path), source=str(path))
 
 
 def fetch_from_hub(name: str) -> Path:

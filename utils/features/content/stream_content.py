@@ -54,12 +54,12 @@ class StreamContent(nn.Module):
         for stage in (2, 1):
             counts.insert(0, (counts[0] - 1) * STRIDES[stage] + KERNELS[stage])
         first = int(longer.shape[1]) - HISTORY - frames * HOP
-        seen = longer[0, first + _places(counts[0], 0).to(longer.device)]
+        seen = longer[0, first + _offsets(counts[0], 0).to(longer.device)]
         x = torch.tanh(torch.matmul(seen, network.filters.weight.squeeze(1).T))
         for stage, convolution in ((1, network.widen), (2, network.narrow)):
             count, kernel = counts[stage], KERNELS[stage]
-            places = _places(count, stage).to(x.device)
-            taken = x if count == 1 and kernel == counts[stage - 1] else x[places]
+            offsets = _offsets(count, stage).to(x.device)
+            taken = x if count == 1 and kernel == counts[stage - 1] else x[offsets]
             weight = convolution.weight.permute(2, 1, 0).flatten(0, 1)
             assert convolution.bias is not None
             x = functional.gelu(torch.addmm(convolution.bias, taken.reshape(count, -1), weight))
@@ -116,9 +116,11 @@ def _plan(x: Tensor, attention: LocalAttention, memory: Memory) -> AttentionPlan
     """Return what the layers share for the frames [F, C]."""
     frames, device = int(x.shape[0]), x.device
     blocks = math.ceil(attention.past / frames) + 1
-    place = memory.recall_rows("content.place", (1, 1), x)
-    memory.keep_rows(torch.fmod(place + 1, blocks))
-    slots = (place if frames == 1 else place * frames + torch.arange(frames, device=device)[:, None]).to(torch.int64)
+    position = memory.recall_rows("content.position", (1, 1), x)
+    memory.keep_rows(torch.fmod(position + 1, blocks))
+    slots = (position if frames == 1 else position * frames + torch.arange(frames, device=device)[:, None]).to(
+        torch.int64
+    )
     length = blocks * frames
     seen = memory.recall_rows("content.seen", (length,), x)  # 0 in rows of the ring that nothing was written to
     seen = write_rows(seen, slots, torch.full((frames,), -MASKED, dtype=x.dtype, device=device))
@@ -132,7 +134,7 @@ def _plan(x: Tensor, attention: LocalAttention, memory: Memory) -> AttentionPlan
         newer = torch.arange(blocks, device=device)[:, None] - torch.arange(blocks, device=device)
         offset = number - torch.remainder(newer, blocks)[:, None, :, None] * frames - number[:, None, None]
         bands = _band(offset.flatten(2), attention)  # [blocks, F, R]
-        bias = bands[place.to(torch.int64)[0, 0]] + (seen + MASKED)
+        bias = bands[position.to(torch.int64)[0, 0]] + (seen + MASKED)
     bias = bias if frames == 1 else bias.repeat_interleave(attention.num_heads, dim=0)
     return AttentionPlan(*_turns(x, attention, memory), bias, slots, length)
 
@@ -152,17 +154,19 @@ def _turns(x: Tensor, attention: LocalAttention, memory: Memory) -> tuple[Tensor
     memory.keep(angles[-1:])
     quarter = math.pi / 2 * torch.tensor([0.0, 1.0, -1.0], device=x.device).repeat_interleave(half + 1)
     waves = torch.cos(angles + quarter)  # cosine, minus sine and sine of each
-    place = torch.arange(size, device=x.device)
-    wave = torch.where(place < 2 * half, place % max(half, 1), half)
-    sign = 1 + (place >= half).to(torch.int64)
-    partner = place + half * ((place < half).to(torch.int64) - ((place >= half) & (place < 2 * half)).to(torch.int64))
+    position = torch.arange(size, device=x.device)
+    wave = torch.where(position < 2 * half, position % max(half, 1), half)
+    sign = 1 + (position >= half).to(torch.int64)
+    partner = position + half * (
+        (position < half).to(torch.int64) - ((position >= half) & (position < 2 * half)).to(torch.int64)
+    )
     taken = torch.stack([wave, wave + sign * (half + 1)]).repeat(1, 2 * heads)
     still = torch.tensor([[half], [2 * half + 1]], device=x.device).expand(2, heads * size)
-    order = torch.arange(3 * heads, device=x.device)[:, None] * size + torch.stack([place, partner])[:, None]
+    order = torch.arange(3 * heads, device=x.device)[:, None] * size + torch.stack([position, partner])[:, None]
     return order.flatten(1), waves[:, torch.cat([still, taken], dim=1)]
 
 
-def _places(count: int, stage: int) -> Tensor:
+def _offsets(count: int, stage: int) -> Tensor:
     """Return [count, kernel], what each position of a convolution of the stem reads."""
     return torch.arange(count)[:, None] * STRIDES[stage] + torch.arange(KERNELS[stage])
 
@@ -177,17 +181,17 @@ class _WriteRows(torch.autograd.Function):
     """Replace rows, as the operator ScatterND does."""
 
     @staticmethod
-    def forward(context: Any, rows: Tensor, places: Tensor, new: Tensor) -> Tensor:
+    def forward(context: Any, rows: Tensor, indices: Tensor, new: Tensor) -> Tensor:
         written = rows.clone()
-        written[places[:, 0]] = new
+        written[indices[:, 0]] = new
         return written
 
     @staticmethod
-    def symbolic(graph: Any, rows: Any, places: Any, new: Any) -> Any:
-        return graph.op("ScatterND", rows, places, new)
+    def symbolic(graph: Any, rows: Any, indices: Any, new: Any) -> Any:
+        return graph.op("ScatterND", rows, indices, new)
 
 
-def write_rows(rows: Tensor, places: Tensor, new: Tensor) -> Tensor:
+def write_rows(rows: Tensor, indices: Tensor, new: Tensor) -> Tensor:
     """Return [R, ...] with the rows at [F, 1] replaced by [F, ...]."""
-    written: Tensor = _WriteRows.apply(rows, places, new)
+    written: Tensor = _WriteRows.apply(rows, indices, new)
     return written

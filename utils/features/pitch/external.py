@@ -190,16 +190,16 @@ class OnnxPitch:
 
     def __init__(self, *, path: str | None, threshold: float = RMVPE_THRESHOLD) -> None:
         check_range("pitch.threshold", threshold, 0.0, 1.0)
-        place = Path(path).expanduser() if path else None
-        if place is None or not place.is_file():
+        file = Path(path).expanduser() if path else None
+        if file is None or not file.is_file():
             raise ConfigError(f"pitch.path={path!r} is not a file; {RMVPE_HINT}")
         import onnxruntime
 
-        self.path, self.threshold = place, threshold
+        self.path, self.threshold = file, threshold
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what goes wrong is raised; the library would also print it
         try:
-            self.session = onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a kind for each reason, without a common base
             raise ConfigError(
                 f"pitch.path={path!r} is no ONNX graph (a .pt file holds bare weights); {RMVPE_HINT}"
@@ -237,9 +237,9 @@ class OnnxPitch:
                 f"pitch.path={self.path} is no RMVPE: it gives {f0_hz.size} values for one second of sound, not "
                 f"{frames}; {RMVPE_HINT}"
             )
-        heard = float(np.median(f0_hz[frames // 5 : -frames // 5]))
-        if not abs(heard - TONE_HZ) <= TONE_TOLERANCE * TONE_HZ:
-            found = f"it hears {heard:.1f} Hz in a tone of {TONE_HZ:.0f} Hz"
+        found_hz = float(np.median(f0_hz[frames // 5 : -frames // 5]))
+        if not abs(found_hz - TONE_HZ) <= TONE_TOLERANCE * TONE_HZ:
+            found = f"it hears {found_hz:.1f} Hz in a tone of {TONE_HZ:.0f} Hz"
             raise ConfigError(f"pitch.path={self.path} is no RMVPE: {found}; {RMVPE_HINT}")
 
     def _from_audio(self, samples: np.ndarray, threshold: float) -> np.ndarray:

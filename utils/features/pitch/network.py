@@ -75,7 +75,7 @@ class PitchNetwork(nn.Module):
 
 
 def hint_and_scores(x: Tensor, hint: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return what two convolutions along frequency, the second of one place, make of [B, C, 95, F], as one."""
+    """Return what two convolutions along frequency, the second of one frequency, make of [B, C, 95, F], as one."""
     (hint_weight, hint_bias), (score_weight, score_bias) = hint, score
     reach = hint_weight.shape[2] // 2
     beside = torch.zeros_like(hint_weight[: len(score_weight), :, :reach])

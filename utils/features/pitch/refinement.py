@@ -1,4 +1,4 @@
-"""A pitch estimate drawn towards what its first harmonics do in a short window."""
+"""A pitch estimate, corrected by what its first harmonics do in a short window."""
 
 import math
 
@@ -64,9 +64,9 @@ class HarmonicRefinement(nn.Module):
         position = (expected * (WINDOW / FEATURE_RATE)).clamp(max=WINDOW / 2 - 1)
         lower = torch.floor(position)
         bins = lower + self.get_buffer("is_upper")
-        places = torch.where(self.get_buffer("is_power"), 0, int(fields.shape[1]) // 2)
+        offsets = torch.where(self.get_buffer("is_power"), 0, int(fields.shape[1]) // 2)
         share = (position - (lower + self.get_buffer("is_lower"))).abs()
-        read = torch.gather(fields, 1, bins.long() + places) * share
+        read = torch.gather(fields, 1, bins.long() + offsets) * share
         # relative to the expected frequency: the difference of two large frequencies would lose its last digits
         off = bins * (FEATURE_RATE / WINDOW) - expected
         off = torch.where(self.get_buffer("is_power"), off, off.new_full((), -FEATURE_RATE / (2 * math.pi)))

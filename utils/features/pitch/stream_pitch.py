@@ -128,9 +128,9 @@ class StreamPitch(nn.Module):
         """Return the frames under a window [span], or under several [W, span], cut for the transform: [..., P, Q]."""
         fourier, span = self._fourier(index), _span(WINDOWS[index])
         shape, spare = (fourier.rows, fourier.columns), WINDOWS[index] - span
-        places = functional.pad(_places(audio, WINDOWS[index]), (0, spare)).unflatten(1, shape)
+        offsets = functional.pad(_offsets(audio, WINDOWS[index]), (0, spare)).unflatten(1, shape)
         table = functional.pad(window, (0, spare)).unflatten(-1, shape)
-        seen = audio[:, places]
+        seen = audio[:, offsets]
         return (seen.unsqueeze(2) if window.dim() > 1 else seen) * table
 
     def _fourier(self, index: int) -> RealFourier:
@@ -195,8 +195,8 @@ def _span(window: int) -> int:
     return window // 2 + min(window // 2, AFTER_CENTRE)
 
 
-def _places(audio: Tensor, window: int) -> Tensor:
-    """Return [F, N], the places of what a window of each frame sees of audio [B, HISTORY + F * 160]."""
+def _offsets(audio: Tensor, window: int) -> Tensor:
+    """Return [F, N], the samples that a window of each frame sees of audio [B, HISTORY + F * 160]."""
     first = HISTORY + FEATURE_HOP - AFTER_CENTRE - window // 2
     frames = torch.arange((int(audio.shape[1]) - HISTORY) // FEATURE_HOP, device=audio.device)
     return first + FEATURE_HOP * frames[:, None] + torch.arange(_span(window), device=audio.device)
@@ -204,7 +204,7 @@ def _places(audio: Tensor, window: int) -> Tensor:
 
 def _frames(audio: Tensor, window: int) -> Tensor:
     """Return [B, F, N], what a window of each frame sees of audio [B, HISTORY + F * 160]."""
-    return audio[:, _places(audio, window)]
+    return audio[:, _offsets(audio, window)]
 
 
 def _halves(parts: Tensor) -> Tensor:

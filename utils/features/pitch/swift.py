@@ -158,7 +158,7 @@ class SwiftPitch(nn.Module):
         return maps, torch.view_as_real(short).transpose(2, 3).flatten(1, 2)
 
     def _maps(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return what _maps_by_fft returns, by matrix products; places above the last bin do not count."""
+        """Return what _maps_by_fft returns, by matrix products; values above the last bin do not count."""
         short = reshape(self.short(_middle(frames, 512)).permute(2, 3, 0, 1, 4), 0, 4, -1)  # [M, 4, bins]
         maps = [
             _magnitude(self.middle(_middle(frames, 1024))),
@@ -258,7 +258,7 @@ def _magnitude(spectrum: Tensor) -> Tensor:
 
 
 def _widened(axis: np.ndarray, transform: FrameTransform) -> np.ndarray:
-    """Return [S * P, 128] from flat [bins, 128]: the transform's places above the last bin do not count."""
+    """Return [S * P, 128] from flat [bins, 128]: the transform's values above the last bin do not count."""
     missing = transform.rows * transform.num_steps - transform.num_bins
     return np.pad(axis.reshape(-1, NUM_FREQUENCIES), ((0, missing), (0, 0)))
 
