@@ -59,6 +59,7 @@ def test_equal_voices_give_equal_bytes_without_places_of_the_maker(exported: Sta
     assert b"site-packages" not in content
 
 
+@pytest.mark.slow
 def test_impossible_values_count_as_what_is_documented(tmp_path: Path) -> None:
     voice = small_converter(defaults=DEFAULTS)
     graph = build_graph(voice, sample_rate=voice.io_rate, defaults=DEFAULTS, options=GraphOptions(), metadata={})

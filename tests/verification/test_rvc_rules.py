@@ -60,6 +60,7 @@ def test_a_window_of_frames_is_the_conversion_of_its_latent(tmp_path: Path) -> N
     np.testing.assert_allclose(part[edge:-edge], whole[40 * 400 + edge : 100 * 400 - edge], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_features_and_weights_pass_their_own_bar(tmp_path: Path) -> None:
     half, whole = write(tmp_path, "wokada", precision="fp16"), write(tmp_path, "wokada")
     assert failed(half) == {}

@@ -254,6 +254,7 @@ def test_a_wrong_name_of_a_stream_is_found_and_its_rules_are_those_of_streams(
     assert Candidate(path=paths[1]).kind == STREAM
 
 
+@pytest.mark.slow
 def test_limit_of_a_stream_is_taken_literally_when_it_is_stricter(exported: ExportedGraph) -> None:
     candidate = Candidate(path=exported.path)
 
