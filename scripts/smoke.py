@@ -24,7 +24,7 @@ from utils.errors import WorkbenchError
 SMALL = {
     "train.py": ["trainer.steps=6", "trainer.validate_every=3", "data.batch_size=2", "data.segment_frames=40",
                  "data.val_segment_frames=100", "retrieval.codebook_size=32", "trainer.progress_bar=false"],
-    "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=50"],
+    "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=200"],
     "test_model.py verify=": ["verify_minutes=0.1", "verify_blocks=50"],
     "benchmarks.voice_quality": ["--evaluators=resemblyzer", "--source-count=2", "--work=quality"],
     "utils.evaluation.report": ["--evaluators=resemblyzer"],
