@@ -1,7 +1,6 @@
-"""What makes RVC fast changes no number: memory layouts, folds, blocks of attention, one hearing for two networks."""
+"""What makes RVC fast changes no number: memory layouts, folds, blocks of attention, two gradients from one pass."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +8,6 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from benchmarks.rvc_speed import PUBLIC_FILES, main, public_folder
 from models.discriminators import DiscriminatorOutput
 from models.export_forms.rvc import attend_in_a_loop
 from models.layers import relative_attention
@@ -18,7 +16,6 @@ from models.layers.rvc_decoder import HifiGanDecoder, ResidualBlock
 from models.layers.weight_norm import WeightNormConvTranspose1d, as_line
 from models.rvc_discriminators import PeriodDiscriminator, RvcDiscriminator
 from tests.training.test_rvc import batch_of_ones, make
-from utils.errors import ConfigError
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -61,20 +58,22 @@ def test_decoder_in_lines_gives_what_it_gives_in_rows(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("period", [2, 11, 37])
-def test_a_judge_of_a_period_sees_columns_whichever_way_it_is_folded(period: int) -> None:
+def test_a_discriminator_of_a_period_sees_columns_whichever_way_it_is_folded(period: int) -> None:
     torch.manual_seed(0)
-    judge = PeriodDiscriminator(period, 64)
+    discriminator = PeriodDiscriminator(period, 64)
     audio = noise(2, 1, 17280)
 
-    found = judge(audio)
+    found = discriminator(audio)
 
     x = functional.pad(audio, (0, -17280 % period), mode="reflect").reshape(2, 1, -1, period)
-    for layer, strides in zip(judge.convs, (3, 3, 3, 3, 1), strict=True):
+    for layer, strides in zip(discriminator.convs, (3, 3, 3, 3, 1), strict=True):
         weight = torch._weight_norm(layer.weight_v, layer.weight_g, 0)  # type: ignore[arg-type]
         x = functional.leaky_relu(functional.conv2d(x, weight, layer.bias, (strides, 1), (2, 0)), 0.1)  # type: ignore[arg-type]
         assert_close(found.pop(0), x, atol=1e-5, rtol=1e-4)
-    weight = torch._weight_norm(judge.conv_post.weight_v, judge.conv_post.weight_g, 0)
-    assert_close(found.pop(0), functional.conv2d(x, weight, judge.conv_post.bias, 1, (1, 0)), atol=1e-5, rtol=1e-4)
+    weight = torch._weight_norm(discriminator.conv_post.weight_v, discriminator.conv_post.weight_g, 0)
+    assert_close(
+        found.pop(0), functional.conv2d(x, weight, discriminator.conv_post.bias, 1, (1, 0)), atol=1e-5, rtol=1e-4
+    )
     assert not found
 
 
@@ -116,12 +115,12 @@ def test_attention_over_long_audio_never_holds_the_whole_table(monkeypatch: pyte
     assert largest == relative_attention.BLOCK_FRAMES * 3000
 
 
-def test_one_hearing_gives_both_networks_the_gradients_of_two() -> None:
+def test_one_pass_gives_both_networks_the_gradients_of_two() -> None:
     torch.manual_seed(0)
-    judge = RvcDiscriminator(periods=(2, 5), channels=64)
+    discriminator = RvcDiscriminator(periods=(2, 5), channels=64)
     weights = {"spectral": 0.0, "adversarial": 1.0, "feature_matching": 2.0, "kl": 0.0}
-    module = make(discriminator=judge, loss_weights=weights)
-    plain, batch = copy.deepcopy(judge), batch_of_ones()
+    module = make(discriminator=discriminator, loss_weights=weights)
+    plain, batch = copy.deepcopy(discriminator), batch_of_ones()
     batch.audio.copy_(noise(1, 640))
     level = torch.tensor(0.5, requires_grad=True)
     target = batch.audio[:, :320]
@@ -131,9 +130,9 @@ def test_one_hearing_gives_both_networks_the_gradients_of_two() -> None:
     real, fake = plain(target), plain(level * target)
     losses = [(1 - a).square().mean() + b.square().mean() for a, b in zip(real.scores, fake.scores, strict=True)]
     expected = torch.autograd.grad(torch.stack(losses).sum(), list(plain.parameters()), retain_graph=True)
-    assert_close([value.grad for value in judge.parameters()], list(expected), atol=1e-6, rtol=1e-4)
-    (pull,) = torch.autograd.grad(generator_loss(real, fake), level)
-    assert_close(dict(module.generator.named_parameters())["level"].grad, pull, atol=1e-5, rtol=1e-4)
+    assert_close([value.grad for value in discriminator.parameters()], list(expected), atol=1e-6, rtol=1e-4)
+    (surrogate,) = torch.autograd.grad(generator_loss(real, fake), level)
+    assert_close(dict(module.generator.named_parameters())["level"].grad, surrogate, atol=1e-5, rtol=1e-4)
     assert metrics["generator/total"].item() == pytest.approx(generator_loss(real, fake).item(), rel=1e-5)
 
 
@@ -141,16 +140,3 @@ def generator_loss(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tens
     score = torch.stack([(1 - score).square().mean() for score in fake.scores]).sum()
     pairs = [(a, b) for x, y in zip(real.features, fake.features, strict=True) for a, b in zip(x, y, strict=True)]
     return score + 2 * torch.stack([(a.detach() - b).abs().mean() for a, b in pairs]).sum()
-
-
-def test_speed_benchmark_names_what_a_wrong_folder_lacks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert main(["--public", str(tmp_path)]) == 2
-    assert PUBLIC_FILES[0] in capsys.readouterr().err
-
-    monkeypatch.delenv("RVC_PUBLIC", raising=False)
-    assert public_folder(None) is None
-    monkeypatch.setenv("RVC_PUBLIC", str(tmp_path))
-    with pytest.raises(ConfigError, match="--public"):
-        public_folder(None)
