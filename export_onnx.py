@@ -7,18 +7,12 @@ from utils.config.export import ExportJob
 def main(job: ExportJob) -> None:
     """Export a run or a file, and print what was verified and written."""
     from utils.console import emit
-    from utils.export.delivery import export_voice
-    from utils.export.outcome import checks_text, files_text, require_passed
-    from utils.export.plans import plan_export
-    from utils.export.rvc.files import run_foreign
+    from utils.export import export
+    from utils.export.report import export_text
 
-    if job.export.kind != "onnx":
-        emit("\n".join(run_foreign(job)))
-        return
-    outcome = export_voice(plan_export(job))
-    emit(checks_text(outcome))
-    require_passed(outcome)
-    emit(files_text(outcome))
+    outcome = export(job)
+    emit(export_text(outcome))
+    outcome.require_success()
 
 
 if __name__ == "__main__":

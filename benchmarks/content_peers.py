@@ -16,7 +16,8 @@ from utils.audio.frames import FEATURE_HOP, FEATURE_RATE
 from utils.errors import DataError
 from utils.evaluation.optional_packages import MissingEvaluatorError
 from utils.evaluation.recognizers import whisper_model
-from utils.export.graph import trace_module
+from utils.export.finishing import finish_graph
+from utils.export.tracing import Signature, trace
 from utils.features.content.builtin import BuiltinContent
 
 OURS, OURS_ONNX, TEACHER = "builtin", "builtin, ONNX", "moonshine"
@@ -63,10 +64,13 @@ def mfcc(audio: np.ndarray) -> np.ndarray:
 
 def as_graph(encoder: BuiltinContent) -> Encode:
     """Return an encoder as the ONNX graph that stands inside exported voices, in onnxruntime on one thread."""
-    graph = trace_module(
-        encoder, (torch.zeros(1, FEATURE_RATE),), inputs=["audio"], output="content",
-        axes={"audio": {0: "batch", 1: "time"}, "content": {0: "batch", 1: "frames"}}, opset=17,
-    )  # fmt: skip
+    signature = Signature(
+        values=(torch.zeros(1, FEATURE_RATE),),
+        inputs=("audio",),
+        outputs=("content",),
+        free_axes={"audio": {0: "batch", 1: "time"}, "content": {0: "batch", 1: "frames"}},
+    )
+    graph = finish_graph(trace(encoder, signature, opset=17), metadata={})
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])

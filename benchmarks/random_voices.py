@@ -9,9 +9,10 @@ from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
 from utils.audio.resample import RationalResampler
 from utils.config.train import train_job
-from utils.export.graph import GraphOptions, build_graph, save_graph
-from utils.export.stream_graph import build_stream_graph
-from utils.export.stream_voice import stream_converter
+from utils.export.finishing import save_graph
+from utils.export.graph import build_graph
+from utils.export.stream_graph import build_stream_graph, stream_converter
+from utils.export.tracing import GraphOptions
 from utils.features.content.builtin import BuiltinContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker

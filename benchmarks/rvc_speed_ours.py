@@ -25,7 +25,8 @@ from models.conversion import AudioConverter
 from utils.audio.batch import VoiceBatch
 from utils.audio.resample import RationalResampler
 from utils.config.train import TrainJob, train_job
-from utils.export.graph import GraphOptions, build_graph
+from utils.export.graph import build_graph
+from utils.export.tracing import GraphOptions
 from utils.training.devices import keep_freed_memory
 from utils.training.losses import MelDistance, build_spectral_loss
 from utils.training.optimizers import build_optimizer

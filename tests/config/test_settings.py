@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+import utils.export
 from utils.config import to_plain
 from utils.config.environment import key_of
 from utils.config.export import ControlSettings, ExportJob, ExportSettings
@@ -17,7 +18,6 @@ from utils.config.roots import JOBS
 from utils.config.test_model import ConvertJob, VerifyJob, VoiceTrial
 from utils.errors import ConfigError
 from utils.export.plans import plan_export, plan_files, plan_generator
-from utils.export.rvc.files import run_foreign
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
@@ -87,7 +87,7 @@ def export(*overrides: str) -> Any:
     if job.export.kind in RVC_FORMATS:
         return plan_generator(job)
     if job.export.kind == "rvc_report":
-        return run_foreign(job)
+        return utils.export.export(job)
     return plan_files(job) if job.export.kind in ("rvc_pth", "rvc_checkpoint") else plan_export(job)
 
 
@@ -153,7 +153,7 @@ def test_what_ended_in_a_traceback_is_explained(overrides: tuple[str, ...], mess
 
 
 def test_one_kind_of_graph_needs_no_brackets() -> None:
-    assert export("run=runs/x", "export.graph_kinds=stream").flavours == ("stream",)
+    assert export("run=runs/x", "export.graph_kinds=stream").graph_kinds == ("stream",)
 
 
 @pytest.mark.parametrize("key", TRIAL_KEYS)

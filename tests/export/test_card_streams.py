@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tools.standin_voice import metadata_of
 from tests.tools.streaming_tools import RATE, export_small_stream
 from utils.audio.resample import RationalResampler
 from utils.audio.resample_bands import measure_bands
@@ -29,9 +28,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:
 def test_card_tells_a_host_what_it_must_know(exported: ExportedGraph, tmp_path: Path) -> None:
     graph = tmp_path / exported.path.name
     graph.write_bytes(exported.path.read_bytes())
-    metadata = StreamSession.open(graph).metadata
-
-    card = write_cards(tmp_path, metadata, [replace(exported, path=graph)], None, None)
+    card = write_cards(tmp_path, [replace(exported, path=graph)], None)
 
     facts = card["streams"][graph.name]
     assert facts == json.loads((tmp_path / "card.json").read_text())["streams"][graph.name]
@@ -48,7 +45,7 @@ def test_metadata_and_card_name_the_encoder_and_tracker_that_are_in_the_stream(
     graph = tmp_path / exported.path.name
     graph.write_bytes(exported.path.read_bytes())
 
-    card = write_cards(tmp_path, metadata_of("small"), [replace(exported, path=graph)], None, None)
+    card = write_cards(tmp_path, [replace(exported, path=graph)], None)
 
     assert metadata.encoder == {"id": "random", "version": "1", "seed": 0, "dim": 16, "look_ahead": "short"}
     assert metadata.pitch["id"] == "swift_f0_stream"
@@ -73,7 +70,7 @@ def test_card_of_streams_alone_shows_a_loop_that_runs(
     soundfile.write(tmp_path / "input.wav", audio, RATE, subtype="FLOAT")
     monkeypatch.chdir(tmp_path)
 
-    write_cards(tmp_path, StreamSession.open(graph).metadata, [replace(exported, path=graph)], None, None)
+    write_cards(tmp_path, [replace(exported, path=graph)], None)
 
     text = (tmp_path / "card.md").read_text()
     assert "[batch, time]" not in text and "It has no form for recordings of any length" in text
@@ -95,7 +92,7 @@ def test_card_lists_every_rate_with_its_resamplers(exported: ExportedGraph, tmp_
         replace(exported, path=tmp_path / names[1], stream=None, resamplers=(whole,)),
     ]
 
-    card = write_cards(tmp_path, StreamSession.open(exported.path).metadata, graphs, None, None)
+    card = write_cards(tmp_path, graphs, None)
 
     assert card["rates"] == [44100, 48000]
     assert not {"sample_rate", "hop_length", "n_fft", "flavour"} & set(card["voice"])

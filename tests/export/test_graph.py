@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from tests.tools.standin_voice import HOP, RATE, Changed, StandIn, StandInVoice, export_standin
 from tests.tools.streaming_tools import DEFAULTS, small_converter
 from utils.errors import ConfigError, ExportError
-from utils.export.graph import GraphOptions, build_graph
+from utils.export.graph import build_graph
+from utils.export.tracing import GraphOptions
 from utils.verification.candidate import Candidate
 from utils.verification.measures import relative_difference
 from utils.verification.signals import speech_like

@@ -14,7 +14,8 @@ from models.lite import LiteVoice
 from tests.tools.standin_voice import StandInVoice
 from utils.audio.resample import RationalResampler
 from utils.audio.synthetic_speech import voice
-from utils.export.graph import GraphOptions, build_graph, control_tensors
+from utils.export.graph import build_graph, control_tensors
+from utils.export.tracing import GraphOptions
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker

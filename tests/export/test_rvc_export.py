@@ -24,9 +24,12 @@ from utils.config.train import TrainJob, train_job
 from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
+from utils.export import export
 from utils.export.plans import plan_files, plan_generator
+from utils.export.report import export_text
 from utils.export.rvc import generators
-from utils.export.rvc.files import export_foreign, run_foreign
+from utils.export.rvc.files import export_files
+from utils.export.rvc.generator_voice import load_generator
 from utils.export.rvc.imported_voice import load_imported_voice
 from utils.rvc.reading import read_foreign
 from utils.training.checkpoints import PAYLOAD_KEY
@@ -62,14 +65,16 @@ def job_of(run: Path) -> TrainJob:
     return TrainJob.from_plain(from_yaml((run / "config.yaml").read_text(encoding="utf-8")))
 
 
-def export(run: Path, kind: str, *overrides: str) -> list[str]:
+def written(run: Path, kind: str, *overrides: str) -> list[str]:
+    """Export a run and return what a person is told."""
     root = run.parents[1] / "exports"
-    return export_foreign(plan_files(export_job([f"run={run}", f"export={kind}", f"export.root={root}", *overrides])))
+    outcome = export(export_job([f"run={run}", f"export={kind}", f"export.root={root}", *overrides]))
+    return export_text(outcome).splitlines()
 
 
 @pytest.mark.slow
 def test_a_run_is_written_as_a_shared_voice(run: Path) -> None:
-    lines = export(run, "rvc_pth", "licence=CC0")
+    lines = written(run, "rvc_pth", "licence=CC0")
 
     file = read_foreign(run.parents[1] / "exports" / "two" / "two.pth")
     state = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
@@ -108,7 +113,7 @@ def test_a_run_of_another_layer_is_not_written_for_programs_that_give_their_own(
     other = with_encoder(run, tmp_path, {"version": "2", "dim": 768, **identity})
 
     with pytest.raises(ConfigError) as caught:
-        run_foreign(export_job([f"run={other}", f"export={kind}", f"export.root={tmp_path / 'out'}"]))
+        export(export_job([f"run={other}", f"export={kind}", f"export.root={tmp_path / 'out'}"]))
 
     message = str(caught.value)
     assert f"{trained}, but every program gives RVC v2 layer 12 without projection" in message
@@ -121,7 +126,7 @@ def test_a_graph_for_another_program_tells_what_its_run_was_trained_on(run: Path
     other = with_encoder(run, tmp_path, identity)
     job = plan_generator(export_job([f"run={other}", "export=wokada"]))
 
-    said = json.loads(generators.own_metadata(job, generators.load_generator(job)))
+    said = json.loads(generators.own_metadata(job, load_generator(job)))
 
     assert (said["schema_version"], said["encoder_identity"]) == (2, identity)
     assert said["dataset_fingerprint"] == CorpusStore.open(run.parents[1] / "datasets" / "two").fingerprint
@@ -132,15 +137,15 @@ def test_a_graph_for_another_program_tells_what_its_run_was_trained_on(run: Path
 def test_a_voice_of_contentvec_needs_no_note(run: Path, tmp_path: Path) -> None:
     other = with_encoder(run, tmp_path, {"id": "contentvec", "version": "2", "dim": 768, "layer": 12})
 
-    lines = run_foreign(export_job([f"run={other}", "export=rvc_pth", f"export.root={tmp_path / 'out'}"]))
+    outcome = export(export_job([f"run={other}", "export=rvc_pth", f"export.root={tmp_path / 'out'}"]))
 
-    assert not [line for line in lines if line.startswith("note")]
+    assert not [line for line in outcome.notes if line.startswith("note")]
 
 
 @pytest.mark.slow
 def test_a_written_voice_can_be_imported_again_without_questions(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shrink_imported_voices(monkeypatch)
-    export(run, "rvc_pth", "name=again")
+    written(run, "rvc_pth", "name=again")
 
     loaded = load_imported_voice(settings_of(run.parents[1] / "exports" / "again" / "again.pth", *CONTENT))
 
@@ -150,7 +155,7 @@ def test_a_written_voice_can_be_imported_again_without_questions(run: Path, monk
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["either", "rvc_webui", "applio"])
 def test_a_run_is_written_as_a_pair_to_resume_from(run: Path, order: str) -> None:
-    lines = export(run, "rvc_checkpoint", f"export.resume_in={order}", f"name={order}")
+    lines = written(run, "rvc_checkpoint", f"export.resume_in={order}", f"name={order}")
 
     folder = run.parents[1] / "exports" / order
     generator, discriminator = (torch.load(folder / f"{letter}_1.pth", weights_only=True) for letter in "GD")
@@ -170,7 +175,7 @@ def test_a_run_is_written_as_a_pair_to_resume_from(run: Path, order: str) -> Non
 
 @pytest.mark.slow
 def test_a_failed_write_leaves_the_earlier_file(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export(run, "rvc_pth", "name=kept")
+    written(run, "rvc_pth", "name=kept")
     path = run.parents[1] / "exports" / "kept" / "kept.pth"
     before = path.read_bytes()
 
@@ -180,7 +185,7 @@ def test_a_failed_write_leaves_the_earlier_file(run: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="no space left"):
-        export(run, "rvc_pth", "name=kept")
+        written(run, "rvc_pth", "name=kept")
 
     assert path.read_bytes() == before
     assert [item.name for item in path.parent.iterdir()] == ["kept.pth"]
@@ -188,7 +193,7 @@ def test_a_failed_write_leaves_the_earlier_file(run: Path, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_training_begins_with_a_written_pair(run: Path) -> None:
-    export(run, "rvc_checkpoint", "name=base")
+    written(run, "rvc_checkpoint", "name=base")
     base = run.parents[1] / "exports" / "base"
     changes = {"run.name": "continued"}
     changes |= {"pretrained.generator": str(base / "G_1.pth"), "pretrained.discriminator": str(base / "D_1.pth")}
@@ -219,7 +224,7 @@ def test_a_run_of_another_architecture_is_refused(run: Path, tmp_path: Path) -> 
     job = plan_files(export_job([f"run={run}", "export=rvc_pth", "name=other"]))
 
     with pytest.raises(ConfigError, match="has no generator of RVC; export=rvc_pth needs a run of experiment=rvc_"):
-        export_foreign(replace(job, run=tmp_path))
+        export_files(replace(job, run=tmp_path))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Delivery of an RVC generator for another program."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from tests.tools.rvc_tools import saved, shrink_imported_voices, small_generator
 from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, WorkbenchError
 from utils.export.plans import GeneratorPlan, plan_generator
-from utils.export.rvc import generators
+from utils.export.report import export_text
+from utils.export.rvc import generator_voice, generators
 from utils.export.rvc.generators import export_generator
 from utils.voice_file.generator_metadata import generator_metadata_from_json
 
@@ -31,10 +33,12 @@ def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     rvc_format = "wokada"
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(num_speakers=2, seed=1)))
 
-    lines = export_generator(
+    outcome = export_generator(
         job(path, f"export={rvc_format}", "rvc.speakers=[1]", "licence=CC0", "rvc.f0_convention=interpolated")
     )
 
+    outcome.require_success()
+    lines = export_text(outcome).splitlines()
     folder = tmp_path / "out" / "bob"
     assert sorted(item.name for item in folder.iterdir()) == [f"bob_{rvc_format}.json", f"bob_{rvc_format}.onnx"]
     report = json.loads((folder / f"bob_{rvc_format}.json").read_text(encoding="utf-8"))
@@ -62,8 +66,12 @@ def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: 
     (tmp_path / "out" / "bob" / "bob_wokada.onnx").write_bytes(b"earlier")
     monkeypatch.setitem(generators.PARITY_DB, "fp32", -200.0)
 
-    with pytest.raises(ExportError, match=r"nothing was exported.*failed: conversion .*dB from PyTorch"):
-        export_generator(job(path, "export=wokada", "licence=other"))
+    outcome = export_generator(job(path, "export=wokada", "licence=other"))
+
+    with pytest.raises(ExportError, match=r"nothing was exported.*failed: bob_wokada\.onnx: conversion$"):
+        outcome.require_success()
+    assert re.search(r"FAIL  conversion +.*dB from PyTorch", export_text(outcome))
+    assert outcome.files == ()
 
     assert (tmp_path / "out" / "bob" / "bob_wokada.onnx").read_bytes() == b"earlier"
 
@@ -113,7 +121,7 @@ def test_encoder_and_convention_come_from_the_settings_else_from_the_file(tmp_pa
     given = ("export=wokada", "rvc.f0_convention=zero_unvoiced", "rvc.embedder=contentvec")
 
     unknown, known, asked = (
-        generators.load_generator(item)
+        generator_voice.load_generator(item)
         for item in (job(silent, "export=wokada"), job(ours, "export=wokada"), job(ours, *given))
     )
 

@@ -16,7 +16,7 @@ from utils.audio.resample import RationalResampler
 from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export.graph_kinds import ExportedGraph, _bands, make_audio_to_audio, stream_metadata
-from utils.export.stream_voice import stream_converter
+from utils.export.stream_graph import stream_converter
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.stream_frontend import StreamFrontend, StreamResampler
@@ -78,7 +78,7 @@ def test_what_cannot_be_streamed_is_refused_in_one_line() -> None:
     with pytest.raises(ExportError, match="ToyVoice cannot convert a stream"):
         stream_converter(AudioConverter(toy, small_converter().frontend, None, RationalResampler(RATE, RATE)))
     with pytest.raises(ExportError, match=r"no graph for recordings; type export\.graph_kinds=\[stream\]"):
-        make_audio_to_audio(SimpleNamespace(model=small_voice(kind=LiteStreamVoice)))  # type: ignore[arg-type]
+        make_audio_to_audio(SimpleNamespace(converter=SimpleNamespace(generator=small_voice(kind=LiteStreamVoice))))  # type: ignore[arg-type]
     frontend = small_converter().frontend
     assert isinstance(frontend, AnalysisFrontend)
     frontend.content_encoder = ForeignContent()

@@ -20,14 +20,14 @@ from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, ExportError, FormatError
 from utils.export import delivery, precision
-from utils.export.delivery import ExportOutcome, export_voice
-from utils.export.graph_kinds import ExportedGraph, Flavour, FlavourJob
+from utils.export.delivery import export_voice
+from utils.export.graph_kinds import ExportedGraph, GraphJob, GraphKind
+from utils.export.outcome import ExportOutcome
 from utils.export.plans import ExportPlan, plan_export
 from utils.features.index import load_index
 from utils.files import sha256_of_file
 from utils.inference.session import VoiceSession
 from utils.training.fit import train
-from utils.voice_file.metadata import metadata_from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
@@ -108,9 +108,10 @@ def test_the_index_holds_the_training_frames_of_each_speaker(exported: ExportOut
     index = load_index(exported.folder / "pair.index")
     assert exported.index is not None
 
-    assert index.ntotal == exported.index.num_vectors == sum(item.count for item in exported.index.speakers)
-    assert exported.index.recall >= 0.99
-    assert all(item.count > 100 for item in exported.index.speakers)
+    report = exported.index.report
+    assert index.ntotal == report.num_vectors == sum(item.count for item in report.speakers)
+    assert report.recall >= 0.99
+    assert all(item.count > 100 for item in report.speakers)
 
 
 def test_the_card_says_what_retrieval_costs_and_loses(exported: ExportOutcome) -> None:
@@ -124,7 +125,8 @@ def test_the_card_says_what_retrieval_costs_and_loses(exported: ExportOutcome) -
     assert 0.3 < card["baking"]["cosine"] < 1
     assert card["baking"]["num_frames"] > 100
     text = (exported.folder / "card.md").read_text(encoding="utf-8")
-    assert str(exported.index) in text and str(exported.baking) in text
+    assert exported.index is not None
+    assert str(exported.index.report) in text and str(exported.index.baking) in text
 
 
 def test_metadata_and_card_hold_what_a_voice_must_say_of_itself(exported: ExportOutcome) -> None:
@@ -147,13 +149,12 @@ def test_metadata_and_card_hold_what_a_voice_must_say_of_itself(exported: Export
 
 
 def test_the_card_names_what_is_in_the_first_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(job: FlavourJob) -> ExportedGraph:
-        path = job.folder / job.geometry.file_name
+    def make(job: GraphJob) -> ExportedGraph:
+        path = job.folder / job.metadata.geometry.file_name
         path.write_bytes(b"graph")
-        metadata = metadata_from_json(job.metadata, path.name)
-        return ExportedGraph(path, (), None, replace(metadata, encoder={"id": "inside", "look_ahead": "short"}))
+        return ExportedGraph(path, (), replace(job.metadata, encoder={"id": "inside", "look_ahead": "short"}))
 
-    monkeypatch.setattr(delivery, "find_flavour", lambda name: Flavour(name, "for a test", make))
+    monkeypatch.setattr(delivery, "find_graph_kind", lambda name: GraphKind(name, "for a test", make))
 
     outcome = export_voice(job(folder, "name=inside"))
 
@@ -179,25 +180,25 @@ def test_weights_in_fewer_bits_and_another_codebook_pass_every_rule(
     assert operators[0].count("Cast") >= operators[1].count("Cast") + 2
     metadata = VoiceSession.open(outcome.folder / name).metadata
     assert metadata is not None and metadata.precision == "int8"
-    assert outcome.baking is not None and outcome.baking.codebook_size == 8
-    assert outcome.index is not None and outcome.index.kind == "hnsw"
+    assert outcome.index is not None and outcome.index.report.kind == "hnsw"
+    assert outcome.index.baking is not None and outcome.index.baking.codebook_size == 8
 
 
 @pytest.mark.parametrize(("size", "idle"), [(0, ["index_rate", "protect"]), (8, [])])
 def test_the_metadata_names_the_controls_that_do_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, size: int, idle: list[str]
 ) -> None:
-    def make(job: FlavourJob) -> ExportedGraph:
-        path = job.folder / job.geometry.file_name
+    def make(job: GraphJob) -> ExportedGraph:
+        path = job.folder / job.metadata.geometry.file_name
         path.write_bytes(b"graph")
-        return ExportedGraph(path, (), None, metadata_from_json(job.metadata, path.name))
+        return ExportedGraph(path, (), job.metadata)
 
-    monkeypatch.setattr(delivery, "find_flavour", lambda name: Flavour(name, "for a test", make))
+    monkeypatch.setattr(delivery, "find_graph_kind", lambda name: GraphKind(name, "for a test", make))
 
     outcome = export_voice(job(folder, "name=idle", f"retrieval.codebook_size={size}"))
 
-    metadata = outcome.graphs[0].metadata
-    assert metadata is not None and metadata.extra["idle_controls"] == idle
+    graph = outcome.graphs[0]
+    assert isinstance(graph, ExportedGraph) and graph.metadata.extra["idle_controls"] == idle
 
 
 def test_a_typed_default_that_does_nothing_is_refused(folder: Path) -> None:

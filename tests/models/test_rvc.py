@@ -26,7 +26,8 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.resample import RationalResampler
 from utils.config.train import train_job
 from utils.errors import ConfigError
-from utils.export.graph import GraphOptions, build_graph, control_tensors
+from utils.export.graph import build_graph, control_tensors
+from utils.export.tracing import GraphOptions
 from utils.voice_file.controls import ControlDefaults
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -13,7 +13,7 @@ from models.streams.causal import convolve_depthwise, convolve_rows, convolve_to
 from models.streams.source import StreamPulses
 from tests.tools.streaming_tools import DEFAULTS, DIM, RATE, small_converter, small_voice
 from utils.export.graph import control_tensors
-from utils.export.stream_voice import stream_converter
+from utils.export.stream_graph import stream_converter
 from utils.verification.alignment import level_delay
 from utils.verification.signals import bursts, speech_like
 

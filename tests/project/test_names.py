@@ -34,7 +34,7 @@ def test_room_of_audio_needs_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("room", ["utils.corpus", "utils.training"])
+@pytest.mark.parametrize("room", ["utils.corpus", "utils.training", "utils.export", "utils.inference"])
 def test_doors_need_no_torch_until_they_are_used(room: str) -> None:
     """A script shows its help without waiting for torch."""
     program = f"import sys; import {room}; print('torch' in sys.modules)"

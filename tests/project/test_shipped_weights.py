@@ -17,7 +17,7 @@ from utils.config.export import export_job
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
 from utils.export.card import write_cards
-from utils.export.delivery import describe
+from utils.export.description import describe
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.plans import plan_export
 from utils.features.content.builtin import WEIGHTS_FOLDER, BuiltinContent, read_weights
@@ -200,8 +200,8 @@ def test_metadata_and_card_name_what_the_voice_started_from(started: tuple[Path,
     graph = tmp_path / geometry.file_name
     graph.write_bytes(b"graph")
 
-    metadata = describe(job, load_voice(run, "last"), None, geometry, flavour="audio_to_audio", index_sha256=None)
-    card = write_cards(tmp_path, metadata, [ExportedGraph(graph, ())], None, None)
+    metadata = describe(job, load_voice(run, "last"), geometry, graph_kind="audio_to_audio", index_sha256=None)
+    card = write_cards(tmp_path, [ExportedGraph(graph, (), metadata)], None)
 
     assert metadata.extra["pretrained"] == {"generator": {"file": "start.safetensors", "sha256": digest}}
     assert card["pretrained"] == metadata.extra["pretrained"]

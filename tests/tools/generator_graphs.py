@@ -18,10 +18,10 @@ def graph_bytes(rvc_format: str, kind: Kind, precision: str) -> bytes:
     model, content_dim, has_f0 = kind
     sizes = ("model.upsample_channels=16", f"model.use_f0={str(has_f0).lower()}")
     network = small_generator(model, *sizes, num_speakers=2, content_dim=content_dim)
-    shape, chosen = shape_of(kind), RVC_FORMATS[rvc_format]
-    metadata = {"metadata": client_metadata(shape, "hubert_base")} if chosen.has_client_metadata else {}
-    graph = build_generator_graph(network.eval(), chosen, shape, precision=precision, metadata=metadata)
-    return graph.SerializeToString()
+    graph = RvcGraph(rvc_format=RVC_FORMATS[rvc_format], shape=shape_of(kind), precision=precision)
+    has_metadata = graph.rvc_format.has_client_metadata
+    metadata = {"metadata": client_metadata(graph.shape, "hubert_base")} if has_metadata else {}
+    return build_generator_graph(network.eval(), graph, metadata=metadata).SerializeToString()
 
 
 def shape_of(kind: Kind) -> GeneratorShape:

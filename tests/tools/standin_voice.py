@@ -12,7 +12,9 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.controls import Controls, bounded_controls
-from utils.export.graph import GraphOptions, build_graph, control_tensors, save_graph
+from utils.export.finishing import save_graph
+from utils.export.graph import build_graph, control_tensors
+from utils.export.tracing import GraphOptions
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
 from utils.verification.reference import Reference

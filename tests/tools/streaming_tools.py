@@ -9,8 +9,8 @@ from models.conversion import AudioConverter
 from models.lite import LiteVoice
 from tests.tools.standin_voice import metadata_of
 from utils.audio.resample import RationalResampler
-from utils.export.graph import GraphOptions
-from utils.export.graph_kinds import ExportedGraph, FlavourJob, make_stream
+from utils.export.graph_kinds import ExportedGraph, GraphJob, make_stream
+from utils.export.tracing import GraphOptions
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
@@ -69,13 +69,11 @@ def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
         defaults=asdict(DEFAULTS),
     )
     return make_stream(
-        FlavourJob(
-            model=small_voice(),
+        GraphJob(
             converter=small_converter(io_rate, defaults=DEFAULTS),
-            geometry=geometry,
             defaults=DEFAULTS,
             options=GraphOptions(),
-            metadata=metadata.to_json(),
+            metadata=metadata,
             folder=folder,
             tolerance=1e-4,
             recordings=(),

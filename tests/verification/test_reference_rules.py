@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.tools.planted_graphs import failed, node, with_controls
 from tests.tools.standin_voice import RATE, Changed, StandIn, StandInVoice, export_standin
-from utils.export.graph import GraphOptions
+from utils.export.tracing import GraphOptions
 from utils.verification import parity_rules
 from utils.verification.audio_rules import check_batch
 from utils.verification.candidate import Candidate

@@ -16,7 +16,7 @@ from tests.tools.streaming_tools import DEFAULTS, METADATA_KEY, RATE, export_sma
 from utils.config.test_model import verify_job
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.reference import voice_reference
-from utils.export.stream_voice import stream_converter
+from utils.export.stream_graph import stream_converter
 from utils.verification import file_rules, rules
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.parity_rules import check_stream_parity

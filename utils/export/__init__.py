@@ -1,1 +1,43 @@
-"""From a trained run to a verified voice: contract, graph, verification, delivery."""
+"""From a trained run, or a voice of another program, to verified files."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from utils.config.export import ExportJob
+    from utils.export.outcome import ExportOutcome
+
+# torch and onnx take seconds, which --help must not wait for: they are imported where they are used
+HINT = "python export_onnx.py voice=<file.pth> export=rvc_report"
+
+
+def export(job: "ExportJob") -> "ExportOutcome":
+    """Export a voice: as graphs of this workbench, or as a graph or files of another program.
+
+    Returns:
+        What was verified and written; nothing was written where a rule failed, see `failures`.
+    Raises:
+        ConfigError: if the run, its dataset, a file or a setting cannot be used.
+        FormatError: if a file is damaged.
+        ExportError: if the network cannot become a graph.
+    """
+    from utils.config import required
+    from utils.export.outcome import ExportOutcome
+    from utils.export.plans import plan_export, plan_files, plan_generator
+    from utils.voice_file.rvc_formats import RVC_FORMATS
+
+    if job.export.kind == "onnx":
+        from utils.export.delivery import export_voice
+
+        return export_voice(plan_export(job))
+    if job.export.kind in RVC_FORMATS:
+        from utils.export.rvc.generators import export_generator
+
+        return export_generator(plan_generator(job))
+    if job.export.kind == "rvc_report":
+        from utils.export.rvc.imported_voice import report_file
+
+        path = required("voice", job.voice, HINT)
+        return ExportOutcome(folder=path.parent, notes=tuple(report_file(path)))
+    from utils.export.rvc.files import export_files
+
+    return export_files(plan_files(job))

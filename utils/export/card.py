@@ -10,11 +10,10 @@ from typing import Any
 from utils.errors import FormatError
 from utils.export.card_text import card_text
 from utils.export.graph_kinds import ExportedGraph
-from utils.export.retrieval import BakingReport
-from utils.features.index import IndexReport
+from utils.export.retrieval import WrittenIndex
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
 from utils.version import VERSION
-from utils.voice_file.metadata import VoiceMetadata
+from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
 from utils.voice_file.names import parse_file_name
 
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -23,29 +22,18 @@ OF_ONE_GRAPH = ("sample_rate", "hop_length", "n_fft", "flavour")
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
 
 
-def write_cards(
-    folder: Path,
-    metadata: VoiceMetadata,
-    graphs: Sequence[ExportedGraph],
-    index_path: Path | None,
-    index_report: IndexReport | None,
-    baking: BakingReport | None = None,
-) -> dict[str, Any]:
+def write_cards(folder: Path, graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[str, Any]:
     """Write card.json and card.md into a folder and return the content of card.json.
 
     Args:
         folder: where the graphs and the index already are.
-        metadata: of the first graph.
-        graphs: every graph of the export.
-        index_path: the FAISS index, or None.
-        index_report: what the index holds, or None.
-        baking: what the codebook in the graph loses against the index, or None.
+        graphs: every graph of the export; the first one describes the voice.
+        index: the index beside them, or None.
     """
-    card = _card(metadata, graphs, index_path, index_report)
-    card["baking"] = asdict(baking) if baking else None
-    retrieval = [str(item) for item in (index_report, baking) if item]
+    card = _card(graphs, index)
+    retrieval = [str(item) for item in (index.report, index.baking) if item] if index else []
     atomic_write_json(folder / CARD, card)
-    atomic_write_text(folder / CARD_TEXT, card_text(card, metadata, graphs, retrieval))
+    atomic_write_text(folder / CARD_TEXT, card_text(card, graphs, retrieval))
     return card
 
 
@@ -83,13 +71,8 @@ def files_of_card(folder: Path) -> set[str]:
         return set()
 
 
-def _card(
-    metadata: VoiceMetadata,
-    graphs: Sequence[ExportedGraph],
-    index_path: Path | None,
-    index_report: IndexReport | None,
-) -> dict[str, Any]:
-    paths = [graph.path for graph in graphs] + ([index_path] if index_path else [])
+def _card(graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[str, Any]:
+    metadata, paths = graphs[0].metadata, [graph.path for graph in graphs] + ([index.path] if index else [])
     hidden = ("schema_version", "extra", *OF_ONE_GRAPH)
     described = {key: value for key, value in asdict(metadata).items() if key not in hidden}
     return {
@@ -98,20 +81,21 @@ def _card(
         "rates": sorted({parse_file_name(graph.path).sample_rate for graph in graphs}),
         "graphs": {graph.path.name: _graph(graph) for graph in graphs},
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
-        "index": asdict(index_report) if index_report else None,
+        "index": asdict(index.report) if index else None,
         "pretrained": metadata.extra.get("pretrained"),
         "streams": {graph.path.name: _stream(graph) for graph in graphs if graph.stream},
         "verification": {
             graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
         },
         "tools": {"voclo-trainer": VERSION} | {name: importlib.metadata.version(name) for name in TOOLS},
+        "baking": asdict(index.baking) if index and index.baking else None,
     }
 
 
 def _graph(graph: ExportedGraph) -> dict[str, Any]:
     geometry = parse_file_name(graph.path)
     return {
-        "flavour": "stream" if graph.stream else "audio_to_audio",
+        "flavour": STREAM if graph.stream else AUDIO_TO_AUDIO,
         "sample_rate": geometry.sample_rate,
         "hop_length": geometry.hop_length,
         "n_fft": geometry.n_fft,
@@ -122,5 +106,4 @@ def _graph(graph: ExportedGraph) -> dict[str, Any]:
 def _stream(graph: ExportedGraph) -> dict[str, Any]:
     """Return what a host must know about a streaming graph, and which encoder and tracker are in it."""
     assert graph.stream is not None
-    inside = {"encoder": graph.metadata.encoder, "pitch": graph.metadata.pitch} if graph.metadata else {}
-    return asdict(graph.stream) | inside
+    return asdict(graph.stream) | {"encoder": graph.metadata.encoder, "pitch": graph.metadata.pitch}

@@ -41,9 +41,15 @@ soundfile.write("converted.wav", np.clip(result, -1, 1), rate)
 """
 
 
-def card_text(
-    card: dict[str, Any], metadata: VoiceMetadata, graphs: Sequence[ExportedGraph], retrieval: Sequence[str]
-) -> str:
+def card_text(card: dict[str, Any], graphs: Sequence[ExportedGraph], retrieval: Sequence[str]) -> str:
+    """Return the text.
+
+    Args:
+        card: content of card.json.
+        graphs: every graph of the export; the first one describes the voice.
+        retrieval: lines about the index and the codebook.
+    """
+    metadata = graphs[0].metadata
     speakers = "\n".join(
         f"| {speaker.id} | {speaker.name} | {speaker.f0_median_hz:.0f} |" for speaker in metadata.speakers
     )

@@ -1,4 +1,4 @@
-"""The kinds of graphs a voice can be exported as. A new kind is one entry in FLAVOURS."""
+"""The kinds of graphs a voice can be exported as. A new kind is one entry in GRAPH_KINDS."""
 
 import logging
 from collections.abc import Callable
@@ -6,53 +6,54 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
+from models.stream_conversion import StreamConverter
 from utils.audio.resample import RationalResampler
 from utils.audio.resample_bands import ResamplerBands, measure_bands
 from utils.errors import ConfigError, ExportError
-from utils.export.graph import GraphOptions, build_graph, save_graph
+from utils.export.finishing import save_graph
+from utils.export.graph import build_graph
+from utils.export.outcome import VerifiedGraph
 from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
 from utils.export.reference import voice_reference
-from utils.export.stream_graph import build_stream_graph
-from utils.export.stream_voice import stream_converter
+from utils.export.stream_graph import build_stream_graph, stream_converter
+from utils.export.tracing import GraphOptions
 from utils.features.stream_frontend import StreamFrontend, StreamResampler
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
+from utils.verification.reference import Reference
 from utils.verification.rules import verify
 from utils.voice_file.controls import ControlDefaults
-from utils.voice_file.geometry import FileGeometry
-from utils.voice_file.metadata import METADATA_KEY, StreamFacts, VoiceMetadata, metadata_from_json
+from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
+from utils.voice_file.metadata import METADATA_KEY, StreamFacts, VoiceMetadata
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlavourJob:
-    """All that a kind of graph is made from.
+class GraphJob:
+    """All that one graph is made from.
 
     Attributes:
-        model: the generator.
-        converter: from audio to audio at the rate of the geometry, with the generator inside.
-        geometry: name, rate and frame sizes of the file.
+        converter: from audio to audio at the rate of the graph.
+        metadata: what the graph says of itself.
         defaults: values of the controls when a caller gives none.
         options: exporter and operator version.
-        metadata: JSON that travels in the graph.
         folder: where the file is written.
         tolerance: largest allowed relative RMS difference from PyTorch.
-        recordings: [T] excerpts of real recordings at the rate of the geometry.
+        recordings: [T] excerpts of real recordings at the rate of the graph.
         extent: how long the rules of the graph's hosts are tried.
         precision: in which learned weights are stored.
         stream_block_ms: block of a streaming graph.
     """
 
-    model: BaseVoiceConversionModel
     converter: AudioConverter
-    geometry: FileGeometry
+    metadata: VoiceMetadata
     defaults: ControlDefaults
     options: GraphOptions
-    metadata: str
     folder: Path
     tolerance: float
     recordings: tuple[np.ndarray, ...]
@@ -62,93 +63,71 @@ class FlavourJob:
 
 
 @dataclass(frozen=True)
-class ExportedGraph:
-    """A written graph and the outcome of its verification.
+class ExportedGraph(VerifiedGraph):
+    """A written graph of a voice.
 
     Attributes:
-        stream: of a streaming graph only.
-        metadata: what the file says where that differs from what its job said.
+        metadata: what the graph says of itself.
+        stream: what a host of a streaming graph must know; None for a graph for recordings.
         resamplers: bands of those from and to the rate of the graph, where it is not the same inside.
     """
 
-    path: Path
-    checks: tuple[Check, ...]
+    metadata: VoiceMetadata
     stream: StreamFacts | None = None
-    metadata: VoiceMetadata | None = None
     resamplers: tuple[ResamplerBands, ...] = ()
-
-    @property
-    def has_passed(self) -> bool:
-        """Whether every rule holds."""
-        return all(check.passed for check in self.checks)
 
 
 @dataclass(frozen=True)
-class Flavour:
+class GraphKind:
     """A kind of graph: its name in configuration and metadata, what it is for, and how it is made."""
 
     name: str
     purpose: str
-    make: Callable[[FlavourJob], ExportedGraph]
+    make: Callable[[GraphJob], ExportedGraph]
 
 
-def make_audio_to_audio(job: FlavourJob) -> ExportedGraph:
+def make_audio_to_audio(job: GraphJob) -> ExportedGraph:
     """Write and verify the graph that takes audio and returns audio.
 
     Raises:
         ExportError: if the voice was made for streams alone.
     """
-    if job.model.is_for_streams:
+    converter, generator = job.converter, job.converter.generator
+    if isinstance(generator, BaseVoiceConversionModel) and generator.is_for_streams:
         raise ExportError(
-            f"{type(job.model).__name__} is a voice for streams and has no graph for recordings; "
+            f"{type(generator).__name__} is a voice for streams and has no graph for recordings; "
             "type export.graph_kinds=[stream], or train model=lite"
         )
     graph = build_graph(
-        job.converter,
-        sample_rate=job.geometry.sample_rate,
+        converter,
+        sample_rate=job.metadata.sample_rate,
         defaults=job.defaults,
         options=job.options,
-        metadata={METADATA_KEY: job.metadata},
+        metadata={METADATA_KEY: job.metadata.to_json()},
     )
-    reduce_weights(graph, job.precision, fixed_tables(job.converter))
-    tolerance = tolerance_of(job.precision, job.tolerance)
-    path = job.folder / job.geometry.file_name
-    save_graph(graph, path)
-    reference = voice_reference(job.converter, defaults=job.defaults, tolerance=tolerance, recordings=job.recordings)
-    checks = verify(Candidate(path=path, extent=job.extent), reference)
-    bands = _bands(getattr(job.converter.frontend, "resampler", None), job.converter.resampler)
-    return ExportedGraph(path, tuple(checks), resamplers=bands)
+    path, checks = _written(job, job.metadata, graph, fixed_tables(converter), _reference(job))
+    bands = _bands(getattr(converter.frontend, "resampler", None), converter.resampler)
+    return ExportedGraph(path, checks, job.metadata, resamplers=bands)
 
 
-def make_stream(job: FlavourJob) -> ExportedGraph:
+def make_stream(job: GraphJob) -> ExportedGraph:
     """Write and verify the graph that converts a stream block by block."""
     voice = stream_converter(job.converter, block_ms=job.stream_block_ms)
     assert isinstance(voice.frontend, StreamFrontend) and isinstance(voice.resampler, StreamResampler)
-    rate = job.geometry.sample_rate
     facts = StreamFacts(
         block=voice.block,
         look_ahead=voice.look_ahead,
         state_size=voice.state_size,
-        latency_ms=round(1000 * (voice.block + voice.look_ahead) / rate, 3),
+        latency_ms=round(1000 * (voice.block + voice.look_ahead) / job.metadata.sample_rate, 3),
     )
-    stored = metadata_from_json(job.metadata, job.geometry.file_name)
-    metadata = stream_metadata(stored, voice.frontend, facts)
+    metadata = stream_metadata(job.metadata, voice.frontend, facts)
     graph = build_stream_graph(
         voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
     )
-    reduce_weights(graph, job.precision, fixed_tables(job.converter) + fixed_tables(voice.generator))
-    path = job.folder / replace(job.geometry, is_stream=True).file_name
-    save_graph(graph, path)
-    reference = voice_reference(
-        job.converter,
-        defaults=job.defaults,
-        tolerance=tolerance_of(job.precision, job.tolerance),
-        recordings=job.recordings,
-        convert=voice.whole,
-    )
-    checks = verify(Candidate(path=path, extent=job.extent), reference)
+    tables = fixed_tables(job.converter) + fixed_tables(voice.generator)
+    path, checks = _written(job, metadata, graph, tables, _reference(job, voice))
     bands = _bands(voice.frontend.resampler.resampler, voice.resampler.resampler)
-    return ExportedGraph(path, tuple(checks), facts, metadata, bands)
+    return ExportedGraph(path, checks, metadata, facts, bands)
 
 
 def stream_metadata(stored: VoiceMetadata, frontend: StreamFrontend, facts: StreamFacts) -> VoiceMetadata:
@@ -165,26 +144,46 @@ def stream_metadata(stored: VoiceMetadata, frontend: StreamFrontend, facts: Stre
     return replace(stored, encoder=encoder, pitch=pitch, extra=extra)
 
 
+def _written(
+    job: GraphJob, metadata: VoiceMetadata, graph: onnx.ModelProto, tables: list[np.ndarray], reference: Reference
+) -> tuple[Path, tuple[Check, ...]]:
+    """Write a graph with its weights in the precision that is asked for; return its file and what verification says."""
+    reduce_weights(graph, job.precision, tables)
+    path = job.folder / metadata.geometry.file_name
+    save_graph(graph, path)
+    return path, tuple(verify(Candidate(path=path, extent=job.extent), reference))
+
+
+def _reference(job: GraphJob, stream: StreamConverter | None = None) -> Reference:
+    return voice_reference(
+        job.converter,
+        defaults=job.defaults,
+        tolerance=tolerance_of(job.precision, job.tolerance),
+        recordings=job.recordings,
+        convert=stream.whole if stream is not None else None,
+    )
+
+
 def _bands(*resamplers: object) -> tuple[ResamplerBands, ...]:
     measured = [measure_bands(item) for item in resamplers if isinstance(item, RationalResampler)]
     return tuple(bands for bands in measured if bands is not None)
 
 
-FLAVOURS: dict[str, Flavour] = {
-    flavour.name: flavour
-    for flavour in (
-        Flavour("audio_to_audio", "one graph from audio to audio, any length", make_audio_to_audio),
-        Flavour("stream", "blocks of one length, with the state going in and coming out", make_stream),
+GRAPH_KINDS: dict[str, GraphKind] = {
+    kind.name: kind
+    for kind in (
+        GraphKind(AUDIO_TO_AUDIO, "one graph from audio to audio, any length", make_audio_to_audio),
+        GraphKind(STREAM, "blocks of one length, with the state going in and coming out", make_stream),
     )
 }
 
 
-def find_flavour(name: str) -> Flavour:
+def find_graph_kind(name: str) -> GraphKind:
     """Return a kind of graph by name.
 
     Raises:
         ConfigError: if there is none of this name.
     """
-    if name not in FLAVOURS:
-        raise ConfigError(f"export.flavours: {name!r} is unknown; allowed: {', '.join(FLAVOURS)}")
-    return FLAVOURS[name]
+    if name not in GRAPH_KINDS:
+        raise ConfigError(f"export.graph_kinds: {name!r} is unknown; allowed: {', '.join(GRAPH_KINDS)}")
+    return GRAPH_KINDS[name]

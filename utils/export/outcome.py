@@ -1,33 +1,59 @@
-"""What a person is told of an export, as text."""
+"""What an export leaves."""
 
-import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from utils.errors import ExportError
-from utils.export.delivery import ExportOutcome
-from utils.verification.report import checks_table
-from utils.voice_file.names import is_stream_file
+from utils.export.retrieval import WrittenIndex
+from utils.verification.checks import Check
 
 
-def checks_text(outcome: ExportOutcome) -> str:
-    """Return what was taken from an imported file, and for each graph the rules with their outcomes."""
-    graphs = [f"{graph.path.name}\n{checks_table(graph.checks)}\n" for graph in outcome.graphs]
-    return "\n".join([*outcome.notes, *graphs])
+@dataclass(frozen=True)
+class VerifiedGraph:
+    """A written graph and the outcome of its verification."""
+
+    path: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether every rule holds."""
+        return all(check.passed for check in self.checks)
 
 
-def require_passed(outcome: ExportOutcome) -> None:
-    """Raise ExportError, naming the rules that do not hold, unless all do."""
-    if outcome.failures:
-        raise ExportError(f"nothing was exported, {outcome.folder} is as before; failed: {'; '.join(outcome.failures)}")
+@dataclass(frozen=True, kw_only=True)
+class ExportOutcome:
+    """Where the voice is, and everything that was verified.
 
+    Attributes:
+        folder: of the voice.
+        files: what was written; nothing when a rule failed.
+        graphs: with their checks; none where files of other programs were written.
+        index: beside the graphs; None without the recordings of the voice, and for other programs.
+        origin: lines that say what was taken from an imported file.
+        notes: lines that say what else is to be known.
+    """
 
-def files_text(outcome: ExportOutcome) -> str:
-    """Return what was written, and the command to try it."""
-    lines = [f"index: {outcome.index}"] if outcome.index is not None else []
-    lines += [str(outcome.baking)] if outcome.baking is not None else []
-    lines += [f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)" for path in outcome.files]
-    graphs = [path for path in outcome.files if path.suffix == ".onnx" and not is_stream_file(path)]
-    if graphs:
-        lines.append(f"next: python test_model.py onnx={shlex.quote(str(graphs[0]))} audio=<recording or folder>")
-    else:
-        lines.append("next: docs/tutorials/live.md has the loop of a host")
-    return "\n".join(lines)
+    folder: Path
+    files: Sequence[Path] = ()
+    graphs: Sequence[VerifiedGraph] = ()
+    index: WrittenIndex | None = None
+    origin: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> list[str]:
+        """Names of the rules that do not hold, with their file."""
+        return [
+            f"{graph.path.name}: {check.name}" for graph in self.graphs for check in graph.checks if not check.passed
+        ]
+
+    def require_success(self) -> None:
+        """Refuse an export of which a rule failed.
+
+        Raises:
+            ExportError: with the names of the rules.
+        """
+        if self.failures:
+            raise ExportError(f"nothing was exported, {self.folder} is as before; failed: {'; '.join(self.failures)}")

@@ -6,8 +6,8 @@ from typing import Literal
 
 from utils.config import Pluggable
 from utils.config.export import ExportJob
-from utils.export.graph import GraphOptions
 from utils.export.precision import Precision
+from utils.export.tracing import GraphOptions
 from utils.features.index import IndexOptions
 from utils.rvc.layout import Order
 from utils.rvc.reading import F0Convention
@@ -47,7 +47,7 @@ class ExportPlan:
     dataset: Path | None
     root: Path
     rates: tuple[int, ...]
-    flavours: tuple[str, ...]
+    graph_kinds: tuple[str, ...]
     options: GraphOptions
     speaker: str | int | None
     defaults: ControlDefaults
@@ -124,7 +124,7 @@ def plan_export(job: ExportJob) -> ExportPlan:
         dataset=job.dataset,
         root=settings.root,
         rates=tuple(check_rate(rate) for rate in settings.rates or ()),
-        flavours=settings.graph_kinds,
+        graph_kinds=settings.graph_kinds,
         options=GraphOptions(opset=settings.opset, exporter=settings.exporter),
         speaker=settings.speaker,
         defaults=ControlDefaults(**defaults),

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from models.conversion import Retrieval
 from utils.corpus.store import CorpusStore
-from utils.features.index import NEIGHBOURS, FeatureIndex, IndexOptions, blend, build_index
+from utils.features.index import NEIGHBOURS, FeatureIndex, IndexOptions, IndexReport, blend, build_index, save_index
 from utils.features.index_kinds import faiss_library
 from utils.features.retrieval import CodebookRetrieval
+from utils.files import sha256_of_file
 
 MAX_QUERY_FRAMES = 20_000
 MAX_COMPARED_FRAMES = 2000
@@ -39,6 +43,31 @@ class BakingReport:
             f"{self.cosine:.3f} to what all {self.num_vectors} frames retrieve ({self.num_frames} held-out frames; all "
             f"to the frames themselves {self.cosine_to_content:.3f})"
         )
+
+
+@dataclass(frozen=True)
+class WrittenIndex:
+    """The index beside the graphs.
+
+    Attributes:
+        report: what it holds.
+        baking: what the codebook in the graphs loses against it; None without either or without held-out frames.
+    """
+
+    path: Path
+    sha256: str
+    report: IndexReport
+    baking: BakingReport | None
+
+
+def write_index(store: CorpusStore, options: IndexOptions, retrieval: Retrieval | None, path: Path) -> WrittenIndex:
+    """Index the training frames of a voice, write the file, and compare the codebook inside the graphs with it."""
+    index = index_of(store, options)
+    save_index(index, path)
+    baking = None
+    if isinstance(retrieval, CodebookRetrieval):
+        baking = baking_report(index, retrieval, list(held_out(store)), partial(training_frames, store))
+    return WrittenIndex(path, sha256_of_file(path), index.report, baking)
 
 
 def index_of(store: CorpusStore, options: IndexOptions) -> FeatureIndex:

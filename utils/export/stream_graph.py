@@ -1,34 +1,49 @@
 """The graph of a stream: one block of audio and the state in, one block and the next state out."""
 
-import io
 from collections.abc import Mapping
 
 import onnx
 import torch
-from onnx import helper
 
+from models.base import BaseVoiceConversionModel
+from models.conversion import AudioConverter
 from models.stream_conversion import StreamConverter
 from utils.audio.graph_form import graph_form
-from utils.errors import ExportError
-from utils.export.graph import (
-    PRODUCER,
-    GraphOptions,
-    attach_defaults,
-    control_tensors,
-    no_native_output,
-    power_of_two,
-    quiet,
-    remove_traces_of_origin,
-    simplify,
-)
+from utils.export.finishing import finish_graph
+from utils.export.graph import control_tensors
+from utils.export.tracing import GraphOptions, Signature, trace
+from utils.features.frontend import AnalysisFrontend
+from utils.features.stream_frontend import StreamFrontend, StreamResampler, smallest_block
 from utils.voice_file.controls import CONTROLS, ControlDefaults
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
+
+
+def stream_converter(converter: AudioConverter, *, block_ms: int = 20) -> StreamConverter:
+    """Return a voice as a stream, in evaluation mode.
+
+    Args:
+        converter: at the rate of the stream.
+        block_ms: length of a block, a multiple of 20.
+    Raises:
+        ExportError: if its generator cannot convert a stream.
+        ConfigError: if its encoder or pitch tracker has no form for streams.
+    """
+    generator, frontend = converter.generator, converter.frontend
+    assert isinstance(generator, BaseVoiceConversionModel) and isinstance(frontend, AnalysisFrontend)
+    return StreamConverter(
+        generator.form("stream"),
+        StreamFrontend(frontend),
+        converter.retrieval,
+        StreamResampler(converter.resampler),
+        block=smallest_block(converter.io_rate) * (block_ms // 20),
+        defaults=converter.defaults,
+    ).eval()
 
 
 def build_stream_graph(
     voice: StreamConverter, *, defaults: ControlDefaults, options: GraphOptions, metadata: Mapping[str, str]
 ) -> onnx.ModelProto:
-    """Trace, simplify and finish the graph of a stream; every shape in it is fixed.
+    """Trace and finish the graph of a stream; every shape in it is fixed.
 
     Args:
         voice: in evaluation mode.
@@ -38,28 +53,12 @@ def build_stream_graph(
     Raises:
         ExportError: if the network cannot be traced or simplified.
     """
-    inputs = (torch.zeros(1, voice.block), torch.zeros(1, voice.state_size), *control_tensors(ControlDefaults()))
-    buffer = io.BytesIO()
-    # known to every operator set as Pow, but this exporter has no entry for it
-    torch.onnx.register_custom_op_symbolic("aten::exp2", power_of_two, options.opset)
-    with quiet(), no_native_output(), torch.no_grad():
-        try:
-            torch.onnx.export(
-                graph_form(voice).eval(),
-                inputs,
-                buffer,  # type: ignore[arg-type]  # the tracing exporter accepts a stream
-                dynamo=False,
-                opset_version=options.opset,
-                input_names=[AUDIO_INPUT, STATE_INPUT, *(control.name for control in CONTROLS)],
-                output_names=[AUDIO_OUTPUT, NEXT_STATE_OUTPUT],
-            )
-        except torch.onnx.OnnxExporterError as error:
-            raise ExportError(f"the network cannot be traced as a stream: {str(error).splitlines()[0]}") from error
-    graph = simplify(onnx.load_model_from_string(buffer.getvalue()))
-    del graph.graph.value_info[:]
-    remove_traces_of_origin(graph)
-    attach_defaults(graph, defaults)
-    graph.producer_name, graph.producer_version = PRODUCER, ""
-    graph.ir_version = max(8, helper.find_min_ir_version_for(list(graph.opset_import)))
-    helper.set_model_props(graph, dict(metadata))
-    return graph
+    state = torch.zeros(1, voice.state_size)
+    signature = Signature(
+        values=(torch.zeros(1, voice.block), state, *control_tensors(ControlDefaults())),
+        inputs=(AUDIO_INPUT, STATE_INPUT, *(control.name for control in CONTROLS)),
+        outputs=(AUDIO_OUTPUT, NEXT_STATE_OUTPUT),
+        free_axes={},
+    )
+    traced = trace(graph_form(voice).eval(), signature, opset=options.opset)
+    return finish_graph(traced, metadata=metadata, defaults=defaults)

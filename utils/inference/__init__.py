@@ -1,1 +1,6 @@
 """Run exported voices with onnxruntime and numpy; imports no torch."""
+
+from utils.inference.session import VoiceSession
+from utils.inference.stream import StreamSession
+
+__all__ = ["StreamSession", "VoiceSession"]

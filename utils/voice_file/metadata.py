@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from utils.errors import FormatError
+from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.speakers import Speaker
 from utils.voice_file.stored_values import metadata_fault
 
@@ -72,6 +73,17 @@ class VoiceMetadata:
     f0_convention: str = F0_CONVENTION
     schema_version: int = SCHEMA_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def geometry(self) -> FileGeometry:
+        """The numbers in the name of its file."""
+        return FileGeometry(
+            name=self.name,
+            sample_rate=self.sample_rate,
+            hop_length=self.hop_length,
+            n_fft=self.n_fft,
+            is_stream="stream" in self.extra,
+        )
 
     def to_json(self) -> str:
         """Return compact JSON with sorted keys, so that equal voices give equal bytes."""

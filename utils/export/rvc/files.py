@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from utils.config import from_yaml, required, select, to_yaml
-from utils.config.export import ExportJob
+from utils.config import from_yaml, select, to_yaml
 from utils.errors import ConfigError
-from utils.export.delivery import without_places
-from utils.export.plans import RESUME_IN, FilesPlan, plan_files, plan_generator
-from utils.export.rvc.generators import export_generator
-from utils.export.rvc.imported_voice import report_file
+from utils.export.description import without_places
+from utils.export.outcome import ExportOutcome
+from utils.export.plans import RESUME_IN, FilesPlan
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
@@ -28,41 +26,29 @@ from utils.rvc.writing import (
     with_published_speakers,
 )
 from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, trained_dataset, voice_state
-from utils.voice_file.rvc_formats import RVC_FORMATS
 
 
-def run_foreign(job: ExportJob) -> list[str]:
-    """Do what another export= than onnx asks for and return lines that say what was done."""
-    if job.export.kind in RVC_FORMATS:
-        return export_generator(plan_generator(job))
-    if job.export.kind == "rvc_report":
-        return report_file(required("voice", job.voice, "python export_onnx.py voice=<file.pth> export=rvc_report"))
-    return export_foreign(plan_files(job))
+def export_files(plan: FilesPlan) -> ExportOutcome:
+    """Write the files of a plan; those that are there are replaced only by complete ones.
 
-
-def export_foreign(job: FilesPlan) -> list[str]:
-    """Write the files of a job; those that are there are replaced only by complete ones.
-
-    Returns:
-        Lines that say what was written.
     Raises:
         ConfigError: if the run is absent or not one of RVC's networks of a published size.
         FormatError: if its checkpoint is damaged.
     """
-    content = read_checkpoint(checkpoint_path(job.run, job.checkpoint))
-    files, notes = (_voice_files if job.kind == "rvc_pth" else _training_files)(job, content)
-    target = job.root / job.name
+    content = read_checkpoint(checkpoint_path(plan.run, plan.checkpoint))
+    files, notes = (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content)
+    target = plan.root / plan.name
     with staging_folder(target, files) as folder:
         for name, value in files.items():
             atomic_write(folder / name, partial(torch.save, value))
         written = move_into_place(folder, target, lambda path: False)
-    return [*(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)" for path in written), *notes]
+    return ExportOutcome(folder=target, files=written, notes=tuple(notes))
 
 
-def _voice_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _voice_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     weights = legacy_state(voice_state(content["state_dict"]))
-    _require_rvc(job, weights, "generator")
-    record = describe_run(job, content, weights)
+    _require_rvc(plan, weights, "generator")
+    record = describe_run(plan, content, weights)
     notes = [
         f"{record.published.name} {'with' if record.has_f0 else 'without'} f0, encoder {record.embedder}, "
         f"f0 {record.f0_convention}, {len(weights[SPEAKER_TABLE])} speaker(s); the posterior is left out"
@@ -72,21 +58,21 @@ def _voice_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any
             f"note: RVC-WebUI feeds every voice with ContentVec, this one listens to {record.embedder}; Applio looks "
             "for an encoder of that name"
         )
-    return {f"{job.name}.pth": voice_content(weights, record)}, notes
+    return {f"{plan.name}.pth": voice_content(weights, record)}, notes
 
 
-def _training_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _training_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     state = content["state_dict"]
     generator, discriminator = (
         legacy_state({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
         for prefix in ("generator.", "discriminator.")
     )
-    _require_rvc(job, generator, "generator")
-    _require_rvc(job, discriminator, "discriminator")
-    record = describe_run(job, content, generator)
+    _require_rvc(plan, generator, "generator")
+    _require_rvc(plan, discriminator, "discriminator")
+    record = describe_run(plan, content, generator)
     padded = with_published_speakers(generator)
     num_speakers = len(padded[SPEAKER_TABLE])
-    order = RESUME_IN[job.resume_in]
+    order = RESUME_IN[plan.resume_in]
     learning_rate = float(select(from_yaml(content[PAYLOAD_KEY]["config"]), "optim.optimizer.lr"))
     states = content["optimizer_states"]
     files = {}
@@ -98,7 +84,7 @@ def _training_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, 
         optimizer = optimizer_content(states[index], list(own), wanted, num_speakers)
         files[f"{letter}_{record.step}.pth"] = training_content(weights, optimizer, record, learning_rate=learning_rate)
     moments = (
-        f"the generator's optimizer is numbered as {job.resume_in} does; another program must not load it"
+        f"the generator's optimizer is numbered as {plan.resume_in} does; another program must not load it"
         if order
         else "the generator's optimizer starts anew, since RVC-WebUI and Applio number it differently; "
         "export.resume_in=rvc_webui or applio keeps its state for one of them"
@@ -110,7 +96,7 @@ def _training_files(job: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, 
     return files, [moments, table]
 
 
-def describe_run(job: FilesPlan, content: dict[str, Any], weights: Mapping[str, Tensor]) -> VoiceRecord:
+def describe_run(plan: FilesPlan, content: dict[str, Any], weights: Mapping[str, Tensor]) -> VoiceRecord:
     """Collect what the files say about a checkpoint.
 
     Raises:
@@ -123,12 +109,12 @@ def describe_run(job: FilesPlan, content: dict[str, Any], weights: Mapping[str, 
     published = [item for item in layout.fits if item.sample_rate == rate]
     if not published:
         raise ConfigError(
-            f"{job.run} holds a {layout} at {rate} Hz, which no other program knows; train with experiment=rvc_v2_48k "
+            f"{plan.run} holds a {layout} at {rate} Hz, which no other program knows; train with experiment=rvc_v2_48k "
             "or its kin on content of 768 values (v1: 256) for export=rvc_pth and export=rvc_checkpoint"
         )
-    require_published_content(dataset.content.identity, layout.version, str(job.run))
+    require_published_content(dataset.content.identity, layout.version, str(plan.run))
     return VoiceRecord(
-        name=job.name,
+        name=plan.name,
         published=published[0],
         has_f0=layout.has_f0,
         epoch=max(1, int(content.get("epoch", 0))),
@@ -140,14 +126,14 @@ def describe_run(job: FilesPlan, content: dict[str, Any], weights: Mapping[str, 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         own={
             "encoder": dict(dataset.content.identity),
-            "licence": job.licence,
-            "consent": job.consent,
+            "licence": plan.licence,
+            "consent": plan.consent,
             "metrics": {name: float(value) for name, value in payload["metrics"].items()},
             "config": to_yaml(without_places(config)),
         },
     )
 
 
-def _require_rvc(job: FilesPlan, weights: Mapping[str, Tensor], role: str) -> None:
+def _require_rvc(plan: FilesPlan, weights: Mapping[str, Tensor], role: str) -> None:
     if not weights or not is_rvc(weights) or layout_of(shapes_of(weights)).role != role:
-        raise ConfigError(f"{job.run} has no {role} of RVC; export={job.kind} needs a run of experiment=rvc_<..>")
+        raise ConfigError(f"{plan.run} has no {role} of RVC; export={plan.kind} needs a run of experiment=rvc_<..>")

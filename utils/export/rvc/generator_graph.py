@@ -1,23 +1,25 @@
 """From an RVC generator to the graph that another program loads: features in, audio out."""
 
+from collections.abc import Mapping
+
 import onnx
 import torch
-from onnx import helper
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from utils.audio.graph_form import graph_form
-from utils.export.graph import PRODUCER, trace_module
+from utils.export.finishing import finish_graph
 from utils.export.precision import reduce_weights
-from utils.voice_file.rvc_formats import CLIENT_KEY, FRAMES, OUTPUT, GeneratorShape, RvcFormat, inputs_of
-from utils.voice_file.signature import HALF, INTEGER
+from utils.export.tracing import Signature, trace
+from utils.voice_file.rvc_formats import FRAMES, OUTPUT, RvcFormat, RvcGraph
+from utils.voice_file.signature import HALF, INTEGER, GraphValue
 
 TRACE_FRAMES = 37  # so that no length is special in the traced graph
-TRACE_WINDOW = (5, 19, 23)
+TRACE_WINDOW = {"skip_head": 5, "return_length": 19, "formant_length": 23}
 
 
 class GeneratorGraph(nn.Module):
-    """The module that is traced: inputs and output as a rvc_format has them.
+    """The module that is traced: inputs and output as a program has them.
 
     Args:
         decoder: the voice's form "features".
@@ -45,69 +47,48 @@ class GeneratorGraph(nn.Module):
 
 
 def build_generator_graph(
-    voice: BaseVoiceConversionModel,
-    rvc_format: RvcFormat,
-    shape: GeneratorShape,
-    *,
-    precision: str,
-    metadata: dict[str, str],
+    voice: BaseVoiceConversionModel, graph: RvcGraph, *, metadata: Mapping[str, str]
 ) -> onnx.ModelProto:
-    """Trace, simplify and finish the graph of a generator.
+    """Trace and finish the graph of a generator.
 
     Args:
         voice: a generator of RVC, in evaluation mode.
-        rvc_format: of the program.
-        shape: of the generator.
-        precision: "fp32", or "fp16" for half-precision features and weights with arithmetic in single precision.
+        graph: what it becomes; precision "fp16" means half-precision features and weights with arithmetic in single
+            precision.
         metadata: texts to store in the graph.
     Raises:
         ExportError: if the network cannot be traced or simplified.
     """
-    wanted = inputs_of(rvc_format, shape, precision)
-    names = [item.name for item in wanted]
-    graph = trace_module(
-        graph_form(GeneratorGraph(voice.form("features"), rvc_format, shape.has_f0)).eval(),
-        trace_inputs(rvc_format, shape, precision),
-        inputs=names,
-        output=OUTPUT,
-        axes={item.name: {item.shape.index(FRAMES): FRAMES} for item in wanted if FRAMES in item.shape},
-        opset=rvc_format.opset,
+    signature = Signature(
+        values=trace_inputs(graph),
+        inputs=tuple(value.name for value in graph.inputs),
+        outputs=(OUTPUT,),
+        free_axes={value.name: {value.shape.index(FRAMES): FRAMES} for value in graph.inputs if FRAMES in value.shape},
     )
-    axes = graph.graph.output[0].type.tensor_type.shape
-    del axes.dim[:]
-    for axis in (1, 1, "samples") if rvc_format.name == "rvc_webui" else ("samples",):
-        axes.dim.add(**({"dim_value": axis} if isinstance(axis, int) else {"dim_param": axis}))
-    if precision == "fp16":
-        reduce_weights(graph, "fp16")
-    graph.producer_name, graph.producer_version = PRODUCER, ""
-    graph.ir_version = max(8, helper.find_min_ir_version_for(list(graph.opset_import)))
-    helper.set_model_props(graph, metadata)
-    return graph
+    module = GeneratorGraph(voice.form("features"), graph.rvc_format, graph.shape.has_f0)
+    traced = trace(graph_form(module).eval(), signature, opset=graph.rvc_format.opset)
+    output = (1, 1, "samples") if graph.rvc_format.name == "rvc_webui" else ("samples",)
+    finished = finish_graph(traced, metadata=metadata, axes={OUTPUT: output})
+    if graph.precision == "fp16":
+        reduce_weights(finished, "fp16")
+    return finished
 
 
-def trace_inputs(rvc_format: RvcFormat, shape: GeneratorShape, precision: str = "fp32") -> tuple[Tensor, ...]:
+def trace_inputs(graph: RvcGraph) -> tuple[Tensor, ...]:
     """Return tensors of every input for tracing."""
-    draws = torch.Generator().manual_seed(0)
-    values: list[Tensor] = []
-    scalars = iter(TRACE_WINDOW)
-    for item in inputs_of(rvc_format, shape, precision):
-        size = [axis if isinstance(axis, int) else TRACE_FRAMES for axis in item.shape]
-        if item.type != INTEGER:
-            value = (
-                100 + 200 * torch.rand(size, generator=draws)
-                if item.name == "pitchf"
-                else torch.randn(size, generator=draws)
-            )
-            values.append(value.half() if item.type == HALF else value)
-        elif item.name == "pitch":
-            values.append(torch.randint(1, 256, size, generator=draws))
-        elif not item.shape:
-            values.append(torch.tensor(next(scalars)))
-        else:
-            values.append(torch.full(size, TRACE_FRAMES if item.name in ("p_len", "phone_lengths") else 0))
-    return tuple(values)
+    random = torch.Generator().manual_seed(0)
+    return tuple(_trace_input(value, random) for value in graph.inputs)
 
 
-def graph_metadata(rvc_format: RvcFormat, client: str, own: dict[str, str]) -> dict[str, str]:
-    """Return the texts of a graph: ours, and the client's where it reads one."""
-    return {**own, **({CLIENT_KEY: client} if rvc_format.has_client_metadata else {})}
+def _trace_input(value: GraphValue, random: torch.Generator) -> Tensor:
+    size = [axis if isinstance(axis, int) else TRACE_FRAMES for axis in value.shape]
+    if value.name in TRACE_WINDOW:
+        return torch.tensor(TRACE_WINDOW[value.name])
+    if value.name == "pitch":
+        return torch.randint(1, 256, size, generator=random)
+    if value.type == INTEGER:
+        return torch.full(size, TRACE_FRAMES if value.name in ("p_len", "phone_lengths") else 0)
+    if value.name == "pitchf":
+        return 100 + 200 * torch.rand(size, generator=random)
+    noise = torch.randn(size, generator=random)
+    return noise.half() if value.type == HALF else noise
