@@ -260,7 +260,7 @@ def test_a_failed_export_leaves_the_earlier_one_as_it_was(folder: Path, exported
 
     assert "pair_sr16000_hop160_nfft640.onnx: parity with PyTorch" in outcome.failures
     assert "pair_sr16000_hop160_nfft640.onnx: whole file" in outcome.failures
-    assert outcome.files == []
+    assert list(outcome.files) == []
     assert {path.name: path.read_bytes() for path in exported.folder.iterdir()} == before
     assert not [path for path in exported.folder.parent.iterdir() if path.name.startswith(".")]
 
