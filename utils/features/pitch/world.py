@@ -39,11 +39,11 @@ class WorldPitch:
         if frames == 0:
             return np.zeros(0, np.float32)
         samples = np.ascontiguousarray(audio, dtype=np.float64)
-        limits = {"f0_floor": self.f_min, "f0_ceil": self.f_max, "frame_period": 500.0 / FRAME_RATE}
+        low, high, period = self.f_min, self.f_max, 500.0 / FRAME_RATE
         if self.method == "harvest":
-            f0_hz, _ = pyworld.harvest(samples, FEATURE_RATE, **limits)
+            f0_hz, _ = pyworld.harvest(samples, FEATURE_RATE, f0_floor=low, f0_ceil=high, frame_period=period)
         else:
-            coarse, times = pyworld.dio(samples, FEATURE_RATE, **limits)
+            coarse, times = pyworld.dio(samples, FEATURE_RATE, f0_floor=low, f0_ceil=high, frame_period=period)
             f0_hz = pyworld.stonemask(samples, coarse, times, FEATURE_RATE)
         # on the grid of 5 ms: frame i is centred at (i + 0.5) * 10 ms
         centres = np.minimum(2 * np.arange(frames) + 1, len(f0_hz) - 1)
