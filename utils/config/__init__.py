@@ -5,12 +5,12 @@ The jobs of the scripts stand in utils.config.preprocess, .train, .export and .t
 
 from utils.config.audio import AudioConfig, audio_config
 from utils.config.composing import from_yaml, given_keys, select, to_plain, to_yaml
+from utils.config.fields import MAX_SEED
 from utils.config.job import required
 from utils.config.pluggable import Pluggable
-from utils.config.ranges import MAX_SEED, check_range
 from utils.config.script import run_script
 
 __all__ = [
-    "MAX_SEED", "AudioConfig", "Pluggable", "audio_config", "check_range", "from_yaml", "given_keys",
+    "MAX_SEED", "AudioConfig", "Pluggable", "audio_config", "from_yaml", "given_keys",
     "required", "run_script", "select", "to_plain", "to_yaml",
 ]  # fmt: skip

@@ -1,17 +1,18 @@
 """Rate and analysis of a voice's audio."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from utils.config.fields import Number, Section, setting, validate
+from utils.config.fields import Number, Section, setting
 from utils.errors import ConfigError
 
 
 class AudioConfig(Section):
     """The group `audio`: rate and window of the voice; train.py must be given those of the dataset."""
 
+    key: ClassVar[str] = "audio"
     sample_rate: int = setting(..., "samples per second of the voice; a multiple of 100, from 8000 on", example=24000)
     hop_length: int = setting(..., "samples per frame; always sample_rate / 100", example=240)
     n_fft: int = setting(..., "samples of the window of analysis; even, at least 2 x hop_length", example=960)
@@ -47,4 +48,4 @@ class AudioConfig(Section):
 
 def audio_config(values: Mapping[str, Any]) -> AudioConfig:
     """Build the audio section from plain data, as a dataset stores it."""
-    return validate(AudioConfig, values, "audio")
+    return AudioConfig.model_validate(dict(values))

@@ -4,22 +4,47 @@ import types
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from utils.errors import ConfigError
 
+MAX_SEED = 2**32 - 1  # of numpy's generators
 WORDS = {
     bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", type(None): "null",
 }  # fmt: skip
 
 
 class Section(BaseModel):
-    """A section of a configuration: frozen, without unknown keys, and no value is converted to another kind."""
+    """A section of a configuration: frozen, without unknown keys, and no value is converted to another kind.
+
+    Attributes:
+        key: of the section, for one that code makes by itself: what is wrong is a ConfigError then, as in a job.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    key: ClassVar[str] = ""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, validate_values: ModelWrapValidatorHandler[Self]) -> Self:
+        if not cls.key:
+            return validate_values(values)
+        try:
+            return validate_values(values)
+        except ValidationError as error:
+            raise ConfigError(explain(error, cls, cls.key)) from error
 
 
 SomeSection = TypeVar("SomeSection", bound=Section)
@@ -89,13 +114,14 @@ def _blank_as_null(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """Return a list as a tuple."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def one_as_tuple(value: Any) -> Any:
     """Return a list typed without brackets, of one value, as a tuple too."""
-    return _as_tuple(value) if isinstance(value, list | tuple) else (value,)
+    return as_tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _fraction_as_text(value: Any) -> Any:
@@ -112,7 +138,6 @@ FilePath = Annotated[Path, BeforeValidator(_as_path), PlainSerializer(str)]
 OptionalText = Annotated[Text | None, BeforeValidator(_blank_as_null)]
 OptionalPath = Annotated[FilePath | None, BeforeValidator(_blank_as_null)]
 NameOrNumber = Annotated[str | int, BeforeValidator(_fraction_as_text)]  # a name such as 2.5 is read as a number
-Numbers = Annotated[tuple[Number, ...], BeforeValidator(_as_tuple)]
 WholeNumbers = Annotated[tuple[int, ...], BeforeValidator(one_as_tuple), OneOrMore]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(one_as_tuple), OneOrMore]
 
@@ -182,18 +207,27 @@ def example_of(field: FieldInfo) -> str:
     """Return what to type for a field: its example or its default; empty where it has none."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     value = extra.get("example")
-    value = field.default if value is None else value
-    is_other = value is None or field.is_required() or (isinstance(value, str) and value.startswith("${"))
+    if value is None and not field.is_required():
+        value = field.default
+    is_other = value is None or (isinstance(value, str) and value.startswith("${"))
     return "" if is_other else shown(value)
 
 
 def allowed_range(field: FieldInfo) -> str:
     """Return "at least 1" or "between 0 and 1"; empty for a field without bounds."""
-    low = next((item.ge for item in field.metadata if getattr(item, "ge", None) is not None), None)
-    high = next((item.le for item in field.metadata if getattr(item, "le", None) is not None), None)
+    marks = [*field.metadata, *_marks_of_elements(field.annotation)]
+    low = next((item.ge for item in marks if getattr(item, "ge", None) is not None), None)
+    high = next((item.le for item in marks if getattr(item, "le", None) is not None), None)
     if low is not None and high is not None:
         return f"between {_figure(low)} and {_figure(high)}"
     return f"at least {_figure(low)}" if low is not None else f"at most {_figure(high)}" if high is not None else ""
+
+
+def _marks_of_elements(annotation: Any) -> list[Any]:
+    """Return the bounds of the elements of a list."""
+    elements = [get_args(part)[0] for part in _parts(annotation) if get_origin(part) is tuple]
+    marks = [mark for element in elements if get_origin(element) is Annotated for mark in get_args(element)[1:]]
+    return [item for mark in marks for item in getattr(mark, "metadata", [mark])]
 
 
 def _figure(value: float) -> str:

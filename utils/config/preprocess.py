@@ -3,15 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import FilePath, Number, Numbers, OptionalPath, OptionalText, Section, setting
+from utils.config.fields import FilePath, Number, OptionalPath, OptionalText, Section, as_tuple, setting
 from utils.config.job import Job, required
 from utils.config.pluggable import Pluggable
-from utils.config.ranges import check_range
 from utils.errors import ConfigError
 
 USAGE = """\
@@ -28,6 +27,9 @@ The same command again does only what is new or changed; a run that was killed g
 
 Environment variables set keys too, beneath the command line: VOCLO_DATASET__ROOT=/data is dataset.root=/data."""
 HINT = "python preprocess.py dataset.source=<folder of recordings> dataset.name=<name>"
+Speeds = Annotated[tuple[Annotated[Number, Field(ge=0.5, le=2.0)], ...], BeforeValidator(as_tuple)]
+Levels = Annotated[tuple[Annotated[Number, Field(ge=-10, le=60)], ...], BeforeValidator(as_tuple)]
+Decays = Annotated[tuple[Annotated[Number, Field(ge=0.05, le=3)], ...], BeforeValidator(as_tuple)]
 MOST_SHARDS = 100_000
 COPIES = ("content_speeds", "content_noise_db", "content_room_seconds")
 NO_PART_OF_A_WAVEFORM = ("num_workers", *COPIES, "held_out_share", "held_out_files")
@@ -77,14 +79,14 @@ class PreprocessSettings(Section):
     max_clip_seconds: Number = setting(
         12.0, "longer clips are cut where they are quietest; at least 3 x min_clip_seconds", le=60
     )
-    content_speeds: Numbers = setting(
-        [0.84, 1.19], "content is also taken from the clip at these speeds, 0.5 to 2: other vocal tracts, same words"
+    content_speeds: Speeds = setting(
+        [0.84, 1.19], "content is also taken from the clip at these speeds: other vocal tracts, same words"
     )
-    content_noise_db: Numbers = setting(
-        [], "...with noise so far below the voice, -10 to 60: for training with augmentation=noise", example="[15]"
+    content_noise_db: Levels = setting(
+        [], "...with noise so far below the voice: for training with augmentation=noise", example="[15]"
     )
-    content_room_seconds: Numbers = setting(
-        [], "...in rooms that fall silent in this time, 0.05 to 3: for augmentation=room", example="[0.4]"
+    content_room_seconds: Decays = setting(
+        [], "...in rooms that fall silent in this time: for augmentation=room", example="[0.4]"
     )
     held_out_share: Number = setting(0.05, "share of the source files that is held out", ge=0, le=0.5)
     held_out_files: int = setting(
@@ -95,13 +97,21 @@ class PreprocessSettings(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_range("preprocess.silence_min_db", self.silence_min_db, -100, self.silence_max_db)
-        check_range("preprocess.keep_silence_seconds", self.keep_silence_seconds, 0, self.min_silence_seconds / 2)
-        check_range("preprocess.max_clip_seconds", self.max_clip_seconds, 3 * self.min_clip_seconds, 60)
-        limits = {"content_speeds": (0.5, 2.0), "content_noise_db": (-10, 60), "content_room_seconds": (0.05, 3)}
-        for key, (low, high) in limits.items():
-            for value in getattr(self, key):
-                check_range(f"preprocess.{key}", value, low, high)
+        if self.silence_min_db > self.silence_max_db:
+            raise ConfigError(
+                f"preprocess.silence_min_db={self.silence_min_db:g} is out of range; allowed: between -100 and "
+                f"preprocess.silence_max_db={self.silence_max_db:g}"
+            )
+        if self.keep_silence_seconds > self.min_silence_seconds / 2:
+            raise ConfigError(
+                f"preprocess.keep_silence_seconds={self.keep_silence_seconds:g} is out of range; allowed: at most "
+                f"half of preprocess.min_silence_seconds={self.min_silence_seconds:g}"
+            )
+        if self.max_clip_seconds < 3 * self.min_clip_seconds:
+            raise ConfigError(
+                f"preprocess.max_clip_seconds={self.max_clip_seconds:g} is out of range; allowed: between 3 x "
+                f"preprocess.min_clip_seconds={self.min_clip_seconds:g} and 60"
+            )
         return self
 
     @property

@@ -6,10 +6,9 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import FilePath, Number, OptionalText, Section, Text, setting
+from utils.config.fields import MAX_SEED, FilePath, Number, OptionalText, Section, Text, setting
 from utils.config.job import Job
 from utils.config.pluggable import Pluggable
-from utils.config.ranges import MAX_SEED
 from utils.errors import ConfigError
 
 USAGE = """\

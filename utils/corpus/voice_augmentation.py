@@ -1,53 +1,43 @@
 """Augmentation of training examples: its settings, and how audio and features of one voice are changed together."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import soxr
+from pydantic import model_validator
 
 from utils.audio.io import RESAMPLE_QUALITY
 from utils.audio.psola import shift_voice
-from utils.config import check_range
+from utils.config.fields import Number, Section, setting
 from utils.corpus.extraction import retime
 from utils.errors import ConfigError
 
 SEMITONE = 2.0 ** (1 / 12)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AugmentationSettings:
-    """The `augmentation` group; a value of 0 turns one off. docs/guides/data.md says what each is good for.
+class AugmentationSettings(Section):
+    """The group `augmentation`: random changes of training clips; 0 turns a change off."""
 
-    Attributes:
-        gain_down_db: largest attenuation of audio and loudness.
-        gain_up_db: largest amplification.
-        noise_share: share of clips whose content was taken from a noisy copy.
-        room_share: share of clips whose content was taken from a copy in a room.
-        voice_share: share of clips whose voice is changed by the next three.
-        pitch_semitones: largest change of the fundamental frequency, formants and tempo kept.
-        formant_percent: largest change of the formants, pitch and tempo kept.
-        speed_percent: largest change of the playback speed: tempo, pitch and formants together.
-    """
+    key: ClassVar[str] = "augmentation"
 
-    gain_down_db: float = 0.0
-    gain_up_db: float = 0.0
-    noise_share: float = 0.0
-    room_share: float = 0.0
-    voice_share: float = 0.0
-    pitch_semitones: float = 0.0
-    formant_percent: float = 0.0
-    speed_percent: float = 0.0
+    gain_down_db: Number = setting(0.0, "largest attenuation of audio and loudness", ge=0, le=60)
+    gain_up_db: Number = setting(0.0, "largest amplification", ge=0, le=60)
+    noise_share: Number = setting(0.0, "share of clips whose content was taken from a noisy copy", ge=0, le=1)
+    room_share: Number = setting(0.0, "share of clips whose content was taken from a copy in a room", ge=0, le=1)
+    voice_share: Number = setting(0.0, "share of clips whose voice is changed by the next three", ge=0, le=1)
+    pitch_semitones: Number = setting(0.0, "largest change of pitch; formants and tempo are kept", ge=0, le=6)
+    formant_percent: Number = setting(0.0, "largest change of formants; pitch and tempo are kept", ge=0, le=20)
+    speed_percent: Number = setting(0.0, "largest change of playback speed: tempo, pitch and formants", ge=0, le=20)
 
-    def __post_init__(self) -> None:
-        highest = {"gain_down_db": 60.0, "gain_up_db": 60.0, "pitch_semitones": 6.0}
-        highest |= {"formant_percent": 20.0, "speed_percent": 20.0}
-        for item in fields(self):
-            check_range(f"augmentation.{item.name}", getattr(self, item.name), 0, highest.get(item.name, 1.0))
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.voice_share and not (self.pitch_semitones or self.formant_percent or self.speed_percent):
             raise ConfigError(
                 f"augmentation.voice_share={self.voice_share:g} changes nothing: set augmentation.pitch_semitones, "
                 "formant_percent or speed_percent too, or voice_share=0"
             )
+        return self
 
     @property
     def slowest(self) -> float:

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from utils.config import check_range
+from utils.config.fields import Number, Section, setting
 
-SETTINGS = "optim.schedule"
+KEY = "optim.schedule"
 
 
 class Schedule(Protocol):
@@ -25,34 +25,23 @@ class Constant:
         return 1.0
 
 
-class HalfLife:
-    """The rate falls by half every so many steps.
+class HalfLife(Section):
+    """The rate falls by half every so many steps."""
 
-    Args:
-        half_life_steps: steps after which it has halved.
-    """
-
-    def __init__(self, *, half_life_steps: int) -> None:
-        check_range(f"{SETTINGS}.half_life_steps", half_life_steps, 1)
-        self.half_life_steps = half_life_steps
+    key: ClassVar[str] = KEY
+    half_life_steps: int = setting(..., "steps after which it has halved", ge=1, example=5000)
 
     def __call__(self, step: int, epoch: int) -> float:
         """Return 2^(-step / half_life_steps)."""
         return math.pow(0.5, step / self.half_life_steps)
 
 
-class Cosine:
-    """The rate falls along half a cosine and stays at its end (Loshchilov and Hutter 2017, without restarts).
+class Cosine(Section):
+    """The rate falls along half a cosine and stays at its end (Loshchilov and Hutter 2017, without restarts)."""
 
-    Args:
-        total_steps: steps of the fall.
-        final_share: where it ends, as a share of the start.
-    """
-
-    def __init__(self, *, total_steps: int, final_share: float) -> None:
-        check_range(f"{SETTINGS}.total_steps", total_steps, 1)
-        check_range(f"{SETTINGS}.final_share", final_share, 0, 1)
-        self.total_steps, self.final_share = total_steps, final_share
+    key: ClassVar[str] = KEY
+    total_steps: int = setting(..., "steps of the fall", ge=1, example=20000)
+    final_share: Number = setting(..., "where it ends, as a share of the start", ge=0, le=1, example=0.01)
 
     def __call__(self, step: int, epoch: int) -> float:
         """Return the factor at a step."""
@@ -60,16 +49,11 @@ class Cosine:
         return 1.0 - (1.0 - self.final_share) * fallen
 
 
-class PerEpoch:
-    """The rate is multiplied after each epoch, as RVC is trained.
+class PerEpoch(Section):
+    """The rate is multiplied each time the training data has passed, as RVC is trained."""
 
-    Args:
-        decay_per_epoch: the factor.
-    """
-
-    def __init__(self, *, decay_per_epoch: float) -> None:
-        check_range(f"{SETTINGS}.decay_per_epoch", decay_per_epoch, 0.1, 1)
-        self.decay_per_epoch = decay_per_epoch
+    key: ClassVar[str] = KEY
+    decay_per_epoch: Number = setting(..., "the factor", ge=0.1, le=1, example=0.999875)
 
     def __call__(self, step: int, epoch: int) -> float:
         """Return decay_per_epoch^epoch."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from utils.config import check_range
 from utils.errors import FormatError
 from utils.verification.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
 from utils.verification.rvc_client import RvcClient, rvc_graph_of
@@ -23,9 +22,6 @@ from utils.voice_file.rvc_formats import RvcGraph
 from utils.voice_file.signature import FLOAT, INTEGER
 from utils.voice_file.stream import BlockStream
 
-LONGEST_MINUTES = 60.0
-MOST_BLOCKS = 1_000_000
-
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
@@ -34,16 +30,10 @@ class Extent:
     Attributes:
         minutes: length of the long recording; 0 leaves it out.
         num_blocks: blocks of 100 ms over which memory must not grow; 0 leaves it out.
-    Raises:
-        ConfigError: if one is negative or beyond reason.
     """
 
     minutes: float = 10.0
     num_blocks: int = 1000
-
-    def __post_init__(self) -> None:
-        check_range("verify_minutes", self.minutes, 0, LONGEST_MINUTES)
-        check_range("verify_blocks", self.num_blocks, 0, MOST_BLOCKS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
-from utils.config import check_range
 from utils.errors import ConfigError
 from utils.features.onnx_hash import sha256_of_onnx
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
+from utils.features.pitch.thresholds import require_share
 
 SWIFT_HOP = 256
 MAX_JUMP = 0.12  # natural logarithm, two semitones; pitch is not interpolated across more
@@ -64,7 +64,7 @@ class SwiftPackagePitch:
     is_exportable = False
 
     def __init__(self, *, voicing_threshold: float = 0.5) -> None:
-        check_range("pitch.voicing_threshold", voicing_threshold, 0.0, 1.0)
+        require_share("pitch.voicing_threshold", voicing_threshold)
         self.detector = _package("swift_f0", "swift-f0==0.3.0").SwiftF0(threads=1, spin=False)
         self.voicing_threshold = voicing_threshold
 
@@ -108,7 +108,7 @@ class CrepePitch:
     def __init__(self, *, model: Literal["tiny", "full"] = "tiny", periodicity_threshold: float = 0.21) -> None:
         if model not in ("tiny", "full"):
             raise ConfigError(f"pitch.model={model!r} is unknown; allowed: tiny, full")
-        check_range("pitch.periodicity_threshold", periodicity_threshold, 0.0, 1.0)
+        require_share("pitch.periodicity_threshold", periodicity_threshold)
         self.package = _package("torchcrepe", "torchcrepe==0.0.24")
         self.model, self.periodicity_threshold = model, periodicity_threshold
 
@@ -148,7 +148,7 @@ class FcpePitch:
     is_exportable = False
 
     def __init__(self, *, threshold: float = 0.006) -> None:
-        check_range("pitch.threshold", threshold, 0.0, 1.0)
+        require_share("pitch.threshold", threshold)
         package = _package("torchfcpe", "torchfcpe==0.0.4")
         self.model = package.spawn_bundled_infer_model(device="cpu")
         self.threshold = threshold
@@ -189,7 +189,7 @@ class OnnxPitch:
     is_exportable = False
 
     def __init__(self, *, path: str | None, threshold: float = RMVPE_THRESHOLD) -> None:
-        check_range("pitch.threshold", threshold, 0.0, 1.0)
+        require_share("pitch.threshold", threshold)
         file = Path(path).expanduser() if path else None
         if file is None or not file.is_file():
             raise ConfigError(f"pitch.path={path!r} is not a file; {RMVPE_HINT}")
