@@ -16,8 +16,9 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from utils.config.composing import Composed
 from utils.console import emit, table
 from utils.errors import ConfigError, WorkbenchError
 from utils.files import atomic_write_json
@@ -69,9 +70,9 @@ class OptunaSweeper(Sweeper):
         self.storage, self.study_name = storage, study_name
         self.max_failure_rate = max_failure_rate
         self.launcher: Any = None
-        self.config: DictConfig = OmegaConf.create({})
+        self.config: Composed = OmegaConf.create({})
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: Composed) -> None:
         """Check the settings and prepare the launcher.
 
         Raises:

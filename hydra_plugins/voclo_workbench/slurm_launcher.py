@@ -10,8 +10,9 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from utils.config.composing import Composed
 from utils.errors import PREEMPTED_EXIT_CODE, ConfigError, WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,7 @@ class SlurmLauncher(Launcher):
         }
         self.inner: Any = None
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: Composed) -> None:
         """Prepare for launch.
 
         Raises:
@@ -136,7 +137,7 @@ class QueuedTask:
     def __init__(self, task: TaskFunction) -> None:
         self.task = task
 
-    def __call__(self, config: DictConfig) -> Any:
+    def __call__(self, config: Composed) -> Any:
         """Run the task; when a signal stopped it in an orderly way, put the job back into the queue."""
         try:
             return self.task(config)

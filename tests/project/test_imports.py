@@ -72,7 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     "recipes": COMMANDS,
     "scripts": COMMANDS,
     "benchmarks": COMMANDS | {"recipes", "scripts"},
-    "hydra_plugins": {"utils.errors", "utils.console", "utils.files"},
+    "hydra_plugins": {"utils.errors", "utils.config", "utils.console", "utils.files"},
     "preprocess": BASE | {"utils.corpus"},
     "train": BASE | {"utils.training"},
     "export_onnx": BASE | {"utils.export", "utils.voice_file"},

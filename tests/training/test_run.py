@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from tests.tools.training_tools import make_dataset, training
 from tests.training.test_exact_resume import signal_in_update
 from utils.audio.synthetic_speech import voice
+from utils.config import from_yaml
+from utils.config.train import TrainJob
 from utils.errors import ConfigError, DataError, FormatError, StoppedBySignalError
 from utils.training.checkpoints import PAYLOAD_KEY, load_voice, read_checkpoint
 from utils.training.codebook import CODEBOOK_FILE, read_codebook, save_codebook
@@ -91,9 +92,9 @@ def test_best_checkpoint_has_the_lowest_held_out_loss(run: Path) -> None:
 
 
 def test_saved_configuration_is_resolved_and_complete(run: Path) -> None:
-    config = OmegaConf.load(run / "config.yaml")
+    config = TrainJob.from_plain(from_yaml((run / "config.yaml").read_text(encoding="utf-8")))
 
-    assert config.model.sample_rate == 16000
+    assert config.model.arguments["sample_rate"] == 16000
     assert config.trainer.steps == STEPS
     assert "${" not in (run / "config.yaml").read_text()
 

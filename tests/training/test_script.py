@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from tests.tools.training_tools import arguments, make_dataset
 from train import main
-from utils.config import run_script
+from utils.config import from_yaml, run_script
 from utils.config.train import TrainJob
 from utils.training.checkpoints import read_checkpoint
 
@@ -147,7 +146,8 @@ def test_sweep_over_two_seeds_makes_two_runs(datasets: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in runs.iterdir() if path.is_dir()) == ["sweep_0_seed-1", "sweep_1_seed-2"]
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-    assert [OmegaConf.load(runs / name / "config.yaml").seed for name in ("sweep_0_seed-1", "sweep_1_seed-2")] == [1, 2]
+    texts = [(runs / name / "config.yaml").read_text("utf-8") for name in ("sweep_0_seed-1", "sweep_1_seed-2")]
+    assert [from_yaml(text)["seed"] for text in texts] == [1, 2]
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def _key_lines(job_type: type[Job], values: dict[str, Any], choices: dict[str, s
             yield ""
             before = section
         text = describe(key.field) if key.field else key.comment
-        typed = f"  {key.path}={_spelled(select(values, key.path))}"
+        typed = f"  {key.path}={spelled(select(values, key.path))}"
         yield f"{typed:<{WIDTH}} {text}".rstrip()
 
 
@@ -141,9 +141,10 @@ def _keys_of_section(
             yield Key(path, field)
 
 
-def _spelled(value: Any) -> str:
+def spelled(value: Any) -> str:
+    """Return a value as a user types it behind key=."""
     if isinstance(value, list):
-        return f"[{','.join(_spelled(item) for item in value)}]"
+        return f"[{','.join(spelled(item) for item in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_spelled(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {spelled(item)}' for key, item in value.items())}}}"
     return shown(value)
