@@ -286,4 +286,4 @@ def test_an_imported_voice_becomes_a_graph_with_card_and_without_index(
     assert (metadata.f0_convention, metadata.index_sha256, metadata.model_rate) == ("interpolated", None, 48000)
     assert metadata.extra["imported"]["program"] == "rvc_webui"
     assert str(tmp_path) not in metadata.to_json()
-    assert any("parameters matched; 0 missing; 0 unexpected; 0 different" in note for note in outcome.notes)
+    assert any("parameters matched; 0 missing; 0 unexpected; 0 different" in note for note in outcome.origin)

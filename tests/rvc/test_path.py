@@ -34,6 +34,8 @@ FAST = (
     "trainer.progress_bar=false", "trainer.media=false",
 )  # fmt: skip
 
+SHORT = ("export.verify_minutes=0", "export.verify_blocks=0")  # only a graph is verified
+
 
 @dataclass(frozen=True)
 class Way:
@@ -61,8 +63,8 @@ class Way:
         return self.root / "run"
 
     def export(self, *overrides: str) -> Path:
-        short = ("export.verify_minutes=0", "export.verify_blocks=0", f"export.root={self.root / 'exports'}")
-        self.script("export_onnx", f"run={self.root / 'run'}", "name=bob", "checkpoint=last", *short, *overrides)
+        place = ("name=bob", "checkpoint=last", f"export.root={self.root / 'exports'}")
+        self.script("export_onnx", f"run={self.root / 'run'}", *place, *overrides)
         return self.root / "exports" / "bob"
 
 
@@ -116,7 +118,7 @@ def test_synthetic_recordings_become_a_v1_voice_with_interpolated_pitch(
     (tmp_path / "two.ckpt").write_bytes(first)
     assert difference(tmp_path / "two.ckpt", run / "checkpoints" / "last.ckpt")
 
-    folder = way.export()
+    folder = way.export(*SHORT)
     graph = folder / "bob_sr40000_hop400_nfft2048.onnx"
     described = converted(way, graph, tmp_path / "recordings" / "0.wav")
     assert described["keeps_length"] is True
@@ -148,7 +150,7 @@ def test_a_real_recording_becomes_a_v2_voice(tmp_path: Path, monkeypatch: pytest
     way.preprocess()
     way.train(2)
     run = way.train(3, "resume=last")
-    folder = way.export()
+    folder = way.export(*SHORT)
 
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["bob.index", "bob_sr48000_hop480_nfft2048.onnx", "card.json", "card.md"]
