@@ -1,11 +1,12 @@
 """The reference names everything that there is: fields of files, errors, controls."""
 
 import inspect
+import re
 from dataclasses import fields
 
 import pytest
 
-from tests.tools.document_tools import read
+from tests.tools.document_tools import ROOT, read
 from utils import errors
 from utils.corpus.manifest import Clip
 from utils.voice_file.controls import CONTROLS
@@ -45,3 +46,13 @@ def test_table_of_controls_is_that_of_the_code() -> None:
     table = "\n".join(rows)
 
     assert table in read("docs/reference/exported_graph.md"), f"write there:\n{table}"
+
+
+def test_messages_of_troubleshooting_are_those_of_the_code() -> None:
+    files = [ROOT / "Makefile", *(path for room in ("utils", "models") for path in (ROOT / room).rglob("*.py"))]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    seen = re.findall(r"^\| ([^|]+) \|", read("docs/guides/troubleshooting.md"), re.MULTILINE)
+    quoted = [part.strip() for cell in seen for span in re.findall(r"`([^`]+)`", cell) for part in span.split("...")]
+
+    assert quoted
+    assert not [message for message in quoted if message not in source]
