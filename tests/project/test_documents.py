@@ -9,7 +9,7 @@ from tests.tools.document_tools import ROOT, anchors_of, links_of, pages, paragr
 
 RESULTS = Path("benchmarks/results")
 RESULT_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*_(?P<machine>[a-z0-9-]+)_\d{4}-\d{2}-\d{2}\.md")
-LIMITS = {"docs/guides": 120, "docs/tutorials": 150, ".": 150}
+LIMITS = {"docs/guides": 120, "docs/tutorials": 120, ".": 150}
 # decimals, percentages, sizes and multiples: what was measured or counted; settings and limits stand in `code`
 FIGURE = re.compile(r"(?<![\w.])\d*\.\d+(?![\w.]|-\d)|\d ?%|\d ?[kMG]B\b|\b\d+ times (?:as|faster|real)")
 SOFTWARE = re.compile(r"\b(?:Python|torch|PyTorch|onnxruntime|SLURM|version) \d+(?:\.\d+)+")
