@@ -61,7 +61,7 @@ def test_package_stands_in_the_first_line_where_hydra_looks_for_it(path: Path) -
         ("train", {"data": {"batch_size": "many"}}),
         ("groups/trainer", {"precision": "8"}),
         ("groups/audio", {"sample_rate": "24k"}),
-        ("groups/model", {"_target_": "models.lite.LiteVoice", "chanels": 3}),
+        ("groups/model", {"_target_": "models.lite.LiteVoice", "chans": 3}),
         ("groups/model", {"_target_": "models.lite.LiteVoice", "channels": "wide"}),
         ("groups/model", {"_target_": "models.toy.ToyVoice", "num_blocks": 3}),
         ("groups/optim_schedule", {"_target_": "utils.training.schedules.HalfLife", "half_life_steps": 0}),
