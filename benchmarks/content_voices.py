@@ -31,7 +31,7 @@ from recipes.content_encoder.teacher import moonshine_weights
 from scripts.pipeline import empty_folder
 from utils.audio.listing import list_audio, spread
 from utils.command_line import run_program, whole_number
-from utils.config.arguments import spell_paths
+from utils.config.arguments import spell
 from utils.console import emit, table
 from utils.errors import DataError
 from utils.evaluation.evaluation import evaluate
@@ -66,7 +66,7 @@ def content_overrides(side: str, work: Path) -> list[str]:
     """Return what preprocess.py needs to take the features of one of the two encoders."""
     if side == OURS:
         return ["content=builtin"]
-    statistics = spell_paths([f"+content.statistics={work / STATISTICS}"], ("+content.statistics",), {})
+    statistics = spell([f"+content.statistics={work / STATISTICS}"], ("content.statistics",))
     return [f"content._target_={TEACHER_CLASS}", "~content.weights", "~content.look_ahead", *statistics]
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from recipes.corpora import Corpus
 from utils.command_line import run_program
 from utils.config import MAX_SEED
-from utils.config.arguments import spell_paths
+from utils.config.arguments import spell
 from utils.config.composing import compose_file
 from utils.config.fields import FilePath, Section, validate
 from utils.console import emit
@@ -109,6 +109,6 @@ def run_recipe(
         return 0
 
     def work() -> None:
-        make(read_settings(kind, folder, spell_paths(given, paths, {})))
+        make(read_settings(kind, folder, spell(given, paths)))
 
     return run_program(folder.name, work)

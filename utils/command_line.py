@@ -3,11 +3,11 @@
 import argparse
 import logging
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.errors import ConfigError, WorkbenchError
+from utils.console import protect_console, tell
+from utils.errors import ConfigError, WorkbenchError, one_line_for_files
 from utils.files import check_new_file
 
 
@@ -19,10 +19,12 @@ def run_program(name: str, work: Callable[[], int | None]) -> int:
         work: returns the exit code, None for 0; a WorkbenchError becomes one line on standard error and its code.
     """
     logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
+    protect_console()
     try:
-        return work() or 0
+        with one_line_for_files():
+            return work() or 0
     except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell(f"error: {error}")
         return error.exit_code
 
 

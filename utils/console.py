@@ -1,14 +1,46 @@
-"""The one place that writes results to standard output."""
+"""The one place that writes results to standard output, and what a console can do to a program that writes to it."""
 
+import io
+import os
+import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
 
 
 def emit(text: str = "") -> None:
-    """Write one piece of text and a line break to standard output; what its encoding cannot hold becomes `?`."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # consoles of Windows hold some letters only
-    sys.stdout.write(utf8_text(text).encode(encoding, "replace").decode(encoding) + "\n")
-    sys.stdout.flush()
+    """Write one piece of text and a line break to standard output; what its encoding cannot hold becomes `?`.
+
+    A console that is gone (`| head`, a closed terminal, a full disk) ends no work: the text is dropped.
+    """
+    _write_line(sys.stdout, text)
+
+
+def tell(text: str) -> None:
+    """Write one piece of text and a line break to standard error, as `emit` does to standard output."""
+    _write_line(sys.stderr, text)
+
+
+def protect_console() -> None:
+    """Let nothing that this process writes to its console raise an error: log lines, progress, libraries.
+
+    Streams that somebody has put in place of the process's own are left as they are.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller: >&-
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8", errors="replace"))  # noqa: SIM115  as long as the process
+        elif stream is getattr(sys, f"__{name}__") and type(stream) is io.TextIOWrapper:
+            patient = _PatientConsole.of(stream)
+            setattr(sys, name, patient)
+            setattr(sys, f"__{name}__", patient)
+
+
+def pasted(*words: object) -> str:
+    """Return words as a command line that can be pasted into a shell."""
+    return shlex.join(str(word) for word in words)
 
 
 def utf8_text(text: str) -> str:
@@ -32,6 +64,60 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
         if index == 0:
             lines.append("  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+class _PatientConsole(io.TextIOWrapper):
+    """A console that never raises: other letters become `?`, and what cannot be written is dropped."""
+
+    @classmethod
+    def of(cls, stream: io.TextIOWrapper) -> "_PatientConsole":
+        """Take the place of a stream; it cannot be used any more."""
+        encoding, errors, is_by_line = stream.encoding, stream.errors, stream.line_buffering
+        with suppress(OSError):
+            stream.flush()
+        patient = errors if errors not in (None, "strict", "surrogateescape") else "replace"
+        return cls(stream.detach(), encoding=encoding, errors=patient, line_buffering=is_by_line)
+
+    def write(self, text: str) -> int:
+        """Write as much as can be written; returns the length of the text."""
+        try:
+            return super().write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand to the system what is buffered."""
+        try:
+            super().flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Write to nothing from now on; what is still in a buffer goes there too."""
+        with suppress(OSError, ValueError):
+            _to_nothing(self.fileno())
+
+
+def _write_line(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"  # consoles of Windows hold some letters only
+    try:
+        stream.write(utf8_text(text).encode(encoding, "replace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            _to_nothing(stream.fileno())
+
+
+def _to_nothing(number: int) -> None:
+    """Let an open file of the system lead to nothing: Python writes what is in a buffer once more at its end."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, number)
+    finally:
+        os.close(nothing)
 
 
 def _cell(value: object) -> str:

@@ -13,6 +13,7 @@ from utils.files import sha256_of_file
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_name("shipped_weights.sha256")
 SHOWN = 12  # digits of a hash in messages
+ROW = "| licences in short |"
 
 
 def shipped_hashes() -> dict[str, str]:
@@ -27,6 +28,19 @@ def shipped_hashes() -> dict[str, str]:
         raise FormatError(f"{LIST} cannot be read ({error.strerror}); restore it from the repository") from error
     pairs = (line.split(maxsplit=1) for line in lines if line.strip())
     return {name.strip().lstrip("*"): digest for digest, name in pairs}
+
+
+def licences_of(sha256: str) -> str | None:
+    """Return the licences of shipped weights and of what they were trained on, in short; None for other weights.
+
+    They stand in the model card beside the weights, in its row "licences in short".
+    """
+    path = next((ROOT / name for name, digest in shipped_hashes().items() if digest == sha256), None)
+    cards = [card for card in path.parent.glob("*.md") if path.stem.startswith(card.stem)] if path else []
+    rows = [
+        line.split("|")[2].strip() for card in cards for line in card.read_text("utf-8").splitlines() if ROW in line
+    ]
+    return rows[0] if rows else None
 
 
 def find_shipped(name: str, folder: Path = ROOT) -> Path | None:

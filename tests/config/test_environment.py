@@ -10,7 +10,7 @@ import pytest
 import train
 from tests.tools.training_tools import arguments, make_dataset
 from utils.config import run_script, select
-from utils.config.arguments import spell_names
+from utils.config.arguments import spell
 from utils.config.environment import single_runs, sweep_suffix, swept_keys
 from utils.config.job import Job
 from utils.config.roots import JOBS
@@ -172,19 +172,19 @@ def test_training_returns_its_lowest_held_out_value(tmp_path: Path) -> None:
         ("run.name=2024_06_01", "run.name='2024_06_01'"),
         ("+run.name=1e3", "+run.name='1e3'"),
         ("run.name=true", "run.name='true'"),
-        ("run.name=2024_06_01,b,7", "run.name='2024_06_01',b,'7'"),
+        ("run.name=2024_06_01,b,7", "run.name='2024_06_01,b,7'"),
         ("run.name=alice", "run.name=alice"),
         ("run.name=null", "run.name=null"),
         ("run.name=", "run.name="),
         ("run.name='2024_06_01'", "run.name='2024_06_01'"),
         ("run.name='a,1'", "run.name='a,1'"),
-        ("run.name=${seed}", "run.name=${seed}"),
+        ("run.name=${seed}", "run.name='${seed}'"),
         ("seed=2024_06_01", "seed=2024_06_01"),
         ("--multirun", "--multirun"),
     ],
 )
 def test_name_that_looks_like_a_number_is_quoted(typed: str, given: str) -> None:
-    assert spell_names([typed], ("run.name",)) == [given]
+    assert spell([typed], ("run.name",)) == [given]
 
 
 @pytest.mark.parametrize(

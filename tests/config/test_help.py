@@ -8,8 +8,9 @@ import pytest
 
 from utils.config import run_script
 from utils.config.fields import Section, section_of
-from utils.config.help import help_text, options_of
+from utils.config.help import help_text
 from utils.config.job import Job
+from utils.config.places import options_of
 from utils.config.roots import JOBS
 from utils.config.train import TrainJob
 from utils.version import VERSION

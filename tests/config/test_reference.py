@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from utils.config.composing import CONFIG_FOLDER
+from utils.config.places import CONFIG_FOLDER
 from utils.config.reference import MARK, PAGE, page_text, with_mark
 from utils.config.schema import FOLDER, schema_name, schemas, text_of
 

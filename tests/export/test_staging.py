@@ -70,7 +70,7 @@ def test_an_error_while_moving_restores_the_old_files(tmp_path: Path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["voice"]
 
 
-def test_what_a_killed_export_left_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_what_a_killed_export_of_an_earlier_version_left_is_removed_after_a_day(tmp_path: Path) -> None:
     old, recent = tmp_path / ".voice.staging-old", tmp_path / ".voice.staging-recent"
     write(old, graph="half")
     write(recent, graph="half")
@@ -257,3 +257,49 @@ def test_what_a_version_without_plans_left_is_named(tmp_path: Path, caplog: pyte
 
     assert f"move back what it left in {left}" in caplog.text
     assert contents(left) == {"graph": "old"}
+
+
+def test_what_killed_exports_had_filled_goes_at_the_next_export(tmp_path: Path) -> None:
+    for name in ("voice", "voice", "another"):
+        process = multiprocessing.get_context("fork").Process(target=fill_and_die, args=(tmp_path / name,))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".*.staging-*"))) == 1  # each has removed what the one before it left
+
+    with staging_folder(tmp_path / "voice"):
+        assert len(list(tmp_path.iterdir())) == 1
+
+    assert not list(tmp_path.iterdir())
+
+
+def fill_and_die(target: Path) -> None:
+    with staging_folder(target) as staged:
+        write(staged, graph="half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_another_export_is_filling_is_left_to_it(tmp_path: Path) -> None:
+    with staging_folder(tmp_path / "voice") as first:
+        write(first, graph="half")
+        with staging_folder(tmp_path / "voice") as second:
+            assert first != second
+        with staging_folder(tmp_path / "another"):
+            pass
+
+        assert contents(first) == {"graph": "half"}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU])
+def test_a_signal_that_ends_an_export_leaves_nothing(tmp_path: Path, ending: signal.Signals) -> None:
+    def work() -> None:
+        with staging_folder(tmp_path / "voice") as staged:
+            write(staged, graph="half")
+            os.kill(os.getpid(), ending)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join(60)
+
+    assert process.exitcode == 128 + ending
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from tests.tools.standin_voice import HOP, RATE, export_standin
 from utils.audio.decoding import SOUND_SUFFIXES
 from utils.audio.synthetic_speech import voice
-from utils.config.arguments import spell_paths
+from utils.config.arguments import spell
 from utils.corpus.sources import find_sources
 from utils.errors import ConfigError, DataError, FormatError
 from utils.inference.measures import (
@@ -252,4 +252,4 @@ def test_speed_is_measured_on_the_shortest_audio_too(session: VoiceSession) -> N
     ],
 )
 def test_paths_reach_hydra_whole(typed: str, given: str) -> None:
-    assert spell_paths([typed], ("audio", "onnx", "report"), {"audio": "audio.path"}) == [given]
+    assert spell([typed], ("audio", "onnx", "report"), renamed={"audio": "audio.path"}) == [given]

@@ -1,11 +1,17 @@
 """What is written to standard output."""
 
 import io
+import os
+import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from utils.console import emit
+from utils.console import emit, pasted
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_file_name_that_is_no_utf_8_can_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +33,59 @@ def test_a_console_that_holds_some_letters_only_shows_those(
     emit("声.wav -> süß")
 
     assert shown.getvalue().decode(encoding) == line + "\n"
+
+
+def in_a_process(code: str, *, stdout: str, encoding: str = "cp1252") -> tuple[int, str]:
+    """Exit code and standard error of a program whose standard output is closed, full or a pipe that nobody reads."""
+    program = (
+        f"import sys, {', '.join(('logging', 'os'))}\nfrom utils.console import emit, protect_console, tell\n{code}"
+    )
+    words = [shlex.quote(sys.executable), "-c", shlex.quote(program)]
+    command = {"broken": f"{' '.join(words)} | true; exit ${{PIPESTATUS[0]}}", "closed": f"{' '.join(words)} >&-",
+               "full": f"{' '.join(words)} >/dev/full", "whole": f"{' '.join(words)} >/dev/null"}[stdout]  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode("utf-8", "replace")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full and bash")
+@pytest.mark.parametrize("stdout", ["broken", "closed", "full", "whole"])
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_no_console_ends_a_program(stdout: str, encoding: str) -> None:
+    code = """
+protect_console()
+import time
+for _ in range(3):
+    emit("声 " * 5000)
+    sys.stdout.write("😀 \\udce9" * 5000)
+    time.sleep(0.01)
+logging.basicConfig(stream=sys.stderr)
+logging.getLogger("x").warning("声 😀")
+tell("done 声")
+"""
+
+    returncode, said = in_a_process(code, stdout=stdout, encoding=encoding)
+
+    assert returncode == 0
+    assert "Traceback" not in said and "Exception ignored" not in said and "Logging error" not in said
+    assert "done " in said
+
+
+def test_emitting_needs_no_protection(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    emit("x")
+    monkeypatch.setattr(sys, "stdout", None)
+    emit("x")
+
+
+def test_hints_can_be_pasted() -> None:
+    assert pasted("python", "train.py", "run.name=Žofie (2)") == "python train.py 'run.name=Žofie (2)'"

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from utils.audio.listing import list_audio
-from utils.config.script import one_line_for_files
-from utils.errors import ConfigError, DataError
+from utils.errors import ConfigError, DataError, one_line_for_files
 from utils.features.index import IndexOptions, build_index, save_index
 from utils.files import atomic_write, atomic_write_bytes, check_new_file, files_below, write_to
 from utils.inference.pipeline import find_recordings

@@ -39,10 +39,10 @@ ALLOWED: dict[str, set[str]] = {
     "utils.locks": set(),
     "utils.memory": set(),
     "utils.version": set(),
-    "utils.config": {"utils.errors", "utils.version"},
+    "utils.config": {"utils.errors", "utils.version", "utils.console"},
     "utils.files": {"utils.errors"},
     "utils.shipped": {"utils.errors", "utils.files"},
-    "utils.command_line": {"utils.errors", "utils.files"},
+    "utils.command_line": {"utils.errors", "utils.files", "utils.console"},
     "utils.audio": BASE,  # and utils.features for the promised name extract_f0 alone, see test_names.py
     "utils.rvc": {"utils.errors", "utils.files"},
     "utils.voice_file": {"utils.errors", "utils.audio"},

@@ -99,6 +99,13 @@ def assert_same_run(first: Path, second: Path) -> None:
             assert not differences(ours[part], theirs[part], f"{which} {part}")
     rows = [json.loads((run / "metrics.json").read_text())["history"] for run in (first, second)]
     assert [(row["step"], row["val/mel"]) for row in rows[0]] == [(row["step"], row["val/mel"]) for row in rows[1]]
+    assert figures(first) == figures(second)
+
+
+def figures(run: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's table of curves without what tells of the machine."""
+    of_machine = ("performance/", "memory/")
+    return [{key: value for key, value in row.items() if not key.startswith(of_machine)} for row in points(run)]
 
 
 def points(run: Path) -> list[dict[str, str]]:

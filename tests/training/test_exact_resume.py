@@ -26,6 +26,11 @@ from utils.training import assembly
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 
+OF_A_TERMINAL = [
+    pytest.param(signal.SIGHUP),
+    *(pytest.param(sent, marks=pytest.mark.slow) for sent in (signal.SIGXCPU, signal.SIGUSR2)),
+]
+
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -88,7 +93,7 @@ def test_killed_run_ends_as_one_never_interrupted(
     assert not list((run / "checkpoints").glob(".*"))
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, *OF_A_TERMINAL])
 @pytest.mark.parametrize(
     "number", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
 )  # 2: a validation follows
@@ -129,7 +134,7 @@ def test_signal_in_the_last_update_changes_nothing(
     assert_same_run(run, whole())
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, *OF_A_TERMINAL[:1]])
 def test_signal_before_the_first_update_asks_for_another_try(
     sent: signal.Signals, datasets: Path, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

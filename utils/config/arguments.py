@@ -1,57 +1,98 @@
-"""Command-line arguments that are paths or names, as a shell user types them."""
+"""Command-line arguments as a shell user types them, put into Hydra's grammar.
 
-from collections.abc import Collection, Sequence
+Hydra's grammar stops at blanks, brackets, accents and commas, and reads 2024_06_01 as a number. A key whose value is
+one text or path (fields.OneText) takes all of them.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+_PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)\Z)/?[a-z_][\w./-]*", re.IGNORECASE | re.ASCII)
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_FUNCTION = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag|int|float|str)\(.*\)", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
 
 
-def spell_paths(arguments: Sequence[str], keys: Collection[str], renamed: dict[str, str]) -> list[str]:
-    """Quote the values of path arguments for Hydra, whose own grammar stops at spaces, brackets and commas.
+def spell(
+    arguments: Sequence[str],
+    texts: Collection[str],
+    *,
+    numbers: Collection[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    is_sweep: bool = False,
+) -> list[str]:
+    """Put a command line into Hydra's grammar; what is in it already stays as it is.
+
+    A text in quotes of its own is what the quotes hold, null is nothing, and ${key} is the value of another key. In a
+    sweep a comma separates values, unless it stands in quotes or brackets or has a blank behind it.
 
     Args:
         arguments: the command line without the program.
-        keys: those whose value is one path.
+        texts: keys whose value is one text or path, whatever it holds.
+        numbers: those of them where a whole number stays one.
         renamed: key -> the key to give to Hydra, for keys that have the name of a configuration group.
+        is_sweep: whether several values may be given.
     """
-    return [_spell(argument, keys, renamed) for argument in arguments]
+    return [_spell(argument, texts, numbers, renamed or {}, is_sweep) for argument in arguments]
 
 
-def spell_names(arguments: Sequence[str], keys: Collection[str]) -> list[str]:
-    """Quote the values that Hydra would read as a number or a switch: 2024_06_01 is 20240601 to it.
-
-    Each value of a sweep, such as 2024_06_01,2024_06_02, is quoted by itself; null and all others stay as they are.
-
-    Args:
-        arguments: the command line without the program.
-        keys: those whose value is a text.
-    """
-    return [_spell_name(argument, keys) for argument in arguments]
+def quoted(text: str) -> str:
+    """Return a text in Hydra's quotes."""
+    # only quotes, and backslashes before a quote, have a meaning inside them
+    body = re.sub(r"(\\*)('|\Z)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return f"'{body}'"
 
 
-def _spell(argument: str, keys: Collection[str], renamed: dict[str, str]) -> str:
-    key, separator, value = argument.partition("=")
-    if not separator or key not in keys:
+def is_text_in_quotes(value: str) -> bool:
+    """Return whether a value is one text in quotes of its own."""
+    return bool(_QUOTED.fullmatch(value))
+
+
+def _spell(
+    argument: str, texts: Collection[str], numbers: Collection[str], renamed: Mapping[str, str], is_sweep: bool
+) -> str:
+    typed, separator, value = argument.partition("=")
+    key = typed.lstrip("+")
+    if not separator or not key or argument[0] in "-~":
         return argument
-    is_plain = value in ("", "null") or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\"")
-    if not is_plain:
-        # only quotes, and backslashes before a quote, have a meaning inside Hydra's quotes
-        body = value.replace("'", "\\'")
-        value = f"'{body}\\'" if body.endswith("\\") else f"'{body}'"
-    return f"{renamed.get(key, key)}={value}"
+    if key in texts:
+        is_given = is_sweep and _FUNCTION.fullmatch(value)
+        parts = list(_values(value)) if is_sweep else [value]
+        value = value if is_given else ",".join(_spell_text(part, key in numbers) for part in parts)
+    elif not _is_readable(f"{key}={value}"):
+        value = quoted(value)  # so that its key can say what it must be
+    return f"{typed.removesuffix(key)}{renamed.get(key, key)}={value}"
 
 
-def _spell_name(argument: str, keys: Collection[str]) -> str:
-    key, separator, value = argument.partition("=")
-    if not separator or key.lstrip("+") not in keys:
-        return argument
-    parts = [f"'{part.strip()}'" if _is_read_as_number(part) else part for part in value.split(",")]
-    return f"{key}={','.join(parts)}"
+def _spell_text(value: str, may_be_number: bool) -> str:
+    is_given = value in ("", "null") or _PLAIN.fullmatch(value) or is_text_in_quotes(value)
+    return value if is_given or (may_be_number and _NUMBER.fullmatch(value)) else quoted(value)
 
 
-def _is_read_as_number(text: str) -> bool:
-    """Return whether Hydra takes a value for a number, true or false."""
+def _values(text: str) -> Iterator[str]:
+    """Yield the values of a sweep over a text."""
+    depth, start, quote = 0, 0, ""
+    for index, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote and text[index - 1] != "\\" else quote
+        elif sign in "'\"" and index == start:
+            quote = sign
+        elif sign in "([{":
+            depth += 1
+        elif sign in ")]}":
+            depth = max(0, depth - 1)
+        elif sign == "," and not depth and text[index + 1 : index + 2] not in ("", " "):
+            yield text[start:index]
+            start = index + 1
+    yield text[start:]
+
+
+def _is_readable(override: str) -> bool:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
     try:
-        return isinstance(OverridesParser.create().parse_overrides([f"key={text}"])[0].value(), int | float)
+        OverridesParser.create().parse_overrides([override])
     except OverrideParseException:
         return False
+    return True

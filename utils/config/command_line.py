@@ -1,22 +1,18 @@
 """A script's command line before Hydra reads it: what the environment adds, new names of keys, what is wrong."""
 
 import os
-import sys
 from collections.abc import Sequence
 
-from utils.config.composing import CONFIG_FOLDER, SCRIPTS
 from utils.config.environment import Environment, key_of, read_environment, single_runs, swept_keys
+from utils.config.fields import fields_of
+from utils.config.flags import SWEEP, check_flags, overrides_of
 from utils.config.job import Job
+from utils.config.places import CONFIG_FOLDER, script_of
 from utils.config.renamed import KEYS, with_current_keys
 from utils.config.roots import JOBS
+from utils.config.suggestions import did_you_mean
+from utils.console import tell
 from utils.errors import ConfigError
-
-ACTIONS = ("--run", "-r", "--multirun", "-m", "--cfg", "-c", "--info", "-i")  # of Hydra, one at a time
-SWEEP = ("--multirun", "-m")
-FLAGS_WITH_VALUE = (  # of Hydra
-    "--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name", "-cn",
-    "--config-dir", "-cd", "--experimental-rerun",
-)  # fmt: skip
 
 
 def checked_arguments(job_type: type[Job], arguments: Sequence[str]) -> list[str]:
@@ -27,14 +23,12 @@ def checked_arguments(job_type: type[Job], arguments: Sequence[str]) -> list[str
     Raises:
         ConfigError: in one line, for a typo or a value that is not allowed; names the variable that set it.
     """
+    refuse_words(job_type, arguments)
     given, notes = with_current_keys(job_type.spell(list(arguments)))
-    actions = [argument for argument in given if argument in ACTIONS]
-    if len(actions) > 1:
-        raise ConfigError(f"{' and '.join(actions)} exclude each other; give one of them")
     overrides = overrides_of(given)
     environment = _read_environment(job_type, overrides)
-    from_environment = job_type.spell(list(environment.overrides.values()))
     is_sweep = any(argument in SWEEP for argument in given)
+    from_environment = job_type.spell(list(environment.overrides.values()), is_sweep=is_sweep)
     try:
         everything = [*from_environment, *overrides]
         for run in single_runs(everything) if is_sweep else [everything]:
@@ -52,14 +46,23 @@ def checked_arguments(job_type: type[Job], arguments: Sequence[str]) -> list[str
     return [*flags, *rest[:first], *from_environment, *fixed, *rest[first:]]
 
 
-def overrides_of(arguments: Sequence[str]) -> list[str]:
-    """Return what is no flag of Hydra's and no value of one (`--cfg job`, `-p optim`)."""
-    before = ["", *arguments]
-    return [
-        argument
-        for flag, argument in zip(before, arguments, strict=False)
-        if not argument.startswith("-") and not (flag in FLAGS_WITH_VALUE and "=" not in argument)
-    ]
+def refuse_words(job_type: type[Job], arguments: Sequence[str]) -> None:
+    """Refuse flags that a script does not have, and words that are no key=value.
+
+    Raises:
+        ConfigError: in one line.
+    """
+    keys = [key for key, _ in fields_of(job_type)]
+    check_flags(arguments, keys)
+    for word in overrides_of(arguments):
+        key, separator, _ = word.partition("=")
+        if not separator and not word.startswith("~"):
+            meant = did_you_mean(word, keys, "=...")
+            raise ConfigError(
+                f"{word!r} is no key=value{meant} ({script_of(job_type.config_name)} --help lists the keys)"
+            )
+        if separator and not key.strip("+~ "):
+            raise ConfigError(f"{word!r} has no key; type key=value, without blanks around =")
 
 
 def _read_environment(job_type: type[Job], overrides: list[str]) -> Environment:
@@ -79,9 +82,8 @@ def _tell(notes: Sequence[str], environment: Environment, config_name: str) -> N
     if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("SLURM_PROCID", "0") != "0":
         return
     for note in [*notes, *environment.renamed]:
-        sys.stderr.write(f"{note}\n")
+        tell(note)
     if environment.overrides:
-        sys.stderr.write(f"from the environment: {', '.join(environment.overrides.values())}\n")
+        tell(f"from the environment: {', '.join(environment.overrides.values())}")
     if environment.foreign:
-        script = SCRIPTS.get(config_name, config_name)
-        sys.stderr.write(f"no keys of {script}.py, left alone: {', '.join(environment.foreign)}\n")
+        tell(f"no keys of {script_of(config_name)}, left alone: {', '.join(environment.foreign)}")

@@ -8,11 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from utils.config.environment import key_of
+from utils.config.places import CONFIG_FOLDER
+from utils.config.refusals import explain_override, explain_refusal, explain_value, refuse_before_composing
 from utils.config.renamed import refuse_removed
 from utils.errors import ConfigError
 
-CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
-SCRIPTS = {"export": "export_onnx"}  # configuration name -> script, where they differ
 Composed = DictConfig  # what Hydra hands to a script or a plug-in of its own
 
 
@@ -29,18 +29,20 @@ def compose(
     Raises:
         ConfigError: if an override names an unknown key or option or has a value of the wrong kind.
     """
-    from hydra.errors import HydraException
-
     refuse_removed(config_name, overrides)
-    for item in overrides:
-        if item.partition("=")[2] == "null" and (CONFIG_FOLDER / key_of(item)).is_dir():
-            options = ", ".join(sorted(path.stem for path in (CONFIG_FOLDER / key_of(item)).glob("*.yaml")))
-            raise ConfigError(f"{item} is no option; allowed: {options}")
+    refuse_before_composing(config_name, overrides)
     register_defaults(config_name, defaults)
     try:
         return _compose(CONFIG_FOLDER, config_name, overrides, with_hydra=with_hydra)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain_composition(error, config_name)) from error
+    except Exception as error:
+        if not overrides:  # then it is our own fault
+            raise
+
+        def again(others: Sequence[str]) -> Composed:
+            return _compose(CONFIG_FOLDER, config_name, others, with_hydra=True)
+
+        # what Hydra cannot take ends in errors of any kind: a missing attribute, a wrong type
+        raise ConfigError(explain_refusal(error, config_name, overrides, again)) from error
 
 
 def compose_file(file: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -72,6 +74,18 @@ def _compose(folder: Path, name: str, overrides: Sequence[str], *, with_hydra: b
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
         return hydra_compose(config_name=name, overrides=list(overrides), return_hydra_config=with_hydra)
+
+
+def resolved(config: Composed) -> dict[str, Any]:
+    """Return what a user configured as plain data.
+
+    Raises:
+        ConfigError: if a value is made of another, such as ${trainer.steps}, that cannot be had.
+    """
+    try:
+        return to_plain(config)
+    except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
+        raise ConfigError(explain_value(error, config)) from error
 
 
 def to_plain(config: Composed) -> dict[str, Any]:
@@ -106,34 +120,3 @@ def given_keys() -> frozenset[str]:
 
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     return frozenset(key_of(item) for item in overrides)
-
-
-def explain_composition(error: Exception, config_name: str) -> str:
-    """Return one line for what Hydra or OmegaConf says about an override of a script."""
-    from hydra.errors import OverrideParseException
-
-    hint = f" (python {SCRIPTS.get(config_name, config_name)}.py --help lists the groups and keys)"
-    return explain_override(error) + ("" if isinstance(error, OverrideParseException) else hint)
-
-
-def explain_override(error: Exception) -> str:
-    """Return one line for what Hydra or OmegaConf says about an override."""
-    from hydra.errors import OverrideParseException
-
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as key=value: {lines[0]}"
-    if error.__cause__ is not None:
-        lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
-    dropped = ("full_key", "object_type", "reference_type", "Key '", "To append")
-    keep = [line for line in lines if not line.startswith(dropped)]
-    options = [line for line in lines if line.startswith("Key '")]
-    text = " ".join(keep[:1] + options[:1]) or _first_line(str(error))
-    if "Available options" in " ".join(lines):
-        found = " ".join(lines)
-        text = found[: found.find("Config search path")] if "Config search path" in found else found
-    return text.strip()
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), text)

@@ -1,6 +1,5 @@
 """What the command line and the environment say, before Hydra composes it: variables, sweeps, names of runs."""
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from utils.config.renamed import KEYS
+from utils.config.suggestions import closest
 from utils.errors import ConfigError
 
 PREFIX = "VOCLO_"  # VOCLO_TRAINER__STEPS=500 is trainer.steps=500
@@ -89,12 +89,12 @@ def read_environment(
         own = _keys(compose, config_name, chosen, arguments) if own is None else own
         if key.lower() in own:
             if not {key, own[key.lower()]} & given:
-                found.overrides[name] = f"{own[key.lower()]}={_spell(own[key.lower()], variables[name])}"
+                found.overrides[name] = f"{own[key.lower()]}={variables[name]}"
         elif any(key.lower() in _keys(compose, other, [], []) for other in config_names if other != config_name):
             found.foreign.append(name)
         else:
-            close = difflib.get_close_matches(key.lower(), own, n=1)
-            meant = f"; did you mean {_variable_of(close[0])}?" if close else ""
+            close = closest(key, own.values())
+            meant = f"; did you mean {_variable_of(close)}?" if close else ""
             raise ConfigError(f"environment variable {name}={variables[name]}: {key} is no key of any script{meant}")
     return found
 
@@ -129,19 +129,6 @@ def _keys(compose: Compose, config_name: str, chosen: list[str], arguments: list
     return keys | {str(name).lower(): str(name) for name in script_groups}
 
 
-def _spell(key: str, value: str) -> str:
-    """Quote a value that Hydra's grammar cannot read as it stands."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    try:
-        OverridesParser.create().parse_overrides([f"{key}={value}"])
-    except OverrideParseException:
-        body = value.replace("'", "\\'")
-        return f"'{body}'"
-    return value
-
-
 def key_of(override: str) -> str:
     """Return the key of an override without its marks (+, ++, ~) and package."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
@@ -149,7 +136,7 @@ def key_of(override: str) -> str:
 
 def swept_keys(overrides: list[str]) -> set[str]:
     """Return the keys whose override is a sweep, such as seed=1,2 or optim.clip_norm=interval(1,10)."""
-    return {key_of(item) for item in overrides if _parse(item).is_sweep_override()}
+    return {key_of(item) for item in overrides if parse_override(item).is_sweep_override()}
 
 
 def single_runs(overrides: list[str]) -> list[list[str]]:
@@ -173,7 +160,7 @@ def single_runs(overrides: list[str]) -> list[list[str]]:
 def _choices(override: str) -> list[str]:
     from hydra.core.override_parser.types import Glob, IntervalSweep, RangeSweep
 
-    parsed = _parse(override)
+    parsed = parse_override(override)
     if not parsed.is_sweep_override():
         return [override]
     sweep = parsed.value()
@@ -186,7 +173,12 @@ def _choices(override: str) -> list[str]:
     return [f"{key}={value}" for value in islice(parsed.sweep_string_iterator(), limit)]
 
 
-def _parse(override: str) -> Any:
+def parse_override(override: str) -> Any:
+    """Return what Hydra's grammar reads in an override.
+
+    Raises:
+        ConfigError: if it is none.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 

@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from utils.config.arguments import spell_names
 from utils.config.fields import (
     FilePath,
     NameOrNumber,
@@ -22,7 +21,7 @@ from utils.config.fields import (
     setting,
 )
 from utils.config.job import Job, required
-from utils.config.pluggable import Pluggable
+from utils.config.pluggable import CONTENT_TEXTS, PITCH_TEXTS, Pluggable
 from utils.errors import ConfigError
 
 Kind = Literal["onnx", "rvc_webui", "wokada", "deiteris", "rvc_pth", "rvc_checkpoint", "rvc_report"]
@@ -155,7 +154,6 @@ class ExportJob(Job):
 
     config_name: ClassVar[str] = "export"
     usage: ClassVar[str] = USAGE
-    quoted_keys: ClassVar[tuple[str, ...]] = ("run", "voice", "name", "dataset", "export.root")
 
     run: OptionalPath = setting(None, "folder that train.py made; this or voice", only_with=OF_ALL_BUT_REPORTS)
     voice: OptionalPath = setting(None, "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too")
@@ -173,14 +171,10 @@ class ExportJob(Job):
     export: ExportSettings
     rvc: ForeignSettings = section(only_with=OF_GENERATORS)
     retrieval: IndexSettings = section(only_with=OF_DATASETS)
-    content: Pluggable | None = setting(None, "content encoder of voice=", only_with=OF_ONNX)
-    pitch: Pluggable | None = setting(None, "pitch tracker of voice=; null: builtin", only_with=OF_ONNX)
-
-    @classmethod
-    def spell(cls, arguments: Sequence[str]) -> list[str]:
-        """Put a command line into Hydra's grammar; in a sweep, commas separate the values of these keys, too."""
-        is_sweep = bool({"-m", "--multirun"} & set(arguments))
-        return spell_names(arguments, cls.quoted_keys) if is_sweep else super().spell(arguments)
+    content: Pluggable | None = setting(None, "content encoder of voice=", only_with=OF_ONNX, texts=CONTENT_TEXTS)
+    pitch: Pluggable | None = setting(
+        None, "pitch tracker of voice=; null: builtin", only_with=OF_ONNX, texts=PITCH_TEXTS
+    )
 
     @property
     def use(self) -> str:

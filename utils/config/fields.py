@@ -1,7 +1,7 @@
 """Fields of typed configurations, each declared in one line, and one line for a value that does not fit its field."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from utils.config.suggestions import did_you_mean
 from utils.errors import ConfigError
 
 MAX_SEED = 2**32 - 1  # of numpy's generators
@@ -60,6 +61,7 @@ def setting(
     le: float | None = None,
     example: Any = None,
     only_with: Uses | None = None,
+    texts: tuple[str, ...] = (),
 ) -> Any:
     """Declare a key: its default, what it is and what is allowed.
 
@@ -71,8 +73,9 @@ def setting(
         le: highest value allowed.
         example: what to type instead of a wrong value; the default unless given.
         only_with: uses of the script in which it has an effect, see Job.uses; None for all.
+        texts: of an object that a group chooses, the arguments that are one text or path.
     """
-    extra: Any = {"unit": unit, "example": example, "only_with": only_with or {}}
+    extra: Any = {"unit": unit, "example": example, "only_with": only_with or {}, "texts": texts}
     return Field(default, description=description, ge=ge, le=le, json_schema_extra=extra)
 
 
@@ -132,14 +135,57 @@ class OneOrMore:
     """Marks a list that may be typed without brackets where it has one value."""
 
 
+class OneText:
+    """Marks a value that is one text or path: whatever characters it has, it is taken as it is typed."""
+
+
+class OneTextOrNumber(OneText):
+    """Marks such a value that is a number where it looks like a whole one."""
+
+
 Number = int | float  # as it was typed: hashes of stored values tell 60 from 60.0
-Text = Annotated[str, BeforeValidator(_as_text)]
-FilePath = Annotated[Path, BeforeValidator(_as_path), PlainSerializer(str)]
-OptionalText = Annotated[Text | None, BeforeValidator(_blank_as_null)]
-OptionalPath = Annotated[FilePath | None, BeforeValidator(_blank_as_null)]
-NameOrNumber = Annotated[str | int, BeforeValidator(_fraction_as_text)]  # a name such as 2.5 is read as a number
+Text = Annotated[str, BeforeValidator(_as_text), OneText]
+FilePath = Annotated[Path, BeforeValidator(_as_path), PlainSerializer(str), OneText]
+OptionalText = Annotated[Text | None, BeforeValidator(_blank_as_null), OneText]
+OptionalPath = Annotated[FilePath | None, BeforeValidator(_blank_as_null), OneText]
+# a name such as 2.5 is read as a number
+NameOrNumber = Annotated[str | int, BeforeValidator(_fraction_as_text), OneTextOrNumber]
 WholeNumbers = Annotated[tuple[int, ...], BeforeValidator(one_as_tuple), OneOrMore]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(one_as_tuple), OneOrMore]
+
+
+def text_keys(section: type[Section]) -> Iterator[tuple[str, type[OneText]]]:
+    """Yield the keys whose value is one text or path, each with its kind."""
+    for key, field in fields_of(section):
+        extra: Any = field.json_schema_extra or {}
+        yield from ((f"{key}.{text}", OneText) for text in extra.get("texts", ()))
+        kind = _kind_of_text(field.annotation, field.metadata)
+        if kind is not None:
+            yield key, kind
+
+
+def fields_of(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the keys of a section and of those inside it, each with its field."""
+    for name, field in section.model_fields.items():
+        inner = section_of(field)
+        if inner is None:
+            yield f"{prefix}{name}", field
+        else:
+            yield from fields_of(inner, f"{prefix}{name}.")
+
+
+def _kind_of_text(annotation: Any, marks: Collection[Any] = ()) -> type[OneText] | None:
+    """Return how a value is a text; None if it may be something else."""
+    if get_origin(annotation) is Annotated:
+        annotation, *own = get_args(annotation)
+        marks = [*marks, *own]
+    found = [mark for mark in marks if isinstance(mark, type) and issubclass(mark, OneText)]
+    if found:
+        return found[0]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return None
+    kinds = {_kind_of_text(member) for member in get_args(annotation) if member is not type(None)}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def validate(model: type[SomeSection], values: Mapping[str, Any], key: str = "") -> SomeSection:
@@ -184,7 +230,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == "extra_forbidden":
         parent = key.rpartition(".")[0]
         where = f"allowed in {parent}" if parent else "allowed"
-        return f"{key} is no key; {where}: {', '.join(sorted(section.model_fields))}"
+        meant = did_you_mean(key.rpartition(".")[2], section.model_fields)
+        return f"{key} is no key; {where}: {', '.join(sorted(section.model_fields))}{meant}"
     if first["type"] == "missing" or field is None:
         return f"{key} is missing"
     value = first["input"]
@@ -195,7 +242,9 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
         return f"{key}={shown(value)} is unknown; allowed: {', '.join(choices)}"
     example = example_of(field)
     hint = f", for example {example}" if example else ""
-    return f"{key}={shown(value)} must be {wording(field.annotation)}{hint}"
+    inner = section_of(field)
+    keys = f", such as {', '.join(f'{key}.{name}' for name in list(inner.model_fields)[:3])}" if inner else ""
+    return f"{key}={shown(value)} must be {wording(field.annotation)}{keys}{hint}"
 
 
 def shown(value: Any) -> str:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
-from utils.config.composing import CONFIG_FOLDER, select, to_plain
+from utils.config.composing import select, to_plain
 from utils.config.fields import Section, allowed_range, choices_of, is_chosen, section_of, shown, unit_of, uses_of
 from utils.config.job import Job
+from utils.config.places import CONFIG_FOLDER, options_of
 
 GROUPS = {  # of which no field speaks
     "experiment": "several groups and keys at once",
@@ -55,11 +56,6 @@ def groups_of(job_type: type[Job], choices: dict[str, str]) -> dict[str, str]:
         text = (section.__doc__ or "").partition(":")[2].strip().rstrip(".") if section else field.description
         found |= {group: text or ""} if group in choices else {}
     return found | {name: text for name, text in GROUPS.items() if name in choices}
-
-
-def options_of(group: str) -> list[str]:
-    """Return the options of a group."""
-    return sorted(path.stem for path in (CONFIG_FOLDER / group).glob("*.yaml"))
 
 
 def option_file(group: str, option: str) -> Path:

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self, TypeVar
 from omegaconf import OmegaConf
 from pydantic import PrivateAttr
 
-from utils.config.arguments import spell_names, spell_paths
-from utils.config.composing import Composed, compose, to_plain, to_yaml
+from utils.config.arguments import spell
+from utils.config.composing import Composed, compose, resolved, to_yaml
 from utils.config.environment import key_of
-from utils.config.fields import Section, defaults_of, section_of, uses_of, validate
+from utils.config.fields import OneTextOrNumber, Section, defaults_of, section_of, text_keys, uses_of, validate
+from utils.config.flags import SWEEP
 from utils.config.pluggable import Pluggable
 from utils.config.renamed import REMOVED, with_current_keys
 from utils.errors import ConfigError
@@ -25,23 +26,23 @@ class Job(Section):
     Attributes:
         config_name: its root, a file in configs/.
         usage: what --help says above groups and keys.
-        quoted_keys: keys whose value is one text, whatever it holds: Hydra's grammar stops at spaces and commas.
-        name_keys: keys whose value is a text also where it looks like a number; commas separate those of a sweep.
         short_keys: key as it is typed -> key.
     """
 
     config_name: ClassVar[str]
     usage: ClassVar[str] = ""
-    quoted_keys: ClassVar[tuple[str, ...]] = ()
-    name_keys: ClassVar[tuple[str, ...]] = ()
     short_keys: ClassVar[dict[str, str]] = {}
     _given: frozenset[str] = PrivateAttr(default=frozenset())
     _composed: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def spell(cls, arguments: Sequence[str]) -> list[str]:
-        """Put a command line into Hydra's grammar, where users type it otherwise."""
-        return spell_names(spell_paths(arguments, cls.quoted_keys, cls.short_keys), cls.name_keys)
+    def spell(cls, arguments: Sequence[str], *, is_sweep: bool = False) -> list[str]:
+        """Put a command line into Hydra's grammar, where users type it otherwise; see arguments.spell."""
+        kinds = dict(text_keys(cls))
+        kinds |= {short: kinds[key] for short, key in cls.short_keys.items()}
+        numbers = {key for key, kind in kinds.items() if issubclass(kind, OneTextOrNumber)}
+        is_sweep = is_sweep or any(argument in SWEEP for argument in arguments)
+        return spell(arguments, set(kinds), numbers=numbers, renamed=cls.short_keys, is_sweep=is_sweep)
 
     @classmethod
     def from_config(cls, config: Composed, given: Collection[str] = ()) -> Self:
@@ -53,7 +54,7 @@ class Job(Section):
         Raises:
             ConfigError: in one line, naming the key, its value and what is allowed.
         """
-        job = validate(cls, _with_pluggables(cls, to_plain(config)))
+        job = validate(cls, _with_pluggables(cls, resolved(config)))
         job._given = frozenset(given)
         composed: Any = OmegaConf.to_container(config, resolve=False)
         job._composed = composed
@@ -69,7 +70,7 @@ class Job(Section):
     @classmethod
     def from_overrides(cls, overrides: Sequence[str]) -> Self:
         """Compose and validate the script's configuration with overrides as on its command line."""
-        current, notes = with_current_keys(overrides)
+        current, notes = with_current_keys(cls.spell(overrides))
         for note in notes:
             log.warning("%s", note)
         return cls.from_config(cls.compose(current), [key_of(item) for item in current])

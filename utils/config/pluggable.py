@@ -11,6 +11,9 @@ from utils.config.renamed import current_target
 from utils.errors import ConfigError, WorkbenchError
 
 TARGET, PARTIAL = "_target_", "_partial_"
+# arguments of content encoders and pitch trackers that are one text or path
+CONTENT_TEXTS = ("path", "weights", "name", "look_ahead")
+PITCH_TEXTS = ("path", "weights", "method", "model", "tracker.weights")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The configuration of preprocess.py."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -10,7 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from utils.config.audio import AudioConfig
 from utils.config.fields import FilePath, Number, OptionalPath, OptionalText, Section, as_tuple, setting
 from utils.config.job import Job, required
-from utils.config.pluggable import Pluggable
+from utils.config.names import check_folder_name
+from utils.config.pluggable import CONTENT_TEXTS, PITCH_TEXTS, Pluggable
 from utils.errors import ConfigError
 
 USAGE = """\
@@ -47,9 +47,7 @@ class DatasetSource(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.name is not None and not re.fullmatch(r"[\w][\w .+-]*", self.name):
-            words = "must be a plain name: letters, digits, _ - + . and spaces, no path"
-            raise ConfigError(f"dataset.name={self.name!r} {words}")
+        check_folder_name(self.name, "dataset.name")
         if self.shard is not None and self.merge is not None:
             words = "are two steps; give one of them"
             raise ConfigError(f"dataset.shard={self.shard} and dataset.merge={self.merge} {words}")
@@ -129,11 +127,10 @@ class PreprocessJob(Job):
 
     config_name: ClassVar[str] = "preprocess"
     usage: ClassVar[str] = USAGE
-    quoted_keys: ClassVar[tuple[str, ...]] = ("dataset.source", "dataset.root", "dataset.name", "dataset.speaker")
 
     audio: AudioConfig
-    content: Pluggable = setting(..., "the encoder of what is said")
-    pitch: Pluggable = setting(..., "the tracker of the fundamental frequency")
+    content: Pluggable = setting(..., "the encoder of what is said", texts=CONTENT_TEXTS)
+    pitch: Pluggable = setting(..., "the tracker of the fundamental frequency", texts=PITCH_TEXTS)
     dataset: DatasetSource
     preprocess: PreprocessSettings
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import yaml
 from pydantic.fields import FieldInfo
 
-from utils.config.composing import CONFIG_FOLDER, SCRIPTS
 from utils.config.fields import Section, is_chosen, section_of, unit_of, wording
-from utils.config.help import allowed_text, comments_of, groups_of, option_file, options_of, spelled, uses_text
+from utils.config.help import allowed_text, comments_of, groups_of, option_file, spelled, uses_text
 from utils.config.job import Job
+from utils.config.places import CONFIG_FOLDER, options_of, script_of
 from utils.config.roots import JOBS
 from utils.config.schema import FOLDER, schema_name, schemas, text_of
 
@@ -22,6 +22,9 @@ HEAD = """\
 Every key of the four scripts. Change a key with `key=value`, choose from a group with `group=option`:
 
     python train.py dataset.name=alice model=lite trainer.steps=5000
+
+A name or path is taken as it is typed, with blanks, brackets, commas, accents and equals signs; only the shell wants
+quotes: `"run.name=Žofie (2)"`.
 
 `null` stands for nothing. A value may follow another key: `${pretrained.batch_size}`. The environment sets keys too,
 beneath the command line: `VOCLO_TRAINER__STEPS=500` is `trainer.steps=500`. `--cfg job` shows what a command line comes
@@ -37,7 +40,7 @@ def page_text() -> str:
     parts = [HEAD]
     told: set[str] = set()
     for name, job in JOBS.items():
-        parts += [f"## {SCRIPTS.get(name, name)}.py\n", *_groups(job), *_sections(job, "", told)]
+        parts += [f"## {script_of(name)}\n", *_groups(job), *_sections(job, "", told)]
     return "\n".join(parts)
 
 

@@ -15,8 +15,8 @@ import yaml
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from utils.config.composing import CONFIG_FOLDER
 from utils.config.fields import Section, section_of
+from utils.config.places import CONFIG_FOLDER, groups_of_root
 from utils.config.pluggable import PARTIAL, TARGET
 from utils.config.roots import JOBS
 
@@ -64,12 +64,6 @@ def section_of_group(group: str) -> type[Section] | None:
     jobs = [job for name, job in JOBS.items() if group in groups_of_root(name)]
     fields = [job.model_fields[group] for job in jobs if group in job.model_fields]
     return section_of(fields[0]) if fields else None
-
-
-def groups_of_root(name: str) -> list[str]:
-    """Return the groups that a root in configs/ chooses from."""
-    content = yaml.safe_load((CONFIG_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    return [str(next(iter(item))) for item in content["defaults"] if isinstance(item, dict)]
 
 
 def of_section(section: type[Section]) -> dict[str, Any]:
@@ -125,7 +119,7 @@ def _relax(schema: dict[str, Any]) -> None:
         if "$ref" in value:
             continue
         described = {key: value.pop(key) for key in ("title", "description", "default") if key in value}
-        for key in ("example", "unit", "only_with"):
+        for key in ("example", "unit", "only_with", "texts"):
             value.pop(key, None)
         described.pop("title", None)
         schema["properties"][name] = described | {"anyOf": [*value.get("anyOf", [value]), INTERPOLATION]}

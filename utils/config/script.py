@@ -1,7 +1,7 @@
 """The Hydra shell around every script: a validated job in, one line and an exit code for what is wrong."""
 
-import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,17 @@ from typing import Any, NoReturn, TypeVar
 
 from omegaconf.errors import OmegaConfBaseException
 
-from utils.config.command_line import checked_arguments, overrides_of
-from utils.config.composing import CONFIG_FOLDER, Composed, explain_composition, given_keys, register_defaults
+from utils.config.command_line import checked_arguments, refuse_words
+from utils.config.composing import Composed, given_keys, register_defaults
 from utils.config.environment import RUN_SUFFIX, key_of, sweep_suffix
 from utils.config.fields import defaults_of
+from utils.config.flags import overrides_of
 from utils.config.help import help_text
 from utils.config.job import Job
-from utils.errors import ConfigError, DataError, StoppedBySignalError, WorkbenchError
+from utils.config.places import CONFIG_FOLDER
+from utils.config.refusals import explain_override
+from utils.console import emit, protect_console, tell
+from utils.errors import ConfigError, StoppedBySignalError, WorkbenchError, one_line_for_files
 from utils.version import VERSION
 
 SomeJob = TypeVar("SomeJob", bound=Job)
@@ -35,6 +39,7 @@ def run_script(job_type: type[SomeJob], task: Callable[[SomeJob], Any]) -> None:
     import hydra
     from hydra.errors import HydraException
 
+    protect_console()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # our own handler shortens what the user can repair
     arguments = sys.argv[1:]
     try:
@@ -53,41 +58,29 @@ def run_script(job_type: type[SomeJob], task: Callable[[SomeJob], Any]) -> None:
             except (WorkbenchError, OmegaConfBaseException) as error:
                 if not is_sweep or isinstance(error, StoppedBySignalError):
                     _exit_with(error)
-                sys.stderr.write(f"error in run {os.environ[RUN_SUFFIX]}: {error}\n")
+                tell(f"error in run {os.environ[RUN_SUFFIX]}: {error}")
                 raise
 
     register_defaults(job_type.config_name, defaults_of(job_type))
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name=job_type.config_name)(guarded)()
+        with one_line_for_files():  # Hydra itself writes down what is swept
+            hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name=job_type.config_name)(guarded)()
     except (WorkbenchError, OmegaConfBaseException) as error:
         _exit_with(error)
     except HydraException as error:
-        _exit_with(ConfigError(explain_composition(error, job_type.config_name)))
+        _exit_with(ConfigError(explain_override(error)))
 
 
 def _is_answered(job_type: type[Job], arguments: Sequence[str]) -> bool:
     """Answer --version and --help; return whether one of them was asked."""
     if "--version" in arguments:
-        sys.stdout.write(f"voclo-trainer {VERSION}\n")
+        emit(f"voclo-trainer {VERSION}")
         return True
     if "--help" in arguments or "-h" in arguments:
-        sys.stdout.write(help_text(job_type, overrides_of(job_type.spell(list(arguments)))))
+        refuse_words(job_type, arguments)
+        emit(help_text(job_type, overrides_of(job_type.spell(list(arguments)))).removesuffix("\n"))
         return True
     return False
-
-
-@contextmanager
-def one_line_for_files() -> Iterator[None]:
-    """Make what the system says about a file or a full disk a DataError of one line."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not full and error.filename is None:
-            raise
-        files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-        remedy = "free some space, or write to another disk" if full else "make it accessible, or give another place"
-        raise DataError(f"{files or 'writing a file'}: {error.strerror}; {remedy}") from error
 
 
 @contextmanager
@@ -114,5 +107,10 @@ def _one_of_a_sweep() -> Iterator[bool]:
 
 def _exit_with(error: Exception) -> NoReturn:
     kind = "stopped" if isinstance(error, StoppedBySignalError) else "error"
-    sys.stderr.write(f"{kind}: {error}\n")
+    if isinstance(error, StoppedBySignalError):  # a terminal that closes, or a limit of time, tells so again and again
+        for name in ("SIGHUP", "SIGXCPU"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+    text = explain_override(error) if isinstance(error, OmegaConfBaseException) else str(error)
+    tell(f"{kind}: {text}")
     raise SystemExit(getattr(error, "exit_code", 2))

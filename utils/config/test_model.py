@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from utils.config.composing import Composed
+from utils.config.composing import Composed, resolved
 from utils.config.fields import NameOrNumber, Number, OptionalPath, Section, WholeNumbers, setting
 from utils.config.job import Job, required
 from utils.errors import ConfigError
@@ -38,7 +38,6 @@ class VoiceTrial(Job):
     config_name: ClassVar[str] = "test_model"
     usage: ClassVar[str] = USAGE
     # audio= alone would choose an option of the configuration group of that name
-    quoted_keys: ClassVar[tuple[str, ...]] = ("onnx", "audio", "audio.path", "output", "report", "verify")
     short_keys: ClassVar[dict[str, str]] = {"audio": "audio.path"}
 
     onnx: OptionalPath = setting(None, "an exported voice", example="exports/alice/<file>.onnx")
@@ -82,7 +81,7 @@ class VoiceTrial(Job):
         """Validate what Hydra composed; a VoiceTrial becomes a VerifyJob where verify= is given, else a ConvertJob."""
         if cls is not VoiceTrial:
             return super().from_config(config, given)
-        kind: Any = VerifyJob if config.get("verify") else ConvertJob
+        kind: Any = VerifyJob if resolved(config).get("verify") else ConvertJob
         job: Self = kind.from_config(config, given)
         return job
 

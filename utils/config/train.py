@@ -8,6 +8,7 @@ from pydantic import model_validator
 from utils.config.audio import AudioConfig
 from utils.config.fields import MAX_SEED, FilePath, Number, OptionalText, Section, Text, setting
 from utils.config.job import Job
+from utils.config.names import check_folder_name
 from utils.config.pluggable import Pluggable
 from utils.errors import ConfigError
 
@@ -33,6 +34,11 @@ class DatasetChoice(Section):
     name: OptionalText = setting(None, "a folder in dataset.root made by preprocess.py; required")
     root: FilePath = setting("datasets", "folder of all datasets")
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_folder_name(self.name, "dataset.name", below=True)
+        return self
+
 
 class RunChoice(Section):
     """The section `run`: where the run is written."""
@@ -40,6 +46,11 @@ class RunChoice(Section):
     name: OptionalText = setting(None, "folder in run.root; null: <dataset>_<class of the model>")
     root: FilePath = setting("runs", "folder of all runs")
     replace: bool = setting(False, "remove an earlier run of this name first, if that was made with it, too")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_folder_name(self.name, "run.name", below=True)
+        return self
 
 
 class DataSettings(Section):
@@ -160,11 +171,10 @@ class TrainJob(Job):
 
     config_name: ClassVar[str] = "train"
     usage: ClassVar[str] = USAGE
-    name_keys: ClassVar[tuple[str, ...]] = ("dataset.name", "dataset.root", "run.name", "run.root")
 
     dataset: DatasetChoice
     run: RunChoice
-    resume: Text | None = setting(None, "continue the run from: last, previous, best, auto or a path of a checkpoint")
+    resume: OptionalText = setting(None, "continue the run from: last, previous, best, auto or a path of a checkpoint")
     resume_changed: bool = setting(False, "go on although settings differ that decide the numbers")
     seed: int = setting(1234, "of everything random", ge=0, le=MAX_SEED)
     data: DataSettings
@@ -178,7 +188,9 @@ class TrainJob(Job):
     pretrained: PretrainedSettings
     optim: OptimSettings
     trainer: TrainerSettings
-    logger: Pluggable = setting(..., "a service that gets the figures too")
+    logger: Pluggable = setting(
+        ..., "a service that gets the figures too", texts=("project", "experiment_name", "tracking_uri")
+    )
 
     @model_validator(mode="after")
     def _check_rates(self) -> Self:

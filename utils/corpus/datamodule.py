@@ -19,7 +19,9 @@ from utils.corpus.voice_augmentation import AugmentationSettings
 
 VALIDATION_BATCH = 12  # clips
 # that ask a run to end
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
+OF_ALL_SYSTEMS = (signal.SIGTERM, signal.SIGINT)
+OF_UNIX = ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGXCPU")
+STOP_SIGNALS = (*OF_ALL_SYSTEMS, *(getattr(signal, name) for name in OF_UNIX if hasattr(signal, name)))
 log = logging.getLogger(__name__)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import FormatError
-from utils.export.card_text import card_text
+from utils.export.card_text import card_text, origins
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import WrittenIndex
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
@@ -17,7 +17,7 @@ from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
 from utils.voice_file.names import parse_file_name
 
 CARD, CARD_TEXT = "card.json", "card.md"
-CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs
+CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs; later: origins
 OF_ONE_GRAPH = ("sample_rate", "hop_length", "n_fft", "flavour")
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
 
@@ -75,6 +75,7 @@ def _card(graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[s
     metadata, paths = graphs[0].metadata, [graph.path for graph in graphs] + ([index.path] if index else [])
     hidden = ("schema_version", "extra", *OF_ONE_GRAPH)
     described = {key: value for key, value in asdict(metadata).items() if key not in hidden}
+    streams = {graph.path.name: _stream(graph) for graph in graphs if graph.stream}
     return {
         "schema_version": CARD_SCHEMA_VERSION,
         "voice": described,
@@ -83,7 +84,8 @@ def _card(graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[s
         "files": [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in paths],
         "index": asdict(index.report) if index else None,
         "pretrained": metadata.extra.get("pretrained"),
-        "streams": {graph.path.name: _stream(graph) for graph in graphs if graph.stream},
+        "origins": origins(metadata, list(streams.values())),
+        "streams": streams,
         "verification": {
             graph.path.name: [{**asdict(check), "outcome": check.outcome} for check in graph.checks] for graph in graphs
         },

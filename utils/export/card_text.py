@@ -1,32 +1,36 @@
 """card.md: the card of an exported voice for people."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from utils.export.graph_kinds import ExportedGraph
+from utils.export.markdown import code, plain
+from utils.shipped import licences_of
 from utils.version import VERSION
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.names import parse_file_name
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 
+UNKNOWN = "not known to this program"
 F0_WORDS = {"zero_unvoiced": "0", "interpolated": "a line between the voiced ones"}
 USAGE = """import numpy as np
 import onnxruntime
 import soundfile
 
-session = onnxruntime.InferenceSession("{file}")
+session = onnxruntime.InferenceSession({file})
 audio, rate = soundfile.read("input.wav", dtype="float32", always_2d=True)
 assert rate == {rate}  # the graph does not resample for you
 converted = session.run(None, {{"audio": audio.mean(1)[None]}})[0][0]
-# optional controls: session.run(None, {{"audio": ..., "pitch_shift": np.float32(-3)}})
+# optional controls: session.run(None, {{"audio": ..., "pitch_shift": np.array(-3, np.float32)}})
 soundfile.write("converted.wav", np.clip(converted, -1, 1), rate)
 """
 STREAM_USAGE = """import numpy as np
 import onnxruntime
 import soundfile
 
-session = onnxruntime.InferenceSession("{file}")
+session = onnxruntime.InferenceSession({file})
 audio, rate = soundfile.read("input.wav", dtype="float32", always_2d=True)
 assert rate == {rate}  # the graph does not resample for you
 block, late = {block}, {look_ahead}  # samples
@@ -51,10 +55,10 @@ def card_text(card: dict[str, Any], graphs: Sequence[ExportedGraph], retrieval: 
     """
     metadata = graphs[0].metadata
     speakers = "\n".join(
-        f"| {speaker.id} | {speaker.name} | {speaker.f0_median_hz:.0f} |" for speaker in metadata.speakers
+        f"| {speaker.id} | {plain(speaker.name)} | {speaker.f0_median_hz:.0f} |" for speaker in metadata.speakers
     )
     files = "\n".join(
-        f"| {entry['name']} | {entry['bytes'] / 1e6:.1f} | `{entry['sha256']}` |" for entry in card["files"]
+        f"| {plain(entry['name'])} | {entry['bytes'] / 1e6:.1f} | `{entry['sha256']}` |" for entry in card["files"]
     )
     controls = "\n".join(
         f"| `{item.name}` | {item.kind} | {metadata.defaults[item.name]:g} | "
@@ -62,9 +66,9 @@ def card_text(card: dict[str, Any], graphs: Sequence[ExportedGraph], retrieval: 
         for item in CONTROLS
     )
     parts = [
-        f"# {metadata.name}",
+        f"# {plain(metadata.name)}",
         _summary(card),
-        f"Licence: {metadata.licence}. Consent of the speaker: {metadata.consent}.",
+        f"Licence: {plain(metadata.licence)}. Consent of the speaker: {plain(metadata.consent)}.",
         f"## Speakers\n\n| id | name | median pitch (Hz) |\n|---|---|---|\n{speakers}",
         f"## Files\n\n| file | MB | SHA-256 |\n|---|---|---|\n{files}",
         "## Controls\n\nOptional inputs of the graph. onnxsim keeps them with mutable_initializer=True and "
@@ -75,6 +79,7 @@ def card_text(card: dict[str, Any], graphs: Sequence[ExportedGraph], retrieval: 
         f"## Rates\n\n{_rates(graphs)}",
         *(["## Retrieval", *(f"- {line}" for line in retrieval)] if retrieval else []),
         _origin(metadata),
+        *_licences(card),
         _verification(card),
     ]
     return "\n\n".join(parts) + "\n"
@@ -98,9 +103,11 @@ def _usage(card: dict[str, Any]) -> str:
     """Return code that converts a recording, with a stream only where there is no other graph."""
     name = next((name for name in card["graphs"] if name not in card["streams"]), None)
     if name is not None:
-        return USAGE.format(file=name, rate=card["graphs"][name]["sample_rate"])
+        return USAGE.format(file=json.dumps(name, ensure_ascii=False), rate=card["graphs"][name]["sample_rate"])
     name, facts = next(iter(card["streams"].items()))
-    return STREAM_USAGE.format(file=name, rate=card["graphs"][name]["sample_rate"], **facts)
+    return STREAM_USAGE.format(
+        file=json.dumps(name, ensure_ascii=False), rate=card["graphs"][name]["sample_rate"], **facts
+    )
 
 
 def _rates(graphs: Sequence[ExportedGraph]) -> str:
@@ -109,14 +116,15 @@ def _rates(graphs: Sequence[ExportedGraph]) -> str:
         bands = (
             "; ".join(str(item) for item in graph.resamplers) or "no resampler, the rate of the graph is that inside"
         )
-        lines.append(f"- {graph.path.name}: {parse_file_name(graph.path).sample_rate} Hz in and out; {bands}")
+        lines.append(f"- {plain(graph.path.name)}: {parse_file_name(graph.path).sample_rate} Hz in and out; {bands}")
     return "\n".join(lines)
 
 
 def _streams(card: dict[str, Any]) -> list[str]:
     """Return the section about streaming graphs, if there are any."""
     rows = "\n".join(
-        f"| {name} | {facts['block']} | {facts['look_ahead']} | {facts['latency_ms']:.1f} | {facts['state_size']} |"
+        f"| {plain(name)} | {facts['block']} | {facts['look_ahead']} | {facts['latency_ms']:.1f} "
+        f"| {facts['state_size']} |"
         for name, facts in card["streams"].items()
     )
     head = (
@@ -135,14 +143,16 @@ def _streams(card: dict[str, Any]) -> list[str]:
 
 
 def _origin(metadata: VoiceMetadata) -> str:
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(metadata.metrics.items())) or "none recorded"
+    metrics = (
+        ", ".join(f"{plain(name)} {value:.4g}" for name, value in sorted(metadata.metrics.items())) or "none recorded"
+    )
     return (
         f"## Origin\n\n{metadata.step} training steps; held-out figures: {metrics}. "
         f"{_start(metadata.extra.get('pretrained'))}Content encoder {_named(metadata.encoder)}, "
         f"pitch tracker {_named(metadata.pitch)} "
-        f"(f0 in unvoiced frames: {F0_WORDS.get(metadata.f0_convention, metadata.f0_convention)}), "
-        f"generator at {metadata.model_rate} Hz, weights in {metadata.precision}. "
-        f"Dataset fingerprint `{metadata.dataset_fingerprint}`. Exported by voclo-trainer {VERSION}."
+        f"(f0 in unvoiced frames: {F0_WORDS.get(metadata.f0_convention, plain(metadata.f0_convention))}), "
+        f"generator at {metadata.model_rate} Hz, weights in {plain(metadata.precision)}. "
+        f"Dataset fingerprint {code(metadata.dataset_fingerprint)}. Exported by voclo-trainer {VERSION}."
     )
 
 
@@ -150,26 +160,57 @@ def _start(pretrained: dict[str, dict[str, str]] | None) -> str:
     """Return what the training started from; nothing where that is not known."""
     if pretrained is None:
         return ""
-    files = [f"{item['file']} (SHA-256 `{item['sha256']}`)" for item in pretrained.values()]
+    files = [f"{plain(item['file'])} (SHA-256 {code(item['sha256'])})" for item in pretrained.values()]
     return f"Training started from {' and '.join(files) or 'random weights'}. "
+
+
+def _licences(card: dict[str, Any]) -> list[str]:
+    """Return what those ask who made the weights and recordings that the voice began with, where that is known."""
+    lines = [
+        f"- {plain(item['what'])} ({code(item['sha256'][:12])}): {plain(item['licences'] or UNKNOWN)}"
+        for item in card["origins"]
+    ]
+    head = (
+        "## What it was made from\n\nThe licence of the voice does not replace these; its own recordings are not among "
+        "them:\n\n"
+    )
+    return [head + "\n".join(lines)] if lines else []
+
+
+def origins(metadata: VoiceMetadata, streams: Sequence[dict[str, Any]]) -> list[dict[str, str | None]]:
+    """Return the weights of others that a voice holds or was trained from, each with its licences in short.
+
+    Args:
+        metadata: of the voice.
+        streams: facts of its streaming graphs, which have an encoder and a tracker of their own.
+    """
+    found = {
+        str(item["sha256"]): f"base voice, {item['file']}" for item in (metadata.extra.get("pretrained") or {}).values()
+    }
+    for facts in [{"encoder": metadata.encoder, "pitch": metadata.pitch}, *streams]:
+        for kind, words in (("encoder", "content encoder"), ("pitch", "pitch tracker")):
+            identity = facts.get(kind) or {}
+            if identity.get("weights_sha256"):
+                found[str(identity["weights_sha256"])] = f"{words}, {identity.get('id', 'unknown')}"
+    return [{"what": what, "sha256": digest, "licences": licences_of(digest)} for digest, what in found.items()]
 
 
 def _named(identity: dict[str, Any]) -> str:
     """Return an encoder or tracker in words: its id, look-ahead and the beginning of its weights' hash."""
-    look_ahead = [f"look_ahead={identity['look_ahead']}"] if "look_ahead" in identity else []
-    weights = [f"weights `{str(identity['weights_sha256'])[:12]}`"] if identity.get("weights_sha256") else []
+    look_ahead = [f"look_ahead={plain(identity['look_ahead'])}"] if "look_ahead" in identity else []
+    weights = [f"weights {code(str(identity['weights_sha256'])[:12])}"] if identity.get("weights_sha256") else []
     details = ", ".join(look_ahead + weights)
-    return f"{identity.get('id', 'unknown')}{f' ({details})' if details else ''}"
+    return f"{plain(identity.get('id', 'unknown'))}{f' ({details})' if details else ''}"
 
 
 def _verification(card: dict[str, Any]) -> str:
     sections = []
     for name, checks in card["verification"].items():
         rows = "\n".join(
-            f"| {check['name']} | {check['outcome'].replace('PASS', 'pass')} | {check['detail'].replace('|', '/')} |"
+            f"| {plain(check['name'])} | {check['outcome'].replace('PASS', 'pass')} | {plain(check['detail'])} |"
             for check in checks
         )
-        sections.append(f"### {name}\n\n| rule | outcome | detail |\n|---|---|---|\n{rows}")
+        sections.append(f"### {plain(name)}\n\n| rule | outcome | detail |\n|---|---|---|\n{rows}")
     return "## Verification\n\n" + "\n\n".join(sections)
 
 

@@ -1,9 +1,9 @@
 """What a person is told of an export, as text."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.console import pasted
 from utils.export.outcome import ExportOutcome
 from utils.verification.report import checks_table
 from utils.voice_file.names import is_stream_file
@@ -28,4 +28,4 @@ def next_step(files: Sequence[Path]) -> str:
     first = next((path for path in files if path.suffix == ".onnx" and not is_stream_file(path)), None)
     if first is None:
         return "next: docs/tutorials/live.md has the loop of a host"
-    return f"next: python test_model.py onnx={shlex.quote(str(first))} audio=<recording or folder>"
+    return f"next: python test_model.py {pasted(f'onnx={first}')} audio=<recording or folder>"

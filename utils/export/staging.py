@@ -19,8 +19,10 @@ from utils.files import check_new_folder, sync_to_disk
 from utils.locks import try_lock, wait_for_lock
 
 STALE_SECONDS = 24 * 3600.0
+ENDING = ("SIGTERM", "SIGHUP", "SIGXCPU")  # signals that end a process which does not listen to them
 STAGING, PREVIOUS = "staging", "previous"
 PLAN, OLD = "plan.json", "files"  # inside the folder of what is being replaced
+LOCK, FILES = "lock", "files"  # inside the folder that is being filled
 log = logging.getLogger(__name__)
 
 
@@ -28,8 +30,8 @@ log = logging.getLogger(__name__)
 def staging_folder(target: Path, names: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty folder beside the target (same disk); it is gone afterwards, whatever happened.
 
-    What a killed process left there more than a day ago is removed too; a replacement of files in whose middle it was
-    killed is undone.
+    What killed processes left there is removed too, whatever the voice; a replacement of files in whose middle one of
+    this voice was killed is undone.
 
     Args:
         target: <export.root>/<name>, which will be filled.
@@ -42,14 +44,45 @@ def staging_folder(target: Path, names: Collection[str] = ()) -> Iterator[Path]:
     _refuse_folders(target, names)
     target.parent.mkdir(parents=True, exist_ok=True)
     _undo_interrupted(target)
-    for left in _siblings(target, STAGING):
-        if _is_stale(left):
+    _remove_abandoned(target)
+    folder, lock = _locked_folder(target)
+    with _termination_raises():
+        try:
+            yield folder / FILES
+        finally:
+            shutil.rmtree(folder / FILES, ignore_errors=True)
+            lock.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(target: Path) -> tuple[Path, IO[str]]:
+    """Make a folder aside and lock it, so that others see that it is in use as long as this process lives."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target, STAGING)))
+        lock = (folder / LOCK).open("w", encoding="utf-8")
+        try:
+            is_ours = try_lock(lock)
+        except OSError:  # a file system without locks
+            is_ours = True
+        if is_ours and (folder / LOCK).is_file():
+            (folder / FILES).mkdir()
+            return folder, lock
+        lock.close()  # another export took it for abandoned before it was locked
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what exports that were killed had filled, also those to other voices of the same place."""
+    own = _prefix(target, STAGING)
+    for left in sorted(target.parent.glob(f".*.{STAGING}-*")):
+        lock = left / LOCK
+        if lock.is_file():
+            with lock.open("r+", encoding="utf-8") as stream:
+                if _is_held(stream):
+                    continue
+                shutil.rmtree(left, ignore_errors=True)  # while it is locked: its process may only just begin
+            shutil.rmtree(left, ignore_errors=True)  # Windows removes no open file
+        elif left.name.startswith(own) and _is_stale(left):  # of a version that made no lock
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target, STAGING)))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def move_into_place(staged: Path, target: Path, is_obsolete: Callable[[Path], bool]) -> list[Path]:
@@ -177,19 +210,22 @@ def _undo(backup: Path, target: Path, replaced: list[str], new: list[str]) -> in
 
 @contextlib.contextmanager
 def _termination_raises() -> Iterator[None]:
-    """Let SIGTERM end the block by SystemExit, unless somebody else handles it; only the main thread can."""
+    """Let a signal end the block by SystemExit, unless somebody else handles it; only the main thread can."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, stop)
+    ours = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    free = [number for number in ours if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        free = []
+    for number in free:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in free:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _prefix(target: Path, kind: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from utils.config import required
 from utils.config.train import TrainJob
+from utils.console import pasted
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.training.assembly import learning_rate_factor
@@ -22,7 +23,7 @@ def open_dataset(job: TrainJob) -> CorpusStore:
         known = sorted(path.parent.name for path in Path(job.dataset.root).glob("*/dataset.json"))
         raise ConfigError(
             f"dataset.name={name} is not prepared ({folder} has no dataset.json); known: {', '.join(known) or 'none'}; "
-            f"type: python preprocess.py dataset.source=<folder> dataset.name={name}"
+            f"type: python preprocess.py dataset.source=<folder> {pasted(f'dataset.name={name}')}"
         )
     store = CorpusStore.open(folder)
     audio = job.audio

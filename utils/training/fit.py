@@ -12,7 +12,7 @@ from utils.audio.frames import FRAME_RATE
 from utils.config.environment import run_suffix
 from utils.config.renamed import first_class_name
 from utils.config.train import TrainJob
-from utils.console import emit
+from utils.console import emit, pasted
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import StoppedBySignalError
@@ -204,4 +204,4 @@ def announce(run: Run) -> None:
         f"{len(run.store.speakers)} speaker(s); {counts} parameters; precision {choose_precision(run.job)}"
     )
     emit(describe_loading(run.job))
-    emit(f"watch it with: tensorboard --logdir {run.folder}")
+    emit(f"watch it with: {pasted('tensorboard', '--logdir', run.folder)}")

@@ -1,4 +1,4 @@
-"""Signals that reach a run outside of its updates."""
+"""Signals that ask a run to end: which they are, and what they do outside of its updates."""
 
 import signal
 import threading
@@ -9,10 +9,25 @@ from types import FrameType
 from utils.corpus.datamodule import STOP_SIGNALS
 from utils.errors import StoppedBySignalError
 
+ALWAYS = ("SIGTERM", "SIGINT", "SIGUSR1")
+
+
+def heard_signals() -> list[int]:
+    """Return the signals that ask this process to end.
+
+    A closed terminal (SIGHUP), a spent limit of time (SIGXCPU) and SIGUSR2 do so unless whoever started the process let
+    it ignore them, as nohup does.
+    """
+    return [
+        number
+        for number in STOP_SIGNALS
+        if signal.Signals(number).name in ALWAYS or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Before the first update and after the last one, let SIGTERM and SIGUSR1 end a run with the code of a stopped one.
+    """Before the first update and after the last one, let a signal end a run with the code of a stopped one.
 
     Without that a job that is pre-empted while it starts would end like one that failed, and not be queued again.
     Ctrl-C ends it as any program. During the updates callbacks.stop_on_signal takes over.
@@ -27,7 +42,7 @@ def stopped_by_signals() -> Iterator[None]:
             f"{name} received outside of the updates; what was saved before is there; continue with resume=auto"
         )
 
-    earlier = {number: signal.signal(number, stop) for number in STOP_SIGNALS if number != signal.SIGINT}
+    earlier = {number: signal.signal(number, stop) for number in heard_signals() if number != signal.SIGINT}
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from models.adversarial import AdversarialTraining
-from utils.console import emit, table
+from utils.console import emit, pasted, table
 from utils.files import atomic_write_json
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.criterion import CRITERION, is_best
@@ -37,7 +37,7 @@ def summarize(
     emit(f"{module.steps} steps in {seconds:.0f} s; checkpoints in {run / 'checkpoints'}")
     if module.skipped:
         emit(f"{module.skipped} of the updates were skipped, as their gradients were not finite")
-    emit(f"next: python export_onnx.py run={run}")
+    emit(f"next: {pasted('python', 'export_onnx.py', f'run={run}')}")
 
 
 def best_held_out(run: Path) -> float | None:

@@ -10,13 +10,13 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from models.adversarial import AdversarialTraining
 from models.updating import reduce_over_devices, world_size
-from utils.corpus.datamodule import STOP_SIGNALS
 from utils.errors import StoppedBySignalError
 from utils.training.callbacks.checkpointing import BestAndLastCheckpoint, validation_follows
+from utils.training.signals import heard_signals
 
 
 class StopOnSignal(Checkpoint):
-    """On SIGTERM, SIGUSR1 or Ctrl-C finish the update, save and end; a second Ctrl-C ends at once.
+    """On a signal that asks for it, or Ctrl-C, finish the update, save and end; a second Ctrl-C ends at once.
 
     Lightning calls a Checkpoint after all other callbacks, and this one after `checkpointing`, which is given before
     it: so the state of every callback is saved as it is after the update or the validation, the best state too.
@@ -32,7 +32,7 @@ class StopOnSignal(Checkpoint):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Replace the handlers of Lightning, which would save elsewhere and requeue the job by itself."""
-        self.earlier = {number: signal.signal(number, self._receive) for number in STOP_SIGNALS}
+        self.earlier = {number: signal.signal(number, self._receive) for number in heard_signals()}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Save and end, unless a validation follows at once: then after it."""
