@@ -38,3 +38,15 @@ def peak_bytes() -> int:
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     memory = psutil.Process().memory_info()
     return int(getattr(memory, "peak_wset", memory.rss))
+
+
+def limit_this_process(num_bytes: int) -> None:
+    """Refuse this process more memory (addresses, not pages) than so much, and a memory image when it crashes.
+
+    Linux alone has such limits; elsewhere nothing happens.
+    """
+    process = psutil.Process()
+    if hasattr(process, "rlimit"):
+        for kind, limit in ((psutil.RLIMIT_CORE, 0), (psutil.RLIMIT_AS, num_bytes)):
+            _, highest = process.rlimit(kind)
+            process.rlimit(kind, (limit if highest < 0 else min(limit, highest), highest))

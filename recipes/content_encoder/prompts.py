@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.audio.ffmpeg_decoder import FfmpegDecoder
+from utils.audio.decoding import open_audio
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import save_audio
 from utils.command_line import first_line, run_program
@@ -62,11 +62,8 @@ def decode(path: Path) -> np.ndarray:
     if not path.stat().st_size:
         log.warning("left out: %s is empty", path)
         return np.zeros(0, np.float32)
-    decoder = FfmpegDecoder(path, headerless="g722")
-    try:
+    with open_audio(path, headerless="g722") as decoder:
         sound = [block[:, 0] for block in decoder.blocks()]
-    finally:
-        decoder.close()
     if decoder.problem or decoder.sample_rate != FEATURE_RATE:
         raise DataError(f"{path}: {decoder.problem or f'{decoder.sample_rate} Hz, expected {FEATURE_RATE}'}")
     return np.concatenate([*sound, np.zeros(round(GAP_SECONDS * FEATURE_RATE), np.float32)])

@@ -14,7 +14,6 @@ from utils.audio.io import (
     int16_to_float,
     load_audio,
     save_audio,
-    to_mono,
 )
 from utils.audio.synthetic_speech import silence, voice
 from utils.errors import DataError
@@ -45,28 +44,6 @@ def test_load_audio_reads_a_part(tmp_path: Path) -> None:
     part = load_audio(tmp_path / "x.wav", RATE, offset_seconds=0.5, duration_seconds=0.25)
 
     assert_array_equal(part, sound[RATE // 2 : RATE * 3 // 4])
-
-
-def test_stereo_becomes_the_mean_of_its_channels() -> None:
-    samples = np.array([[0.5, 0.1], [-0.2, 0.4]], np.float32)
-
-    assert_allclose(to_mono(samples), [0.3, 0.1], rtol=1e-6)
-
-
-def test_channels_that_cancel_leave_the_loudest_one() -> None:
-    sound = voice(0.2)
-
-    mono = to_mono(np.stack([sound, -0.99 * sound], axis=1))
-
-    assert_array_equal(mono, sound)
-
-
-def test_sound_on_one_channel_only_is_not_taken_for_cancellation() -> None:
-    sound = voice(0.2)
-
-    mono = to_mono(np.stack([silence(0.2), sound], axis=1))
-
-    assert_allclose(mono, sound / 2)
 
 
 def test_samples_that_are_not_finite_become_zero(tmp_path: Path) -> None:

@@ -275,3 +275,74 @@ def test_resemblyzer_tells_a_low_voice_from_a_high_one_better_than_itself() -> N
     first, second, third = (evaluator.embed(np.asarray(0.1 * x, np.float32)) for x in (low, low_again * 10, high))
 
     assert first @ second > first @ third
+
+
+def run_report(folders: Path, monkeypatch: pytest.MonkeyPatch, evaluators: Evaluators | None = None) -> int:
+    monkeypatch.setattr(report, "load_evaluators", lambda names, **options: evaluators or stand_in_evaluators())
+    options = [f"--{name}={folders / name}" for name in ("converted", "sources", "target")]
+    return main([*options, f"--json={folders / 'figures.json'}"])
+
+
+@pytest.mark.parametrize("place", ["sources/b.wav", "converted/b.wav", "target/u.wav"])
+def test_file_that_cannot_be_read_is_named_and_the_rest_is_evaluated(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (folders / place).write_text("no sound")
+
+    code = run_report(folders, monkeypatch)
+
+    printed = capsys.readouterr()
+    assert code == 2
+    assert "not a sound file" in next(line for line in printed.out.splitlines() if line.startswith("FAILED"))
+    assert printed.err.startswith("error: 1 file(s) could not be evaluated: ")
+    result = json.loads((folders / "figures.json").read_text(encoding="utf-8"))
+    assert [row["file"] for row in result["files"]] == (["a", "b"] if place.startswith("target") else ["a"])
+    assert place in result["failures"][0]["reason"]
+
+
+def test_file_that_an_evaluator_cannot_take_is_named(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Picky(HalfScore):
+        def score(self, audio: np.ndarray) -> float:
+            if len(audio) < RATE:
+                raise RuntimeError("Kernel size can't be greater\nthan the input")
+            return super().score(audio)
+
+    evaluators = stand_in_evaluators()
+    evaluators.naturalness["half"] = Picky()  # the converted a.wav is shorter
+
+    code = run_report(folders, monkeypatch, evaluators)
+
+    assert code == 2
+    assert "a.wav: RuntimeError: Kernel size can't be greater\n" in capsys.readouterr().out
+
+
+def test_figure_that_is_no_number_is_a_failure_of_its_file(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(folders / "converted/b.wav", np.zeros(RATE, np.float32), RATE)
+
+    class Plain(LevelEvaluator):
+        def embed(self, audio: np.ndarray) -> np.ndarray:
+            with np.errstate(invalid="ignore"):
+                embedding = super().embed(audio)
+                return embedding / np.linalg.norm(embedding)
+
+    evaluators = stand_in_evaluators()
+    evaluators.speakers["level"] = Plain()
+
+    code = run_report(folders, monkeypatch, evaluators)
+
+    assert code == 2
+    result = json.loads((folders / "figures.json").read_text(encoding="utf-8"))
+    assert "is no number, as of silence" in result["failures"][0]["reason"]
+    assert [row["file"] for row in result["files"]] == ["a"]
+
+
+def test_nothing_that_can_be_evaluated_is_one_line(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (folders / f"converted/{name}.wav").write_text("no sound")
+
+    assert run_report(folders, monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("error: no converted file can be evaluated: ")

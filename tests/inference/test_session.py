@@ -23,8 +23,9 @@ from utils.inference.measures import (
     measure_speed,
     wrong_lengths,
 )
-from utils.inference.pipeline import convert, find_recordings, output_paths, read_source, segments
+from utils.inference.pipeline import convert, find_recordings, output_paths, segments
 from utils.inference.session import VoiceSession
+from utils.inference.source import ArraySound, read_source
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_long_audio_is_cut_where_it_is_quiet() -> None:
     for second in (27, 52):
         audio[second * RATE : second * RATE + RATE // 10] = 0
 
-    pieces = list(segments(audio, RATE))
+    pieces = list(segments(ArraySound(audio), RATE))
 
     assert [start for start, _ in pieces[1:]] == [end for _, end in pieces[:-1]]
     assert pieces[0][0] == 0
@@ -211,7 +212,7 @@ def test_pitch_of_a_shifted_voice_correlates_and_tells_the_shift() -> None:
     assert agreement.correlation is not None
     assert agreement.correlation > 0.95
     assert agreement.shift_semitones == pytest.approx(12, abs=0.3)
-    assert automatic_shift(low, 2 * (low.median_hz or 0)) == pytest.approx(12, abs=0.01)
+    assert automatic_shift(low, 2 * (low.median_hz or 0)) == 12
 
 
 def test_pitch_of_silence_is_not_compared() -> None:
@@ -220,7 +221,7 @@ def test_pitch_of_silence_is_not_compared() -> None:
     agreement = compare_pitch(silent, silent)
 
     assert (agreement.correlation, agreement.shift_semitones, agreement.num_frames) == (None, None, 0)
-    assert automatic_shift(silent, 200.0) == 0.0
+    assert automatic_shift(silent, 200.0) == 0
 
 
 def test_level_counts_clipped_samples() -> None:

@@ -122,7 +122,7 @@ def test_a_graph_that_breaks_the_length_rule_is_diagnosed(folder: Path, tmp_path
         (("onnx=voice.onnx", "audio=nowhere"), "error: audio=nowhere does not exist"),
         (
             ("onnx=voice.onnx", "audio=recordings", "pitch_shift=high"),
-            "error: pitch_shift=high must be auto or",
+            "error: pitch_shift=high must be auto, auto_octave or",
         ),
         (("onnx=voice.onnx", "audio=recordings", "speaker=nobody"), "error: speaker='nobody' is not in voice.onnx"),
         (("onnx=voice.onnx", "audio=recordings", "speed=2"), "speed"),

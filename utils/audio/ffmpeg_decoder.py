@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from utils.audio.decoder import BLOCK_SAMPLES
 from utils.errors import DataError
 
 if TYPE_CHECKING:
     from av import AudioFrame
 
-BLOCK_SAMPLES = 1 << 16
 # Formats that hold sound themselves. Playlists and scripts (hls, concat, dash, ...) name other files and addresses.
 FORMATS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,asf_o,au,avi,caf,dts,dtshd,eac3,flac,flv,gsm,iff,ircam,loas,matroska,mov,mp3,"

@@ -1,19 +1,20 @@
 """Sound files in and out, and the changes of sound that training may apply."""
 
+import logging
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 
-from utils.audio.decoding import open_audio
-from utils.errors import DataError
+from utils.audio.mono import RESAMPLE_QUALITY, decode_mono
 
-RESAMPLE_QUALITY = "HQ"
-CANCELLED_SHARE = 0.01  # a mix that keeps less than this part of the loudest channel's energy has cancelled itself
+WAV_BYTES = 0xFFFF0000
+log = logging.getLogger(__name__)
 
 
 def load_audio(
@@ -27,43 +28,17 @@ def load_audio(
         offset_seconds: where to begin.
         duration_seconds: how much to read; None reads to the end.
     Returns:
-        [T] float32, full scale = 1 (not clipped); NaN and infinite samples become 0. A damaged file gives what decodes.
+        [T] float32, full scale = 1 (not clipped); samples that are no numbers or beyond +60 dBFS become 0. A damaged
+        file gives what decodes, with a warning in the log.
     Raises:
-        DataError: if the file is missing, is no sound, or nothing of it decodes; names both decoders.
+        DataError: if the file is missing, is no sound, beyond the limits of decoder, or nothing of it decodes.
     """
     path = Path(path)
-    best = _decode(path, offset_seconds, duration_seconds, "any")
-    if best.is_stuck:
-        other = _decode(path, offset_seconds, duration_seconds, "ffmpeg")
-        best = other if len(other.samples) > len(best.samples) else best
-    if not len(best.samples):
-        where = f" after {offset_seconds:g} s" if offset_seconds else ""
-        raise DataError(f"{path}: nothing could be decoded{where}" + (f" ({best.problem})" if best.problem else ""))
-    return resample(to_mono(best.samples), best.sample_rate, sample_rate)
-
-
-class _Decoded(NamedTuple):
-    samples: np.ndarray
-    sample_rate: int
-    problem: str | None
-    is_stuck: bool
-
-
-def _decode(
-    path: Path, offset_seconds: float, duration_seconds: float | None, library: Literal["any", "ffmpeg"]
-) -> _Decoded:
-    """Read samples [T, C] of a part of a file."""
     parts: list[np.ndarray] = []
-    with open_audio(path, start_seconds=offset_seconds, library=library) as decoder:
-        limit = None if duration_seconds is None else round(duration_seconds * decoder.sample_rate)
-        decoded = 0
-        for block in decoder.blocks():
-            parts.append(block)
-            decoded += len(block)
-            if limit is not None and decoded >= limit:
-                break
-        samples = np.concatenate(parts)[:limit] if parts else np.zeros((0, decoder.num_channels), np.float32)
-        return _Decoded(samples, decoder.sample_rate, decoder.problem, decoder.is_stuck)
+    source = decode_mono(path, sample_rate, parts, offset_seconds=offset_seconds, duration_seconds=duration_seconds)
+    if source.problem:
+        log.warning("%s: %s", path, source.problem)
+    return np.concatenate(parts)
 
 
 def save_audio(path: Path | str, audio: np.ndarray, sample_rate: int) -> int:
@@ -76,19 +51,35 @@ def save_audio(path: Path | str, audio: np.ndarray, sample_rate: int) -> int:
     Returns:
         The number of samples that were beyond full scale and had to be clipped.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     samples = np.asarray(audio, dtype=np.float32)
+    with open_wav(Path(path), sample_rate, len(samples)) as write:
+        write(samples)
+    return int(np.count_nonzero(np.abs(samples) > 1.0))
+
+
+@contextmanager
+def open_wav(path: Path, sample_rate: int, num_samples: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a mono 16-bit PCM WAV file piece by piece; it stands in its place when all is written, or not at all.
+
+    Args:
+        path: the file; its folder is made when missing.
+        sample_rate: samples per second.
+        num_samples: about how many there will be: beyond 4 GB the file is RF64.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "WAV" if 2 * num_samples < WAV_BYTES else "RF64"
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".wav")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            soundfile.write(stream, float_to_int16(samples), sample_rate, format="WAV", subtype="PCM_16")
+        with (
+            os.fdopen(handle, "w+b") as stream,
+            soundfile.SoundFile(stream, "w", sample_rate, 1, format=kind, subtype="PCM_16") as sound,
+        ):
+            yield lambda audio: sound.write(float_to_int16(audio))
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return int(np.count_nonzero(np.abs(samples) > 1.0))
 
 
 def augment_audio(
@@ -130,40 +121,6 @@ def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarra
     if source_rate == target_rate or not len(audio):
         return np.asarray(audio, dtype=np.float32)
     return soxr.resample(np.asarray(audio, dtype=np.float32), source_rate, target_rate, quality=RESAMPLE_QUALITY)
-
-
-def to_mono(samples: np.ndarray, channel: int | None = None) -> np.ndarray:
-    """Mix channels to one.
-
-    Args:
-        samples: [T, C] float32; values that are not finite become 0.
-        channel: take this one only; None takes the mean, or the loudest channel where the mean cancels (a stereo file
-            with one side inverted would be silence).
-    Returns:
-        [T] float32.
-    """
-    clean = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    if channel is None:
-        channel = cancelled_channel(*channel_energies(clean))
-    return clean.mean(axis=1) if channel is None else clean[:, channel]
-
-
-def channel_energies(samples: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the energy of each channel, [C] float64, and of their mean, of finite samples [T, C]."""
-    mean = samples.mean(axis=1)
-    return np.square(samples, dtype=np.float64).sum(axis=0), float(np.square(mean, dtype=np.float64).sum())
-
-
-def cancelled_channel(energies: np.ndarray, mean_energy: float) -> int | None:
-    """Return the loudest channel if the mean of the channels cancels, else None.
-
-    Args:
-        energies: [C], energy of each channel.
-        mean_energy: energy of their mean.
-    """
-    loudest = int(np.argmax(energies))
-    # a sound on one of C channels keeps 1/C^2 of its energy in the mean, which is no cancellation
-    return loudest if mean_energy < CANCELLED_SHARE / len(energies) ** 2 * energies[loudest] else None
 
 
 def float_to_int16(audio: np.ndarray) -> np.ndarray:

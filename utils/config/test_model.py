@@ -24,6 +24,7 @@ CONVERT, VERIFY = "onnx=", "verify="
 OF_CONVERSIONS = {"use": (CONVERT,)}
 OF_VERIFICATIONS = {"use": (VERIFY,)}
 MOST_THREADS = 256
+AUTOMATIC_STEPS = {"auto": 1, "auto_octave": 12}
 
 
 class Recordings(Section):
@@ -51,8 +52,9 @@ class VoiceTrial(Job):
     threads: WholeNumbers = setting(
         [1, 2], "speed is measured with each, 1 to 256; the conversion uses the last", only_with=OF_CONVERSIONS
     )
-    pitch_shift: Literal["auto"] | Number | None = setting(
-        None, "-36 to 36; auto: from the recording's median pitch to the voice's; null: the voice's own default",
+    pitch_shift: Literal["auto", "auto_octave"] | Number | None = setting(
+        None, "-36 to 36; auto: whole semitones from the recording's median pitch to the voice's; auto_octave: whole "
+        "octaves, for songs; null: the voice's own default",
         unit="semitones", example="auto", only_with=OF_CONVERSIONS,
     )  # fmt: skip
     speaker: NameOrNumber | None = setting(
@@ -114,14 +116,21 @@ class ConvertJob(VoiceTrial):
     @property
     def is_pitch_automatic(self) -> bool:
         """Whether each recording is moved to the median pitch of the target."""
-        return self.pitch_shift == "auto"
+        return self.pitch_step is not None
+
+    @property
+    def pitch_step(self) -> int | None:
+        """Semitones of which an automatic pitch_shift is a multiple; None where it is not automatic."""
+        return AUTOMATIC_STEPS.get(self.pitch_shift) if isinstance(self.pitch_shift, str) else None
 
     @property
     def controls(self) -> dict[str, float]:
         """Values of the graph's optional inputs, without those that are null, automatic or a name."""
         names = ("pitch_shift", "index_rate", "protect", "loudness_mix")
         values = {name: getattr(self, name) for name in names}
-        return {name: float(value) for name, value in values.items() if value is not None and value != "auto"}
+        return {
+            name: float(value) for name, value in values.items() if value is not None and not isinstance(value, str)
+        }
 
 
 class VerifyJob(VoiceTrial):

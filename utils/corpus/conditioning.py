@@ -4,24 +4,28 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 import soxr
 from scipy.signal import butter, sosfilt
 
+from utils.audio.decoder import Library, without_broken
 from utils.audio.decoding import open_audio
-from utils.audio.io import RESAMPLE_QUALITY, cancelled_channel, channel_energies, float_to_int16, to_mono
+from utils.audio.frames import FRAME_RATE
+from utils.audio.io import float_to_int16
+from utils.audio.mono import BROKEN, RESAMPLE_QUALITY, Mixer
 from utils.config import AudioConfig
 from utils.config.preprocess import PreprocessSettings
 from utils.corpus.leveling import LoudnessMeter, file_gain_db
 from utils.corpus.recording import Recording
+from utils.corpus.slicing import Span
 
 HIGHPASS_ORDER = 4
 SHORTEST_SECONDS = 0.05
 LEVEL_FLOOR = 1e-12  # mean power of a silent frame, -120 dB
 CLIPPED_LEVEL = 0.999
-Library = Literal["any", "ffmpeg"]
+BROKEN_MARGIN = 3  # frames to each side
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,24 @@ class Conditioned:
         levels_db: [F] level of each frame relative to the loudness of the file.
         cancelled: the channel to use alone where the mean of the channels cancels; None where it does not.
         is_stuck: whether the decoder gave up before the end.
+        broken: frames of which some sample is no number or beyond +60 dBFS.
     """
 
     recording: Recording
     levels_db: np.ndarray
     cancelled: int | None
     is_stuck: bool
+    broken: list[Span]
+
+    @property
+    def library(self) -> str:
+        """The library that decoded it."""
+        return self.recording.decoder
+
+    @property
+    def num_samples(self) -> int:
+        """How much there was, at the dataset's rate."""
+        return self.recording.num_samples
 
 
 def condition(path: Path, target: ConditioningTarget, library: Library, channel: int | None = None) -> Conditioned:
@@ -57,23 +73,36 @@ def condition(path: Path, target: ConditioningTarget, library: Library, channel:
     digest = hashlib.sha256()
     with open_audio(path, library=library) as decoder:
         chain = _SignalChain(decoder.sample_rate, target)
-        channels = _ChannelStatistics(decoder.num_channels)
+        channels = _ChannelStatistics(Mixer(decoder.num_channels, decoder.sample_rate, channel))
         for block in decoder.blocks():
-            mono = to_mono(channels.take(block), channel) if channel is not None else channels.mean(block)
+            mono = channels.take(block)
             digest.update(float_to_int16(mono).tobytes())
             chain.push(mono)
         chain.finish()
         recording = Recording(
-            seconds=round(channels.num_samples / decoder.sample_rate, 3),
+            seconds=round(channels.mixer.num_samples / decoder.sample_rate, 3),
             decoder=decoder.name,
             checksum=hashlib.sha256(f"{decoder.sample_rate}:{digest.hexdigest()}".encode()).hexdigest(),
             num_samples=chain.num_samples,
             notes=[note for note in (decoder.problem, *channels.notes()) if note],
         )
-        cancelled = channels.cancelled() if channel is None else None
-        _level(recording, chain.meter, target.settings)
+        if channels.mixer.is_mostly_broken:
+            mixer = channels.mixer
+            recording.problem = f"no recording: {mixer.num_broken} of {mixer.num_samples} samples {BROKEN}"
+        else:
+            _level(recording, chain.meter, target.settings)
         levels = chain.levels_db(recording.loudness_lufs or 0.0)
-        return Conditioned(recording, levels, cancelled, decoder.is_stuck)
+        broken = _frames_of(channels.mixer.broken, decoder.sample_rate)
+        return Conditioned(recording, levels, channels.mixer.cancelled(), decoder.is_stuck, broken)
+
+
+def _frames_of(stretches: list[tuple[int, int]], sample_rate: int) -> list[Span]:
+    """Return the frames that hold samples [first, end) at a rate, with those around that a filter reaches."""
+    step = sample_rate / FRAME_RATE
+    return [
+        Span(max(0, int(first / step) - BROKEN_MARGIN), math.ceil(end / step) + BROKEN_MARGIN)
+        for first, end in stretches
+    ]
 
 
 def _level(recording: Recording, meter: LoudnessMeter, settings: PreprocessSettings) -> None:
@@ -95,44 +124,26 @@ def _level(recording: Recording, meter: LoudnessMeter, settings: PreprocessSetti
 
 
 class _ChannelStatistics:
-    """Counts what is odd about a file's samples while they pass."""
+    """Counts what is odd about a file's samples while they become mono."""
 
-    def __init__(self, num_channels: int) -> None:
-        self.num_samples = 0
-        self._energies = np.zeros(num_channels)
-        self._mean_energy = 0.0
-        self._num_bad = 0
+    def __init__(self, mixer: Mixer) -> None:
+        self.mixer = mixer
         self._num_clipped = 0
 
     def take(self, block: np.ndarray) -> np.ndarray:
-        """Count a block [n, C] and return it with finite samples only."""
-        self.num_samples += len(block)
-        bad = ~np.isfinite(block)
-        if bad.any():
-            self._num_bad += int(bad.any(axis=1).sum())
-            block = np.where(bad, np.float32(0), block)
-        self._num_clipped += int((np.abs(block) >= CLIPPED_LEVEL).any(axis=1).sum())
-        return block
-
-    def mean(self, block: np.ndarray) -> np.ndarray:
-        """Count a block [n, C] and return the mean of its channels [n]."""
-        block = self.take(block)
-        if block.shape[1] == 1:
-            return block[:, 0]
-        energies, mean_energy = channel_energies(block)
-        self._energies += energies
-        self._mean_energy += mean_energy
-        return block.mean(axis=1)
-
-    def cancelled(self) -> int | None:
-        """Return the channel to use if the mean of the channels cancels, else None."""
-        return cancelled_channel(self._energies, self._mean_energy) if len(self._energies) > 1 else None
+        """Count a block [n, C] and return it as mono [n]."""
+        before = self.mixer.num_broken
+        mono = self.mixer.mix(block)
+        clean = block if self.mixer.num_broken == before else without_broken(block)[0]
+        self._num_clipped += int((np.abs(clean) >= CLIPPED_LEVEL).any(axis=1).sum())
+        return mono
 
     def notes(self) -> list[str]:
         """Return what the user should know."""
-        notes = [f"{self._num_bad} samples are not finite: set to 0"] if self._num_bad else []
-        if self._num_clipped > 10 + self.num_samples // 10000:
-            share = 100 * self._num_clipped / self.num_samples
+        mixer = self.mixer
+        notes = [f"{mixer.num_broken} samples {BROKEN}: what is around them is left out"] if mixer.num_broken else []
+        if self._num_clipped > 10 + mixer.num_samples // 10000:
+            share = 100 * self._num_clipped / mixer.num_samples
             notes.append(f"{share:.2g} % of the samples are at full scale (clipped)")
         return notes
 

@@ -12,8 +12,9 @@ import soxr
 import torch
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, num_frames, pad_to_frames
-from utils.audio.io import RESAMPLE_QUALITY, int16_to_float, resample
+from utils.audio.io import int16_to_float, resample
 from utils.audio.loudness import FrameLoudness
+from utils.audio.mono import RESAMPLE_QUALITY
 from utils.audio.surroundings import add_noise, put_into_room
 from utils.config import Pluggable
 from utils.corpus.arrays import save_array

@@ -1,7 +1,8 @@
 """Failures of the machine: no recording is to blame, so they end a run instead of costing it one recording."""
 
 import errno
-import signal
+
+from utils.audio.decoder_process import ending
 
 LATER = "no dataset was changed, and the same command goes on where it was"
 ROOM = f"free some space there or in the folder for temporary files (TMPDIR chooses another); {LATER}"
@@ -47,12 +48,6 @@ def killed_by_machine(exit_code: int | None, where: str) -> str | None:
     """
     words = SIGNALS.get(ending(exit_code))
     return None if words is None else f"{where}: the worker process was ended by {ending(exit_code)}, {words}"
-
-
-def ending(exit_code: int | None) -> str:
-    """Return the name of the signal that ended a process, or its exit code."""
-    names = {-number: number.name for number in signal.Signals}
-    return names.get(exit_code or 0, f"exit code {exit_code}")
 
 
 def _words(error: BaseException, where: str) -> str | None:

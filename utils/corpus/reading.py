@@ -6,14 +6,15 @@ from typing import IO
 
 import numpy as np
 
-from utils.audio.frames import num_frames
+from utils.audio.frames import num_frames, seconds_to_frames
 from utils.audio.io import float_to_int16
+from utils.audio.mono import best_attempt
 from utils.config import AudioConfig
 from utils.config.preprocess import PreprocessSettings
 from utils.corpus.arrays import new_array
-from utils.corpus.conditioning import Conditioned, ConditioningTarget, Library, condition
+from utils.corpus.conditioning import Conditioned, ConditioningTarget, condition
 from utils.corpus.recording import Recording
-from utils.corpus.slicing import find_clips
+from utils.corpus.slicing import Span, find_clips
 from utils.errors import DataError
 
 SPOOL_BYTES = 64 << 20  # longer recordings wait on disk between the two passes
@@ -40,9 +41,10 @@ def read_recording(path: Path, audio: AudioConfig, settings: PreprocessSettings,
         conditioned = _condition_best(path, ConditioningTarget(audio, settings, spool))
         recording = conditioned.recording
         if recording.problem is None:
-            recording.clips = find_clips(conditioned.levels_db, settings)
+            found = find_clips(conditioned.levels_db, settings)
+            recording.clips = without_spans(found, conditioned.broken, seconds_to_frames(settings.min_clip_seconds))
             if not recording.clips:
-                recording.problem = "silent: no frame rises above the noise"
+                recording.problem = "broken: nothing is left" if found else "silent: no frame rises above the noise"
         if recording.problem is None:
             _write_clips(recording, spool, audio.hop_length, output)
     return recording
@@ -50,26 +52,32 @@ def read_recording(path: Path, audio: AudioConfig, settings: PreprocessSettings,
 
 def _condition_best(path: Path, target: ConditioningTarget) -> Conditioned:
     """Decode with libsndfile, with ffmpeg where libsndfile gives up, and again where the channels cancel."""
-    library: Library = "any"
-    best = condition(path, target, library)
-    if best.is_stuck and best.recording.decoder == "libsndfile":
-        try:
-            other = condition(path, target, "ffmpeg")
-        except DataError:
-            other = None
-        if other is not None and other.recording.num_samples >= best.recording.num_samples:
-            best, library = other, "ffmpeg"
-            if not best.recording.notes:
-                best.recording.notes.append("libsndfile cannot read it to its end: decoded by ffmpeg")
-        else:  # the spool has the other's samples
-            best = condition(path, target, library)
-    if best.recording.num_samples == 0:
-        raise DataError("nothing can be decoded" + "".join(f" ({note})" for note in best.recording.notes[:1]))
-    if best.cancelled is not None:
-        channel = best.cancelled
-        best = condition(path, target, library, channel)
-        best.recording.notes.append(f"the channels cancel each other: channel {channel + 1} alone is used")
+    best, library, channel = best_attempt(lambda library, channel: condition(path, target, library, channel))
+    notes = best.recording.notes
+    if best.num_samples == 0:
+        raise DataError("nothing can be decoded" + "".join(f" ({note})" for note in notes[:1]))
+    if library == "ffmpeg" and not notes:
+        notes.append("libsndfile cannot read it to its end: decoded by ffmpeg")
+    if channel is not None:
+        notes.append(f"the channels cancel each other: channel {channel + 1} alone is used")
     return best
+
+
+def without_spans(clips: list[Span], broken: list[Span], shortest: int) -> list[Span]:
+    """Return what clips have outside of broken frames; a clip that is cut leaves pieces of at least `shortest` frames.
+
+    Args:
+        clips: in order.
+        broken: in order.
+        shortest: frames.
+    """
+    kept = []
+    for clip in clips:
+        inside = [span for span in broken if span.first < clip.end and clip.first < span.end]
+        edges = [clip.first, *(frame for span in inside for frame in span), clip.end]
+        pieces = [Span(first, end) for first, end in zip(edges[::2], edges[1::2], strict=True)]
+        kept += [piece for piece in pieces if piece.length >= shortest] if inside else pieces
+    return kept
 
 
 def _write_clips(recording: Recording, spool: IO[bytes], hop_length: int, output: Path) -> None:

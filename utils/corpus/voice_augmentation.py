@@ -7,7 +7,7 @@ import numpy as np
 import soxr
 from pydantic import model_validator
 
-from utils.audio.io import RESAMPLE_QUALITY
+from utils.audio.mono import RESAMPLE_QUALITY
 from utils.audio.psola import shift_voice
 from utils.config.fields import Number, Section, setting
 from utils.corpus.extraction import retime

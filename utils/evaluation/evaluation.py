@@ -1,21 +1,24 @@
 """Evaluate converted recordings: similarity to the target, intelligibility, pitch and naturalness."""
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from utils.audio.io import load_audio
 from utils.console import utf8_text
+from utils.errors import DataError, WorkbenchError
 from utils.evaluation.evaluators import Evaluators
 from utils.evaluation.metrics import character_errors, cosine_similarity, mean_embedding
 from utils.evaluation.optional_packages import EVALUATION_RATE
 from utils.evaluation.pairing import pair_files
 from utils.inference.measures import PitchMeter, compare_pitch
 
+Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 
 
@@ -28,16 +31,18 @@ class Evaluation:
         files: the same for every file.
         missing: evaluators that are not installed, with the command that installs each.
         left_out: sources without a converted file.
+        failures: "file" and "reason" of each recording that could not be evaluated.
     """
 
     means: dict[str, float | None]
     files: list[dict[str, Any]]
     missing: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"means": self.means, "files": self.files, "missing": self.missing, "left_out": self.left_out}
+        return asdict(self)
 
 
 def evaluate(
@@ -57,46 +62,128 @@ def evaluate(
         target: recordings of the target voice, best held out of training.
         evaluators: from `load_evaluators`.
         words_only: sources of which only the words are evaluated; not the first one.
-        below: folder of the sources; a converted file then lies in `converted` where its source lies in this one, and
-            sources without one are left out. None goes by the names alone.
+        below: folder of the sources; a converted file then lies in `converted` where its source lies in this one,
+            sources without one are left out, and a recording that cannot be evaluated is a failure of the result. None
+            goes by the names alone, and everything must be there and whole.
     Raises:
-        DataError: if a source has no converted file, or it cannot be told which is whose, or a folder is empty.
+        DataError: if a source has no converted file, or it cannot be told which is whose, or a folder is empty; if no
+            recording of the target or no pair could be evaluated.
     """
     pairs = pair_files(converted, sources, below)
-    target_audio = [load_audio(path, EVALUATION_RATE) for path in target]
-    anchors = {
-        name: mean_embedding([evaluator.embed(audio) for audio in target_audio])
-        for name, evaluator in evaluators.speakers.items()
-    }
-    meter = PitchMeter()
-    files = []
+    patience = _Patience(is_strict=below is None)
+    reference = [own for path in target if (own := patience.of(path, partial(_own_figures, evaluators, path)))]
+    if not reference:
+        raise patience.nothing_left("recording of the target")
+    anchors = {name: mean_embedding([own.embeddings[name] for own in reference]) for name in evaluators.speakers}
+    judge = _Judge(evaluators, anchors)
+    rows = []
     for source, output in pairs.found:
         log.info("evaluating %s", output.name)
-        source_audio, output_audio = load_audio(source, EVALUATION_RATE), load_audio(output, EVALUATION_RATE)
         label = output.relative_to(converted if below else output.parent).with_suffix("").as_posix()
+        row = patience.of(output, partial(judge.row, label, source, output, words_only=source in words_only))
+        rows += [] if row is None else [row]
+    if not rows:
+        raise patience.nothing_left("converted file")
+    means = _means(rows) | _target_figures(evaluators, anchors, reference)
+    absent = [utf8_text(str(path)) for path in pairs.absent]
+    return Evaluation(means, rows, dict(evaluators.missing), absent, patience.failures)
+
+
+class _Patience:
+    """Tries recording after recording and keeps what failed.
+
+    Args:
+        is_strict: let the first failure end it.
+    """
+
+    def __init__(self, *, is_strict: bool) -> None:
+        self.is_strict = is_strict
+        self.failures: list[dict[str, str]] = []
+
+    def of(self, path: Path, action: Callable[[], Value]) -> Value | None:
+        """Return what the action gives; None if it fails, which is entered as a failure of the file."""
+        if self.is_strict:
+            return action()
+        try:
+            return action()
+        except Exception as error:  # networks of others: each file stands for itself, and the report names it
+            reason = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+            log.info("%s cannot be evaluated", path, exc_info=True)
+            reason = (reason.splitlines() or [""])[0]
+            self.failures.append({"file": utf8_text(str(path)), "reason": utf8_text(reason)})
+            return None
+
+    def nothing_left(self, what: str) -> DataError:
+        """Return the error for no file that could be evaluated."""
+        first = f": {self.failures[0]['reason']}" if self.failures else ""
+        return DataError(f"no {what} can be evaluated{first}")
+
+
+class _Own(NamedTuple):
+    """Embeddings and scores of a recording of the target, by evaluator."""
+
+    embeddings: dict[str, np.ndarray]
+    scores: dict[str, float]
+
+
+def _own_figures(evaluators: Evaluators, path: Path) -> _Own:
+    audio = load_audio(path, EVALUATION_RATE)
+    embeddings = {name: evaluator.embed(audio) for name, evaluator in evaluators.speakers.items()}
+    scores = {name: evaluator.score(audio) for name, evaluator in evaluators.naturalness.items()}
+    _require_finite({**embeddings, **scores}, path)
+    return _Own(embeddings, scores)
+
+
+def _require_finite(figures: Mapping[str, Any], path: Path) -> None:
+    """Refuse figures that are no numbers, as of silence."""
+    for name, value in figures.items():
+        if isinstance(value, float | np.ndarray) and not np.isfinite(value).all():
+            raise DataError(f"{path}: {name} is no number, as of silence")
+
+
+class _Judge:
+    """Evaluates converted files.
+
+    Args:
+        evaluators: networks.
+        anchors: mean embedding of the target, by evaluator.
+    """
+
+    def __init__(self, evaluators: Evaluators, anchors: dict[str, np.ndarray]) -> None:
+        self._evaluators, self._anchors = evaluators, anchors
+        self._meter = PitchMeter()
+
+    def row(self, label: str, source: Path, output: Path, *, words_only: bool) -> dict[str, Any]:
+        """Return the figures of a converted file.
+
+        Raises:
+            DataError: if it or its source cannot be read, or a figure of them is no number.
+        """
+        evaluators = self._evaluators
+        source_audio, output_audio = load_audio(source, EVALUATION_RATE), load_audio(output, EVALUATION_RATE)
         row: dict[str, Any] = {"file": utf8_text(label), "seconds": round(len(output_audio) / EVALUATION_RATE, 3)}
-        if source not in words_only:
-            row.update(_speaker_figures(evaluators, anchors, source_audio, output_audio))
-            row.update(_pitch_figures(meter, source_audio, output_audio))
+        if not words_only:
+            row.update(_speaker_figures(evaluators, self._anchors, source_audio, output_audio))
+            row.update(_pitch_figures(self._meter, source_audio, output_audio))
         row.update(_text_figures(evaluators, source_audio, output_audio))
-        if source not in words_only:
+        if not words_only:
             row.update(_naturalness_figures(evaluators, source_audio, output_audio))
             row["identical"] = _is_identical(source_audio, output_audio)
-        files.append(row)
-    means = _means(files) | _target_figures(evaluators, anchors, target_audio)
-    return Evaluation(means, files, dict(evaluators.missing), [utf8_text(str(path)) for path in pairs.absent])
+        _require_finite(row, output)
+        return row
 
 
 def _target_figures(
-    evaluators: Evaluators, anchors: dict[str, np.ndarray], target_audio: Sequence[np.ndarray]
+    evaluators: Evaluators, anchors: dict[str, np.ndarray], reference: Sequence[_Own]
 ) -> dict[str, float | None]:
     """Return the figures of the target's own recordings: what a perfect conversion could reach."""
     figures: dict[str, float | None] = {}
-    for name, speaker in evaluators.speakers.items():
-        similarities = [cosine_similarity(speaker.embed(audio), anchors[name]) for audio in target_audio]
-        figures[f"{name}_target_own"] = float(np.mean(similarities))
-    for name, naturalness in evaluators.naturalness.items():
-        figures[f"{name}_target"] = float(np.mean([naturalness.score(audio) for audio in target_audio]))
+    for name in evaluators.speakers:
+        figures[f"{name}_target_own"] = float(
+            np.mean([cosine_similarity(own.embeddings[name], anchors[name]) for own in reference])
+        )
+    for name in evaluators.naturalness:
+        figures[f"{name}_target"] = float(np.mean([own.scores[name] for own in reference]))
     return figures
 
 
@@ -145,7 +232,7 @@ def _is_identical(source: np.ndarray, output: np.ndarray) -> bool:
 def _means(files: list[dict[str, Any]]) -> dict[str, float | None]:
     """Average every figure over the files that have it; edits become the rate over all characters, flags a count."""
     means: dict[str, float | None] = {}
-    for key in files[0]:
+    for key in dict.fromkeys(key for row in files for key in row):
         values = [row[key] for row in files if row.get(key) is not None]
         if key.endswith("_edits"):
             recognizer = key.removesuffix("_edits")

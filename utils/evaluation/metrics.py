@@ -8,7 +8,7 @@ import numpy as np
 def cosine_similarity(first: np.ndarray, second: np.ndarray) -> float:
     """Return the cosine of the angle between two embeddings [D]; 0 where one of them is zero."""
     norm = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(np.dot(first, second)) / norm if norm > 0 else 0.0
+    return float(np.dot(first, second)) / norm if norm != 0 else 0.0
 
 
 def mean_embedding(embeddings: list[np.ndarray]) -> np.ndarray:

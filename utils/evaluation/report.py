@@ -72,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         emit(f"left out, without a converted file: {len(evaluation.left_out)} sources ({shown})")
     if options.json:
         atomic_write_json(options.json, evaluation.as_json())
+    if evaluation.failures:
+        for failure in evaluation.failures:
+            emit(f"FAILED {failure['file']}: {failure['reason']}")
+        names = listed([Path(failure["file"]) for failure in evaluation.failures])
+        sys.stderr.write(f"error: {len(evaluation.failures)} file(s) could not be evaluated: {names}\n")
+        return 2
     return 0
 
 

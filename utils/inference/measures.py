@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from utils.inference.session import VoiceSession
 from utils.voice_file.controls import find_control
 
 MIN_VOICED_FRAMES = 10
+MIN_VOICED_SHARE = 0.05
 VOICED = 0.5
 SPEED_SECONDS = 5.0
 REPEATS = 3
@@ -105,11 +107,21 @@ def compare_pitch(source: Pitch, converted: Pitch) -> PitchAgreement:
     )
 
 
-def automatic_shift(source: Pitch, target_median_hz: float) -> float:
-    """Return the semitones from the median of a source to a target's; 0 when either is unknown."""
-    if source.median_hz is None or target_median_hz <= 0:
-        return 0.0
-    return round(float(12 * math.log2(target_median_hz / source.median_hz)), 2)
+def automatic_shift(source: Pitch, target_median_hz: float, step: int = 1) -> int:
+    """Return the semitones from the median of a source to a target's, a multiple of `step`; see is_pitch_known.
+
+    Whole semitones keep a song in tune with equal temperament; whole octaves (12) keep it in its key.
+    """
+    median_hz = source.median_hz
+    if median_hz is None or target_median_hz <= 0 or not is_pitch_known(source):
+        return 0
+    return step * round(12 * math.log2(target_median_hz / median_hz) / step)
+
+
+def is_pitch_known(pitch: Pitch) -> bool:
+    """Say whether enough is voiced for a median to mean something: 5 % of the frames, and at least ten."""
+    voiced = int(np.count_nonzero(pitch.f0_hz))
+    return voiced >= max(MIN_VOICED_FRAMES, MIN_VOICED_SHARE * len(pitch.f0_hz))
 
 
 def limited_shift(semitones: float) -> float:
@@ -120,13 +132,35 @@ def limited_shift(semitones: float) -> float:
 
 def measure_level(audio: np.ndarray) -> Level:
     """Measure [T] float32 with full scale 1; a sample is clipped when it is beyond full scale."""
-    samples = np.abs(audio.astype(np.float64))
-    rms = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
-    return Level(
-        rms_db=_decibels(rms),
-        peak_db=_decibels(float(samples.max(initial=0.0))),
-        num_clipped=int(np.count_nonzero(samples > 1.0)),
-    )
+    meter = LevelMeter()
+    meter.add(audio)
+    return meter.level
+
+
+class LevelMeter:
+    """Measures the level of audio that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._powers: list[tuple[float, int]] = []
+        self._peak = 0.0
+        self._num_clipped = 0
+
+    def add(self, audio: np.ndarray) -> None:
+        """Take the next piece [T], float32, full scale = 1; a sample is clipped when it is beyond full scale."""
+        samples = np.abs(audio.astype(np.float64))
+        self._peak = max(self._peak, float(samples.max(initial=0.0)))
+        self._num_clipped += int(np.count_nonzero(samples > 1.0))
+        self._powers.append((float(np.mean(np.square(samples, out=samples))) if len(samples) else 0.0, len(samples)))
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of all pieces; 0 without any."""
+        return math.sqrt(_mean(self._powers))
+
+    @property
+    def level(self) -> Level:
+        """Level of all pieces."""
+        return Level(rms_db=_decibels(self.rms), peak_db=_decibels(self._peak), num_clipped=self._num_clipped)
 
 
 def measure_speed(session: VoiceSession, audio: np.ndarray) -> Speed:
@@ -153,14 +187,6 @@ def wrong_lengths(session: VoiceSession) -> list[int]:
     return [length for length in lengths if not _keeps_length(session, noise[:length])]
 
 
-def relative_change(converted: np.ndarray, source: np.ndarray) -> float | None:
-    """Return RMS(converted - source) / RMS(source): 0 if the graph gave the input back, None for different lengths."""
-    if len(converted) != len(source):
-        return None
-    difference = float(np.sqrt(np.mean(np.square(converted.astype(np.float64) - source)))) if len(source) else 0.0
-    return difference / max(float(np.sqrt(np.mean(np.square(source.astype(np.float64))))) if len(source) else 0.0, 1e-6)
-
-
 def _keeps_length(session: VoiceSession, audio: np.ndarray) -> bool:
     try:
         return len(session.run(audio)) == len(audio)
@@ -176,3 +202,9 @@ def _seconds(session: VoiceSession, audio: np.ndarray) -> float:
 
 def _decibels(value: float) -> float:
     return max(FLOOR_DB, 20 * math.log10(value)) if value > 0 else FLOOR_DB
+
+
+def _mean(values: Sequence[tuple[float, int]]) -> float:
+    """Return the mean of (value, weight); 0 without weight."""
+    total = sum(weight for _, weight in values)
+    return sum(value * (weight / total) for value, weight in values) if total else 0.0

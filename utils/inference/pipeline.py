@@ -1,37 +1,23 @@
 """Convert recordings of any length, rate and number of channels with an exported voice."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from utils.audio.decoding import SOUND_SUFFIXES, is_sound_by_content, open_audio
-from utils.audio.io import load_audio, save_audio
+from utils.audio.decoding import SOUND_SUFFIXES, is_sound_by_content
+from utils.audio.io import open_wav
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import files_below
 from utils.inference.session import ControlValues
+from utils.inference.source import ArraySound, Sound
 
 SEGMENT_SECONDS = 30.0  # longer recordings are converted in pieces: memory grows with the piece
 SEARCH_SECONDS = 10.0  # the cut is the quietest place in so much of a piece's end
 CONTEXT_SECONDS = 1.0  # sound that each piece also sees before and after itself
 FADE_SECONDS = 0.01
-
-
-@dataclass(frozen=True)
-class SourceAudio:
-    """A recording at the graph's rate, [T] float32 mono, with what it was before.
-
-    Attributes:
-        problem: what is wrong with the file although some of it could be read; None when nothing is.
-    """
-
-    samples: np.ndarray
-    original_rate: int
-    original_channels: int
-    problem: str | None
 
 
 class Converter(Protocol):
@@ -44,57 +30,51 @@ class Converter(Protocol):
         ...
 
 
-def read_source(path: Path, sample_rate: int) -> SourceAudio:
-    """Read a recording as mono at a rate.
-
-    Raises:
-        DataError: if it cannot be read.
-    """
-    with open_audio(path) as decoder:
-        rate, channels = decoder.sample_rate, decoder.num_channels
-        for _ in decoder.blocks():  # only the end tells whether the file is whole
-            pass
-        problem = decoder.problem
-    return SourceAudio(load_audio(path, sample_rate), rate, channels, problem)
-
-
 def convert(session: Converter, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
-    """Convert [T] float32 of any length; returns [T], up to 30 s whatever the graph makes of it.
+    """Convert [T] float32 as converted_blocks does; returns [T], up to 30 s whatever the graph makes of it."""
+    return np.concatenate(list(converted_blocks(session, ArraySound(audio), controls)))
 
-    Up to 30 s go through the graph at once. Longer audio is cut at quiet places; the pieces overlap by a second, which
-    is thrown away but for a short fade, so that no edge is heard.
+
+def converted_blocks(session: Converter, source: Sound, controls: ControlValues | None = None) -> Iterator[np.ndarray]:
+    """Convert audio of any length and yield the result, block after block, in bounded memory.
+
+    Up to 30 s go through the graph at once. Longer audio is cut at quiet places; the pieces overlap by two seconds,
+    which are thrown away but for a short fade, so that no edge is heard.
 
     Raises:
         FormatError: if the graph fails, or gives a piece of longer audio another length.
     """
-    rate = session.sample_rate
-    pieces = list(segments(audio, rate))
-    if len(pieces) == 1:
-        return session.run(audio, controls)
+    rate, total = session.sample_rate, len(source)
+    if total <= round(SEGMENT_SECONDS * rate):
+        yield session.run(source.read(0, total), controls)
+        return
     context, fade = round(CONTEXT_SECONDS * rate), round(FADE_SECONDS * rate)
-    output = np.zeros(len(audio), dtype=np.float32)
-    for start, end in pieces:
-        low, high = max(0, start - context), min(len(audio), end + context)
-        weight = _fade_weight(low, high, start, end, fade=fade, total=len(audio))
-        piece = session.run(audio[low:high], controls)
+    begun = np.zeros(0, dtype=np.float32)  # what the piece before gave of this one
+    for start, end in segments(source, rate):
+        low, high = max(0, start - context), min(total, end + context)
+        piece = session.run(source.read(low, high), controls)
         if len(piece) != high - low:
             raise FormatError(f"the graph made {len(piece)} samples of a piece of {high - low}")
-        output[low:high] += weight * piece
-    return output
+        block = np.zeros(high - low, dtype=np.float32)
+        block[: len(begun)] = begun
+        block += _fade_weight(low, high, start, end, fade=fade, total=total) * piece
+        final = high if end == total else end - context
+        yield block[: final - low]
+        begun = block[final - low :]
 
 
-def segments(audio: np.ndarray, sample_rate: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of pieces of at most 30 s that cover [T], cut where the audio is quietest."""
+def segments(source: Sound, sample_rate: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of pieces of at most 30 s that cover the audio, cut where it is quietest."""
     longest, search = round(SEGMENT_SECONDS * sample_rate), round(SEARCH_SECONDS * sample_rate)
     block = max(1, sample_rate // 50)
     start = 0
-    while len(audio) - start > longest:
-        region = audio[start + longest - search : start + longest]
+    while len(source) - start > longest:
+        region = source.read(start + longest - search, start + longest)
         energy = np.square(region[: len(region) // block * block].reshape(-1, block)).sum(axis=1)
         end = start + longest - search + int(np.argmin(energy)) * block + block // 2
         yield start, end
         start = end
-    yield start, len(audio)
+    yield start, len(source)
 
 
 def find_recordings(path: Path) -> list[Path]:
@@ -162,18 +142,38 @@ def output_names(sources: Sequence[Path]) -> list[Path]:
     return names
 
 
-def convert_file(session: Converter, source: SourceAudio, output: Path, controls: ControlValues) -> np.ndarray:
-    """Convert a recording, write it as 16-bit WAV at the graph's rate and return the samples before clipping.
+def convert_file(
+    session: Converter,
+    source: Sound,
+    output: Path,
+    controls: ControlValues,
+    listen: Callable[[np.ndarray], object] | None = None,
+) -> int:
+    """Convert a recording and write it as 16-bit WAV at the graph's rate, in bounded memory.
 
+    Args:
+        session: the voice.
+        source: the recording at the rate of the graph.
+        output: the file to write.
+        controls: values of the graph's optional inputs.
+        listen: is given each block of the result before clipping.
+    Returns:
+        The number of samples written.
     Raises:
         FormatError: if the graph fails or gives what is no sound; nothing is written then.
     """
-    converted = convert(session, source.samples, controls)
-    broken = int(np.count_nonzero(~np.isfinite(converted)))
-    if broken:
-        raise FormatError(f"{broken} of {len(converted)} samples of the output are not finite; nothing was written")
-    save_audio(output, converted, session.sample_rate)
-    return converted
+    total = broken = 0
+    with open_wav(output, session.sample_rate, len(source)) as write:
+        for block in converted_blocks(session, source, controls):
+            total += len(block)
+            broken += int(np.count_nonzero(~np.isfinite(block)))
+            if not broken:
+                write(block)
+                if listen is not None:
+                    listen(block)
+        if broken:
+            raise FormatError(f"{broken} of {total} samples of the output are not finite; nothing was written")
+    return total
 
 
 def _fade_weight(low: int, high: int, start: int, end: int, *, fade: int, total: int) -> np.ndarray:

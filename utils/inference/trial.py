@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,25 +13,19 @@ from utils.config.test_model import ConvertJob
 from utils.console import utf8_text
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import atomic_write_json, check_new_file
+from utils.inference.figures import ConversionFigures, track_pitch
 from utils.inference.measures import (
+    SPEED_SECONDS,
     PitchMeter,
     automatic_shift,
-    compare_pitch,
+    is_pitch_known,
     limited_shift,
-    measure_level,
     measure_speed,
-    relative_change,
     wrong_lengths,
 )
-from utils.inference.pipeline import (
-    SourceAudio,
-    convert_file,
-    find_recordings,
-    output_paths,
-    overlooked_recordings,
-    read_source,
-)
+from utils.inference.pipeline import convert_file, find_recordings, output_paths, overlooked_recordings
 from utils.inference.session import VoiceSession
+from utils.inference.source import SourceAudio, read_source
 from utils.voice_file.controls import refuse_idle_controls
 from utils.voice_file.signature import GraphValue
 from utils.voice_file.speakers import speaker_number
@@ -57,7 +51,7 @@ def run_trial(job: ConvertJob, announce: Callable[[str], None]) -> dict[str, Any
     session = VoiceSession.open(graph, job.threads[-1])
     controls = job.controls | _speaker_control(session, job.speaker)
     session.check_controls(controls | ({"pitch_shift": 0.0} if job.is_pitch_automatic else {}))
-    asked = job.controls | ({"pitch_shift": "auto"} if job.is_pitch_automatic else {})
+    asked = job.controls | ({"pitch_shift": str(job.pitch_shift)} if job.is_pitch_automatic else {})
     refuse_idle_controls(asked, session.idle_controls, session.path.name)
     output = job.output or Path("converted") / session.name
     places = output_paths(find_recordings(recordings), recordings, output)
@@ -67,12 +61,14 @@ def run_trial(job: ConvertJob, announce: Callable[[str], None]) -> dict[str, Any
     for place in places.values():
         check_new_file(place, "output", [graph])
     check_new_file(report_place, "report", [graph, *places, *places.values()])
-    target_hz = _target_median_hz(session, int(controls.get("speaker_id", -1))) if job.is_pitch_automatic else None
+    target = None
+    if job.pitch_step is not None:
+        target = _PitchTarget(_target_median_hz(session, int(controls.get("speaker_id", -1)), job), job.pitch_step)
     report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
     report["left_out"] = [utf8_text(str(path)) for path in overlooked_recordings(recordings)]
     for path in report["left_out"]:
         announce(f"left out {path}: it holds sound, but its name ends otherwise; rename it, for example to .wav")
-    trial = _Trial(session, controls, target_hz, announce)
+    trial = _Trial(session, controls, target, announce)
     trial.convert_all(places)
     report["speed"] = _speeds(job, trial.example, announce)
     for speed in report["speed"]:
@@ -103,13 +99,41 @@ def _described(value: GraphValue) -> dict[str, Any]:
     return {"name": value.name, "type": value.type, "shape": list(value.shape)}
 
 
+class _PitchTarget(NamedTuple):
+    """The median pitch that each recording is moved to, in steps of so many semitones."""
+
+    median_hz: float
+    step: int
+
+
+class _Clock:
+    """Measures time, without that of what is called through it."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return the time since it was made."""
+        return time.perf_counter() - self._started
+
+    def leaving_out(self, action: Callable[[np.ndarray], None]) -> Callable[[np.ndarray], None]:
+        """Return an action that takes no time on this clock."""
+
+        def act(audio: np.ndarray) -> None:
+            began = time.perf_counter()
+            action(audio)
+            self._started += time.perf_counter() - began
+
+        return act
+
+
 class _Trial:
     """Converts recordings one by one and keeps what was measured.
 
     Args:
         session: the voice.
         controls: values of its overridable inputs.
-        target_hz: median pitch that each recording is moved to; None leaves the pitch to the controls.
+        target: the pitch that each recording is moved to; None leaves it to the controls.
         announce: is given one line of text for each recording.
     """
 
@@ -117,12 +141,12 @@ class _Trial:
         self,
         session: VoiceSession,
         controls: dict[str, float],
-        target_hz: float | None,
+        target: _PitchTarget | None,
         announce: Callable[[str], None],
     ) -> None:
         self.session = session
         self.controls = controls
-        self.target_hz = target_hz
+        self.target = target
         self.announce = announce
         self.meter = PitchMeter()
         self.files: list[dict[str, Any]] = []
@@ -133,12 +157,13 @@ class _Trial:
         """Convert each recording to its place; one that fails is recorded and does not stop the rest."""
         for path, place in places.items():
             try:
-                source = read_source(path, self.session.sample_rate)
-                row = self.convert_one(path, source, place)
+                with read_source(path, self.session.sample_rate) as source:
+                    row = self.convert_one(path, source, place)
+                    if self.example is None:
+                        self.example = source.read(0, min(len(source), round(SPEED_SECONDS * self.session.sample_rate)))
             except (DataError, FormatError) as error:
                 self.fail(path, str(error))
                 continue
-            self.example = source.samples if self.example is None else self.example
             self.files.append(row)
             self.announce(_line(row))
 
@@ -150,15 +175,17 @@ class _Trial:
     def convert_one(self, path: Path, source: SourceAudio, place: Path) -> dict[str, Any]:
         """Convert a recording and return its row of the report."""
         rate = self.session.sample_rate
-        source_pitch = self.meter.track(source.samples, rate)
-        used = dict(self.controls)
-        if self.target_hz is not None:
-            used["pitch_shift"] = limited_shift(automatic_shift(source_pitch, self.target_hz))
-        started = time.perf_counter()
-        converted = convert_file(self.session, source, place, used)
-        seconds, has_same_length = len(source.samples) / rate, len(converted) == len(source.samples)
+        source_pitch = track_pitch(self.meter, source, rate)
+        used, note = dict(self.controls), None
+        if self.target is not None:
+            used["pitch_shift"] = limited_shift(automatic_shift(source_pitch, self.target.median_hz, self.target.step))
+            if not is_pitch_known(source_pitch):
+                note = "too little of it is voiced to tell its pitch, which is left as it is"
+        figures, clock = ConversionFigures(self.meter, source, source_pitch, rate), _Clock()
+        length = convert_file(self.session, source, place, used, clock.leaving_out(figures.add))
+        taken, seconds, has_same_length = clock.seconds(), len(source) / rate, length == len(source)
         if not has_same_length:
-            self.fail(path, f"the graph made {len(converted)} samples of {len(source.samples)}; {place} holds them")
+            self.fail(path, f"the graph made {length} samples of {len(source)}; {place} holds them")
         return {
             "file": utf8_text(str(path)),
             "output": utf8_text(str(place)),
@@ -168,13 +195,11 @@ class _Trial:
             "original_channels": source.original_channels,
             "is_resampled": source.original_rate != rate,
             "problem": source.problem,
+            "note": note,
             "controls": used,
-            "conversion_real_time_factor": (time.perf_counter() - started) / max(seconds, 1e-3),
+            "conversion_real_time_factor": taken / max(seconds, 1e-3),
             "has_same_length": has_same_length,
-            "input_level": asdict(measure_level(source.samples)),
-            "output_level": asdict(measure_level(converted)),
-            "relative_change": relative_change(converted, source.samples),
-            "pitch": asdict(compare_pitch(source_pitch, self.meter.track(converted, rate))),
+            **figures.finish(),
         }
 
 
@@ -197,7 +222,7 @@ def _speaker_control(session: VoiceSession, speaker: str | int | None) -> dict[s
     return {"speaker_id": speaker_number(speaker, session.speakers, "speaker", session.path.name)}
 
 
-def _target_median_hz(session: VoiceSession, speaker_id: int) -> float:
+def _target_median_hz(session: VoiceSession, speaker_id: int, job: ConvertJob) -> float:
     """Return the median pitch of a speaker (-1: the graph's default).
 
     Raises:
@@ -209,7 +234,8 @@ def _target_median_hz(session: VoiceSession, speaker_id: int) -> float:
         if median > 0:
             return median
     raise ConfigError(
-        f"pitch_shift=auto needs the target's median pitch, which {session.path.name} does not tell; give semitones"
+        f"pitch_shift={job.pitch_shift} needs the target's median pitch, which {session.path.name} does not tell; give "
+        "semitones"
     )
 
 
@@ -219,4 +245,5 @@ def _line(row: dict[str, Any]) -> str:
     change = f"{rate} resampled to {row['rate']} Hz" if row["is_resampled"] else f"{rate} as the graph"
     shift = f", pitch {row['controls']['pitch_shift']:+g} st" if "pitch_shift" in row["controls"] else ""
     problem = f" (DAMAGED: {row['problem']})" if row["problem"] else ""
+    problem += f" ({row['note']})" if row["note"] else ""
     return f"{Path(row['file']).name}: {row['seconds']:.2f} s, {channels}, {change}{shift} -> {row['output']}{problem}"

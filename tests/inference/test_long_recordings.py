@@ -1,0 +1,109 @@
+"""Recordings of any length in bounded memory, with the result of shorter ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.tools.planted_graphs import RATE, node, write
+from utils.audio.io import float_to_int16, load_audio
+from utils.audio.synthetic_speech import voice
+from utils.inference import figures
+from utils.inference.figures import ConversionFigures, track_pitch
+from utils.inference.measures import PitchMeter, compare_pitch, measure_level
+from utils.inference.pipeline import CONTEXT_SECONDS, FADE_SECONDS, convert, convert_file, segments
+from utils.inference.session import VoiceSession
+from utils.inference.source import SPOOL_BYTES, ArraySound, SpooledSound, read_source
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> VoiceSession:
+    """Return a graph that answers with three quarters of its input."""
+    constants = {"share": np.float32(0.75)}
+    return VoiceSession.open(write(tmp_path, node("Mul", "sound", "share"), constants=constants))
+
+
+def speech(seconds: float) -> np.ndarray:
+    return np.tile(voice(5.0, RATE), round(seconds / 5)).astype(np.float32)
+
+
+def converted_at_once(session: VoiceSession, audio: np.ndarray) -> np.ndarray:
+    """Add weighted pieces into one array: slow and plain."""
+    output = np.zeros(len(audio), np.float32)
+    context, fade = round(CONTEXT_SECONDS * RATE), round(FADE_SECONDS * RATE)
+    for start, end in segments(ArraySound(audio), RATE):
+        low, high = max(0, start - context), min(len(audio), end + context)
+        middle = np.arange(low, high, dtype=np.float32) + 0.5
+        rise = 1 if start == 0 else np.clip((middle - start) / (2 * fade) + 0.5, 0, 1)
+        fall = 1 if end == len(audio) else np.clip((end - middle) / (2 * fade) + 0.5, 0, 1)
+        output[low:high] += rise * fall * session.run(audio[low:high])
+    return output
+
+
+@pytest.mark.parametrize("seconds", [5.0, 30.0, 35.0, 95.0, 120.0])
+def test_blocks_are_what_one_array_would_hold(session: VoiceSession, tmp_path: Path, seconds: float) -> None:
+    audio = speech(seconds)
+    heard: list[np.ndarray] = []
+
+    length = convert_file(session, ArraySound(audio), tmp_path / "out.wav", {}, heard.append)
+
+    expected = converted_at_once(session, audio)
+    np.testing.assert_array_equal(convert(session, audio), expected)
+    np.testing.assert_array_equal(np.concatenate(heard), expected)
+    written, rate = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    np.testing.assert_array_equal(written, float_to_int16(expected))
+    assert (length, rate) == (len(audio), RATE)
+
+
+def test_recording_on_disk_is_read_like_one_in_memory() -> None:
+    sound, rng = SpooledSound(), np.random.default_rng(0)
+    sound.append(rng.standard_normal(10, dtype=np.float32))
+    sound.clear()
+    block = rng.standard_normal(SPOOL_BYTES // 12, dtype=np.float32)
+    for _ in range(4):  # the last one goes to disk
+        sound.append(block)
+
+    assert len(sound) == 4 * len(block)
+    np.testing.assert_array_equal(sound.read(len(block) - 2, len(block) + 2), [*block[-2:], *block[:2]])
+    np.testing.assert_array_equal(sound.read(3 * len(block), len(sound)), block)
+    assert len(sound.read(len(sound), len(sound) - 5)) == 0
+    sound.close()
+
+
+def test_source_is_what_load_audio_gives(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.stack([voice(3.0, 44100), voice(3.0, 44100, seed=1)], axis=1), 44100)
+
+    with read_source(path, RATE) as source:
+        np.testing.assert_array_equal(source.samples, load_audio(path, RATE))
+        assert (source.original_rate, source.original_channels, source.problem) == (44100, 2, None)
+
+
+def test_figures_in_stretches_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = speech(20.0)
+    converted = np.clip(4 * source, -1.1, 1.1)
+    meter = PitchMeter()
+    pitch = meter.track(source, RATE)
+    monkeypatch.setattr(figures, "STRETCH_SECONDS", 8.0)
+
+    measuring = ConversionFigures(meter, ArraySound(source), track_pitch(meter, ArraySound(source), RATE), RATE)
+    for part in np.array_split(converted, 7):
+        measuring.add(part)
+    found = measuring.finish()
+
+    level, change = measure_level(converted), np.sqrt(np.mean((converted - source) ** 2) / np.mean(source**2))
+    assert found["output_level"]["num_clipped"] == level.num_clipped > 0
+    assert found["output_level"]["rms_db"] == pytest.approx(level.rms_db, abs=1e-9)
+    assert found["output_level"]["peak_db"] == level.peak_db
+    assert found["input_level"]["rms_db"] == pytest.approx(measure_level(source).rms_db, abs=1e-9)
+    assert found["relative_change"] == pytest.approx(change, rel=1e-4)
+    whole = compare_pitch(pitch, meter.track(converted, RATE))
+    assert found["pitch"]["correlation"] == pytest.approx(whole.correlation, abs=0.02)
+    assert abs(found["pitch"]["num_frames"] - whole.num_frames) < 0.02 * whole.num_frames
+
+
+def test_pitch_of_a_shorter_recording_is_tracked_in_one_piece() -> None:
+    meter, source = PitchMeter(), speech(10.0)
+
+    np.testing.assert_array_equal(track_pitch(meter, ArraySound(source), RATE).f0_hz, meter.track(source, RATE).f0_hz)
