@@ -43,7 +43,7 @@ def movie_of(reference: str) -> bytes:
     alias = b"\0" * 14 + b"\x01" + b"V".ljust(27, b"\0") + b"\0" * 12
     alias += bytes([len(name)]) + name.ljust(63, b"\0") + b"\0" * 16 + struct.pack(">hh", 1, 1) + b"\0" * 16
     alias += struct.pack(">hH", 2, len(path)) + path + b"\0" * (len(path) % 2) + struct.pack(">hH", -1, 0)
-    dref = atom(b"dref", struct.pack(">II", 0, 1), atom(b"alis", alias))
+    dref = atom(b"dref", struct.pack(">II", 0, 1), atom(b"alis", alias))  # codespell:ignore alis
     entry = atom(b"sowt", struct.pack(">6xHHHIHHHHI", 1, 0, 0, 0, 1, 16, 0, 0, 16000 << 16))
     tables = [
         atom(b"stsd", struct.pack(">II", 0, 1), entry),
