@@ -37,7 +37,8 @@ from utils.errors import DataError
 from utils.evaluation.evaluation import evaluate
 from utils.evaluation.evaluators import Evaluators
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
-from utils.inference.pipeline import convert_file, read_source
+from utils.inference.pipeline import convert_file
+from utils.inference.source import read_source
 from utils.training.checkpoints import load_voice
 from utils.voice_file.controls import ControlDefaults
 
