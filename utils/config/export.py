@@ -60,7 +60,9 @@ OF_STREAMS = {"export": ("export=onnx",), "graphs": ("export.graph_kinds=[stream
 class ControlSettings(Section):
     """The section `export.defaults`: values of the graph's optional inputs where a runtime gives none."""
 
-    pitch_shift: Number = setting("${export.pitch_shift}", "of the pitch", unit="semitones", ge=-36, le=36, example=-5)
+    pitch_shift: Number = setting(
+        "${export.pitch_shift}", "shift of the pitch", unit="semitones", ge=-36, le=36, example=-5
+    )
     index_rate: Number = setting(0.0, "share of content taken from the voice's own frames", ge=0, le=1)
     protect: Number = setting(0.33, "share of index_rate in unvoiced frames; 0.5: no protection", ge=0, le=0.5)
     loudness_mix: Number = setting(1.0, "1 keeps the level of the voice, 0 imposes that of the input", ge=0, le=1)
@@ -78,7 +80,7 @@ class ExportSettings(Section):
         ["audio_to_audio"], "audio_to_audio, any length; stream, block by block with a state", only_with=OF_ONNX
     )
     stream_block_ms: int = setting(20, "block of the streaming graph, a multiple of 20", only_with=OF_STREAMS)
-    exporter: Literal["torchscript", "dynamo"] = setting("torchscript", "of PyTorch", only_with=OF_ONNX)
+    exporter: Literal["torchscript", "dynamo"] = setting("torchscript", "which exporter of PyTorch", only_with=OF_ONNX)
     opset: int = setting(17, "version of the ONNX operators; dynamo: from 18 on", ge=17, le=20, only_with=OF_ONNX)
     precision: Literal["fp32", "fp16", "int8"] = setting(
         "fp32", "how the learned weights are stored", only_with=OF_GENERATORS
@@ -96,7 +98,10 @@ class ExportSettings(Section):
         None, "name or number of the speaker of a runtime without controls; null: the first", only_with=OF_ONNX
     )
     pitch_shift: Number = setting(
-        0.0, "baked into the graph, for runtimes without controls", unit="semitones", only_with=OF_ONNX
+        0.0,
+        "shift of the pitch baked into the graph, for runtimes without controls",
+        unit="semitones",
+        only_with=OF_ONNX,
     )
     defaults: ControlSettings = section(only_with=OF_ONNX)
     embedder: OptionalText = setting(
@@ -142,8 +147,8 @@ class IndexSettings(Section):
     target_recall: Number = setting(
         0.99, "share of the true 8 nearest neighbours that a search finds, measured on held-out frames", ge=0.5, le=1
     )
-    code_bytes: int | None = setting(None, "of a vector, for ivf_pq; null: one for four values", ge=1, example=64)
-    seed: int = setting(0, "of every clustering")
+    code_bytes: int | None = setting(None, "bytes of a vector, for ivf_pq; null: one for four values", ge=1, example=64)
+    seed: int = setting(0, "seed of every clustering")
     codebook_size: int | None = setting(
         None, "entries per speaker inside the graph; null: the run's codebook; 0: none", ge=0, le=65536, example=2048
     )
@@ -157,14 +162,16 @@ class ExportJob(Job):
 
     run: OptionalPath = setting(None, "folder that train.py made; this or voice", only_with=OF_ALL_BUT_REPORTS)
     voice: OptionalPath = setting(None, "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too")
-    checkpoint: Literal["best", "last"] = setting("best", "best by validation, or last", only_with=OF_RUNS)
+    checkpoint: Literal["best", "last"] = setting("best", "the best by validation, or the last", only_with=OF_RUNS)
     name: OptionalText = setting(
-        None, "of the voice and of its folder; null: the name of the run's folder", only_with=OF_ALL_BUT_REPORTS
+        None, "name of the voice and of its folder; null: the name of the run's folder", only_with=OF_ALL_BUT_REPORTS
     )
     dataset: OptionalPath = setting(
         None, "the prepared dataset's folder, where it is no longer where the run found it", only_with=OF_DATASETS
     )
-    licence: Text = setting("not stated", "of the voice; written into graph and card", only_with=OF_ALL_BUT_REPORTS)
+    licence: Text = setting(
+        "not stated", "licence of the voice; written into graph and card", only_with=OF_ALL_BUT_REPORTS
+    )
     consent: Text = setting(
         "not stated", "whose voice it is and what they agreed to; written there too", only_with=OF_ALL_BUT_REPORTS
     )

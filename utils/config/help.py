@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
 from utils.config.composing import select, to_plain
-from utils.config.fields import Section, allowed_range, choices_of, is_chosen, section_of, shown, unit_of, uses_of
+from utils.config.fields import Section, Uses, allowed_range, choices_of, is_chosen, section_of, shown, unit_of, uses_of
 from utils.config.job import Job
 from utils.config.places import CONFIG_FOLDER, options_of
 
@@ -23,11 +24,19 @@ _COMMENTED = re.compile(r"^\s*(?P<key>\w+):(?:\s[^#]*?)?\s+#\s+(?P<comment>.+)$"
 
 
 class Key(NamedTuple):
-    """A key of a script: its path, its field and, of an object's argument, what the group's file says of it."""
+    """A key of a script.
+
+    Attributes:
+        path: with dots.
+        field: its field; None for an argument of an object that a group chooses.
+        comment: what the group's file says of an argument.
+        uses: where it has an effect, also by the sections around it.
+    """
 
     path: str
     field: FieldInfo | None
     comment: str = ""
+    uses: Uses = MappingProxyType({})
 
 
 def help_text(job_type: type[Job], overrides: Sequence[str]) -> str:
@@ -71,12 +80,12 @@ def comments_of(path: Path) -> dict[str, str]:
 
 def keys_of(job_type: type[Job], values: dict[str, Any], choices: dict[str, str]) -> Iterator[Key]:
     """Yield every key of a script: those of its fields, and the arguments of the objects that groups choose."""
-    yield from _keys_of_section(job_type, "", values, choices)
+    yield from _keys_of_section(job_type, Key("", None), values, choices)
 
 
-def describe(field: FieldInfo) -> str:
+def describe(field: FieldInfo, uses_of_field: Uses) -> str:
     """Return what a field means, its unit, what is allowed and where it has an effect."""
-    unit, uses = unit_of(field), uses_text(field)
+    unit, uses = unit_of(field), uses_text(uses_of_field)
     facts = [f"in {unit}" if unit else "", allowed_text(field), f"only with {uses}" if uses else ""]
     shown_facts = "; ".join(fact for fact in facts if fact)
     return f"{field.description} ({shown_facts})" if shown_facts else str(field.description)
@@ -88,9 +97,15 @@ def allowed_text(field: FieldInfo) -> str:
     return " | ".join(choices) if choices else allowed_range(field)
 
 
-def uses_text(field: FieldInfo) -> str:
-    """Return the uses of the script in which a field has an effect; empty for all."""
-    return "; ".join(" or ".join(effective) for effective in uses_of(field).values())
+def uses_text(uses: Uses) -> str:
+    """Return uses of a script, such as "export=onnx, wokada and run="; empty for all."""
+    return " and ".join(_joined(effective) for effective in uses.values())
+
+
+def _joined(uses: Sequence[str]) -> str:
+    """Return a list of uses; what several begin with is said once."""
+    start = f"{uses[0].partition('=')[0]}="
+    return ", ".join([uses[0], *(use.removeprefix(start) for use in uses[1:])])
 
 
 def _group_lines(job_type: type[Job], choices: dict[str, str]) -> Iterator[str]:
@@ -107,7 +122,7 @@ def _key_lines(job_type: type[Job], values: dict[str, Any], choices: dict[str, s
         if section != before:
             yield ""
             before = section
-        text = describe(key.field) if key.field else key.comment
+        text = describe(key.field, key.uses) if key.field else key.comment
         typed = f"  {key.path}={spelled(select(values, key.path))}"
         yield f"{typed:<{WIDTH}} {text}".rstrip()
 
@@ -122,19 +137,20 @@ def _chosen_or_section(section: type[Section], prefix: str) -> Iterator[tuple[st
 
 
 def _keys_of_section(
-    section: type[Section], prefix: str, values: dict[str, Any], choices: dict[str, str]
+    section: type[Section], around: Key, values: dict[str, Any], choices: dict[str, str]
 ) -> Iterator[Key]:
     for name, field in section.model_fields.items():
-        path, inner = f"{prefix}{name}", section_of(field)
+        path, inner = f"{around.path}.{name}".lstrip("."), section_of(field)
+        uses = {**around.uses, **uses_of(field)}
         if inner is not None:
-            yield from _keys_of_section(inner, f"{path}.", values, choices)
+            yield from _keys_of_section(inner, Key(path, None, uses=uses), values, choices)
         elif is_chosen(field):
             group = path.replace(".", "/")
             comments = comments_of(option_file(group, choices.get(group, "")))
             node = select(values, path, {})
             yield from (Key(f"{path}.{key}", None, comments.get(key, "")) for key in node if not key.startswith("_"))
         else:
-            yield Key(path, field)
+            yield Key(path, field, uses=uses)
 
 
 def spelled(value: Any) -> str:

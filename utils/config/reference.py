@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 from pydantic.fields import FieldInfo
 
-from utils.config.fields import Section, is_chosen, section_of, unit_of, wording
-from utils.config.help import allowed_text, comments_of, groups_of, option_file, spelled, uses_text
+from utils.config.fields import Section, is_chosen, section_of, unit_of, uses_of, wording
+from utils.config.help import Key, allowed_text, comments_of, groups_of, option_file, spelled, uses_text
 from utils.config.job import Job
 from utils.config.places import CONFIG_FOLDER, options_of, script_of
 from utils.config.roots import JOBS
@@ -40,7 +40,7 @@ def page_text() -> str:
     parts = [HEAD]
     told: set[str] = set()
     for name, job in JOBS.items():
-        parts += [f"## {script_of(name)}\n", *_groups(job), *_sections(job, "", told)]
+        parts += [f"## {script_of(name)}\n", *_groups(job), *_sections(job, Key("", None), told)]
     return "\n".join(parts)
 
 
@@ -76,34 +76,35 @@ def _groups(job: type[Job]) -> Iterator[str]:
     yield ""
 
 
-def _sections(section: type[Section], prefix: str, told: set[str]) -> Iterator[str]:
+def _sections(section: type[Section], around: Key, told: set[str]) -> Iterator[str]:
     """Yield the tables of a section's keys and of the options of its groups; what two scripts share is told once."""
-    path = prefix.rstrip(".")
+    path, prefix = around.path, f"{around.path}." if around.path else ""
     own = {name: field for name, field in section.model_fields.items() if not section_of(field)}
     plain = {name: field for name, field in own.items() if not is_chosen(field)}
     if plain and f"{section.__module__}.{section.__name__}" not in told:
         told.add(f"{section.__module__}.{section.__name__}")
         yield from [f"### {path}\n", f"{(section.__doc__ or '').strip()}\n"] if prefix else []
         yield "| key | default | allowed | what it is |\n| --- | --- | --- | --- |"
-        yield from (_row(f"{prefix}{name}", field) for name, field in plain.items())
+        yield from (_row(Key(f"{prefix}{name}", None, uses=around.uses), field) for name, field in plain.items())
         yield ""
         yield from _options(path, told)
     for name, field in section.model_fields.items():
         inner = section_of(field)
         if inner is not None:
-            yield from _sections(inner, f"{prefix}{name}.", told)
+            yield from _sections(inner, Key(f"{prefix}{name}", None, uses={**around.uses, **uses_of(field)}), told)
         elif is_chosen(field):
             options = list(_options(f"{prefix}{name}", told))
             yield from [f"### {prefix}{name}\n", *options] if options else []
 
 
-def _row(key: str, field: FieldInfo) -> str:
+def _row(key: Key, field: FieldInfo) -> str:
     default = "" if field.is_required() else f"`{spelled(_as_list(field.default))}`"
     kind, limits = wording(field.annotation), allowed_text(field)
     allowed = f"{kind}, {limits}" if limits and "|" not in limits else kind
     unit = f", in {unit_of(field)}" if unit_of(field) else ""
-    uses = f"; only with {_code(uses_text(field))}" if uses_text(field) else ""
-    return f"| `{key}` | {default} | {_cell(allowed)}{unit} | {_cell(field.description or '')}{uses} |"
+    said = uses_text({**key.uses, **uses_of(field)})
+    uses = f"; only with `{said}`" if said else ""
+    return f"| `{key.path}` | {default} | {_cell(allowed)}{unit} | {_cell(field.description or '')}{uses} |"
 
 
 def _as_list(value: object) -> object:
@@ -136,10 +137,6 @@ def _first_comment(file: Path) -> str:
 
 def _cell(text: str) -> str:
     return str(text).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _code(uses: str) -> str:
-    return " or ".join(f"`{use}`" for use in uses.replace("; ", " or ").split(" or "))
 
 
 if __name__ == "__main__":

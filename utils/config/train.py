@@ -117,12 +117,14 @@ class TrainerSettings(Section):
     validate_every: int = setting(500, "steps between two validations", ge=1)
     save_every: int = setting(250, "steps between two saved states; each validation saves too", ge=1)
     log_every: int = setting(20, "steps between two points of the curves of training", ge=1)
-    precision: Precision = setting("auto", "of the networks' arithmetic")
+    precision: Precision = setting(
+        "auto", "of the networks' arithmetic; auto: bf16 where the device computes it itself"
+    )
     accelerator: Text = setting(
         "auto", "auto (a CUDA GPU, else the processor), cpu, cuda, gpu, mps (Apple, 32 bits, untested)"
     )
-    devices: int | str | list[int] = setting(1, "how many, or which, of each machine")
-    num_nodes: int = setting(1, "machines", ge=1)
+    devices: int | str | list[int] = setting(1, "how many devices of each machine, or which")
+    num_nodes: int = setting(1, "number of machines", ge=1)
     fit_memory: bool = setting(
         False, "when the device's memory does not suffice: smaller micro-batches, the same batch"
     )
@@ -176,7 +178,7 @@ class TrainJob(Job):
     run: RunChoice
     resume: OptionalText = setting(None, "continue the run from: last, previous, best, auto or a path of a checkpoint")
     resume_changed: bool = setting(False, "go on although settings differ that decide the numbers")
-    seed: int = setting(1234, "of everything random", ge=0, le=MAX_SEED)
+    seed: int = setting(1234, "seed of everything random", ge=0, le=MAX_SEED)
     data: DataSettings
     retrieval: RetrievalSettings
     loss: LossSettings
