@@ -153,7 +153,7 @@ def test_each_version_gets_its_layer_and_size_of_contentvec(
 def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> None:
     sound = torch.from_numpy(voice(0.6, 48000))[None].repeat(1, 2)
     sound[:, 20000:34000] = 0.05 * torch.randn(14000, generator=torch.Generator().manual_seed(0))
-    heard = {}
+    found = {}
     for convention in ("zero_unvoiced", "interpolated"):
         content = {
             **webui_voice(small_generator()),
@@ -161,12 +161,12 @@ def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> Non
         }
         path = saved(tmp_path / f"{convention}.pth", content)
         converter = load_imported_voice(settings_of(path, *CONTENT)).converter
-        heard[convention] = converter.frontend(sound[:, :57600])[1][0]
+        found[convention] = converter.frontend(sound[:, :57600])[1][0]
 
-    unvoiced = heard["zero_unvoiced"] == 0
+    unvoiced = found["zero_unvoiced"] == 0
     assert 5 < int(unvoiced.sum()) < 115
-    assert bool((heard["interpolated"][unvoiced] > 0).all())
-    torch.testing.assert_close(heard["interpolated"][~unvoiced], heard["zero_unvoiced"][~unvoiced], rtol=0, atol=0)
+    assert bool((found["interpolated"][unvoiced] > 0).all())
+    torch.testing.assert_close(found["interpolated"][~unvoiced], found["zero_unvoiced"][~unvoiced], rtol=0, atol=0)
 
 
 @pytest.mark.slow

@@ -33,18 +33,18 @@ def failed(candidate: Candidate, reference: GeneratorReference | None = None) ->
 def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind: Kind) -> None:
     noise = small_generator(kind[0]).prior_noise(torch.zeros(1, 90)).numpy()  # type: ignore[operator]
 
-    heard = {}
+    sounds = {}
     for name in RVC_FORMATS:
         candidate = write(tmp_path, name, kind)
         assert failed(candidate) == {}
         client = candidate.client
-        # RVC-WebUI's program draws the noise, the graphs of the others have it
+        # RVC-WebUI's program makes the noise, the graphs of the others have it
         features = replace(client.features(90, 3), noise=noise[0])
-        heard[name] = client.play(client.feed(features, speaker=1))
+        sounds[name] = client.play(client.feed(features, speaker=1))
 
-    level = np.sqrt(np.mean(np.square(heard["wokada"])))
+    level = np.sqrt(np.mean(np.square(sounds["wokada"])))
     for name in RVC_FORMATS:
-        error = np.sqrt(np.mean(np.square(heard[name] - heard["wokada"])))
+        error = np.sqrt(np.mean(np.square(sounds[name] - sounds["wokada"])))
         assert error < 1e-5 * level, name
 
 

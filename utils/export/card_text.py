@@ -134,12 +134,12 @@ def _streams(card: dict[str, Any]) -> list[str]:
         "block, too. A host that keeps no state must use a graph for recordings.\n\n"
         "| file | block (samples) | look-ahead (samples) | latency (ms) | state (numbers) |\n|---|---|---|---|---|\n"
     )
-    heard = {
+    inside = {
         f"In streams the content encoder is {_named(facts['encoder'])}, the pitch tracker {_named(facts['pitch'])}."
         for facts in card["streams"].values()
         if "encoder" in facts
     }
-    return [head + rows, *sorted(heard)] if rows else []
+    return [head + rows, *sorted(inside)] if rows else []
 
 
 def _origin(metadata: VoiceMetadata) -> str:
