@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from models.adversarial_losses import AdversarialLosses, Objective
 from models.base import BaseVoiceConversionModel
@@ -306,7 +307,7 @@ class AdversarialTraining(lightning.LightningModule):
         names = [name for name, network in networks.items() if network is not None]
         limits = {"generator": self.clip_norm, "discriminator": math.inf}
         for name, optimizer, schedule in zip(names, self._optimizers(), self._schedules(), strict=True):
-            scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "16-mixed")
+            scaler = GradScaler(self.device.type, enabled=self.precision == "16-mixed")
             scaler.load_state_dict(self.restored.get("scalers", {}).get(name, scaler.state_dict()))
             network = networks[name]
             assert network is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 AUTOCAST = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -77,7 +78,7 @@ class NetworkUpdate:
         schedule: torch.optim.lr_scheduler.LRScheduler,
         *,
         clip_norm: float = math.inf,
-        scaler: torch.amp.GradScaler,
+        scaler: GradScaler,
     ) -> None:
         self.network = network
         self.optimizer = optimizer

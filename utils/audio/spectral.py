@@ -194,5 +194,6 @@ def extract_mel_spectrogram(audio: Tensor, audio_config: AudioConfig) -> Tensor:
     T is padded with zeros to a multiple of the hop; F = ceil(T / hop_length).
     """
     missing = audio_config.frames_for(audio.shape[-1]) * audio_config.hop_length - audio.shape[-1]
-    mel = LogMelSpectrogram.of_audio(audio_config)
-    return mel.to(audio.device)(functional.pad(audio, (0, missing)))
+    analysis = LogMelSpectrogram.of_audio(audio_config).to(audio.device)
+    mel: Tensor = analysis(functional.pad(audio, (0, missing)))
+    return mel
