@@ -4,7 +4,8 @@ from pathlib import Path
 
 from utils.console import emit
 from utils.errors import ConfigError
-from utils.training.checkpoints import checkpoint_path, read_checkpoint, save_weights, trained_dataset, voice_state
+from utils.training.checkpoint_checks import stored_dataset
+from utils.training.checkpoints import checkpoint_path, read_checkpoint, save_weights, voice_state
 from utils.training.pretrained import CONTENT_HASH, CONTENT_IDENTITY, content_identity
 
 NETWORKS = ("generator", "discriminator")
@@ -31,7 +32,7 @@ def write_from_run(run: Path, which: str, version: str, output: Path) -> None:
     path = checkpoint_path(run, which)
     content = read_checkpoint(path)
     state = content["state_dict"]
-    encoder = trained_dataset(content).content.identity
+    encoder = stored_dataset(content, path).content.identity
     metadata = {
         "version": version,
         "steps": str(int(state["steps_done"])),

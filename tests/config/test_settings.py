@@ -32,6 +32,7 @@ FITTING = {
     "auto or number": {"2024", "2.5"},
     "whole number": {"2024"},
     "whole numbers": {"2024"},
+    "packages": {"abc"},
 }
 EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
     "run": "text?", "voice": "text?", "checkpoint": "choice", "name": "text?", "dataset": "text?", "licence": "text",
@@ -44,7 +45,7 @@ EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
     "export.resume_in": "choice", "rvc.f0_convention": "choice?", "rvc.embedder": "text?",
     "rvc.speakers": "whole numbers?", "retrieval.kind": "choice", "retrieval.max_vectors": "whole number",
     "retrieval.target_recall": "number", "retrieval.code_bytes": "whole number?", "retrieval.seed": "whole number",
-    "retrieval.codebook_size": "whole number?",
+    "retrieval.codebook_size": "whole number?", "trust": "packages",
 }  # fmt: skip
 TRIAL_KEYS = {
     "onnx": "text?", "audio.path": "text?", "output": "text?", "report": "text?", "threads": "whole numbers",

@@ -32,7 +32,7 @@ from utils.export.rvc.files import export_files
 from utils.export.rvc.generator_voice import load_generator
 from utils.export.rvc.imported_voice import load_imported_voice
 from utils.rvc.reading import read_foreign
-from utils.training.checkpoints import PAYLOAD_KEY
+from utils.training.checkpoint_checks import PAYLOAD_KEY
 from utils.training.fit import train
 
 ROOT = Path(__file__).resolve().parents[2]

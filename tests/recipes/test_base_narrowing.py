@@ -19,7 +19,8 @@ from tests.tools.training_tools import make_dataset
 from utils.audio.batch import VoiceBatch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
-from utils.training.checkpoints import PAYLOAD_KEY, save_weights
+from utils.training.checkpoint_checks import PAYLOAD_KEY
+from utils.training.checkpoints import save_weights
 
 
 def moments(units: Tensor) -> Tensor:
@@ -199,7 +200,7 @@ def test_a_run_without_one_of_the_networks_makes_no_base(
     state = {"generator.a": torch.ones(1), "discriminator.b": torch.ones(2), "steps_done": torch.tensor(7)}
     content = {
         "state_dict": {key: value for key, value in state.items() if not key.startswith(missing)},
-        PAYLOAD_KEY: {"dataset": described(content={"weights_sha256": "ab"}).to_plain()},
+        PAYLOAD_KEY: {"dataset": described("x", content={"weights_sha256": "ab"}).to_plain()},
     }
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()

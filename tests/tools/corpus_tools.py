@@ -40,7 +40,8 @@ def described(
         audio=audio_config(audio),
         speakers=tuple(SpeakerDescription(name=name) for name in speakers),
         features={
-            "content": FeatureDescription(identity=dict(content), dim=content_dim),
+            "content": FeatureDescription(identity=dict(content), dim=content_dim or int(content.get("dim", 1))),
             "f0_hz": FeatureDescription(identity=dict(pitch or {})),
         },
+        files={"manifest": "manifest.jsonl"},
     )

@@ -11,7 +11,8 @@ import pytest
 from tests.tools.training_tools import make_dataset, training
 from utils.errors import ConfigError
 from utils.training.callbacks.overtraining import OvertrainingWatch
-from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
+from utils.training.checkpoint_checks import PAYLOAD_KEY
+from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 from utils.training.overtraining import OvertrainingDetector, OvertrainingRule, Verdict, noise_of
 

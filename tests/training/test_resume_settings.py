@@ -15,7 +15,8 @@ from utils.config import to_yaml
 from utils.config.train import TrainJob, train_job
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
-from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
+from utils.training.checkpoint_checks import PAYLOAD_KEY
+from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
 from utils.training.resuming import describe_run, require_same_run, with_settings_of_start
 

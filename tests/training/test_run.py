@@ -15,7 +15,8 @@ from utils.audio.synthetic_speech import voice
 from utils.config import from_yaml
 from utils.config.train import TrainJob
 from utils.errors import ConfigError, DataError, FormatError, StoppedBySignalError
-from utils.training.checkpoints import PAYLOAD_KEY, load_voice, read_checkpoint
+from utils.training.checkpoint_checks import PAYLOAD_KEY
+from utils.training.checkpoints import load_voice, read_checkpoint
 from utils.training.codebook import CODEBOOK_FILE, read_codebook, save_codebook
 from utils.training.fit import train
 

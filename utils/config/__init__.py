@@ -4,11 +4,12 @@ The jobs of the scripts stand in utils.config.preprocess, .train, .export and .t
 """
 
 from utils.config.audio import AudioConfig, audio_config
-from utils.config.composing import from_yaml, given_keys, select, to_plain, to_yaml
+from utils.config.composing import given_keys, select, to_plain, to_yaml
 from utils.config.fields import MAX_SEED
 from utils.config.job import required
 from utils.config.pluggable import Pluggable
 from utils.config.script import run_script
+from utils.config.stored_text import from_yaml
 
 __all__ = [
     "MAX_SEED", "AudioConfig", "Pluggable", "audio_config", "from_yaml", "given_keys",

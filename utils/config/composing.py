@@ -101,11 +101,6 @@ def to_yaml(plain: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dict(plain)))
 
 
-def from_yaml(text: str) -> dict[str, Any]:
-    """Return the plain data of a stored configuration; empty for an empty text."""
-    return to_plain(OmegaConf.create(text)) if text.strip() else {}  # type: ignore[arg-type]
-
-
 def select(plain: Mapping[str, Any], key: str, default: Any = None) -> Any:
     """Return the value of a dotted key of plain data, the default where it is not there or null."""
     node: Any = plain

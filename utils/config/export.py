@@ -15,6 +15,7 @@ from utils.config.fields import (
     OptionalText,
     Section,
     Text,
+    Texts,
     WholeNumbers,
     one_as_tuple,
     section,
@@ -22,6 +23,7 @@ from utils.config.fields import (
 )
 from utils.config.job import Job, required
 from utils.config.pluggable import CONTENT_TEXTS, PITCH_TEXTS, Pluggable
+from utils.config.stored_objects import require_trust
 from utils.errors import ConfigError
 
 Kind = Literal["onnx", "rvc_webui", "wokada", "deiteris", "rvc_pth", "rvc_checkpoint", "rvc_report"]
@@ -175,6 +177,10 @@ class ExportJob(Job):
     consent: Text = setting(
         "not stated", "whose voice it is and what they agreed to; written there too", only_with=OF_ALL_BUT_REPORTS
     )
+    trust: Texts = setting(
+        [], "packages or classes of your own that a run may name; nothing else of a file is ever imported",
+        example="[my_package]", only_with=OF_RUNS,
+    )  # fmt: skip
     export: ExportSettings
     rvc: ForeignSettings = section(only_with=OF_GENERATORS)
     retrieval: IndexSettings = section(only_with=OF_DATASETS)
@@ -205,6 +211,7 @@ class ExportJob(Job):
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
+        require_trust(self.trust)
         if self.run and self.voice:
             raise ConfigError(f"run={self.run} and voice={self.voice} are given; export one of them")
         is_graph = self.use in ("export=onnx", *FORMATS)

@@ -55,7 +55,7 @@ def _load(plan: ExportPlan, io_rate: int | None = None) -> TrainedVoice:
     if plan.imported is not None:
         return load_imported_voice(plan.imported, io_rate)
     assert plan.run is not None
-    return load_voice(plan.run, plan.checkpoint, io_rate)
+    return load_voice(plan.run, plan.checkpoint, io_rate, trust=plan.trust, with_codebook=plan.codebook_size is None)
 
 
 def _with_speaker(plan: ExportPlan, voice: TrainedVoice) -> ExportPlan:

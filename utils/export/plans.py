@@ -37,6 +37,7 @@ class ExportPlan:
     """What a voice is made with, export=onnx. Either run or imported is None.
 
     Attributes:
+        trust: packages or classes that a run may name besides those of this workbench.
         asked: values of the controls' defaults that somebody typed, by key.
     """
 
@@ -59,6 +60,7 @@ class ExportPlan:
     stream_block_ms: int
     licence: str
     consent: str
+    trust: tuple[str, ...] = ()
     asked: dict[str, float] = field(default_factory=dict)
 
 
@@ -86,6 +88,7 @@ class GeneratorPlan:
     f0_convention: F0Convention | None
     licence: str
     consent: str
+    trust: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,7 @@ class FilesPlan:
     resume_in: str
     licence: str
     consent: str
+    trust: tuple[str, ...] = ()
 
 
 def plan_export(job: ExportJob) -> ExportPlan:
@@ -136,6 +140,7 @@ def plan_export(job: ExportJob) -> ExportPlan:
         stream_block_ms=settings.stream_block_ms,
         licence=job.licence,
         consent=job.consent,
+        trust=job.trust,
         asked={
             key: defaults[key.rpartition(".")[2]]
             for key in sorted(job.given)
@@ -165,6 +170,7 @@ def plan_generator(job: ExportJob) -> GeneratorPlan:
         f0_convention=job.rvc.f0_convention,
         licence=job.licence,
         consent=job.consent,
+        trust=job.trust,
     )
 
 
@@ -184,6 +190,7 @@ def plan_files(job: ExportJob) -> FilesPlan:
         resume_in=job.export.resume_in,
         licence=job.licence,
         consent=job.consent,
+        trust=job.trust,
     )
 
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from utils.errors import ConfigError, DataError, FormatError
-from utils.features.index_kinds import IndexKind, faiss_library, find_kind
+from utils.features.index_kinds import KINDS, IndexKind, faiss_library, find_kind
 from utils.features.reduction import reduce_frames
-from utils.files import atomic_write
+from utils.files import atomic_write, sha256_of_file
 
 NEIGHBOURS = 8
 MAX_QUERIES = 2000
 SMALLEST_DISTANCE = 1e-6  # squared; a query that is in the index is this far from itself
 # What is stored lies this far from its frame: programs that divide by the distance never divide by zero.
 EXACT_MATCH_OFFSET = 1e-3
+FILE_KINDS = (b"IxF2", b"IwFl", b"IwPQ", b"IHNf")  # the first bytes of the files of our kinds
 ERROR_MARGIN = 4.0  # of the squared offset above the error of a squared distance
 log = logging.getLogger(__name__)
 
@@ -196,18 +197,41 @@ def save_index(index: FeatureIndex, path: Path) -> None:
     atomic_write(path, lambda stream: stream.write(data.data))
 
 
-def load_index(path: Path) -> Any:
-    """Read a FAISS index.
+def load_index(path: Path, sha256: str | None = None) -> Any:
+    """Read a FAISS index of one of our kinds; see docs/explanation/safety.md for what its reader promises.
 
+    Args:
+        path: of the file.
+        sha256: of the index that is wanted: card.json and the metadata of a voice state it; None: any.
     Raises:
-        FormatError: if the file is missing or faiss cannot read it.
+        FormatError: if the file is missing, of another kind, not the one that is wanted, or faiss cannot read it.
     """
     if not path.is_file():
         raise FormatError(f"{path} does not exist; export_onnx.py writes the index beside the voice")
+    if sha256 is not None and sha256_of_file(path) != sha256:
+        raise FormatError(
+            f"{path} is not the index that its voice was exported with (another SHA-256); export it again"
+        )
+    faiss, size = faiss_library(), path.stat().st_size
+    with path.open("rb") as stream:
+        kind = stream.read(4)
+    if kind not in FILE_KINDS:
+        raise FormatError(
+            f"{path} is no FAISS index of a kind that is read here; export_onnx.py writes {', '.join(KINDS)}"
+        )
+    before = faiss.get_deserialization_vector_byte_limit()
+    faiss.set_deserialization_vector_byte_limit(size)  # no list in the file is longer than it
     try:
-        return faiss_library().read_index(str(path))
-    except RuntimeError as error:
-        raise FormatError(f"{path} is no FAISS index ({str(error).splitlines()[0][:120]})") from error
+        index = faiss.read_index(str(path), faiss.IO_FLAG_READ_ONLY)
+    except (RuntimeError, MemoryError) as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "it ends too early")
+        raise FormatError(f"{path} is no FAISS index ({reason[:120]})") from error
+    finally:
+        faiss.set_deserialization_vector_byte_limit(before)
+    lists = getattr(index, "invlists", None)
+    if lists is not None and not isinstance(faiss.downcast_InvertedLists(lists), faiss.ArrayInvertedLists):
+        raise FormatError(f"{path} is an index whose vectors lie in another file; it was not used")
+    return index
 
 
 def _choose_effort(

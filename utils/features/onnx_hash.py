@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from utils.errors import FormatError
 from utils.files import sha256_of_file, sha256_of_json
 
 EXTERNAL_KEY = b"location"  # stands in every file whose weights lie outside
@@ -17,10 +18,21 @@ def sha256_of_onnx(path: Path) -> str:
         path: a file that a runtime has loaded.
     Raises:
         OSError: if one of the files is gone.
+        FormatError: if one does not lie beside the ONNX file.
     """
     own = sha256_of_file(path)
     files = _external_files(path) if _mentions(path, EXTERNAL_KEY) else []
+    for file in files:
+        _require_beside(path, file)
     return sha256_of_json([own, {file: sha256_of_file(path.parent / file) for file in files}]) if files else own
+
+
+def _require_beside(path: Path, file: str) -> None:
+    place = path.parent / file
+    if Path(file).is_absolute() or not place.resolve().is_relative_to(path.parent.resolve()):
+        raise FormatError(f"{path} names weights outside of its folder; put them beside it and export it again")
+    if place.exists() and not place.is_file():
+        raise FormatError(f"{path} names {place}, which is no file, as its weights; get it again")
 
 
 def _mentions(path: Path, word: bytes) -> bool:

@@ -13,6 +13,7 @@ from utils.rvc.encoders import CONTENTVEC, encoder_name
 from utils.rvc.layout import CONTENT_LAYERS, Layout, Published, layout_of, legacy_name, shapes_of
 from utils.rvc.matching import require_finite
 from utils.rvc.quoting import quoted, shown_name
+from utils.rvc.safetensors_voice import SUFFIX, read_safetensors_voice
 
 F0Convention = Literal["zero_unvoiced", "interpolated"]
 F0_CONVENTIONS: tuple[F0Convention, ...] = ("zero_unvoiced", "interpolated")
@@ -95,7 +96,7 @@ def read_foreign(path: Path) -> ForeignFile:
     Raises:
         FormatError: one line with the reason, if the file is unsafe, not whole, of another kind or contradicts itself.
     """
-    content = read_archive(path)
+    content = read_safetensors_voice(path) if path.suffix.lower() == SUFFIX else read_archive(path)
     _require_plain(path, content)
     if "weight" in content:
         return _voice(path, content)

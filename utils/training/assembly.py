@@ -1,5 +1,6 @@
 """Build data, networks and losses of a run from its configuration."""
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,16 +20,35 @@ from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import sha256_of_json
 from utils.training.batch_augmentation import BatchAugmentation
 from utils.training.checkpoints import build_generator
-from utils.training.codebook import CODEBOOK_FILE, build_codebooks, codebook_origin, read_codebook, save_codebook
+from utils.training.codebook import (
+    CODEBOOK_FILE,
+    CodebookRecord,
+    build_codebooks,
+    codebook_origin,
+    read_codebook,
+    save_codebook,
+)
 from utils.training.devices import choose_loading, choose_precision, is_first_process
 from utils.training.losses import MelDistance, build_spectral_loss
 from utils.training.optimizers import build_optimizer, prepare_networks
 from utils.training.pretrained import load_pretrained
 from utils.training.schedules import with_warmup
 
+log = logging.getLogger(__name__)
 
-def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> AdversarialTraining:
-    """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured."""
+
+def build_training(
+    job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool, codebook: CodebookRecord | None = None
+) -> AdversarialTraining:
+    """Build networks, losses and augmentation; a fresh run starts from pretrained weights where configured.
+
+    Args:
+        job: what is asked for.
+        store: the dataset.
+        run: folder of the run.
+        fresh: whether the run begins.
+        codebook: which one the run has had; None for a new one, or where its checkpoint does not say.
+    """
     optimizer = build_optimizer(job.optim, choose_precision(job))
     generator = build_generator(job.model, store.description)
     discriminator = job.discriminator.build() if job.discriminator else None
@@ -39,7 +59,7 @@ def build_training(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool)
     prepare_networks(job.trainer, generator, discriminator)
     gains = job.augmentation.build()
     augmentation = BatchAugmentation(
-        prepare_codebook(job, store, run, fresh=fresh),
+        prepare_codebook(job, store, run, fresh=fresh, expected=codebook),
         retrieval_share=job.retrieval.training_share,
         gain_down_db=gains.gain_down_db,
         gain_up_db=gains.gain_up_db,
@@ -100,10 +120,15 @@ def steps_per_epoch(job: TrainJob, store: CorpusStore) -> int:
     return max(1, math.ceil(segments / job.data.batch_size))
 
 
-def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool) -> CodebookRetrieval | None:
+def prepare_codebook(
+    job: TrainJob, store: CorpusStore, run: Path, *, fresh: bool, expected: CodebookRecord | None = None
+) -> CodebookRetrieval | None:
     """Return the codebook of the run, made anew where it is a new run's or lost; the first process writes it.
 
     Each process that a cluster starts makes it for itself: they are connected only when the training begins.
+
+    Raises:
+        FormatError: if its file is damaged.
     """
     path, seed = run / CODEBOOK_FILE, job.seed
     size = entries_per_speaker(job.retrieval.codebook_size, len(store.speakers))
@@ -115,8 +140,12 @@ def prepare_codebook(job: TrainJob, store: CorpusStore, run: Path, *, fresh: boo
     if path.is_file() and (not fresh or codebook_origin(run) == origin):
         return read_codebook(run)
     codebook = build_codebooks(store, size, seed=seed)
+    if expected is not None and CodebookRecord.of(codebook).sha256 != expected.sha256:
+        log.warning(
+            "%s was lost; the one that was made anew differs from it by rounding or in what it is made of", path
+        )
     if is_first_process():
-        save_codebook(run, codebook, origin)
+        save_codebook(run, codebook, origin, replaces=[] if expected is None else [expected.sha256])
     return CodebookRetrieval(codebook)
 
 

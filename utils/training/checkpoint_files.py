@@ -50,6 +50,7 @@ def copy_checkpoint(source: Path, target: Path) -> None:
     """Copy a file so that the target is either the old or the complete new one."""
     if source == target:
         return
+    target.parent.mkdir(parents=True, exist_ok=True)  # a run that goes on from another one has none yet
     partial = partial_path(target)
     with source.open("rb") as old, partial.open("wb") as new:
         shutil.copyfileobj(old, new, 1 << 22)

@@ -1,29 +1,44 @@
 """What a run leaves behind and how a voice is read back from it."""
 
 import logging
-import pickle
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
 from utils.audio.resample import RationalResampler
-from utils.config import Pluggable, from_yaml
+from utils.config import Pluggable, select
+from utils.config.plain_data import first_line, shown
 from utils.config.renamed import with_current_targets
+from utils.config.stored_objects import StoredObject
 from utils.corpus.description import DatasetDescription, FeatureDescription
 from utils.errors import ConfigError, FormatError
+from utils.features.content.base import ContentEncoder
+from utils.features.content.hubert_files import HUB_PREFIX, cached_from_hub
 from utils.features.frontend import AnalysisFrontend
+from utils.features.pitch.base import PitchTracker
+from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import atomic_write_bytes
-from utils.training.codebook import read_codebook
+from utils.rvc.bounded_size import bounded_size
+from utils.rvc.torch_files import load_plain
+from utils.training.checkpoint_checks import (
+    PAYLOAD_KEY,
+    require_checkpoint,
+    require_finite_weights,
+    steps_done,
+    stored_codebook,
+    stored_config,
+    stored_dataset,
+)
+from utils.training.codebook import read_codebook, require_sizes
 
-PAYLOAD_KEY = "voclo_trainer"
-SCHEMA_VERSION = 1
+MOST_ENCODER_VALUES = 2**31  # the largest HuBERT has half as many
 log = logging.getLogger(__name__)
 
 
@@ -86,18 +101,12 @@ def read_plain(path: Path, what: str, *, mmap: bool = False) -> Any:
         what: word for it in messages.
         mmap: leave the tensors on disk until they are used; the checksums are not looked at then.
     Raises:
-        FormatError: if the file is damaged or wants to run code.
+        FormatError: if the file is damaged, readers could disagree about it, or it wants to run code.
     """
     try:
-        if not mmap:
-            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
-                broken = archive.testzip()
-            if broken is not None:
-                raise zipfile.BadZipFile(f"the checksum of {broken} is wrong")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as error:
-        reason = str(error).partition("\n")[0] or "it ends too early"
-        raise FormatError(f"{what} {path} cannot be read ({reason})") from error
+        return load_plain(path, mmap=mmap)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise FormatError(f"{what} {path} cannot be read ({first_line(error)})") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -106,14 +115,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         FormatError: if the file is damaged, wants to run code or has another schema.
     """
-    content = read_plain(path, "checkpoint")
-    if not isinstance(content, dict) or PAYLOAD_KEY not in content:
-        raise FormatError(f"checkpoint {path} was not written by this workbench (no {PAYLOAD_KEY!r} inside)")
+    content: dict[str, Any] = read_plain(path, "checkpoint")
+    require_checkpoint(content, path)
     payload = content[PAYLOAD_KEY]
-    version = payload.get("schema_version") if isinstance(payload, dict) else None
-    if version != SCHEMA_VERSION:
-        words = f"checkpoint {path} has schema {version}, this program reads {SCHEMA_VERSION}"
-        raise FormatError(f"{words}; use a newer workbench")
     if "decisive" in payload:
         payload["decisive"] = with_current_targets(payload["decisive"])
     return content
@@ -126,20 +130,22 @@ def require_same_networks(
 
     Raises:
         ConfigError: if a tensor is missing, unexpected or of another shape, or encoder or speakers are others.
+        FormatError: if what it says of its dataset is damaged.
     """
-    trained = trained_dataset(content)
+    trained = stored_dataset(content, path)
     if trained.speaker_names != dataset.speaker_names:
         raise ConfigError(
             f"resume: {path} was trained on the speakers {trained.speaker_names}, the dataset has "
             f"{dataset.speaker_names}; start a new run with run.name=<new name>"
         )
-    theirs = {key: tuple(value.shape) for key, value in content["state_dict"].items()}
-    ours = {key: tuple(value.shape) for key, value in state.items()}
+    theirs = {key: (tuple(value.shape), value.dtype) for key, value in content["state_dict"].items()}
+    ours = {key: (tuple(value.shape), value.dtype) for key, value in state.items()}
     different = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     if different:
         raise ConfigError(
             f"resume: {path} holds other networks than this configuration makes ({len(different)} tensors differ, "
-            f"first {different[0]}); give the model, discriminator and optim of its run, see config.yaml beside it"
+            f"first {shown(different[0])}); give the model, discriminator and optim of its run, "
+            "see config.yaml beside it"
         )
     before, now = trained.content.identity, dataset.content.identity
     if before != now:
@@ -150,48 +156,105 @@ def require_same_networks(
 
 
 def load_voice(
-    run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None, *, for_export: bool = True
+    run: Path,
+    which: Literal["best", "last"] = "best",
+    io_rate: int | None = None,
+    *,
+    for_export: bool = True,
+    trust: Collection[str] = (),
+    with_codebook: bool = True,
 ) -> TrainedVoice:
-    """Load a trained voice from its run folder.
+    """Load a trained voice from its run folder, which may be a stranger's.
 
     Args:
         run: a folder made by train.py.
         which: "best" by validation or "last".
         io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
         for_export: refuse an encoder that cannot stand inside a graph; else it converts in PyTorch.
+        trust: packages or classes that it may name besides those of this workbench.
+        with_codebook: read its codebook, too.
     Raises:
         ConfigError: if the run or checkpoint is absent or its encoder is refused.
-        FormatError: if a file is damaged.
+        FormatError: if a file is damaged, or names a class that is neither ours nor trusted.
     """
-    content = read_checkpoint(checkpoint_path(run, which))
-    payload = content[PAYLOAD_KEY]
-    config = from_yaml(payload["config"])
-    dataset = trained_dataset(content)
-    model = build_generator(Pluggable.of(config["model"], "model"), dataset)
-    model.load_state_dict(voice_state(content["state_dict"]))
-    encoder = Pluggable.of(dataset.content.config, "content").build()
+    path = checkpoint_path(run, which)
+    content = read_checkpoint(path)
+    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)
+    tracker_node = StoredObject.of(dataset.pitch.config, "pitch", str(path), trust)
+    model = stored_generator(content, path, trust)
+    with bounded_size(MOST_ENCODER_VALUES, str(path)):
+        encoder: ContentEncoder = encoder_node.build(ContentEncoder)
     trained = dataset.content.identity
     if encoder.identity != trained:
         raise ConfigError(
             f"{run} was trained with content features of {_named(trained, encoder.identity)}, but the encoder here is "
             f"{_named(encoder.identity, trained)}; restore those weights or prepare and train again"
         )
+    if encoder.dim != dataset.content_dim:
+        raise FormatError(f"checkpoint {path} says {dataset.content_dim} values of content, its encoder {encoder.dim}")
     if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
-    tracker = _load_tracker(run, dataset.pitch)
+    tracker = _load_tracker(run, dataset.pitch, tracker_node)
     rate = io_rate or model.sample_rate
     resampler = RationalResampler(model.sample_rate, rate)
-    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), read_codebook(run), resampler)
+    retrieval = _read_retrieval(run, path, content, config, dataset) if with_codebook else None
+    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), retrieval, resampler)
     converter.requires_grad_(False)
     converter.eval()
-    step = int(content["state_dict"]["steps_done"])
+    payload = content[PAYLOAD_KEY]
     metrics = dict(payload["metrics"])
-    return TrainedVoice(model, converter, config, dataset, step, metrics, payload.get("pretrained"))
+    return TrainedVoice(model, converter, config, dataset, steps_done(content), metrics, payload.get("pretrained"))
 
 
-def _load_tracker(run: Path, feature: FeatureDescription) -> nn.Module:
+def stored_generator(content: dict[str, Any], path: Path, trust: Collection[str] = ()) -> BaseVoiceConversionModel:
+    """Build the generator that a checkpoint names, with its averaged weights.
+
+    Args:
+        content: of the checkpoint.
+        path: of the checkpoint, for messages.
+        trust: see load_voice.
+    Raises:
+        FormatError: if it names a class that is neither ours nor trusted, or its weights do not fit it.
+        ConfigError: if the class refuses an argument.
+    """
+    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    node = StoredObject.of(config["model"], "model", str(path), trust)
+    state = voice_state(content["state_dict"])
+    require_finite_weights(state, path)
+    with bounded_size(sum(value.numel() for value in state.values()), str(path)):
+        model: BaseVoiceConversionModel = node.build(
+            BaseVoiceConversionModel, content_dim=dataset.content_dim, num_speakers=len(dataset.speakers)
+        )
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise FormatError(
+            f"checkpoint {path} holds other weights than its model has ({' '.join(str(error).split())[:200]})"
+        ) from error
+    return model
+
+
+def _read_retrieval(
+    run: Path, path: Path, content: dict[str, Any], config: dict[str, Any], dataset: DatasetDescription
+) -> CodebookRetrieval | None:
+    """Read the codebook that belongs to a checkpoint; older ones do not say which, but speakers and sizes must fit."""
+    expected = stored_codebook(content, path)
+    retrieval = read_codebook(run, expected, str(path))
+    if retrieval is None:
+        return None
+    size = select(config, "retrieval.codebook_size")
+    most = entries_per_speaker(size if type(size) is int else None, len(dataset.speakers))
+    require_sizes(
+        retrieval.codebook, run, str(path), num_speakers=len(dataset.speakers), dim=dataset.content_dim,
+        most=most if most and expected is None else None,
+    )  # fmt: skip
+    return retrieval
+
+
+def _load_tracker(run: Path, feature: FeatureDescription, node: StoredObject) -> nn.Module:
     """Return the tracker of a voice's graph, from what the dataset says of its f0."""
-    tracker: Any = Pluggable.of(feature.config, "pitch").build()
+    tracker: Any = node.build(PitchTracker)
     if not tracker.is_exportable:
         name = tracker.identity["id"]
         log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
@@ -208,9 +271,12 @@ def _load_tracker(run: Path, feature: FeatureDescription) -> nn.Module:
     return module
 
 
-def trained_dataset(content: dict[str, Any]) -> DatasetDescription:
-    """Return the description of the dataset that a checkpoint was trained on."""
-    return DatasetDescription.from_plain(content[PAYLOAD_KEY]["dataset"])
+def _from_cache(config: dict[str, Any]) -> dict[str, Any]:
+    """Let an encoder of the hub be taken from what is on this machine: a file does not make this program download."""
+    place = config.get("path")
+    if not isinstance(place, str) or not place.startswith(HUB_PREFIX):
+        return config
+    return config | {"path": str(cached_from_hub(place.removeprefix(HUB_PREFIX)))}
 
 
 def build_generator(model: Pluggable, dataset: DatasetDescription) -> BaseVoiceConversionModel:
@@ -229,11 +295,12 @@ def voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _named(identity: dict[str, Any], other: dict[str, Any]) -> str:
     """Return the encoder's name and weights, and the settings in which it differs from another one of its kind."""
-    settings = sorted((identity | other).keys() - {"id", "weights_sha256", "dim"})
+    settings = sorted(map(str, (identity | other).keys() - {"id", "weights_sha256", "dim"}))
     settings = settings if identity.get("id") == other.get("id") else []
     differing = [f"{key}={identity.get(key, 'default')}" for key in settings if identity.get(key) != other.get(key)]
-    words = f"{identity.get('id')} {str(identity.get('weights_sha256', identity.get('version', '')))[:12]}"
-    return words + (f" with {', '.join(differing)}" if differing else "")
+    name, version = identity.get("id"), identity.get("weights_sha256", identity.get("version", ""))
+    words = f"{shown(str(name))} {shown(str(version)[:12])}"
+    return words + (f" with {shown(', '.join(differing))}" if differing else "")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

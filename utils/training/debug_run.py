@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from utils.config import from_yaml, select
+from utils.config import select
+from utils.config.stored_text import read_yaml_file
 from utils.errors import ConfigError
 from utils.training.devices import is_first_process
 from utils.training.run_lock import LOCK_FILE
@@ -20,7 +21,7 @@ def remove_debug_run(folder: Path) -> None:
     if not is_first_process() or not any(folder.glob("checkpoints/*.ckpt")):
         return
     described = folder / "config.yaml"
-    stored = from_yaml(described.read_text(encoding="utf-8")) if described.is_file() else {}
+    stored = read_yaml_file(described) if described.is_file() else {}
     if not select(stored, "run.replace", False):
         raise ConfigError(f"run.replace=true: {folder} was not made with it; type run.name=<new name>")
     for path in folder.iterdir():

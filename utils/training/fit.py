@@ -16,14 +16,17 @@ from utils.console import emit, pasted
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.store import CorpusStore
 from utils.errors import StoppedBySignalError
+from utils.features.retrieval import entries_per_speaker
 from utils.files import atomic_write_text
 from utils.training.assembly import build_data, build_training, renew_codebook
 from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.callbacks.nonfinite import NonFiniteGuard
 from utils.training.callbacks.run_payload import RunPayload
+from utils.training.checkpoint_checks import require_optimizers, steps_done, stored_codebook
 from utils.training.checkpoints import require_same_networks
 from utils.training.checks import check_machine, check_perturbed_copies, open_dataset
+from utils.training.codebook import codebook_record, read_stored, require_sizes
 from utils.training.criterion import best_from_step
 from utils.training.debug_run import remove_debug_run
 from utils.training.devices import (
@@ -37,6 +40,7 @@ from utils.training.devices import (
 from utils.training.optimizers import require_same_optimizers
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
+from utils.training.restorable import require_restorable
 from utils.training.resuming import (
     ResumedCheckpoint,
     differing_keys,
@@ -136,7 +140,9 @@ def prepare_run(job: TrainJob, store: CorpusStore, folder: Path, checkpoint: Res
     guard = NonFiniteGuard(folder, max_skipped=job.trainer.max_skipped, name_clips=data.name_segments)
     callbacks = [history, *build_overtraining_watch(job.overtraining), payload, guard]
     trainer = build_trainer(job, folder, callbacks, checkpointing)
-    module = build_training(job, store, folder, fresh=checkpoint is None)
+    expected = None if checkpoint is None else stored_codebook(checkpoint.content, checkpoint.path)
+    module = build_training(job, store, folder, fresh=checkpoint is None, codebook=expected)
+    payload.codebook = codebook_record(folder)
     fit_to_device(module, first_device(job))
     return Run(job, folder, store, data, module, trainer, history, payload, resumed_from)
 
@@ -150,19 +156,43 @@ def restore(run: Run, checkpoint: ResumedCheckpoint) -> None:
     content, path, dataset = checkpoint.content, checkpoint.path, run.store.description
     require_same_networks(content, path, run.module.state_dict(), dataset)
     networks = [network for network in (run.module.generator, run.module.discriminator) if network is not None]
+    require_optimizers(content, path, [None for _ in networks])
     require_same_optimizers(content, path, run.module.make_optimizer, networks)
+    require_restorable(content, path, run.module, run.trainer.callbacks)  # type: ignore[attr-defined]
     note = require_same_run(content, path, run.job, dataset)
     if note and is_first_process():
         log.warning("%s", note)
+    if not run.job.resume_changed:
+        require_same_codebook(run, checkpoint)
     run.payload.held_out_changed = held_out_changed(differing_keys(content, run.job, dataset))
-    run.data.start_step = int(content["state_dict"]["steps_done"])
+    run.data.start_step = steps_done(content)
     content.clear()  # Lightning reads the file again, and RVC's has 1.5 GB
+
+
+def require_same_codebook(run: Run, checkpoint: ResumedCheckpoint) -> None:
+    """Check that the codebook beside a run is that of the checkpoint from which it goes on.
+
+    Raises:
+        FormatError: if it is another, or of other speakers, features or a larger size.
+    """
+    stored = read_stored(run.folder)
+    if stored is None:
+        return
+    expected = stored_codebook(checkpoint.content, checkpoint.path)
+    stored.require(run.folder, expected, str(checkpoint.path))
+    num_speakers = len(run.store.speakers)
+    most = entries_per_speaker(run.job.retrieval.codebook_size, num_speakers) if expected is None else 0
+    require_sizes(
+        stored.codebook, run.folder, str(checkpoint.path), num_speakers=num_speakers, dim=run.store.content_dim,
+        most=most or None,
+    )  # fmt: skip
 
 
 def fit(run: Run) -> None:
     """Train until the run is complete, and report how it went."""
     if run.resumed_from is not None and run.job.resume_changed:
         renew_codebook(run.job, run.store, run.folder, run.module)
+        run.payload.codebook = codebook_record(run.folder)
     if is_first_process():
         atomic_write_text(run.folder / "config.yaml", run.job.to_yaml())
         announce(run)

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from utils.config.plain_data import shown
 from utils.config.train import TrainJob
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError
@@ -111,9 +112,15 @@ def _read_pretrained(path: Path, name: str) -> tuple[dict[str, Tensor], dict[str
     try:
         with safe_open(str(path), framework="pt") as stream:
             keys = stream.keys()
-            return {key: stream.get_tensor(key).float() for key in keys}, dict(stream.metadata() or {})
-    except SafetensorError as error:
-        raise ConfigError(f"{name}={path} is not a complete safetensors file ({error})") from error
+            theirs = {key: stream.get_tensor(key).float() for key in keys}
+            metadata = dict(stream.metadata() or {})
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ConfigError(f"{name}={path} is not a complete safetensors file ({reason})") from error
+    infinite = [key for key, value in theirs.items() if not bool(torch.isfinite(value).all())]
+    if infinite:
+        raise ConfigError(f"{name}={path} holds NaN or infinity in {shown(infinite[0])}; get the file again")
+    return theirs, metadata
 
 
 def _require_same_content(metadata: dict[str, str], dataset: DatasetDescription, what: str) -> None:

@@ -9,8 +9,9 @@ from utils.config import from_yaml, select
 from utils.config.train import TrainJob
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
+from utils.training.checkpoint_checks import PAYLOAD_KEY
 from utils.training.checkpoint_files import LAST, PREVIOUS
-from utils.training.checkpoints import PAYLOAD_KEY, read_checkpoint
+from utils.training.checkpoints import read_checkpoint
 from utils.training.devices import choose_precision, first_device, num_processes
 
 AUTO = "auto"
@@ -111,9 +112,15 @@ def with_settings_of_start(content: dict[str, Any], job: TrainJob) -> TrainJob:
     Args:
         content: of the checkpoint.
         job: the training that goes on.
+    Raises:
+        FormatError: if they are damaged.
     """
-    began = select(from_yaml(content[PAYLOAD_KEY].get("config", "")), "pretrained", {})
+    began = select(from_yaml(content[PAYLOAD_KEY]["config"], "the configuration in the checkpoint"), "pretrained", {})
+    began = began if isinstance(began, dict) else {}
     values = {f"pretrained.{key}": began.get(key, of_older_runs) for key, of_older_runs in STARTED.items()}
+    wrong = next((key for key, value in values.items() if type(value) not in (int, float)), None)
+    if wrong is not None:
+        raise FormatError(f"the configuration in the checkpoint is damaged: {wrong} is no number; get the file again")
     return job.with_values({key: value for key, value in values.items() if key not in job.given})
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from utils.config import from_yaml, select, to_yaml
-from utils.errors import ConfigError
+from utils.config import select, to_yaml
+from utils.errors import ConfigError, FormatError
 from utils.export.description import without_places
 from utils.export.outcome import ExportOutcome
 from utils.export.plans import RESUME_IN, FilesPlan
@@ -25,7 +26,14 @@ from utils.rvc.writing import (
     voice_content,
     with_published_speakers,
 )
-from utils.training.checkpoints import PAYLOAD_KEY, checkpoint_path, read_checkpoint, trained_dataset, voice_state
+from utils.training.checkpoint_checks import (
+    PAYLOAD_KEY,
+    require_optimizers,
+    steps_done,
+    stored_config,
+    stored_dataset,
+)
+from utils.training.checkpoints import checkpoint_path, read_checkpoint, stored_generator, voice_state
 
 
 def export_files(plan: FilesPlan) -> ExportOutcome:
@@ -35,8 +43,10 @@ def export_files(plan: FilesPlan) -> ExportOutcome:
         ConfigError: if the run is absent or not one of RVC's networks of a published size.
         FormatError: if its checkpoint is damaged.
     """
-    content = read_checkpoint(checkpoint_path(plan.run, plan.checkpoint))
-    files, notes = (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content)
+    path = checkpoint_path(plan.run, plan.checkpoint)
+    content = read_checkpoint(path)
+    require_same_shapes(content, path, stored_generator(content, path, plan.trust))
+    files, notes = (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content, path)
     target = plan.root / plan.name
     with staging_folder(target, files) as folder:
         for name, value in files.items():
@@ -45,10 +55,10 @@ def export_files(plan: FilesPlan) -> ExportOutcome:
     return ExportOutcome(folder=target, files=written, notes=tuple(notes))
 
 
-def _voice_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _voice_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tuple[dict[str, Any], list[str]]:
     weights = legacy_state(voice_state(content["state_dict"]))
     _require_rvc(plan, weights, "generator")
-    record = describe_run(plan, content, weights)
+    record = describe_run(plan, content, path, weights)
     notes = [
         f"{record.published.name} {'with' if record.has_f0 else 'without'} f0, encoder {record.embedder}, "
         f"f0 {record.f0_convention}, {len(weights[SPEAKER_TABLE])} speaker(s); the posterior is left out"
@@ -61,7 +71,7 @@ def _voice_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, An
     return {f"{plan.name}.pth": voice_content(weights, record)}, notes
 
 
-def _training_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _training_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tuple[dict[str, Any], list[str]]:
     state = content["state_dict"]
     generator, discriminator = (
         legacy_state({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
@@ -69,11 +79,18 @@ def _training_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str,
     )
     _require_rvc(plan, generator, "generator")
     _require_rvc(plan, discriminator, "discriminator")
-    record = describe_run(plan, content, generator)
+    record = describe_run(plan, content, path, generator)
     padded = with_published_speakers(generator)
     num_speakers = len(padded[SPEAKER_TABLE])
     order = RESUME_IN[plan.resume_in]
-    learning_rate = float(select(from_yaml(content[PAYLOAD_KEY]["config"]), "optim.optimizer.lr"))
+    learning_rate = select(stored_config(content, path), "optim.optimizer.lr")
+    if type(learning_rate) not in (int, float):
+        raise FormatError(
+            f"the configuration in {path} is damaged: optim.optimizer.lr is no number; get the file again"
+        )
+    require_optimizers(
+        content, path, [[tuple(value.shape) for value in own.values()] for own in (generator, discriminator)]
+    )
     states = content["optimizer_states"]
     files = {}
     # discriminators are numbered alike in both programs, so their moments are kept in any case
@@ -82,7 +99,9 @@ def _training_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str,
         ("D", discriminator, discriminator, order or "rvc_webui", 1),
     ):
         optimizer = optimizer_content(states[index], list(own), wanted, num_speakers)
-        files[f"{letter}_{record.step}.pth"] = training_content(weights, optimizer, record, learning_rate=learning_rate)
+        files[f"{letter}_{record.step}.pth"] = training_content(
+            weights, optimizer, record, learning_rate=float(learning_rate)
+        )
     moments = (
         f"the generator's optimizer is numbered as {plan.resume_in} does; another program must not load it"
         if order
@@ -96,14 +115,14 @@ def _training_files(plan: FilesPlan, content: dict[str, Any]) -> tuple[dict[str,
     return files, [moments, table]
 
 
-def describe_run(plan: FilesPlan, content: dict[str, Any], weights: Mapping[str, Tensor]) -> VoiceRecord:
+def describe_run(plan: FilesPlan, content: dict[str, Any], path: Path, weights: Mapping[str, Tensor]) -> VoiceRecord:
     """Collect what the files say about a checkpoint.
 
     Raises:
         ConfigError: if its generator is of no published size, or listens to another layer of its encoder.
     """
     payload = content[PAYLOAD_KEY]
-    config, dataset = from_yaml(payload["config"]), trained_dataset(content)
+    config, dataset = stored_config(content, path), stored_dataset(content, path)
     rate = int(select(config, "audio.sample_rate"))
     layout = layout_of(shapes_of(weights))
     published = [item for item in layout.fits if item.sample_rate == rate]
@@ -118,7 +137,7 @@ def describe_run(plan: FilesPlan, content: dict[str, Any], weights: Mapping[str,
         published=published[0],
         has_f0=layout.has_f0,
         epoch=max(1, int(content.get("epoch", 0))),
-        step=int(content["state_dict"]["steps_done"]),
+        step=steps_done(content),
         speakers=tuple(dataset.speaker_names),
         embedder=str(dataset.content.identity.get("id")),
         f0_convention=known_convention(dataset.f0_convention) or "zero_unvoiced",
@@ -137,3 +156,15 @@ def describe_run(plan: FilesPlan, content: dict[str, Any], weights: Mapping[str,
 def _require_rvc(plan: FilesPlan, weights: Mapping[str, Tensor], role: str) -> None:
     if not weights or not is_rvc(weights) or layout_of(shapes_of(weights)).role != role:
         raise ConfigError(f"{plan.run} has no {role} of RVC; export={plan.kind} needs a run of experiment=rvc_<..>")
+
+
+def require_same_shapes(content: dict[str, Any], path: Path, model: nn.Module) -> None:
+    """Check that the weights that are being trained are of the network whose average is exported.
+
+    Raises:
+        FormatError: if one is missing, unexpected or of another shape.
+    """
+    prefix, wanted = "generator.", shapes_of(model.state_dict())
+    found = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    if shapes_of(found) != wanted:
+        raise FormatError(f"checkpoint {path} holds other weights of the generator than its model has; get it again")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import BaseVoiceConversionModel
-from utils.config import Pluggable, from_yaml, to_yaml
+from utils.config import to_yaml
 from utils.errors import ConfigError
 from utils.export.description import without_places
 from utils.export.plans import GeneratorPlan
@@ -14,14 +14,8 @@ from utils.export.rvc.imported_voice import load_imported_network
 from utils.rvc.encoders import require_published_content
 from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import F0Convention, known_convention
-from utils.training.checkpoints import (
-    PAYLOAD_KEY,
-    build_generator,
-    checkpoint_path,
-    read_checkpoint,
-    trained_dataset,
-    voice_state,
-)
+from utils.training.checkpoint_checks import PAYLOAD_KEY, steps_done, stored_config, stored_dataset
+from utils.training.checkpoints import checkpoint_path, read_checkpoint, stored_generator, voice_state
 from utils.voice_file.rvc_formats import GeneratorShape
 
 
@@ -90,10 +84,11 @@ def _of_file(plan: GeneratorPlan, path: Path) -> GeneratorVoice:
 
 
 def _of_run(plan: GeneratorPlan, run: Path) -> GeneratorVoice:
-    content = read_checkpoint(checkpoint_path(run, plan.checkpoint))
+    path = checkpoint_path(run, plan.checkpoint)
+    content = read_checkpoint(path)
     payload = content[PAYLOAD_KEY]
-    config = from_yaml(payload["config"])
-    dataset, weights = trained_dataset(content), voice_state(content["state_dict"])
+    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    weights = voice_state(content["state_dict"])
     if not is_rvc(weights):
         raise ConfigError(
             f"{run} has no generator of RVC; export={plan.rvc_format.name} needs a run of experiment=rvc_<..> "
@@ -101,14 +96,13 @@ def _of_run(plan: GeneratorPlan, run: Path) -> GeneratorVoice:
         )
     identity, version = dataset.content.identity, layout_of(shapes_of(legacy_state(weights))).version
     require_published_content(identity, version, str(run))
-    model = build_generator(Pluggable.of(config["model"], "model"), dataset)
-    model.load_state_dict(weights)
+    model = stored_generator(content, path, plan.trust)
     return GeneratorVoice(
         model=model.requires_grad_(False).eval(),
         speakers=dataset.speaker_names,
         encoder=str(identity.get("id")),
         f0_convention=known_convention(dataset.f0_convention) or "zero_unvoiced",
-        step=int(content["state_dict"]["steps_done"]),
+        step=steps_done(content),
         config=to_yaml(without_places(config)),
         encoder_identity=without_places(dict(identity)),
         pitch=without_places(dict(dataset.pitch.identity)),

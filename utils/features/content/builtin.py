@@ -14,6 +14,7 @@ from utils.features.content.base import ContentEncoder, double_frame_rate, norma
 from utils.features.content.grid import from_grid
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.features.content.network_in_graph import ContentNetworkInGraph
+from utils.rvc.bounded_size import bounded_size
 from utils.shipped import checked_sha256, find_shipped
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[1] / "weights"
@@ -154,7 +155,8 @@ def _build(path: Path) -> tuple[str, ContentNetwork]:
     if infinite:
         raise FormatError(f"content.weights={path} has values that are not finite in {infinite[0]}; make it again")
     try:
-        network = ContentNetwork(**{key: int(metadata[key]) for key in SIZES})
+        with bounded_size(sum(value.numel() for value in tensors.values()), f"content.weights={path}"):
+            network = ContentNetwork(**{key: int(metadata[key]) for key in SIZES})
         network.load_state_dict(from_grid(tensors))
     except (FormatError, ValueError, ZeroDivisionError, RuntimeError) as error:
         raise _foreign(path, _reason(error)) from error

@@ -7,11 +7,16 @@ from torch import Tensor
 
 from utils.errors import ConfigError, WorkbenchError
 from utils.features.content.base import ContentEncoder
-from utils.features.content.hubert_files import HubertWeights, digest, explain, fetch_from_hub, read_hubert
+from utils.features.content.hubert_files import (
+    HUB_PREFIX,
+    HubertWeights,
+    digest,
+    explain,
+    fetch_from_hub,
+    read_hubert,
+)
 from utils.features.content.hubert_frames import HUBERT_HOP, identity, on_our_frames, prepared
 from utils.features.content.onnx_file import OnnxContent
-
-HUB_PREFIX = "hf:"
 
 
 def open_content(

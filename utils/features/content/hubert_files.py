@@ -15,10 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from utils.config.plain_data import first_line, shown
 from utils.errors import ConfigError, FormatError, WorkbenchError
 from utils.features.content.hubert_network import HubertNetwork, HubertSizes
 from utils.rvc.archive import read_archive
+from utils.rvc.bounded_size import bounded_size
 
+HUB_PREFIX = "hf:"
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 PREFIX = "hubert."  # of networks with something on top
@@ -61,7 +64,12 @@ class HubertWeights:
         Raises:
             FormatError: if a parameter is missing or of another shape.
         """
-        network = HubertNetwork(self.sizes, layer=layer, projection_dim=self.projection_dim if is_projected else None)
+        projection = self.projection_dim if is_projected else None
+        try:
+            with bounded_size(sum(value.numel() for value in self.tensors.values()), self.source):
+                network = HubertNetwork(self.sizes, layer=layer, projection_dim=projection)
+        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+            raise FormatError(f"{self.source} is no complete HuBERT ({first_line(error)})") from error
         wanted = network.state_dict()
         wrong = [name for name, value in wanted.items() if _shape(self.tensors.get(name)) != value.shape]
         if wrong:
@@ -137,6 +145,22 @@ def digest(tensors: dict[str, Tensor]) -> str:
         total.update(name.encode("utf-8"))
         total.update(tensors[name].contiguous().numpy().data)
     return total.hexdigest()
+
+
+def cached_from_hub(name: str) -> Path:
+    """Return the local folder of a hub id that a file names: only what is on this machine already.
+
+    Raises:
+        ConfigError: if it is not; says how to fetch it.
+    """
+    words = f"content.path=hf:{shown(name)} is named by a file and not in the cache of the hub on this machine"
+    remedy = "what a file names is never downloaded: if you trust it, fetch it with: hf download"
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, *WEIGHTS], local_files_only=True))
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{words}; {remedy} {shown(name)}") from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -54,7 +54,9 @@ class OvertrainingWatch(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the values of an earlier part of the run."""
-        self.detector.load_state_dict(state_dict)
+        detector = OvertrainingDetector(self.detector.rule)  # a new one: a copy of this callback may only be tried
+        detector.load_state_dict(state_dict)
+        self.detector = detector
         self._is_said = self.detector.verdict is not None
 
 

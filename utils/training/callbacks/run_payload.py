@@ -9,7 +9,8 @@ from pytorch_lightning.callbacks import Callback
 from models.adversarial import AdversarialTraining
 from utils.config.train import TrainJob
 from utils.corpus.description import DatasetDescription
-from utils.training.checkpoints import PAYLOAD_KEY, SCHEMA_VERSION
+from utils.training.checkpoint_checks import PAYLOAD_KEY, SCHEMA_VERSION
+from utils.training.codebook import CodebookRecord
 from utils.training.random_states import gather_random_states, set_random_state
 from utils.training.resuming import describe_run
 
@@ -27,6 +28,7 @@ class RunPayload(Callback):
         pretrained: the weights that a new run starts from, see pretrained_files; a resumed one keeps its own.
 
     Attributes:
+        codebook: what tells the codebook of the run from others; None without one.
         held_out_changed: whether the held-out figures of the checkpoint do not compare with those to come, and go.
     """
 
@@ -38,6 +40,7 @@ class RunPayload(Callback):
         self.dataset = dataset
         self.pretrained = pretrained
         self.restored: dict[str, Any] | None = None
+        self.codebook: CodebookRecord | None = None
         self.held_out_changed = False
         self._validated_step = -1
 
@@ -60,6 +63,7 @@ class RunPayload(Callback):
             "dataset": self.dataset.to_plain(),
             "metrics": metrics,
             "pretrained": self.pretrained,
+            "codebook": self.codebook.to_plain() if self.codebook else None,
         }
         checkpoint[RANDOM_KEY] = gather_random_states()
         checkpoint.pop("loops", None)
