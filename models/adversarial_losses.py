@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.discriminators import DiscriminatorOutput
 
-Objective = Literal["balanced", "hifigan"]
+Objective = Literal["balanced", "hifigan", "refinegan", "sovits"]
 
 
 class AdversarialLosses:
@@ -15,11 +15,12 @@ class AdversarialLosses:
 
     Args:
         objective: "balanced" takes means over the sub-networks and feature distances relative to their level, so that
-            the weights hold for any discriminator; "hifigan" takes plain sums (Kong et al. 2020), as RVC is trained.
+            the weights hold for any discriminator; the others take plain sums (Kong et al. 2020), as RVC is trained;
+            they differ in the spectral loss, see build_spectral_loss.
     """
 
     def __init__(self, objective: Objective) -> None:
-        self.combine = torch.sum if objective == "hifigan" else torch.mean
+        self.combine = torch.mean if objective == "balanced" else torch.sum
         self.is_relative = objective == "balanced"
 
     def of_discriminator(self, of_real: DiscriminatorOutput, of_fake: DiscriminatorOutput) -> Tensor:

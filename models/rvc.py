@@ -53,6 +53,7 @@ class RVCModel(BaseVoiceConversionModel):
         "graph": "models.export_forms.rvc.rvc_in_graph",
         "features": "models.export_forms.rvc.FeatureDecoder",
     }
+    decoder: ClassVar[type[nn.Module]] = HifiGanDecoder
     training_terms = ("kl",)
     needs_context = True  # the published runtimes give 0.5 to 2.5 s and crossfade what is left
 
@@ -93,7 +94,7 @@ class RVCModel(BaseVoiceConversionModel):
             kernel_size=kernel_size,
             use_f0=use_f0,
         )
-        self.dec = HifiGanDecoder(
+        self.dec = self.decoder(
             channels=hidden_channels,
             sample_rate=sample_rate,
             upsample_rates=upsample_rates,

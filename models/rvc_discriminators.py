@@ -1,4 +1,4 @@
-"""The discriminators of RVC: one on the waveform and one per period (HiFi-GAN, Kong et al. 2020).
+"""The discriminators of RVC: one on the waveform, one per period (HiFi-GAN, Kong et al. 2020), one per resolution.
 
 Module names are those of the published checkpoints.
 """
@@ -6,6 +6,7 @@ Module names are those of the published checkpoints.
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
@@ -16,17 +17,26 @@ LEAK = 0.1
 
 
 class RvcDiscriminator(nn.Module):
-    """The discriminator of the waveform followed by those of the periods, as one network.
+    """The discriminator of the waveform followed by those of periods and spectrograms, as one network.
 
     Args:
-        periods: samples from row to row of each folded waveform: 2,3,5,7,11,17 in v1, with 23 and 37 in v2.
+        periods: samples from row to row of each folded waveform: 2,3,5,7,11,17 in v1, with 23 and 37 in v2; 2,3,5,7,11
+            in v3 of Applio and in So-VITS-SVC.
+        resolutions: transform, hop and window in samples of each spectrogram; there are some in v3 alone.
         channels: width of the widest layers, a multiple of 64; 1024 as published.
     """
 
-    def __init__(self, *, periods: Sequence[int] = (2, 3, 5, 7, 11, 17, 23, 37), channels: int = 1024) -> None:
+    def __init__(
+        self,
+        *,
+        periods: Sequence[int] = (2, 3, 5, 7, 11, 17, 23, 37),
+        resolutions: Sequence[tuple[int, int, int]] = (),
+        channels: int = 1024,
+    ) -> None:
         super().__init__()
         by_period = [PeriodDiscriminator(period, channels) for period in periods]
-        self.discriminators = nn.ModuleList([WaveformDiscriminator(channels), *by_period])
+        spectral = [SpectrumDiscriminator(*resolution, channels // 32) for resolution in resolutions]
+        self.discriminators = nn.ModuleList([WaveformDiscriminator(channels), *by_period, *spectral])
 
     def forward(self, audio: Tensor) -> DiscriminatorOutput:
         """Score audio [B, T], T > 40; scores are [B, N]."""
@@ -87,3 +97,45 @@ class PeriodDiscriminator(nn.Module):
                 x = functional.leaky_relu(x, LEAK, inplace=True)
             features.append(x)
         return [layer.transpose(2, 3) for layer in features] if is_transposed else features
+
+
+class SpectrumDiscriminator(nn.Module):
+    """Two-dimensional convolutions on the magnitudes at one resolution (UnivNet, Jang et al. 2021).
+
+    Args:
+        n_fft: transform in samples.
+        hop_length: samples between frames.
+        window_length: samples that are seen, all with the same weight, in the middle of the transform.
+        channels: width of the layers.
+    """
+
+    def __init__(self, n_fft: int, hop_length: int, window_length: int, channels: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        before = (n_fft - window_length) // 2
+        window = functional.pad(torch.ones(window_length), (before, n_fft - window_length - before))
+        self.register_buffer("window", window, persistent=False)
+        self.window: Tensor
+        self.convs = nn.ModuleList([WeightNormConv2d(1, channels, (3, 9), padding=(1, 4))])
+        for _ in range(3):
+            self.convs.append(WeightNormConv2d(channels, channels, (3, 9), stride=(1, 2), padding=(1, 4)))
+        self.convs.append(WeightNormConv2d(channels, channels, (3, 3), padding=(1, 1)))
+        self.conv_post = WeightNormConv2d(channels, 1, (3, 3), padding=(1, 1))
+
+    def forward(self, audio: Tensor) -> list[Tensor]:
+        """Return the feature maps [B, C, bins, N] of audio [B, 1, T]; the last one is the score."""
+        x = self._magnitudes(audio.squeeze(1)).unsqueeze(1)
+        features = []
+        for layer in self.convs:
+            x = functional.leaky_relu(layer(x), LEAK, inplace=True)
+            features.append(x)
+        return [*features, self.conv_post(x)]
+
+    def _magnitudes(self, audio: Tensor) -> Tensor:
+        with torch.autocast(audio.device.type, enabled=False):
+            reach = (self.n_fft - self.hop_length) // 2
+            padded = functional.pad(audio.float(), (reach, reach), mode="reflect")
+            spectrum = torch.stft(
+                padded, self.n_fft, self.hop_length, window=self.window, center=False, return_complex=True
+            )
+            return spectrum.abs()

@@ -6,38 +6,51 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from models.applio import RefineGanModel
 from models.layers.relative_attention import BLOCK_FRAMES, collect, score
-from models.layers.rvc_decoder import LAST_LEAK, HifiGanDecoder
-from models.layers.rvc_encoders import RelativeAttention, masked
+from models.layers.rvc_decoder import StagedDecoder
+from models.layers.rvc_encoders import PriorEncoder, RelativeAttention, RelativeTransformer, masked
 from models.layers.weight_norm import as_line
 from models.rvc import RVCModel
-from utils.audio.graph_form import with_parts
+from utils.audio.graph_form import graph_form, with_parts
 
 
 def rvc_in_graph(voice: RVCModel) -> RVCModel:
     """Return a copy that shares the weights, with the decoder over lines and the attention as a loop."""
-    transformer = voice.enc_p.encoder
+    return with_parts(voice, enc_p=prior_in_graph(voice.enc_p), dec=LineDecoder(voice.dec))
+
+
+def refinegan_in_graph(voice: RefineGanModel) -> RefineGanModel:
+    """Return a copy that shares the weights, with the attention as a loop and interpolation as multiplication."""
+    return with_parts(voice, enc_p=prior_in_graph(voice.enc_p), dec=graph_form(voice.dec))
+
+
+def prior_in_graph(prior: PriorEncoder) -> PriorEncoder:
+    """Return a copy that shares the weights, with the attention as a loop."""
+    return with_parts(prior, encoder=looped(prior.encoder))
+
+
+def looped(transformer: RelativeTransformer) -> RelativeTransformer:
+    """Return a copy that shares the weights, with the attention as a loop."""
     loops = nn.ModuleList(LoopedAttention(cast(RelativeAttention, layer)) for layer in transformer.attn_layers)
-    prior = with_parts(voice.enc_p, encoder=with_parts(transformer, attn_layers=loops))
-    return with_parts(voice, enc_p=prior, dec=LineDecoder(voice.dec))
+    return with_parts(transformer, attn_layers=loops)
 
 
 class LineDecoder(nn.Module):
-    """HifiGanDecoder over images one pixel high, for which runtimes know faster ways than for rows of samples.
+    """StagedDecoder over images one pixel high, for which runtimes know faster ways than for rows of samples.
 
     Args:
         decoder: whose weights are used.
     """
 
-    def __init__(self, decoder: HifiGanDecoder) -> None:
+    def __init__(self, decoder: StagedDecoder) -> None:
         super().__init__()
         self.decoder = decoder
 
     def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
-        """Generate audio [B, F * hop]; see HifiGanDecoder."""
+        """Generate audio [B, F * hop]; see StagedDecoder."""
         return self.decode(latent, speaker, self.source(f0_hz, noise))
 
     def source(self, f0_hz: Tensor, noise: Tensor) -> Tensor | None:
@@ -48,9 +61,9 @@ class LineDecoder(nn.Module):
         """Generate audio [B, F * hop] of a latent [B, C, F], a speaker [B, E, 1] and the source."""
         decoder = self.decoder
         x = as_line(decoder.conv_pre(latent) + decoder.cond(speaker))
-        for index in range(len(decoder.ups)):
+        for index in range(decoder.num_stages):
             x = decoder.stage(index, x, source)
-        return torch.tanh(decoder.conv_post(functional.leaky_relu(x.squeeze(2), LAST_LEAK))).squeeze(1)
+        return torch.tanh(decoder.conv_post(decoder.activate_last(x.squeeze(2)))).squeeze(1)
 
 
 class LoopedAttention(nn.Module):

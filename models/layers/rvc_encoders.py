@@ -5,6 +5,8 @@ where there is no padding.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,6 +18,7 @@ from models.layers.relative_attention import attend
 from models.layers.weight_norm import WeightNormConv1d
 
 LEAK = 0.1
+PUBLISHED_WINDOW = 10  # frames
 F0_MIN_HZ, F0_MAX_HZ, PITCH_BINS = 50.0, 1100.0, 256
 
 
@@ -99,9 +102,20 @@ class PriorEncoder(nn.Module):
 class RelativeTransformer(nn.Module):
     """Transformer blocks, normalised after each residual sum, over channels-first frames [B, C, F]."""
 
-    def __init__(self, channels: int, filter_channels: int, num_heads: int, num_layers: int, kernel_size: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        filter_channels: int,
+        num_heads: int,
+        num_layers: int,
+        kernel_size: int,
+        *,
+        window: int = PUBLISHED_WINDOW,
+    ) -> None:
         super().__init__()
-        self.attn_layers = nn.ModuleList(RelativeAttention(channels, num_heads) for _ in range(num_layers))
+        self.attn_layers = nn.ModuleList(
+            RelativeAttention(channels, num_heads, window=window) for _ in range(num_layers)
+        )
         self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(num_layers))
         self.ffn_layers = nn.ModuleList(FeedForward(channels, filter_channels, kernel_size) for _ in range(num_layers))
         self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(num_layers))
@@ -121,7 +135,7 @@ class RelativeAttention(nn.Module):
     The embeddings are shared by the heads; frames further apart have none.
     """
 
-    def __init__(self, channels: int, num_heads: int, *, window: int = 10) -> None:
+    def __init__(self, channels: int, num_heads: int, *, window: int = PUBLISHED_WINDOW) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.window = window
@@ -185,14 +199,16 @@ class WaveNet(RecomputableBlock):
         num_layers: convolutions.
         speaker_dim: size of a speaker's embedding.
         kernel_size: frames seen by each convolution, odd.
+        is_separable: whether each convolution is one over time, channel by channel, and one over channels.
     """
 
-    def __init__(self, channels: int, num_layers: int, speaker_dim: int, *, kernel_size: int = 5) -> None:
+    def __init__(
+        self, channels: int, num_layers: int, speaker_dim: int, *, kernel_size: int = 5, is_separable: bool = False
+    ) -> None:
         super().__init__()
         self.channels = channels
-        self.in_layers = nn.ModuleList(
-            WeightNormConv1d(channels, 2 * channels, kernel_size, padding=kernel_size // 2) for _ in range(num_layers)
-        )
+        make = SeparableConv if is_separable else _framed_conv
+        self.in_layers = nn.ModuleList(make(channels, 2 * channels, kernel_size) for _ in range(num_layers))
         self.res_skip_layers = nn.ModuleList(
             WeightNormConv1d(channels, 2 * channels if index < num_layers - 1 else channels, 1)
             for index in range(num_layers)
@@ -212,6 +228,24 @@ class WaveNet(RecomputableBlock):
         return masked(torch.stack(skips).sum(0), mask)
 
 
+class SeparableConv(nn.Module):
+    """A convolution over time, channel by channel, followed by one over channels."""
+
+    def __init__(self, channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.depth_conv = WeightNormConv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+        self.point_conv = WeightNormConv1d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C', F] from [B, C, F]."""
+        mixed: Tensor = self.point_conv(self.depth_conv(x))
+        return mixed
+
+
+def _framed_conv(channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+    return WeightNormConv1d(channels, out_channels, kernel_size, padding=kernel_size // 2)
+
+
 class PosteriorEncoder(nn.Module):
     """What a spectrogram says about the latent; for training only.
 
@@ -220,12 +254,15 @@ class PosteriorEncoder(nn.Module):
         channels: C of the latent.
         num_layers: convolutions of the WaveNet.
         speaker_dim: size of a speaker's embedding.
+        is_separable: see WaveNet.
     """
 
-    def __init__(self, *, num_bins: int, channels: int, num_layers: int, speaker_dim: int) -> None:
+    def __init__(
+        self, *, num_bins: int, channels: int, num_layers: int, speaker_dim: int, is_separable: bool = False
+    ) -> None:
         super().__init__()
         self.pre = nn.Conv1d(num_bins, channels, 1)
-        self.enc = WaveNet(channels, num_layers, speaker_dim)
+        self.enc = WaveNet(channels, num_layers, speaker_dim, is_separable=is_separable)
         self.proj = nn.Conv1d(channels, 2 * channels, 1)
 
     def forward(self, spectrogram: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Gaussian:
@@ -243,14 +280,27 @@ class Flow(nn.Module):
         speaker_dim: size of a speaker's embedding.
         num_couplings: coupling layers, each followed by a reversal of the channels.
         num_layers: convolutions in each.
+        make_encoder: makes what stands in a coupling in place of a WaveNet of num_layers; None for that.
+        is_shared: whether all couplings have the same one, which then also has the name wn.
     """
 
-    def __init__(self, channels: int, speaker_dim: int, *, num_couplings: int = 4, num_layers: int = 3) -> None:
+    def __init__(
+        self,
+        channels: int,
+        speaker_dim: int,
+        *,
+        num_couplings: int = 4,
+        num_layers: int = 3,
+        make_encoder: Callable[[], nn.Module] | None = None,
+        is_shared: bool = False,
+    ) -> None:
         super().__init__()
-        steps: list[nn.Module] = []
+        make = make_encoder or partial(WaveNet, channels, num_layers, speaker_dim)
+        self.flows = nn.ModuleList()
+        if is_shared:
+            self.wn = make()
         for _ in range(num_couplings):
-            steps += [MeanCoupling(channels, speaker_dim, num_layers), ChannelReversal()]
-        self.flows = nn.ModuleList(steps)
+            self.flows.extend([MeanCoupling(channels, (lambda: self.wn) if is_shared else make), ChannelReversal()])
 
     def forward(self, latent: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map a posterior latent [B, C, F] to a prior one; speaker is [B, E, 1]."""
@@ -271,12 +321,12 @@ class Flow(nn.Module):
 
 
 class MeanCoupling(nn.Module):
-    """Add to one half of the channels what a WaveNet makes of the other (Dinh et al. 2017, without scaling)."""
+    """Add to one half of the channels what an encoder makes of the other (Dinh et al. 2017, without scaling)."""
 
-    def __init__(self, channels: int, speaker_dim: int, num_layers: int) -> None:
+    def __init__(self, channels: int, make_encoder: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.pre = nn.Conv1d(channels // 2, channels, 1)
-        self.enc = WaveNet(channels, num_layers, speaker_dim)
+        self.enc = make_encoder()
         self.post = nn.Conv1d(channels, channels // 2, 1)
         nn.init.zeros_(self.post.weight)
         nn.init.zeros_(self.post.bias)  # type: ignore[arg-type]

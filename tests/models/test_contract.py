@@ -1,7 +1,6 @@
 """What holds for every architecture in configs/model: shapes, gradients, exact lengths, silence, bad input."""
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from models.clip_random import ClipRandom
 from models.conversion import AudioConverter
 from models.layers.controls import Controls
 from tests.tools.corpus_tools import described
-from tests.tools.model_tools import small_model
+from tests.tools.model_tools import MODEL_NAMES, small_model
 from utils.audio.batch import VoiceBatch
 from utils.audio.resample import RationalResampler
 from utils.audio.synthetic_speech import voice
@@ -22,7 +21,7 @@ from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.training.checkpoints import build_generator
 
-NAMES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "configs" / "model").glob("*.yaml"))
+NAMES = MODEL_NAMES
 DIM = 16
 LENGTHS = [1, 7, 239, 240, 241, 4800, 10001]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from benchmarks.rvc_golden import TOLERANCE
+from benchmarks.golden import TOLERANCE
 from models.clip_random import ClipRandom
 from models.conversion import AudioConverter
 from models.layers.rvc_decoder import SineSource

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.rvc_golden import TOLERANCE, discriminator_errors, generator_errors, main, spectrum_errors
+from benchmarks.golden import TOLERANCE, main
+from benchmarks.golden_networks import discriminator_errors, rvc_errors, spectrum_errors
 from models.layers.rvc_encoders import quantize_f0
 from utils.config.train import train_job
 
@@ -75,15 +76,15 @@ def test_discriminator_has_the_published_names_and_shapes(version: str, expected
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["v1_40k_f0", "v2_40k_f0", "v2_48k_f0", "v2_48k_nof0"])
 def test_generator_gives_the_published_numbers(name: str) -> None:
-    version, rate, pitch = name.split("_")
+    version, _, pitch = name.split("_")
     arrays = load("rvc_inputs", f"rvc_content_{version}", f"rvc_{name}")
 
-    assert not over_tolerance(generator_errors(arrays, version, rate, pitch == "f0"))
+    assert not over_tolerance(rvc_errors(arrays, f"rvc_{name.rsplit('_', 1)[0]}", pitch == "f0"))
 
 
 @pytest.mark.slow
 def test_discriminator_gives_the_published_numbers() -> None:
-    assert not over_tolerance(discriminator_errors(load("discriminator_v2"), "v2"))
+    assert not over_tolerance(discriminator_errors(load("discriminator_v2"), "rvc_v2"))
 
 
 @pytest.mark.parametrize("rate", ["32k", "48k"])

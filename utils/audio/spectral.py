@@ -22,19 +22,20 @@ class Stft(nn.Module):
 
     Args:
         n_fft: window and transform length in samples.
-        hop_length: samples between frames; n_fft - hop_length must be even.
+        hop_length: samples between frames; where n_fft - hop_length is odd, a frame is centred half a sample late.
         padding: what lies outside the signal: silence ("zeros") or its mirror image ("reflect", which needs
             T > (n_fft - hop_length) / 2 and has no inverse here).
     """
 
     def __init__(self, n_fft: int, hop_length: int, *, padding: Literal["zeros", "reflect"] = "zeros") -> None:
         super().__init__()
-        if (n_fft - hop_length) % 2 or n_fft < hop_length:
-            raise ValueError(f"n_fft {n_fft} - hop_length {hop_length} must be even and not negative")
+        if n_fft < hop_length:
+            raise ValueError(f"n_fft {n_fft} must not be less than hop_length {hop_length}")
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.num_bins = n_fft // 2 + 1
         self.pad = (n_fft - hop_length) // 2
+        self.pad_after = n_fft - hop_length - self.pad
         self.padding = padding
         self.pad_mode = "constant" if padding == "zeros" else "reflect"
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
@@ -47,7 +48,7 @@ class Stft(nn.Module):
 
     def by_frame(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [B, F, n_fft/2+1], of audio [B, T]; T is a multiple of hop_length."""
-        padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
+        padded = functional.pad(audio, (self.pad, self.pad_after), mode=self.pad_mode)
         spectrum = torch.stft(
             padded.float(),
             self.n_fft,
@@ -80,7 +81,7 @@ class Stft(nn.Module):
         audio = self._overlap_add((frames * self.window).transpose(1, 2))
         squared = self.window.square().view(1, -1, 1).expand(1, -1, real.shape[1])
         weight = self._overlap_add(squared)
-        inside = slice(self.pad, audio.shape[1] - self.pad)
+        inside = slice(self.pad, audio.shape[1] - self.pad_after)
         return audio[:, inside] / weight[:, inside].clamp(min=1e-8)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
@@ -99,8 +100,8 @@ class StftInGraph(Stft):
     def by_frame(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary part, each [B, F, n_fft/2+1], of audio [B, T]."""
         framing = Framing(self.n_fft, self.hop_length)
-        padded = functional.pad(audio, (self.pad, self.pad), mode=self.pad_mode)
-        frames = framing(functional.pad(padded, (0, framing.after - self.pad)))
+        padded = functional.pad(audio, (self.pad, self.pad_after), mode=self.pad_mode)
+        frames = framing(functional.pad(padded, (0, framing.after - self.pad_after)))
         transform = FrameTransform(self.window.unsqueeze(0), even_factor(self.n_fft)).to(audio.device)
         spectrum = transform(frames).squeeze(3).transpose(1, 2)  # [2, M, S, P]
         spectrum = spectrum.reshape(2, audio.shape[0], -1, transform.num_steps * transform.rows)[..., : self.num_bins]
@@ -124,7 +125,7 @@ class StftInGraph(Stft):
         squared = functional.pad(self.window.square(), (0, spare)).reshape(rows, self.hop_length)
         ones = torch.ones_like(real[:1, :, :1]).transpose(1, 2)
         weight = functional.conv1d(ones, squared.flip(0).T.unsqueeze(1), padding=rows - 1).transpose(1, 2)
-        return (audio / weight.clamp(min=1e-8)).flatten(1)[:, self.pad : -(self.pad + spare) or None]
+        return (audio / weight.clamp(min=1e-8)).flatten(1)[:, self.pad : -(self.pad_after + spare) or None]
 
     def _mirrored(self) -> Tensor:
         """Return [bins]: of how many bins of the whole spectrum each one tells."""
@@ -168,13 +169,18 @@ class LogMelSpectrogram(nn.Module):
 
     @classmethod
     def of_audio(
-        cls, audio: AudioConfig, *, padding: Literal["zeros", "reflect"] = "zeros", offset: float = 1e-9
+        cls,
+        audio: AudioConfig,
+        *,
+        padding: Literal["zeros", "reflect"] = "zeros",
+        offset: float = 1e-9,
+        hop_length: int | None = None,
     ) -> "LogMelSpectrogram":
-        """Return the analysis that the audio group describes."""
+        """Return the analysis that the audio group describes, with another hop where one is given."""
         return cls(
             sample_rate=audio.sample_rate,
             n_fft=audio.n_fft,
-            hop_length=audio.hop_length,
+            hop_length=hop_length or audio.hop_length,
             n_mels=audio.n_mels,
             f_min=audio.f_min,
             f_max=audio.f_max,

@@ -6,12 +6,14 @@ Files name a normalised weight `weight_g` and `weight_v`; torch's parametrizatio
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
 from utils.errors import FormatError
+from utils.rvc.quoting import shown_name
+from utils.rvc.vocoders import DECODERS, WEBUI_ORDER, Vocoder, vocoder_of
 
 Role = Literal["generator", "discriminator"]
 Order = Literal["rvc_webui", "applio"]
@@ -24,6 +26,8 @@ PARTS = ("enc_p", "dec", "enc_q", "flow", "emb_g")
 VERSIONS = {256: "v1", 768: "v2"}  # by the size of a content vector
 CONTENT_LAYERS = {"v1": 9, "v2": 12}  # of the content encoder; v1 through its final projection
 PERIOD_COUNTS = {7: "v1", 9: "v2"}  # sub-discriminators, the one on the waveform included
+V3_SIGN = ("discriminators.6.convs.0.weight_v", (3, 9))  # a spectrogram's, where v2 has another period
+MODELS: dict[Vocoder, str] = {"MRF HiFi-GAN": "mrf", "RefineGAN": "refinegan"}  # in the names of our options
 PUBLISHED_SPEAKERS = 109
 
 
@@ -32,12 +36,14 @@ class Published:
     """What the public configurations of one version and rate say.
 
     Attributes:
+        vocoder: kind of the decoder.
         upsample_rates: factor of each decoder stage; their product is the hop length.
-        upsample_kernels: kernel of each stage.
+        upsample_kernels: kernel of each stage; RefineGAN only states them.
         num_bins: bins of the linear spectrogram that the posterior reads.
     """
 
     version: str
+    vocoder: Vocoder
     sample_rate: int
     upsample_rates: tuple[int, ...]
     upsample_kernels: tuple[int, ...]
@@ -46,7 +52,13 @@ class Published:
     @property
     def name(self) -> str:
         """Return for example "v2 48k"."""
-        return f"{self.version} {self.sample_rate // 1000}k"
+        return f"{self.version} {self.sample_rate // 1000}k" + f" {self.vocoder}" * (self.vocoder != "HiFi-GAN")
+
+    @property
+    def options(self) -> tuple[str, str]:
+        """Return the options of the groups model and audio, such as rvc_v2_48k and rvc_48k."""
+        rate = f"{self.sample_rate // 1000}k"
+        return f"rvc_{MODELS.get(self.vocoder, self.version)}_{rate}", f"rvc_{rate}"
 
     @property
     def source_kernels(self) -> tuple[int, ...]:
@@ -59,13 +71,16 @@ class Published:
 
     def config_list(self, shapes: Shapes) -> list[Any]:
         """Return the 18 values that stand under "config" in a shared voice with weights of these shapes."""
-        channels, upsample_channels = shapes["dec.conv_pre.weight"][1], shapes["dec.conv_pre.weight"][0]
+        decoder = DECODERS[self.vocoder]
+        channels = shapes["enc_p.emb_phone.weight"][0]
+        upsample_channels = decoder.first_share * shapes[decoder.first][0]
         block = "enc_p.encoder.ffn_layers.{}.conv_1.weight"
         filter_channels, _, kernel_size = shapes[block.format(0)]
         num_heads = channels // shapes["enc_p.encoder.attn_layers.0.emb_rel_k"][2]
         num_layers = len(_numbered(shapes, block, 3))
-        kernels = [shapes[name][2] for name in _numbered(shapes, "dec.resblocks.{}.convs1.0.weight_v", 3)]
-        kernels = kernels[: len(kernels) // len(self.upsample_rates)]
+        kernels = [shapes[name][2] for name in _numbered(shapes, decoder.branches, 3)]
+        if self.vocoder == "HiFi-GAN":  # numbered through all stages
+            kernels = kernels[: len(kernels) // len(self.upsample_rates)]
         num_speakers, speaker_dim = shapes[SPEAKER_TABLE]
         # 32 is what the public programs write for every rate; nothing reads it at inference
         sizes = [self.num_bins, 32, channels, channels, filter_channels, num_heads, num_layers, kernel_size, 0, "1"]
@@ -74,17 +89,28 @@ class Published:
 
 
 def _published(version: str, rate: int, factors: tuple[int, ...], kernels: tuple[int, ...], bins: int) -> Published:
-    return Published(version=version, sample_rate=rate, upsample_rates=factors, upsample_kernels=kernels, num_bins=bins)
+    return Published(
+        version=version,
+        vocoder="HiFi-GAN",
+        sample_rate=rate,
+        upsample_rates=factors,
+        upsample_kernels=kernels,
+        num_bins=bins,
+    )
 
 
-PUBLISHED = (
+V1 = (
     _published("v1", 32000, (10, 4, 2, 2, 2), (16, 16, 4, 4, 4), 513),
     _published("v1", 40000, (10, 10, 2, 2), (16, 16, 4, 4), 1025),
     _published("v1", 48000, (10, 6, 2, 2, 2), (16, 16, 4, 4, 4), 1025),
+)
+V2 = (
+    _published("v2", 24000, (10, 6, 2, 2), (20, 12, 4, 4), 513),  # Applio's alone
     _published("v2", 32000, (10, 8, 2, 2), (20, 16, 4, 4), 513),
     _published("v2", 40000, (10, 10, 2, 2), (16, 16, 4, 4), 1025),
     _published("v2", 48000, (12, 10, 2, 2), (24, 20, 4, 4), 1025),
 )
+PUBLISHED = (*V1, *V2, *(replace(item, vocoder=vocoder) for vocoder in MODELS for item in V2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +118,8 @@ class Layout:
     """What a set of names and shapes is.
 
     Attributes:
-        version: "v1", "v2", or None when it is neither.
+        version: "v1", "v2", of a discriminator also "v3", or None when it is neither.
+        vocoder: kind of the decoder; None in a discriminator.
         fits: the published settings that its shapes agree with; without posterior and f0 more than one may remain.
         has_f0: whether a pitch is read.
         has_posterior: whether the network's training part is there.
@@ -102,6 +129,7 @@ class Layout:
 
     role: Role
     version: str | None
+    vocoder: Vocoder | None = None
     fits: tuple[Published, ...] = ()
     has_f0: bool = False
     has_posterior: bool = False
@@ -148,19 +176,22 @@ def layout_of(shapes: Shapes) -> Layout:
     heads = {name.split(".")[0] for name in shapes}
     if heads == {"discriminators"}:
         count = len({name.split(".")[1] for name in shapes if "." in name})
-        return Layout(role="discriminator", version=PERIOD_COUNTS.get(count))
-    needed = ("enc_p.emb_phone.weight", SPEAKER_TABLE, "dec.conv_pre.weight", "flow.flows.0.pre.weight")
+        name, kernel = V3_SIGN
+        version = "v3" if shapes.get(name, ())[2:] == kernel else PERIOD_COUNTS.get(count)
+        return Layout(role="discriminator", version=version)
+    vocoder = vocoder_of(shapes)
+    if vocoder is None and _has(shapes, "dec."):
+        parts = sorted({".".join(name.split(".")[:2]) for name in shapes if name.startswith("dec.")})
+        raise FormatError(
+            f"its decoder is none of {', '.join(DECODERS)} (it has {shown_name(parts[0])}); other vocoders are not read"
+        )
+    decoder = DECODERS[vocoder or "HiFi-GAN"]
+    needed = ["enc_p.emb_phone.weight", SPEAKER_TABLE, decoder.first, "flow.flows.0.pre.weight"]
+    kernels = tuple(shapes[name][2] for name in _numbered(shapes, decoder.stages or "", 3))
     missing = [name for name in needed if len(shapes.get(name, ())) < 2]
-    kernels = tuple(shapes[name][2] for name in _numbered(shapes, "dec.ups.{}.weight_v", 3))
-    if missing or not kernels:
-        decoders = [
-            name for name in ("mrfs", "upsample_conv_blocks", "upsample_blocks") if _has(shapes, f"dec.{name}.")
-        ]
-        if decoders:
-            raise FormatError(
-                f"its decoder is not RVC's HiFi-GAN (it has dec.{decoders[0]}); other vocoders are not read"
-            )
-        raise FormatError(f"keys of RVC's generator are missing: {', '.join([*missing, *['dec.ups'] * (not kernels)])}")
+    missing += [decoder.sign.removesuffix(".")] * (decoder.stages is not None and not kernels)
+    if missing:
+        raise FormatError(f"keys of RVC's generator are missing: {', '.join(missing)}")
     content_dim = shapes["enc_p.emb_phone.weight"][1]
     version = VERSIONS.get(content_dim)
     has_f0 = _has(shapes, "enc_p.emb_pitch.") or _has(shapes, "dec.noise_convs.")
@@ -169,12 +200,14 @@ def layout_of(shapes: Shapes) -> Layout:
     fits = tuple(
         item
         for item in PUBLISHED
-        if (item.version, item.upsample_kernels) == (version, kernels)
+        if (item.version, item.vocoder) == (version, vocoder)
+        and kernels in ((), item.upsample_kernels)
         and source in ((), item.source_kernels)
         and bins in (0, item.num_bins)
     )
     return Layout(
-        role="generator", version=version, fits=fits, has_f0=has_f0, has_posterior=_has(shapes, POSTERIOR),
+        role="generator", version=version, vocoder=vocoder, fits=fits,
+        has_f0=has_f0, has_posterior=_has(shapes, POSTERIOR),
         num_speakers=shapes[SPEAKER_TABLE][0], content_dim=content_dim,
     )  # fmt: skip
 
@@ -185,9 +218,10 @@ def published_order(names: Iterable[str], order: Order) -> list[str]:
     Both programs have the same names; in the decoder, RVC-WebUI registers the source's convolutions before the stages
     and Applio after them. Discriminators are the same in both.
     """
-    decoder = ("m_source", "conv_pre", "ups", "noise_convs", "resblocks", "conv_post", "cond")
-    if order == "rvc_webui":
-        decoder = ("m_source", "noise_convs", "conv_pre", "ups", "resblocks", "conv_post", "cond")
+    everything = list(names)
+    vocoder = vocoder_of(everything) or "HiFi-GAN"
+    is_webui = order == "rvc_webui" and vocoder == "HiFi-GAN"
+    decoder = WEBUI_ORDER if is_webui else DECODERS[vocoder].order
     ranks = [
         *PARTS, "convs", *decoder,
         "emb_phone", "emb_pitch", "encoder", "pre", "enc", "proj", "post",
@@ -195,7 +229,6 @@ def published_order(names: Iterable[str], order: Order) -> list[str]:
         "emb_rel_k", "emb_rel_v", "conv_q", "conv_k", "conv_v", "conv_o", "conv_1", "conv_2", "convs1", "convs2",
         "gamma", "beta",
     ]  # fmt: skip
-    everything = list(names)
     normalised = {name.removesuffix("weight_g") for name in everything if name.endswith("weight_g")}
     plain, after_norm = ("weight", "bias"), ("bias", "weight_g", "weight_v")
 

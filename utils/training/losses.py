@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import librosa
 import torch
 from torch import Tensor, nn
 
-from utils.audio.spectral import PUBLISHED_OFFSET, LogMelSpectrogram
+from utils.audio.spectral import LOG_FLOOR, PUBLISHED_OFFSET, LogMelSpectrogram
 from utils.config import AudioConfig
+
+SOVITS_HOP = 512  # samples between the frames of So-VITS-SVC
 
 
 class MultiResolutionMelLoss(nn.Module):
@@ -56,11 +59,15 @@ class PublishedMelLoss(nn.Module):
 
     The audio is padded with its mirror image, and the target is the spectrogram of the segment alone. RVC-WebUI cuts
     the target out of the whole clip's spectrogram, whose first and last frames see more.
+
+    Args:
+        audio: rate and analysis.
+        hop_length: samples between frames; None for that of the audio group.
     """
 
-    def __init__(self, audio: AudioConfig) -> None:
+    def __init__(self, audio: AudioConfig, hop_length: int | None = None) -> None:
         super().__init__()
-        self.mel = LogMelSpectrogram.of_audio(audio, padding="reflect", offset=PUBLISHED_OFFSET)
+        self.mel = LogMelSpectrogram.of_audio(audio, padding="reflect", offset=PUBLISHED_OFFSET, hop_length=hop_length)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """Return a scalar for audio [B, T] and [B, T]; T is more than (n_fft - hop_length) / 2."""
@@ -68,6 +75,42 @@ class PublishedMelLoss(nn.Module):
             with torch.no_grad():
                 target = self.mel(real.float())
             return (self.mel(fake.float()) - target).abs().mean()
+
+
+class SummedMelLoss(nn.Module):
+    """Sum of the mean absolute log10-mel differences at seven resolutions, as Applio trains RefineGAN.
+
+    Each window has a hop of its quarter, and frames are centred on the multiples of the hop.
+
+    Args:
+        sample_rate: samples per second of the audio.
+    """
+
+    WINDOWS, BANDS = (32, 64, 128, 256, 512, 1024, 2048), (5, 10, 20, 40, 80, 160, 320)
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        for window, count in zip(self.WINDOWS, self.BANDS, strict=True):
+            bands = librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=count)
+            self.register_buffer(f"bands_{window}", torch.from_numpy(bands), persistent=False)
+            self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Return a scalar for audio [B, T] and [B, T]; T is more than 1024."""
+        total = torch.zeros((), device=fake.device)
+        with torch.autocast(fake.device.type, enabled=False):
+            for window in self.WINDOWS:
+                with torch.no_grad():
+                    target = self._log_mel(real.float(), window)
+                total = total + (self._log_mel(fake.float(), window) - target).abs().mean()
+        return total
+
+    def _log_mel(self, audio: Tensor, window: int) -> Tensor:
+        shape: Tensor = getattr(self, f"window_{window}")
+        spectrum = torch.stft(audio, window, window // 4, window=shape, center=True, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        mel = torch.matmul(getattr(self, f"bands_{window}"), torch.sqrt(power + PUBLISHED_OFFSET))
+        return torch.log10(torch.clamp(mel, min=LOG_FLOOR))
 
 
 class MelDistance(nn.Module):
@@ -85,4 +128,8 @@ class MelDistance(nn.Module):
 
 def build_spectral_loss(objective: str, audio: AudioConfig) -> nn.Module:
     """Return the spectral loss that belongs to an objective."""
+    if objective == "refinegan":
+        return SummedMelLoss(audio.sample_rate)
+    if objective == "sovits":
+        return PublishedMelLoss(audio, SOVITS_HOP)
     return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
