@@ -1,6 +1,7 @@
 """What the networks of other programs make of recorded inputs, file kind by file kind."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ def sovits_errors(arrays: Arrays, version: str, variant: str) -> Iterator[tuple[
     sizes |= {"filter_channels": 512, "upsample_channels": 400} if "tiny" in variant else {}
     overrides = [f"model.{name}={str(value).lower()}" for name, value in {**options, **sizes}.items()]
     job = train_job([f"model=sovits_{version.replace('.', '_')}", "audio=sovits", *overrides])
-    voice = fill_published(job.model.build(content_dim=content.shape[2], num_speakers=NUM_SOVITS_SPEAKERS))
+    voice: Any = fill_published(job.model.build(content_dim=content.shape[2], num_speakers=NUM_SOVITS_SPEAKERS))
     inputs = {name: torch.from_numpy(arrays[name]) for name in ("f0", "uv", "speaker", "spec")}
     speaker_id, f0_hz = inputs["speaker"].reshape(-1), inputs["f0"]
     volume = torch.from_numpy(arrays["vol"]) if "vol" in arrays else torch.zeros_like(f0_hz)
@@ -133,11 +134,12 @@ def sovits_feature_errors(arrays: Arrays) -> Iterator[tuple[str, float]]:
     given = {name: torch.from_numpy(value)[None] for name, value in arrays.items()}
     audio, wave = train_job(["audio=sovits"]).audio, given["wave_44k"]
     count = wave.shape[1] // SOVITS_HOP
+    sovits_mel: Any = build_spectral_loss("sovits", audio)
     stft = Stft(audio.n_fft, SOVITS_HOP, padding="reflect")
     steps, wanted = torch.arange(count)[None], torch.tensor([count])
     found = {
         "linear_44k": stft.magnitude(wave, PUBLISHED_OFFSET)[:, :, :20],
-        "mel_44k": build_spectral_loss("sovits", audio).mel(wave),
+        "mel_44k": sovits_mel.mel(wave),
         "volume": frame_volume(wave, SOVITS_HOP),
     }
     units, pitch = given["units_50fps"], given["f0_100fps"]

@@ -2,21 +2,20 @@
 
 from typing import ClassVar
 
-from torch import nn
-
 from models.layers.mrf_decoder import MrfDecoder
 from models.layers.refinegan_decoder import RefineGanDecoder
+from models.layers.rvc_decoder import SourceDecoder
 from models.rvc import RVCModel
 
 
 class MrfModel(RVCModel):
     """RVC with the vocoder "MRF HiFi-GAN"; arguments as in RVCModel."""
 
-    decoder: ClassVar[type[nn.Module]] = MrfDecoder
+    decoder: ClassVar[type[SourceDecoder]] = MrfDecoder
 
 
 class RefineGanModel(RVCModel):
     """RVC with the vocoder "RefineGAN"; arguments as in RVCModel."""
 
-    decoder: ClassVar[type[nn.Module]] = RefineGanDecoder
+    decoder: ClassVar[type[SourceDecoder]] = RefineGanDecoder
     forms: ClassVar[dict[str, str]] = RVCModel.forms | {"graph": "models.export_forms.rvc.refinegan_in_graph"}

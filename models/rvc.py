@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.base import BaseVoiceConversionModel, TrainingPass
 from models.clip_random import ClipRandom
 from models.layers.excitation import FixedNoise
-from models.layers.rvc_decoder import HifiGanDecoder
+from models.layers.rvc_decoder import HifiGanDecoder, SourceDecoder
 from models.layers.rvc_encoders import Flow, Gaussian, PosteriorEncoder, PriorEncoder, masked
 from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
@@ -53,7 +53,7 @@ class RVCModel(BaseVoiceConversionModel):
         "graph": "models.export_forms.rvc.rvc_in_graph",
         "features": "models.export_forms.rvc.FeatureDecoder",
     }
-    decoder: ClassVar[type[nn.Module]] = HifiGanDecoder
+    decoder: ClassVar[type[SourceDecoder]] = HifiGanDecoder
     training_terms = ("kl",)
     needs_context = True  # the published runtimes give 0.5 to 2.5 s and crossfade what is left
 

@@ -28,7 +28,7 @@ from models.layers.sovits_encoders import (
     log_f0,
     relative_log_f0,
 )
-from models.layers.sovits_frames import OwnFrames, frame_volume, own_frames
+from models.layers.sovits_frames import OwnFrames, frame_volume, own_frames, padding_mask
 from models.rvc import Conversion, kl_divergence
 from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import PUBLISHED_OFFSET, Stft
@@ -36,6 +36,7 @@ from utils.errors import ConfigError
 
 PRIOR_DEVIATION = 0.4  # share of the prior's deviation that the noise of a conversion has: the published command's
 SAMPLE_RATE = 44100
+NUM_COUPLINGS = 4
 
 
 class SovitsModel(BaseVoiceConversionModel):
@@ -66,8 +67,6 @@ class SovitsModel(BaseVoiceConversionModel):
         flow_layers: convolutions of a coupling's WaveNet; couplings of a transformer flow.
         flow_blocks: blocks of a transformer in a coupling.
         upsample_channels: width of the decoder before its first stage.
-        resblock_kernel_sizes: kernels of the decoder's residual blocks.
-        resblock_dilations: dilations in each of them.
         speaker_dim: size of a speaker's embedding.
     Raises:
         ConfigError: if the rate is another, or the pitch shall be predicted without a decoder for it.
@@ -104,63 +103,39 @@ class SovitsModel(BaseVoiceConversionModel):
         flow_layers: int = 4,
         flow_blocks: int = 3,
         upsample_channels: int = 512,
-        resblock_kernel_sizes: Sequence[int] = (3, 7, 11),
-        resblock_dilations: Sequence[Sequence[int]] = ((1, 3, 5), (1, 3, 5), (1, 3, 5)),
         speaker_dim: int = 768,
     ) -> None:
         super().__init__(sample_rate=sample_rate, content_dim=content_dim, num_speakers=num_speakers)
         _check(sample_rate, predicts_f0, automatic_f0)
-        self.own_hop = math.prod(upsample_rates)
-        self.training_frames = training_frames
-        self.hidden_channels = hidden_channels
-        self.automatic_f0 = automatic_f0
+        self.training_frames, self.automatic_f0 = training_frames, automatic_f0
+        self.own_hop, self.hidden_channels = math.prod(upsample_rates), hidden_channels
         sizes = {"channels": hidden_channels, "filter_channels": filter_channels, "num_heads": num_heads}
         self.emb_g = nn.Embedding(num_speakers, speaker_dim)
         self.emb_vol = nn.Linear(1, hidden_channels) if use_volume else None
         self.pre = nn.Conv1d(content_dim, hidden_channels, 5, padding=2)
         self.enc_p = SovitsPrior(**sizes, num_layers=num_layers, kernel_size=kernel_size, bins=bins)
+        shared = {"channels": hidden_channels, "speaker_dim": speaker_dim}
         self.dec = SovitsDecoder(
-            channels=hidden_channels,
+            **shared,
             sample_rate=sample_rate,
             upsample_rates=upsample_rates,
             upsample_kernel_sizes=upsample_kernel_sizes,
             upsample_channels=upsample_channels,
-            resblock_kernel_sizes=resblock_kernel_sizes,
-            resblock_dilations=resblock_dilations,
-            speaker_dim=speaker_dim,
             use_snakes=use_snakes,
         )
         self.stft = Stft(n_fft, self.own_hop, padding="reflect")
         self.enc_q = PosteriorEncoder(
-            num_bins=self.stft.num_bins,
-            channels=hidden_channels,
-            num_layers=posterior_layers,
-            speaker_dim=speaker_dim,
-            is_separable=is_separable,
+            **shared, num_bins=self.stft.num_bins, num_layers=posterior_layers, is_separable=is_separable
         )
-        make_encoder: Callable[[], nn.Module] = partial(
-            WaveNet, hidden_channels, flow_layers, speaker_dim, is_separable=is_separable
-        )
+        make: Callable[[], nn.Module] = partial(WaveNet, **shared, num_layers=flow_layers, is_separable=is_separable)
         if transformer_flow:
-            # the published 5 frames of its feed-forward convolutions are not those of the prior
-            make_encoder = partial(
-                CausalTransformer, **sizes, num_layers=flow_blocks, kernel_size=5, speaker_dim=speaker_dim
-            )
-        self.flow = Flow(
-            hidden_channels,
-            speaker_dim,
-            num_couplings=flow_layers if transformer_flow else 4,
-            make_encoder=make_encoder,
-            is_shared=shares_flow,
-        )
-        self.f0_decoder = (
-            PitchDecoder(**sizes, num_layers=num_layers, kernel_size=kernel_size, speaker_dim=speaker_dim)
-            if predicts_f0
-            else None
-        )
+            make = partial(CausalTransformer, **sizes, num_layers=flow_blocks, kernel_size=5, speaker_dim=speaker_dim)
+        num_couplings = flow_layers if transformer_flow else NUM_COUPLINGS
+        self.flow = Flow(**shared, num_couplings=num_couplings, make_encoder=make, is_shared=shares_flow)
+        pitch = {**sizes, "num_layers": num_layers, "kernel_size": kernel_size, "speaker_dim": speaker_dim}
+        self.f0_decoder = PitchDecoder(**pitch) if predicts_f0 else None
         self.emb_uv = nn.Embedding(2, hidden_channels)
-        self.prior_table = FixedNoise(hidden_channels, seed=1)
-        self.source_table = FixedNoise(self.own_hop, seed=2)
+        self.prior_table, self.source_table = FixedNoise(hidden_channels, seed=1), FixedNoise(self.own_hop, seed=2)
 
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
@@ -181,7 +156,7 @@ class SovitsModel(BaseVoiceConversionModel):
         frames = self._own_frames(batch.content, batch.f0_hz, batch.loudness_db, batch.num_frames)
         samples = frames.f0_hz.shape[1] * self.own_hop
         audio = functional.pad(batch.audio, (0, max(0, samples - batch.audio.shape[1])))[:, :samples]
-        volume = frame_volume(audio, self.own_hop) * frames.mask.squeeze(1)
+        volume = frame_volume(audio, self.own_hop) * padding_mask(frames).squeeze(1)
         return frames._replace(volume=volume), audio
 
     def _as_long_as(self, f0_hz: Tensor, audio: Tensor) -> Tensor:
@@ -190,7 +165,7 @@ class SovitsModel(BaseVoiceConversionModel):
         return functional.pad(audio, (0, self.own_hop))[:, :samples]
 
     def _convert_with_tables(self, frames: OwnFrames, speaker_id: Tensor) -> Tensor:
-        prior_noise = self.prior_table(frames.f0_hz).reshape(len(frames.f0_hz), -1, self.hidden_channels)
+        prior_noise = self.prior_table(frames.f0_hz).reshape(frames.f0_hz.shape[0], -1, self.hidden_channels)
         conversion = self.convert(
             frames,
             speaker_id,
@@ -221,9 +196,11 @@ class SovitsModel(BaseVoiceConversionModel):
 
     def embed(self, frames: OwnFrames) -> Tensor:
         """Return what content, voicing and volume say, [B, C, T]."""
-        x = masked(self.pre(frames.content.transpose(1, 2)), frames.mask)
+        x: Tensor = masked(self.pre(frames.content.transpose(1, 2)), frames.mask)
         x = x + self.emb_uv(frames.voiced.to(torch.int64)).transpose(1, 2)
-        return x if self.emb_vol is None else x + self.emb_vol(frames.volume.unsqueeze(2)).transpose(1, 2)
+        if self.emb_vol is not None:
+            x = x + self.emb_vol(frames.volume.unsqueeze(2)).transpose(1, 2)
+        return x
 
     def predict_pitch(self, x: Tensor, frames: OwnFrames, speaker: Tensor, factor: Tensor | float = 1.0) -> Tensor:
         """Return log_f0 [B, T] as the speaker would have it, following the source's up and down.
@@ -242,7 +219,7 @@ class SovitsModel(BaseVoiceConversionModel):
     def training_pass(self, batch: VoiceBatch, clip_random: ClipRandom) -> TrainingPass:
         """Decode a random part of each clip from its posterior; "kl" ties the prior to it, "pitch" is the decoder's."""
         frames, audio = self._of_batch(batch)
-        mask = frames.mask
+        mask = padding_mask(frames)
         speaker = self.emb_g(batch.speaker_id).unsqueeze(-1)
         x = self.embed(frames)
         prior = self.enc_p(x, frames.f0_hz, mask)
@@ -268,14 +245,14 @@ class SovitsModel(BaseVoiceConversionModel):
             return torch.zeros((), device=x.device)
         factor = (0.8 + 0.4 * clip_random.uniform(1)).to(x.device)
         predicted = self.predict_pitch(x, frames, speaker, factor)
-        mask = frames.mask.squeeze(1)
+        mask = padding_mask(frames).squeeze(1)
         error = (predicted.float() - log_f0(frames.f0_hz)).square() * mask
         return (error.sum(dim=1) / mask.sum(dim=1)).mean()
 
     def _random_stretch(self, frames: OwnFrames, clip_random: ClipRandom) -> Tensor:
         """Return [B, training_frames] int64, a stretch of each clip chosen at random before its padding."""
         length = min(self.training_frames, frames.f0_hz.shape[1])
-        free = (frames.mask.sum(dim=(1, 2)).to(torch.int64) - length).clamp(min=0)
+        free = (padding_mask(frames).sum(dim=(1, 2)).to(torch.int64) - length).clamp(min=0)
         chosen = clip_random.uniform().to(free.device)
         first = torch.floor(chosen * (free + 1)).to(torch.int64).minimum(free)
         return first.unsqueeze(1) + torch.arange(length, device=free.device)

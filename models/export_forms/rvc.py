@@ -19,7 +19,7 @@ from utils.audio.graph_form import graph_form, with_parts
 
 def rvc_in_graph(voice: RVCModel) -> RVCModel:
     """Return a copy that shares the weights, with the decoder over lines and the attention as a loop."""
-    return with_parts(voice, enc_p=prior_in_graph(voice.enc_p), dec=LineDecoder(voice.dec))
+    return with_parts(voice, enc_p=prior_in_graph(voice.enc_p), dec=LineDecoder(cast(StagedDecoder, voice.dec)))
 
 
 def refinegan_in_graph(voice: RefineGanModel) -> RefineGanModel:

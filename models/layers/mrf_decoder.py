@@ -5,6 +5,7 @@ Module names are those of the published checkpoints.
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ class MrfDecoder(StagedDecoder):
 
     def blocks(self, index: int) -> Sequence[nn.Module]:
         """Return the parallel residual blocks of a stage."""
-        return list(self.mrfs[index])  # type: ignore[arg-type]
+        return list(cast(nn.ModuleList, self.mrfs[index]))
 
 
 class MrfBlock(RecomputableBlock):

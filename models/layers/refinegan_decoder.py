@@ -5,6 +5,7 @@ Module names are those of the published checkpoints.
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +13,14 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.frames import FramesToSamples
-from models.layers.rvc_decoder import SINE_LEVEL, UNVOICED_NOISE, VOICED_NOISE, ResidualBlock, require_pitch
+from models.layers.rvc_decoder import (
+    SINE_LEVEL,
+    UNVOICED_NOISE,
+    VOICED_NOISE,
+    ResidualBlock,
+    SourceDecoder,
+    require_pitch,
+)
 from models.layers.weight_norm import WeightNormConv1d
 from models.layers.widest_float import widest_float
 
@@ -23,7 +31,7 @@ FIRST_NOISE_LEVEL = 1e-4
 ZERO_CROSSINGS, ROLL_OFF, KAISER_BETA = 64, 0.9475937167399596, 14.769656459379492
 
 
-class RefineGanDecoder(nn.Module):
+class RefineGanDecoder(SourceDecoder):
     """From latent frames to audio.
 
     Args:
@@ -80,25 +88,13 @@ class RefineGanDecoder(nn.Module):
             width //= 2
         self.conv_post = WeightNormConv1d(width, 1, KERNEL, padding=KERNEL // 2, bias=False)
 
-    def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
-        """Generate audio.
-
-        Args:
-            latent: [B, C, F].
-            f0_hz: [B, F], 0 in unvoiced frames.
-            speaker: [B, E, 1].
-            noise: [B, F * hop] of unit variance, for the source and the blocks.
-        Returns:
-            [B, F * hop] between -1 and 1.
-        """
-        return self.decode(latent, speaker, self.source(f0_hz, noise))
-
     def source(self, f0_hz: Tensor, noise: Tensor) -> Tensor:
         """Return [B, 2, F * hop]: the sine, and the noise for the blocks."""
         return torch.stack([self.m_source(f0_hz, noise), noise], dim=1)
 
-    def decode(self, latent: Tensor, speaker: Tensor, source: Tensor) -> Tensor:
+    def decode(self, latent: Tensor, speaker: Tensor, source: Tensor | None) -> Tensor:
         """Generate audio [B, F * hop] of a latent [B, C, F], a speaker [B, E, 1] and the source."""
+        assert source is not None
         skips = []
         x = self.pre_conv(source[:, :1])
         for decimate, convolve in zip(self.decimators, self.downsample_blocks, strict=True):
@@ -207,7 +203,8 @@ class RefiningBlock(nn.Module):
         """Return [B, C', T] from [B, C, T] and noise [B, F * hop]."""
         x = self.input_conv(x)
         branches = []
-        for number, (before, block, after) in enumerate(self.blocks):  # type: ignore[misc]
+        for number, branch in enumerate(self.blocks):
+            before, block, after = cast(nn.ModuleList, branch)
             inner = block(before(x, self.noise_rows(noise, 2 * number)))
             branches.append(after(inner, self.noise_rows(noise, 2 * number + 1)))
         total: Tensor = sum(branches[1:], branches[0]) / len(branches)

@@ -22,7 +22,32 @@ VOICED_NOISE = 0.003
 UNVOICED_NOISE = SINE_LEVEL / 3
 
 
-class StagedDecoder(nn.Module):
+class SourceDecoder(nn.Module):
+    """What decodes a latent together with a source that it makes of the pitch."""
+
+    def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
+        """Generate audio.
+
+        Args:
+            latent: [B, C, F].
+            f0_hz: [B, F], 0 in unvoiced frames; ignored without a source.
+            speaker: [B, E, 1].
+            noise: [B, F * hop] of unit variance for the source; ignored without one.
+        Returns:
+            [B, F * hop] between -1 and 1.
+        """
+        return self.decode(latent, speaker, self.source(f0_hz, noise))
+
+    def source(self, f0_hz: Tensor, noise: Tensor) -> Tensor | None:
+        """Return the source [B, ?, F * hop] of f0_hz [B, F] and noise [B, F * hop]; None for a decoder without one."""
+        raise NotImplementedError
+
+    def decode(self, latent: Tensor, speaker: Tensor, source: Tensor | None) -> Tensor:
+        """Generate audio [B, F * hop] of a latent [B, C, F], a speaker [B, E, 1] and the source."""
+        raise NotImplementedError
+
+
+class StagedDecoder(SourceDecoder):
     """What decoders share whose stages each raise the rate, add the source and run parallel residual blocks.
 
     A subclass makes the layers named here and says which of them belong to a stage.
@@ -51,19 +76,6 @@ class StagedDecoder(nn.Module):
     def activate_last(self, x: Tensor) -> Tensor:
         """Return what the last convolution is given."""
         return functional.leaky_relu(x, LAST_LEAK)
-
-    def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
-        """Generate audio.
-
-        Args:
-            latent: [B, C, F].
-            f0_hz: [B, F], 0 in unvoiced frames; ignored without a source.
-            speaker: [B, E, 1].
-            noise: [B, F * hop] of unit variance for the source; ignored without one.
-        Returns:
-            [B, F * hop] between -1 and 1.
-        """
-        return self.decode(latent, speaker, self.source(f0_hz, noise))
 
     def source(self, f0_hz: Tensor, noise: Tensor) -> Tensor | None:
         """Return the source [B, 1, F * hop], None for a decoder without one."""

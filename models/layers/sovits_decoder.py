@@ -15,6 +15,7 @@ from models.layers.snake import Snake
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
 
 NUM_OVERTONES = 8
+BLOCK_KERNELS, DILATIONS = (3, 7, 11), (1, 3, 5)  # of the residual blocks of a stage, in every published file
 
 
 class SovitsDecoder(StagedDecoder):
@@ -26,8 +27,6 @@ class SovitsDecoder(StagedDecoder):
         upsample_rates: factor of each stage; their product is the hop.
         upsample_kernel_sizes: kernel of each stage.
         upsample_channels: width before the first stage, halved by each.
-        resblock_kernel_sizes: kernels of the parallel residual blocks of a stage.
-        resblock_dilations: dilations within each of them.
         speaker_dim: size of a speaker's embedding.
         use_snakes: whether the activations are snakes ("nsf-snake-hifigan").
     """
@@ -40,13 +39,11 @@ class SovitsDecoder(StagedDecoder):
         upsample_rates: Sequence[int],
         upsample_kernel_sizes: Sequence[int],
         upsample_channels: int,
-        resblock_kernel_sizes: Sequence[int],
-        resblock_dilations: Sequence[Sequence[int]],
         speaker_dim: int,
         use_snakes: bool,
     ) -> None:
         super().__init__()
-        self.num_stages, self.num_kernels = len(upsample_rates), len(resblock_kernel_sizes)
+        self.num_stages, self.num_kernels = len(upsample_rates), len(BLOCK_KERNELS)
         hop_length = math.prod(upsample_rates)
         self.m_source = HarmonicSource(sample_rate, hop_length, num_overtones=NUM_OVERTONES)
         self.noise_convs = nn.ModuleList()
@@ -62,8 +59,7 @@ class SovitsDecoder(StagedDecoder):
             width, remaining = width // 2, remaining // rate
             widths.append(width)
             self.noise_convs.append(source_convolution(width, remaining))
-            for kernel, dilations in zip(resblock_kernel_sizes, resblock_dilations, strict=True):
-                self.resblocks.append(block(width, kernel, dilations))
+            self.resblocks.extend(block(width, kernel, DILATIONS) for kernel in BLOCK_KERNELS)
         self.snakes = nn.ModuleList(Snake(width) for width in widths[:-1]) if use_snakes else None
         self.conv_post = WeightNormConv1d(width, 1, 7, padding=3)
         self.snake_post = Snake(width) if use_snakes else None

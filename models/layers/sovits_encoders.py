@@ -192,7 +192,8 @@ class PitchDecoder(nn.Module):
 
     def forward(self, x: Tensor, relative: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return log_f0 [B, F] from embedded content [B, C, F], relative_log_f0 [B, F] and speaker [B, E, 1]."""
-        x = x.detach() + self.cond(speaker) + self.f0_prenet(relative.unsqueeze(1))
-        x = masked(self.prenet(x), mask)
+        # padding is masked before each convolution here, so that it does not reach the frames before it
+        x = x.detach() + self.cond(speaker) + self.f0_prenet(masked(relative.unsqueeze(1), mask))
+        x = masked(self.prenet(masked(x, mask)), mask)
         predicted: Tensor = masked(self.proj(self.decoder(x, mask=mask)), mask).squeeze(1)
         return predicted

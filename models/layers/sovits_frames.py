@@ -58,12 +58,18 @@ def own_frames(
     mask = (steps < counts.unsqueeze(1)).to(f0_hz.dtype)
     picked = f0_hz.gather(1, pitch_rows) * mask
     return OwnFrames(
-        content=content.gather(1, rows.unsqueeze(2).expand(-1, -1, content.shape[2])),
+        content=content.gather(1, rows.unsqueeze(2).expand(-1, -1, content.shape[2])) * mask.unsqueeze(2),
         f0_hz=fill_unvoiced(picked) * mask,
         voiced=(picked > 0).to(f0_hz.dtype),
         volume=torch.pow(10.0, loudness_db.gather(1, pitch_rows) / 20.0) * mask,
         mask=mask.unsqueeze(1),
     )
+
+
+def padding_mask(frames: OwnFrames) -> Tensor:
+    """Return the mask [B, 1, T] of the frames of a batch."""
+    assert frames.mask is not None
+    return frames.mask
 
 
 def frame_volume(audio: Tensor, hop_length: int) -> Tensor:

@@ -78,7 +78,7 @@ def test_our_networks_have_the_layout_of_their_name(model: str, use_f0: str) -> 
 
 def test_other_vocoders_are_named() -> None:
     shapes = {key: tuple(shape) for key, shape in published_parameters()["v2_48k_applio"].items()}
-    shapes = {key.replace("dec.ups", "dec.mrfs"): shape for key, shape in shapes.items()}
+    shapes = {key.replace("dec.ups", "dec.rings"): shape for key, shape in shapes.items()}
 
-    with pytest.raises(FormatError, match=r"not RVC's HiFi-GAN \(it has dec.mrfs\)"):
+    with pytest.raises(FormatError, match=r"none of HiFi-GAN, MRF HiFi-GAN, RefineGAN \(it has dec.rings\)"):
         layout_of(shapes)

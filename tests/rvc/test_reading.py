@@ -96,7 +96,7 @@ def test_pretrained_networks_are_told_apart(tmp_path: Path) -> None:
             "keys of RVC's generator are missing: enc_p.emb_phone.weight, emb_g.weight",
         ),
         ({"weight": None}, "has neither 'weight' nor 'model', but config, f0, info, sr, version"),
-        ({"vocoder": "RefineGAN"}, "has the vocoder 'RefineGAN'"),
+        ({"vocoder": "RingFormer"}, "has the vocoder 'RingFormer'; HiFi-GAN, MRF HiFi-GAN, RefineGAN are read"),
         ({"vocoder": "Refine\n" * 99}, "has the vocoder 'Refine\\nRefine\\n"),
         ({"version": "v\n2"}, "says version 'v\\n2', but its content input"),
         ({"f0": torch.ones(2)}, "'f0' should be a number or a text, found a value of type Tensor"),

@@ -181,9 +181,12 @@ def layout_of(shapes: Shapes) -> Layout:
         return Layout(role="discriminator", version=version)
     vocoder = vocoder_of(shapes)
     if vocoder is None and _has(shapes, "dec."):
-        parts = sorted({".".join(name.split(".")[:2]) for name in shapes if name.startswith("dec.")})
+        known = {part for decoder in DECODERS.values() for part in decoder.order}
+        parts = {name.split(".")[1] for name in shapes if name.startswith("dec.")}
+        strange = sorted(parts - known) or sorted(parts)
         raise FormatError(
-            f"its decoder is none of {', '.join(DECODERS)} (it has {shown_name(parts[0])}); other vocoders are not read"
+            f"its decoder is none of {', '.join(DECODERS)} (it has {shown_name(f'dec.{strange[0]}')}); "
+            "other vocoders are not read"
         )
     decoder = DECODERS[vocoder or "HiFi-GAN"]
     needed = ["enc_p.emb_phone.weight", SPEAKER_TABLE, decoder.first, "flow.flows.0.pre.weight"]

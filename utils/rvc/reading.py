@@ -14,13 +14,21 @@ from utils.rvc.layout import CONTENT_LAYERS, Layout, Published, layout_of, legac
 from utils.rvc.matching import require_finite
 from utils.rvc.quoting import quoted, shown_name
 from utils.rvc.safetensors_voice import SUFFIX, read_safetensors_voice
+from utils.rvc.vocoders import DECODERS, known_vocoder
 
 F0Convention = Literal["zero_unvoiced", "interpolated"]
+Program = Literal["rvc_webui", "applio", "rvc_next", "voclo_trainer", "unknown"]
 F0_CONVENTIONS: tuple[F0Convention, ...] = ("zero_unvoiced", "interpolated")
 OWN_KEY = "voclo_trainer"  # what only this workbench records; the other programs ignore it
-APPLIO_KEYS = frozenset({"embedder_model", "vocoder", "model_hash", "speakers_id", "creation_date"})
+# keys that one program alone writes; creation_date is none of them
+PROGRAM_KEYS: dict[Program, frozenset[str]] = {
+    "applio": frozenset({"embedder_model", "vocoder", "model_hash", "speakers_id"}),
+    "rvc_next": frozenset({"f0_median"}),
+}
+PROGRAM_NAMES = {
+    "rvc_webui": "RVC-WebUI", "applio": "Applio", "rvc_next": "rvc-next", "voclo_trainer": "this workbench",
+}  # fmt: skip
 NUM_CONFIG_VALUES = 18
-DEFAULT_VOCODERS = (None, "", "HiFi-GAN", "Default")
 # fields that are one number or one text each; everything else under them was made to confuse its reader
 PLAIN_FIELDS = (
     "info", "sr", "vocoder", "version", "f0", "epoch", "step", "iteration", "speakers_id", "embedder_model",
@@ -53,7 +61,7 @@ class ForeignFile:
 
     path: Path
     kind: Literal["voice", "training"]
-    program: Literal["rvc_webui", "applio", "voclo_trainer", "unknown"]
+    program: Program
     weights: dict[str, Tensor]
     layout: Layout
     sample_rate: int | None
@@ -80,7 +88,7 @@ class ForeignFile:
 
     def __str__(self) -> str:
         rate = f" at {self.sample_rate} Hz" if self.sample_rate else ""
-        program = {"rvc_webui": "RVC-WebUI", "applio": "Applio", "voclo_trainer": "this workbench"}.get(self.program)
+        program = PROGRAM_NAMES.get(self.program)
         what = "shared voice" if self.kind == "voice" else "training file"
         return f"{self.path.name}: {what}{f' of {program}' if program else ''}, {self.layout}{rate}"
 
@@ -129,19 +137,21 @@ def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
 
 
 def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
-    if content.get("vocoder") not in DEFAULT_VOCODERS:
-        raise FormatError(
-            f"{path} has the vocoder {quoted(content['vocoder'])}; voices of RVC's HiFi-GAN alone are read"
-        )
+    vocoder = known_vocoder(content.get("vocoder"))
+    if vocoder is None:
+        raise FormatError(f"{path} has the vocoder {quoted(content['vocoder'])}; {', '.join(DECODERS)} are read")
     weights = _weights(path, content["weight"], "weight")
     layout = _layout(path, weights)
     if layout.role != "generator":
         raise FormatError(f"{path} holds a {layout} under 'weight'; a voice has a generator there")
     rate = _rate_of_config(path, content)
     _require_said(path, layout, content, rate)
+    if "vocoder" in content and vocoder != layout.vocoder:
+        raise FormatError(f"{path} says vocoder {vocoder}, but its decoder is that of {layout.vocoder}")
     own = _own(path, content)
-    is_applio = bool(APPLIO_KEYS & content.keys())
-    # RVC-WebUI has one encoder, ContentVec under the name hubert_base, and no field for it
+    program: Program = next((name for name, keys in PROGRAM_KEYS.items() if keys & content.keys()), "rvc_webui")
+    is_applio = program == "applio"
+    # RVC-WebUI and rvc-next have one encoder, ContentVec under the name hubert_base, and no field for it
     embedder = (
         _text(path, own, "embedder") or _text(path, content, "embedder_model") or _text(path, content, "embedder_name")
     )
@@ -149,17 +159,17 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
     return ForeignFile(
         path=path,
         kind="voice",
-        program="voclo_trainer" if own else "applio" if is_applio else "rvc_webui",
+        program="voclo_trainer" if own else program,
         weights=weights,
         layout=layout,
         sample_rate=rate,
-        # Applio has always kept zeros; RVC-WebUI fills the gaps since July 2026 and does not say so
+        # Applio has always kept zeros; RVC-WebUI fills the gaps since July 2026, and no file of it or its kin says so
         f0_convention=convention or ("zero_unvoiced" if is_applio else None),
         embedder=encoder_name(embedder) if embedder else None if is_applio else CONTENTVEC,
         trained_speakers=_whole(content.get("speakers_id")),
         epoch=_whole(content.get("epoch")) or _digits(content.get("info")),
         step=_whole(content.get("step")),
-        speakers=_speakers(path, own),
+        speakers=_speakers(path, own) or speaker_names(path, content.get("speaker_info"), layout.num_speakers),
         own=own,
     )
 
@@ -297,6 +307,21 @@ def _text(path: Path, fields: Mapping[str, Any], key: str) -> str | None:
 def _speakers(path: Path, own: dict[str, Any]) -> tuple[str, ...]:
     names = own.get("speakers")
     return tuple(_require_name(path, name, "speakers") for name in names) if isinstance(names, list) else ()
+
+
+def speaker_names(path: Path, info: Any, count: int) -> tuple[str, ...]:
+    """Return the names of the rows of a speaker table that the field speaker_info gives: numbers with their names.
+
+    Rows without a name are called by their number; other programs write the names of the first rows alone.
+    """
+    if not isinstance(info, Mapping) or not info:
+        return ()
+    names = {}
+    for number, name in info.items():
+        row = number if type(number) is int else int(number) if isinstance(number, str) and number.isdecimal() else -1
+        if 0 <= row < count:
+            names[row] = _require_name(path, name, "speaker_info")
+    return tuple(names.get(row, f"row {row}") for row in range(max(names, default=-1) + 1))
 
 
 def _require_name(path: Path, value: Any, key: str) -> str:

@@ -86,7 +86,8 @@ def voice_content(weights: Mapping[str, Tensor], record: VoiceRecord) -> dict[st
         "author": "not stated",
         "embedder_model": record.embedder,
         "speakers_id": len(record.speakers),
-        "vocoder": "HiFi-GAN",
+        "vocoder": record.published.vocoder,
+        "speaker_info": {str(row): name for row, name in enumerate(record.speakers)},
         OWN_KEY: record.own_record(),
     }
 

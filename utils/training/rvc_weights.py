@@ -69,7 +69,8 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
     if theirs.role != ours.role:
         raise ConfigError(f"{what} is a {theirs}, a {ours.role} is needed; give it as pretrained.{theirs.role}")
     other_rate = bool(theirs.fits and ours.fits) and not set(theirs.fits) & set(ours.fits)
-    if theirs.version != ours.version or other_rate or theirs.has_f0 != ours.has_f0:
+    is_other = (theirs.version, theirs.vocoder, theirs.has_f0) != (ours.version, ours.vocoder, ours.has_f0)
+    if is_other or other_rate:
         raise ConfigError(f"{what} is a {theirs}, this model is a {ours}; choose the other file or experiment")
 
 

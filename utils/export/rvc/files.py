@@ -68,6 +68,8 @@ def _voice_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tuple[
             f"note: RVC-WebUI feeds every voice with ContentVec, this one listens to {record.embedder}; Applio looks "
             "for an encoder of that name"
         )
+    if record.published.vocoder != "HiFi-GAN":
+        notes.append(f"note: the vocoder {record.published.vocoder} is Applio's; other programs do not load it")
     return {f"{plan.name}.pth": voice_content(weights, record)}, notes
 
 
@@ -82,6 +84,11 @@ def _training_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tup
     record = describe_run(plan, content, path, generator)
     padded = with_published_speakers(generator)
     num_speakers = len(padded[SPEAKER_TABLE])
+    if plan.resume_in == "rvc_webui" and record.published.vocoder != "HiFi-GAN":
+        raise ConfigError(
+            f"export.resume_in=rvc_webui: {plan.run} has the vocoder {record.published.vocoder}, which Applio alone "
+            "knows; type export.resume_in=applio"
+        )
     order = RESUME_IN[plan.resume_in]
     learning_rate = select(stored_config(content, path), "optim.optimizer.lr")
     if type(learning_rate) not in (int, float):

@@ -165,18 +165,14 @@ def voice_config(file: ForeignFile) -> dict[str, Any]:
     if layout.role != "generator" or not fits:
         raise ConfigError(
             f"voice={file.path} is a {layout}{f' at {file.sample_rate} Hz' * bool(file.sample_rate)}; "
-            "RVC v1 and v2 at 32000, 40000 and 48000 Hz can be exported"
+            "RVC v1 and v2 at 32000, 40000 and 48000 Hz, v2 also at 24000 Hz, can be exported"
         )
     if len(fits) > 1:
         raise ConfigError(
             f"voice={file.path} does not say its rate and fits {layout}; give a shared voice, which says it"
         )
-    rate = f"{fits[0].sample_rate // 1000}k"
-    overrides = [
-        f"model=rvc_{layout.version}_{rate}",
-        f"audio=rvc_{rate}",
-        f"model.use_f0={str(layout.has_f0).lower()}",
-    ]
+    model, audio = fits[0].options
+    overrides = [f"model={model}", f"audio={audio}", f"model.use_f0={str(layout.has_f0).lower()}"]
     composed = train_job(overrides).to_plain()
     return {"model": composed["model"], "audio": composed["audio"]}
 
