@@ -115,9 +115,9 @@ def known_keys() -> frozenset[str]:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         content.pop("defaults", None)
         group = path.parent.relative_to(CONFIGS).parts
-        is_global = not group or group[0] == "experiment" or group[-1] in ("limits", "rvc")
+        is_global = not group or group[0] == "experiment" or group[-1] in ("limits", "rvc", "sovits")
         keys |= dotted_keys(content, "" if is_global else ".".join(group) + ".")
-        if group and group[-1] in ("limits", "rvc"):
+        if group and group[-1] in ("limits", "rvc", "sovits"):
             keys |= dotted_keys(content, f"{group[0]}.")
     return frozenset(
         keys.union(*(recipe_keys(path.parent.name) for path in (ROOT / "recipes").glob("*/settings.yaml")))
