@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,15 +12,17 @@ from utils.errors import FormatError
 from utils.export.card_text import card_text, origins
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import WrittenIndex
-from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
+from utils.files import atomic_write_json, atomic_write_text, sha256_of_file, sha256_of_json
 from utils.version import VERSION
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
 from utils.voice_file.names import parse_file_name
 
 CARD, CARD_TEXT = "card.json", "card.md"
+CHECKSUM = "checksum"  # of everything else in card.json
 CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs; later: origins
 OF_ONE_GRAPH = ("sample_rate", "hop_length", "n_fft", "flavour")
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
+log = logging.getLogger(__name__)
 
 
 def write_cards(folder: Path, graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def write_cards(folder: Path, graphs: Sequence[ExportedGraph], index: WrittenInd
     """
     card = _card(graphs, index)
     retrieval = [str(item) for item in (index.report, index.baking) if item] if index else []
-    atomic_write_json(folder / CARD, card)
+    atomic_write_json(folder / CARD, card | {CHECKSUM: _checksum(card)})
     atomic_write_text(folder / CARD_TEXT, card_text(card, graphs, retrieval))
     return card
 
@@ -45,11 +48,14 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / CARD
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        card = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(card, dict):
         return None
+    checksum = card.pop(CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(card):
+        log.warning("%s was changed after it was written", path)
     version = card.get("schema_version")
     if isinstance(version, int) and version > CARD_SCHEMA_VERSION:
         raise FormatError(
@@ -69,6 +75,11 @@ def files_of_card(folder: Path) -> set[str]:
         return {str(entry["name"]) for entry in (read_card(folder) or {"files": []})["files"]}
     except (KeyError, TypeError):
         return set()
+
+
+def _checksum(card: dict[str, Any]) -> str:
+    """Return the hash of a card as it reads back: keys are texts then."""
+    return sha256_of_json(json.loads(json.dumps(card)))
 
 
 def _card(graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ SMALLEST_DISTANCE = 1e-6  # squared; a query that is in the index is this far fr
 # What is stored lies this far from its frame: programs that divide by the distance never divide by zero.
 EXACT_MATCH_OFFSET = 1e-3
 FILE_KINDS = (b"IxF2", b"IwFl", b"IwPQ", b"IHNf")  # the first bytes of the files of our kinds
+MAX_TABLE_BYTES = 2**30  # of what a reader makes besides of what stands in the file
 ERROR_MARGIN = 4.0  # of the squared offset above the error of a squared distance
 log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def load_index(path: Path, sha256: str | None = None) -> Any:
             f"{path} is no FAISS index of a kind that is read here; export_onnx.py writes {', '.join(KINDS)}"
         )
     before = faiss.get_deserialization_vector_byte_limit()
-    faiss.set_deserialization_vector_byte_limit(size)  # no list in the file is longer than it
+    faiss.set_deserialization_vector_byte_limit(max(size, MAX_TABLE_BYTES))
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_READ_ONLY)
     except (RuntimeError, MemoryError) as error:

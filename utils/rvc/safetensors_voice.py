@@ -49,6 +49,15 @@ def read_safetensors_voice(path: Path) -> dict[str, Any]:
     return {**fields, "weight": weights}
 
 
+def is_voice(path: Path) -> bool:
+    """Whether a file is a safetensors file with the fields of a voice; false for one that cannot be read."""
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            return FIELD in (stream.metadata() or {})
+    except (SafetensorError, OSError, ValueError, RuntimeError):
+        return False
+
+
 def _from_json(path: Path, key: str, text: str) -> Any:
     if len(text) > MAX_TEXT:
         raise FormatError(f"{path}: {key!r} of the safetensors file has {len(text)} characters; it was not read")

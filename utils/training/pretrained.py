@@ -12,6 +12,7 @@ from utils.config.train import TrainJob
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError
 from utils.files import sha256_of_json
+from utils.rvc.safetensors_voice import is_voice
 from utils.shipped import ROOT, checked_sha256, find_shipped
 from utils.training.rvc_weights import Speakers, load_rvc_weights
 
@@ -49,7 +50,7 @@ def load_pretrained(
         FormatError: if a .pth is not safe or not whole, or a shipped file is not what it was.
     """
     path = find_pretrained(file, name)
-    if path.suffix in RVC_SUFFIXES:
+    if path.suffix in RVC_SUFFIXES or is_voice(path):
         return load_rvc_weights(network, path, name, dataset, speakers=speakers, fresh_posterior=fresh_posterior)
     if fresh_posterior:
         raise ConfigError(f"pretrained.fresh_posterior belongs to a .pth of RVC, not to {name}={file}")

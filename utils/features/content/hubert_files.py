@@ -23,6 +23,7 @@ from utils.rvc.bounded_size import bounded_size
 
 HUB_PREFIX = "hf:"
 CONFIG = "config.json"
+MAX_CONFIG_BYTES = 2**20
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 PREFIX = "hubert."  # of networks with something on top
 POSITIONS = "encoder.pos_conv_embed.conv."
@@ -95,10 +96,11 @@ def read_hubert(path: Path) -> HubertWeights:
     if not found or not (folder / CONFIG).is_file():
         raise FormatError(f"{folder} is no transformers folder: it needs {CONFIG} and {' or '.join(WEIGHTS)}")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        with (folder / CONFIG).open("rb") as stream:
+            config = json.loads(stream.read(MAX_CONFIG_BYTES).decode("utf-8"))
         sizes = HubertSizes.from_config(config if isinstance(config, dict) else {"model_type": None})
-    except (ValueError, FormatError) as error:
-        raise FormatError(f"{folder} cannot be used: {error}") from error
+    except (ValueError, RecursionError, FormatError) as error:
+        raise FormatError(f"{folder} cannot be used: {first_line(error)}") from error
     tensors = {name.removeprefix(PREFIX): value for name, value in _read_tensors(found[0]).items()}
     return HubertWeights(sizes=sizes, tensors=_plain(tensors, found[0]), source=str(found[0]))
 
@@ -117,7 +119,11 @@ def read_fairseq(path: Path) -> HubertWeights:
     if not isinstance(model, dict) or not all(isinstance(value, Tensor) for value in model.values()):
         raise FormatError(f"{path} has no weights under 'model'; give fairseq's hubert_base.pt or its kin")
     tensors = {_transformers_name(str(name)): value for name, value in model.items()}
-    return HubertWeights(sizes=_sizes_of(tensors, path), tensors=_plain(tensors, path), source=str(path))
+    try:
+        sizes = _sizes_of(tensors, path)
+    except (LookupError, ValueError, ArithmeticError) as error:  # of names and shapes that no HuBERT has
+        raise FormatError(f"{path} is no HuBERT of a known kind") from error
+    return HubertWeights(sizes=sizes, tensors=_plain(tensors, path), source=str(path))
 
 
 def fetch_from_hub(name: str) -> Path:
@@ -182,8 +188,8 @@ def _plain(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     for direction, length in zip(DIRECTIONS, LENGTHS, strict=True):
         if POSITIONS + direction in plain and POSITIONS + length in plain:
             vector, size = plain.pop(POSITIONS + direction), plain.pop(POSITIONS + length)
-            if vector.dim() != 3:
-                raise FormatError(f"{path} is no HuBERT: {POSITIONS}{direction} has {vector.dim()} axes")
+            if vector.dim() != 3 or tuple(size.shape) not in ((1, 1, vector.shape[2]), (vector.shape[2],)):
+                raise FormatError(f"{path} is no HuBERT: {POSITIONS}{direction} and its length do not fit")
             plain[POSITIONS + "weight"] = vector * (size / vector.norm(dim=(0, 1), keepdim=True))
     infinite = [name for name, value in plain.items() if not torch.isfinite(value).all()]
     if infinite:
@@ -196,6 +202,8 @@ def _transformers_name(name: str) -> str:
         return "feature_projection." + name
     if name.startswith("feature_extractor.conv_layers."):
         head, tail = name.split("conv_layers.")[0], name.split("conv_layers.")[1].split(".")
+        if len(tail) < 2:
+            return name
         kind = {"0": "conv", "2": "layer_norm"}.get(tail[1], tail[1])
         # a norm over channels is wrapped in two transpositions
         return f"{head}conv_layers.{tail[0]}.{kind}.{tail[-1]}"

@@ -54,6 +54,9 @@ class HubertSizes:
             raise FormatError(f"its config.json says model_type={kind!r}, not hubert")
         try:
             lists = {name: tuple(int(item) for item in values[name]) for name in _LISTS if name in values}
+            wrong = [name for name, value in values.items() if name not in _LISTS and not _is_of_kind(name, value)]
+            if wrong:
+                raise ValueError(f"{wrong[0]}={str(values[wrong[0]])[:40]!r}")
             sizes = cls(**values | lists)
             counts = {len(sizes.conv_dim), len(sizes.conv_kernel), len(sizes.conv_stride)}
             is_known = (
@@ -63,7 +66,7 @@ class HubertSizes:
                 and sizes.hidden_size % sizes.num_attention_heads == 0
                 and not sizes.conv_pos_batch_norm
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise FormatError(f"its config.json holds a value of a wrong kind ({error})") from error
         if not is_known:
             raise FormatError("its config.json describes a variant of HuBERT that is not known here")
@@ -87,6 +90,17 @@ class HubertSizes:
 
 
 _LISTS = ("conv_dim", "conv_kernel", "conv_stride")
+_MOST = 2**20  # of any size or count
+
+
+def _is_of_kind(name: str, value: Any) -> bool:
+    """Whether a value of a config.json is of the kind of the default, and no absurd size."""
+    default = HubertSizes.__dataclass_fields__[name].default
+    if isinstance(default, float):
+        return isinstance(value, int | float) and 0 < value < 1
+    if isinstance(default, int) and not isinstance(default, bool):
+        return type(value) is int and 0 < value <= _MOST
+    return type(value) is type(default)
 
 
 class HubertNetwork(nn.Module):

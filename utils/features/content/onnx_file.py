@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from utils.audio.frames import FEATURE_RATE
-from utils.errors import ConfigError
+from utils.errors import ConfigError, WorkbenchError
 from utils.features.content.base import ContentEncoder
 from utils.features.content.hubert_files import explain
 from utils.features.content.hubert_frames import HUBERT_HOP, identity, on_our_frames, prepared
 from utils.features.onnx_hash import sha256_of_onnx
+from utils.features.onnx_runs import run_within
 
 PLACEHOLDER_DOMAIN, PLACEHOLDER = "voclo_trainer", "ContentFile"
 SHORTEST = 400  # samples that one frame of a HuBERT sees
@@ -141,6 +142,8 @@ def _probe(session: Any, path: Path, layer: int) -> Interface:
     noise = 0.1 * np.random.default_rng(0).standard_normal((1, max(PROBES))).astype(np.float32)
     try:
         shapes = [_run(session, first, noise[:, :length]).shape for length in PROBES]
+    except WorkbenchError:
+        raise
     except Exception as error:  # as above
         reason = " ".join(str(error).split())[:160]
         raise ConfigError(
@@ -163,5 +166,6 @@ def _probe(session: Any, path: Path, layer: int) -> Interface:
 
 def _run(session: Any, interface: Interface, row: np.ndarray) -> np.ndarray:
     audio = row if interface.input_rank == 2 else row[:, None]
-    features: np.ndarray = session.run([interface.output_name], {interface.input_name: audio})[0]
+    feed = {interface.input_name: audio}
+    features: np.ndarray = run_within(session, [interface.output_name], feed, "the ONNX file of content.path")[0]
     return np.swapaxes(features, 1, 2) if interface.is_channels_first else features

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
-from utils.errors import ConfigError
+from utils.errors import ConfigError, WorkbenchError
 from utils.features.onnx_hash import sha256_of_onnx
+from utils.features.onnx_runs import run_within
 from utils.features.pitch.base import MAX_F0_HZ, MIN_F0_HZ
 from utils.features.pitch.thresholds import require_share
 
@@ -227,6 +228,8 @@ class OnnxPitch:
         frames = FRAME_RATE
         try:
             f0_hz = self._run(tone_of_a_second(), frames, min(self.threshold, RMVPE_THRESHOLD))
+        except WorkbenchError:
+            raise
         except Exception as error:  # of onnxruntime, as above, or of what the graph gave
             reason = " ".join(str(error).split())[:160]
             raise ConfigError(
@@ -248,7 +251,7 @@ class OnnxPitch:
         if len(inputs) > 1:
             feed[inputs[1].name] = np.full([1] * len(inputs[1].shape), threshold, np.float32)
         names = [output.name for output in self.session.get_outputs()]
-        values = dict(zip(names, self.session.run(None, feed), strict=True))
+        values = dict(zip(names, run_within(self.session, None, feed, f"pitch.path={self.path}"), strict=True))
         f0_hz = np.asarray(values[names[0]]).reshape(-1)
         return np.where(np.asarray(values["uv"]).reshape(-1).astype(bool), 0, f0_hz) if "uv" in values else f0_hz
 
@@ -256,7 +259,8 @@ class OnnxPitch:
         name = self.session.get_inputs()[0].name
         mel = rmvpe_mel(samples)[:, :frames]
         padded = np.pad(mel, ((0, 0), (0, -frames % RMVPE_MULTIPLE)))
-        scores = np.asarray(self.session.run(None, {name: padded[None]})[0])[0, :frames]
+        results = run_within(self.session, None, {name: padded[None]}, f"pitch.path={self.path}")
+        scores = np.asarray(results[0])[0, :frames]
         return decode_rmvpe(scores, threshold)
 
 
