@@ -5,14 +5,21 @@ from utils.config.preprocess import PreprocessJob
 
 
 def main(job: PreprocessJob) -> None:
-    """Preprocess, then show the report."""
+    """Preprocess, show the report, and examine the dataset."""
     # imported late: --help and configuration errors need none of it
     from utils.console import emit
     from utils.corpus import preprocess
     from utils.corpus.report import ShardOutcome, report_text, shard_text
 
-    outcome = preprocess(job)
-    emit(shard_text(outcome) if isinstance(outcome, ShardOutcome) else report_text(outcome, str(job.folder)))
+    if job.doctor != "only":
+        outcome = preprocess(job)
+        emit(shard_text(outcome) if isinstance(outcome, ShardOutcome) else report_text(outcome, str(job.folder)))
+        if isinstance(outcome, ShardOutcome):
+            return
+    if job.doctor:
+        from utils.doctor.examine import examine_dataset
+
+        emit(examine_dataset(job))
 
 
 if __name__ == "__main__":

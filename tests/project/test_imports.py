@@ -30,7 +30,7 @@ CONVERSION = {"models.base", "models.conversion", "models.stream_conversion"}
 CONTRACTS = CONVERSION | {"models.adversarial", "models.updating"}
 ROOMS = {
     "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.verification",
-    "utils.voice_file", "utils.rvc",
+    "utils.voice_file", "utils.rvc", "utils.doctor",
 }  # fmt: skip
 COMMANDS = ROOMS | LOWER | CONTRACTS | {"models.layers", "utils.command_line"}
 ALLOWED: dict[str, set[str]] = {
@@ -69,11 +69,12 @@ ALLOWED: dict[str, set[str]] = {
     | CONVERSION
     | {"models.layers", "utils.training", "utils.corpus", "utils.rvc", "utils.voice_file", "utils.verification"},
     "utils.evaluation": LOWER | {"utils.inference"},
+    "utils.doctor": LOWER | {"utils.corpus", "utils.evaluation"},
     "recipes": COMMANDS,
     "scripts": COMMANDS,
     "benchmarks": COMMANDS | {"recipes", "scripts"},
     "hydra_plugins": {"utils.errors", "utils.config", "utils.console", "utils.files"},
-    "preprocess": BASE | {"utils.corpus"},
+    "preprocess": BASE | {"utils.corpus", "utils.doctor"},
     "train": BASE | {"utils.training"},
     "export_onnx": BASE | {"utils.export", "utils.voice_file"},
     "test_model": BASE | {"utils.inference", "utils.verification"},

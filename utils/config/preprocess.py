@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import FilePath, Number, OptionalPath, OptionalText, Section, as_tuple, setting
+from utils.config.fields import FilePath, Number, OptionalPath, OptionalText, Section, Texts, as_tuple, setting
 from utils.config.job import Job, required
 from utils.config.names import check_folder_name
 from utils.config.pluggable import CONTENT_TEXTS, PITCH_TEXTS, Pluggable
@@ -19,6 +19,8 @@ Make a dataset of a folder of recordings, or bring one up to date.
   python preprocess.py dataset.source=recordings dataset.name=alice                 a folder with one speaker's files
   python preprocess.py dataset.source=voices dataset.name=all                       one sub-folder per speaker
   python preprocess.py dataset.source=recordings dataset.name=alice audio=48k       for a 48 kHz voice
+
+  python preprocess.py dataset.name=alice doctor=only                               examine a dataset that exists
 
   python preprocess.py dataset.source=voices dataset.name=all dataset.shard=3/64    one of 64 parts, for many machines
   python preprocess.py dataset.source=voices dataset.name=all dataset.merge=64      then make the dataset of them
@@ -42,6 +44,9 @@ class DatasetSource(Section):
     name: OptionalText = setting(None, "the dataset becomes <root>/<name>")
     root: FilePath = setting("datasets", "folder of all datasets")
     speaker: OptionalText = setting(None, "name for everything in the source; null: the sub-folders' names")
+    exclude: Texts = setting(
+        [], "recordings to leave out, below the source: paths, which may have * and ?, or one .txt file of such lines"
+    )
     shard: OptionalText = setting(None, "such as 3/64: only the third of 64 parts, on any machine that shares <root>")
     merge: int | None = setting(None, "such as 64: verify so many parts and make the dataset of them", example=64)
 
@@ -133,6 +138,9 @@ class PreprocessJob(Job):
     pitch: Pluggable = setting(..., "the tracker of the fundamental frequency", texts=PITCH_TEXTS)
     dataset: DatasetSource
     preprocess: PreprocessSettings
+    doctor: bool | Literal["only"] = setting(
+        True, "examine the recordings at the end and say what would help; only: examine the dataset as it is"
+    )
 
     @property
     def source(self) -> Path:

@@ -84,7 +84,7 @@ def begin(job: PreprocessJob) -> tuple[Run, list[Entry]]:
         DataError: if the source is missing or holds no recording.
     """
     started = time.monotonic()
-    listing = find_sources(job.source, job.dataset.speaker, exclude=job.folder)
+    listing = find_sources(job.source, job.dataset.speaker, exclude=job.folder, leave_out=job.dataset.exclude)
     features = describe_features(job)
     work = WorkReport(features=dict.fromkeys(features, 0))
     run = Run(job, listing, features, reading_fingerprint(job.audio, job.preprocess), work, started)

@@ -1,8 +1,10 @@
 """Find the recordings of a source folder and who speaks in them."""
 
+import fnmatch
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +46,7 @@ class SourceListing:
     notes: list[str] = field(default_factory=list)
 
 
-def find_sources(source: Path, speaker: str | None, *, exclude: Path) -> SourceListing:
+def find_sources(source: Path, speaker: str | None, *, exclude: Path, leave_out: Sequence[str] = ()) -> SourceListing:
     """List the recordings under a folder: each sub-folder is a speaker, or the whole folder is one.
 
     Files that lie directly in the source belong to a speaker named like the source. Hidden files and folders are left
@@ -54,8 +56,9 @@ def find_sources(source: Path, speaker: str | None, *, exclude: Path) -> SourceL
         source: a folder, or a single recording.
         speaker: name for all recordings; None goes by folder.
         exclude: a folder never looked into (the datasets, should they lie inside the source).
+        leave_out: paths below the source, which may have * and ?, or one .txt file of such lines.
     Raises:
-        DataError: if the source is missing or holds no recording.
+        DataError: if the source is missing or holds no recording, or the list to leave out cannot be read.
     """
     if not source.exists():
         raise DataError(f"dataset.source={source} does not exist (looked from {Path.cwd()})")
@@ -72,6 +75,7 @@ def find_sources(source: Path, speaker: str | None, *, exclude: Path) -> SourceL
             folders[parts[0]] += 1
         listing.files.append(SourceFile(path, printable("/".join(parts)), name))
     listing.files.sort(key=lambda item: (item.speaker, item.source))
+    _leave_out(listing, _patterns(leave_out))
     listing.empty_folders = sorted(printable(name) for name, count in folders.items() if not count)
     num_direct = sum("/" not in item.source for item in listing.files)
     if not listing.files:
@@ -83,6 +87,36 @@ def find_sources(source: Path, speaker: str | None, *, exclude: Path) -> SourceL
             "(set dataset.speaker=<name> to make everything one speaker)"
         )
     return listing
+
+
+def _patterns(leave_out: Sequence[str]) -> list[str]:
+    """Return the patterns, read from the file where a .txt file is named."""
+    if len(leave_out) != 1 or not leave_out[0].endswith(".txt"):
+        return list(leave_out)
+    try:
+        lines = Path(leave_out[0]).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"dataset.exclude={leave_out[0]} cannot be read ({error})") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _leave_out(listing: SourceListing, patterns: Sequence[str]) -> None:
+    """Take the recordings that patterns name from a listing, and note how many, or which pattern names none."""
+    if not patterns:
+        return
+    names = [item.source for item in listing.files]
+    listing.notes += [f"dataset.exclude: {item!r} names no recording" for item in patterns if not _named(names, item)]
+    left = {name for item in patterns for name in _named(names, item)}
+    listing.files = [item for item in listing.files if item.source not in left]
+    if not listing.files and names:
+        raise DataError(f"dataset.exclude={','.join(patterns)} leaves out every recording")
+    if left:
+        listing.notes.append(f"left out by dataset.exclude: {len(left)} recordings")
+
+
+def _named(names: Sequence[str], pattern: str) -> list[str]:
+    """Return the names that a pattern means: the name itself, brackets and all, or what its * and ? stand for."""
+    return [pattern] if pattern in names else fnmatch.filter(names, pattern)
 
 
 def printable(name: str) -> str:
