@@ -8,11 +8,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import maximum_filter, median_filter
 from scipy.signal import stft
 
+from utils.audio.decoder import without_broken
 from utils.audio.decoding import open_audio
-from utils.audio.io import resample, to_mono
+from utils.audio.io import resample
+from utils.audio.mono import Mixer
 
 RATE = 16000  # samples per second of what needs no higher frequencies
-MOST_SECONDS = 60.0  # of a long recording, three parts of a third each
+READ_SECONDS = 600.0  # of a long recording, and of these
+MOST_SECONDS = 60.0  # in three parts
 TINY = 1e-14
 DECAY_FRAMES = 20  # of 10 ms
 EDGE_DB, DEPTH_DB, DEPTH_WEIGHT = 12.0, 60.0, 0.4
@@ -50,21 +53,28 @@ class SoundMeasures:
 
 
 def measure_file(path: Path) -> SoundMeasures:
-    """Measure a recording at the rate that it has.
+    """Measure a recording at the rate that it has; of a long one, the first ten minutes.
 
     Raises:
         DataError: if it cannot be decoded.
     """
     with open_audio(path) as decoder:
-        blocks = list(decoder.blocks())
+        blocks: list[np.ndarray] = []
+        for block in decoder.blocks():
+            blocks.append(block)
+            if sum(map(len, blocks)) >= READ_SECONDS * decoder.sample_rate:
+                break
         samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
         return measure_sound(samples, decoder.sample_rate)
 
 
 def measure_sound(samples: np.ndarray, rate: int) -> SoundMeasures:
     """Measure sound [T, C] float32 at a rate."""
+    samples = without_broken(samples)[0]
+    mixer = Mixer(samples.shape[1], rate)
+    mean, channel = mixer.mix(samples), mixer.cancelled()
     dc = float(np.abs(samples.mean(axis=0, dtype=np.float64)).max()) if len(samples) else 0.0
-    mono = _parts(to_mono(samples).astype(np.float64), rate)
+    mono = _parts((mean if channel is None else samples[:, channel]).astype(np.float64), rate)
     mono -= mono.mean() if len(mono) else 0.0
     if len(mono) < rate // 2:
         mono = np.pad(mono, (0, rate // 2 - len(mono)))

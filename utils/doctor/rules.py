@@ -81,7 +81,7 @@ def _noise(sound: SoundMeasures) -> str | None:
 
 
 def _room(sound: SoundMeasures) -> str | None:
-    return f"perhaps a reverberant room (falls by {sound.decay_db:.0f} dB a second at most)" if has_room(sound) else None
+    return f"perhaps a reverberant room (falls by {sound.decay_db:.0f} dB a second)" if has_room(sound) else None
 
 
 def _clipping(sound: SoundMeasures) -> str | None:
