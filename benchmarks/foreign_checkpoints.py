@@ -11,7 +11,6 @@ changed byte "other" is a fault. A changed part may be another voice by right: a
 import argparse
 import os
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -30,6 +29,7 @@ from utils.config import from_yaml, to_yaml
 from utils.config.train import TrainJob
 from utils.console import emit, table
 from utils.errors import WorkbenchError
+from utils.memory import limit_this_process
 from utils.training.checkpoints import TrainedVoice, load_voice
 from utils.training.fit import train
 
@@ -183,7 +183,7 @@ def tried(run: Path, change: Change, check: Check, marker: Path) -> str:
     """Return what becomes of a changed copy of a run, in a process of its own; empty where the change is none."""
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        limit_this_process(MOST_BYTES)
         null = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(null, stream)

@@ -51,7 +51,7 @@ def test_every_text_key_takes_what_is_typed(config_name: str, number: int) -> No
 
 def test_every_key_for_a_text_or_path_says_so() -> None:
     """A key that lacks the property would be read in Hydra's grammar; these alone may be something else."""
-    mixed = {"devices", "speakers", "speaker_weights", "weights"}
+    mixed = {"devices", "exclude", "trust", "speakers", "speaker_weights", "weights"}
     for job in JOBS.values():
         texts = {key for key, _ in text_keys(job)}
         for key, field in fields_of(job):

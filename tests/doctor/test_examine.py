@@ -1,6 +1,7 @@
 """The doctor on a prepared dataset, through the job of preprocess.py."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from benchmarks.doctor_plants import clipping, planted
 from tests.tools.corpus_tools import make_job, write_sounds
 from utils.audio.synthetic_speech import voice
-from utils.config.preprocess import preprocess_job
+from utils.config.preprocess import PreprocessJob, preprocess_job
 from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.doctor.diagnosis import Diagnosis, diagnosis_text
@@ -104,6 +105,16 @@ def test_the_screen_shows_ten_lines_at_most() -> None:
     text = diagnosis_text(diagnosis, Path("x y/doctor.json"), Path("x y/exclude.txt"))
     assert len(text.splitlines()) <= 10 and "'dataset.exclude=x y/exclude.txt'" in text
     assert text.splitlines()[-1] == "doctor: all of it in x y/doctor.json"
+
+
+@pytest.mark.parametrize("place", ["data/a", "My data (2)/it's [a]", "Žofie, x=1"])
+def test_the_hint_can_be_pasted(place: str) -> None:
+    path = Path(place) / "exclude.txt"
+    findings = [Finding("noise", "f0", "words", "remedy", True)]
+    diagnosis = Diagnosis("d", 24000, [FileFacts(f"f{index}", "a", 1, 1) for index in range(4)], [], findings)
+    (line,) = [item for item in diagnosis_text(diagnosis, path, path).splitlines() if "the same command" in item]
+    typed = shlex.split(line.partition(" with ")[2])
+    assert preprocess_job(PreprocessJob.spell(typed)).dataset.exclude == (str(path),)
 
 
 def test_most_of_a_dataset_is_never_left_out() -> None:

@@ -12,7 +12,7 @@ from utils.corpus.manifest import Clip
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.metadata import StreamFacts, VoiceMetadata
 
-ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 
 
 @pytest.mark.parametrize(

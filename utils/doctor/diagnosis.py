@@ -1,5 +1,6 @@
 """What the doctor says: findings, a verdict and a plan."""
 
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
@@ -86,10 +87,18 @@ def diagnosis_text(diagnosis: Diagnosis, path: Path, exclude: Path) -> str:
     if len(counts) > 3:
         lines.append(f"doctor: also {', '.join(f'{rule} ({count})' for rule, count in counts.most_common()[3:])}")
     if diagnosis.left_out:
-        value = shlex.quote(f"dataset.exclude={exclude}")
-        lines.append(f"doctor: without the {len(diagnosis.left_out)} worst: the same command with {value}")
+        words = f"without the {len(diagnosis.left_out)} worst: the same command with {_override(exclude)}"
+        lines.append(f"doctor: {words}")
     lines += [f"doctor: {line}" for line in diagnosis.missing[:1]]
     return "\n".join([*lines[:9], f"doctor: all of it in {path}"])
+
+
+def _override(exclude: Path) -> str:
+    """Return dataset.exclude=<path> as a shell takes it, and after it Hydra's grammar, in which lists are typed."""
+    path = str(exclude)
+    if not re.fullmatch(r"[\w./ -]+", path, re.ASCII):
+        path = "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return shlex.quote(f"dataset.exclude={path}")
 
 
 def _plan(voice: VoiceFacts, rate: int) -> str:
