@@ -133,7 +133,8 @@ def evaluated_rows(options: argparse.Namespace, work: Path) -> list[list[object]
     controls = ControlDefaults(index_rate=options.index_rate, protect=0.5)
 
     def through(retrieval: Retrieval | None) -> Converter:
-        converter = AudioConverter(voice.model, voice.converter.frontend, retrieval, voice.converter.resampler)
+        parts = voice.model, voice.converter.frontend, retrieval, voice.converter.resampler
+        converter = AudioConverter(*parts, highpass=voice.converter.highpass)
         return TorchVoice(converter.eval(), controls).run
 
     variants = {

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.layers.controls import Controls, bounded_controls
 from models.layers.frames import FramesToSamples
 from utils.audio.frames import FRAME_RATE
+from utils.audio.highpass import HighPass
 from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
 from utils.audio.reshaping import reshape
@@ -18,7 +19,8 @@ from utils.voice_file.controls import ControlDefaults
 
 SILENCE_DB = FLOOR_DB + 8.0  # below this the output is silent
 GATE_RANGE_DB = 6.0  # the output fades in over this range above SILENCE_DB
-INPUT_LIMIT = 8.0  # larger samples and infinities are cut to this before analysis
+INPUT_LIMIT = 8.0  # larger samples are cut to this before analysis
+BROKEN = 1000.0  # beyond 60 dB over full scale it is no sound, as in preprocessing
 PROTECT_OFF = 0.5  # at this value retrieval also touches unvoiced frames (the RVC convention)
 SMALL_POWER = 1e-8  # added before a quotient of powers or a root of one
 MAX_LEVEL_GAIN = 10.0
@@ -60,6 +62,7 @@ class AudioConverter(nn.Module):
         retrieval: None for a voice without.
         resampler: from the generator's rate to that of input and output.
         defaults: what counts for a control that is NaN.
+        highpass: what the recordings of the training went through, at the rate of input and output; None for none.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class AudioConverter(nn.Module):
         resampler: RationalResampler,
         *,
         defaults: ControlDefaults | None = None,
+        highpass: HighPass | None = None,
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -78,6 +82,7 @@ class AudioConverter(nn.Module):
         self.resampler = resampler
         self.envelope = FramesToSamples(resampler.target_rate // FRAME_RATE)
         self.defaults = defaults or ControlDefaults()
+        self.highpass = highpass
 
     @property
     def io_rate(self) -> int:
@@ -103,7 +108,7 @@ class AudioConverter(nn.Module):
         """Convert audio to the target voice.
 
         Args:
-            audio: [B, T] at io_rate, any T >= 1; NaN counts as silence.
+            audio: [B, T] at io_rate, any T >= 1; what is no number counts as silence.
             pitch_shift: this and the others are scalars, see Controls; outside its range counts the nearest end, for
                 NaN the default.
         Returns:
@@ -111,7 +116,7 @@ class AudioConverter(nn.Module):
         """
         given = Controls(pitch_shift, speaker_id, index_rate, protect, loudness_mix)
         controls = bounded_controls(given, self.defaults, self.generator.num_speakers)
-        whole = _whole_frames(finite_audio(audio), self.io_rate // FRAME_RATE)
+        whole = self._conditioned(finite_audio(audio))
         content, f0_hz, loudness_db = self.frontend(whole)
         speaker = controls.speaker_id + torch.zeros_like(audio[:, 0]).to(torch.int64)
         content = self._retrieve(content, f0_hz, speaker, controls)
@@ -120,6 +125,14 @@ class AudioConverter(nn.Module):
         gain = self._level_gain(converted, whole, controls.loudness_mix) * silence_gate(loudness_db)
         shaped: Tensor = (converted * self.envelope(gain))[:, : audio.shape[1]]
         return shaped
+
+    def _conditioned(self, audio: Tensor) -> Tensor:
+        """Return what is analysed of audio [B, T], [B, F * hop]: as preprocessing makes it of recordings."""
+        hop = self.io_rate // FRAME_RATE
+        if self.highpass is None:
+            return _whole_frames(audio, hop)
+        filtered: Tensor = self.highpass(_whole_frames(self.highpass.centred(audio), hop))
+        return filtered
 
     def _retrieve(self, content: Tensor, f0_hz: Tensor, speaker: Tensor, controls: Controls) -> Tensor:
         if self.retrieval is None:
@@ -137,8 +150,8 @@ class AudioConverter(nn.Module):
 
 
 def finite_audio(audio: Tensor) -> Tensor:
-    """Return audio [B, T] with 0 for NaN and nothing beyond INPUT_LIMIT."""
-    return torch.where(audio == audio, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+    """Return audio [B, T] with 0 for what is no sample (NaN, infinite, beyond BROKEN), the rest within INPUT_LIMIT."""
+    return torch.where(audio.abs() <= BROKEN, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 
 def shifted_pitch(f0_hz: Tensor, controls: Controls) -> Tensor:

@@ -8,11 +8,12 @@ from typing import IO
 
 import numpy as np
 import soxr
-from scipy.signal import butter, sosfilt
+from scipy.signal import sosfilt
 
 from utils.audio.decoder import Library, without_broken
 from utils.audio.decoding import open_audio
 from utils.audio.frames import FRAME_RATE
+from utils.audio.highpass import ORDER, highpass_sections
 from utils.audio.io import float_to_int16
 from utils.audio.mono import BROKEN, RESAMPLE_QUALITY, Mixer
 from utils.config import AudioConfig
@@ -21,7 +22,6 @@ from utils.corpus.leveling import LoudnessMeter, file_gain_db
 from utils.corpus.recording import Recording
 from utils.corpus.slicing import Span
 
-HIGHPASS_ORDER = 4
 SHORTEST_SECONDS = 0.05
 LEVEL_FLOOR = 1e-12  # mean power of a silent frame, -120 dB
 CLIPPED_LEVEL = 0.999
@@ -158,8 +158,8 @@ class _SignalChain:
             self._resampler = soxr.ResampleStream(source_rate, rate, 1, dtype="float32", quality=RESAMPLE_QUALITY)
         self._highpass = None
         if highpass_hz:
-            self._highpass = butter(HIGHPASS_ORDER, highpass_hz, "highpass", fs=rate, output="sos")
-        self._state = np.zeros((HIGHPASS_ORDER // 2, 2))
+            self._highpass = highpass_sections(highpass_hz, rate)
+        self._state = np.zeros((ORDER // 2, 2))
         self._hop, self._rest, self._powers = target.audio.hop_length, np.zeros(0, np.float32), [np.zeros(0)]
         self._spool = target.spool
         self.meter = LoudnessMeter(rate)

@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 from utils.config import AudioConfig, audio_config
 from utils.config.preprocess import COPIES
 from utils.corpus.split import HeldOutSettings
+from utils.errors import FormatError
 from utils.files import sha256_of_json
 
 DATASET_FILE = "dataset.json"
 SCHEMA_VERSION = 1
 ZERO_UNVOICED = "zero_unvoiced"
+HIGHEST_HIGHPASS_HZ = 500  # as preprocess.highpass_hz
 Part = TypeVar("Part")
 
 
@@ -139,6 +141,21 @@ class DatasetDescription:
     def pitch(self) -> FeatureDescription:
         """The fundamental frequency."""
         return self.features["f0_hz"]
+
+    @property
+    def highpass_hz(self) -> float:
+        """Cut-off of the high-pass that the recordings went through; 0: none, or not known.
+
+        Raises:
+            FormatError: if it is no frequency that preprocess.py takes.
+        """
+        stated = self.reading.get("highpass_hz", 0)
+        if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 <= stated <= HIGHEST_HIGHPASS_HZ:
+            raise FormatError(
+                f"the dataset {self.name} says highpass_hz={stated!r}; allowed: between 0 and {HIGHEST_HIGHPASS_HZ}; "
+                "prepare it again"
+            )
+        return float(stated)
 
     @property
     def f0_convention(self) -> str:

@@ -79,7 +79,7 @@ def _with_retrieval(
 ) -> AudioConverter:
     """Return a converter with another retrieval and other values for controls that are NaN."""
     parts = converter.generator, converter.frontend, retrieval, converter.resampler
-    return AudioConverter(*parts, defaults=defaults).eval()
+    return AudioConverter(*parts, defaults=defaults, highpass=converter.highpass).eval()
 
 
 def _write_index(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | None, folder: Path) -> WrittenIndex | None:

@@ -9,7 +9,7 @@ from utils.config import to_yaml
 from utils.export.plans import ExportPlan
 from utils.training.checkpoints import TrainedVoice
 from utils.voice_file.geometry import FileGeometry
-from utils.voice_file.metadata import F0_CONVENTION, IDLE_KEY, VoiceMetadata
+from utils.voice_file.metadata import F0_CONVENTION, HIGHPASS_KEY, IDLE_KEY, VoiceMetadata
 from utils.voice_file.speakers import Speaker
 
 
@@ -30,6 +30,7 @@ def describe(
         graph_kind: of the graph.
         index_sha256: hash of the index beside the graph, or None without one.
     """
+    highpass = voice.converter.highpass
     speakers = tuple(
         Speaker(id=index, name=speaker.name, f0_median_hz=float(speaker.f0_median_hz or 0.0))
         for index, speaker in enumerate(voice.dataset.speakers)
@@ -56,7 +57,8 @@ def describe(
         f0_convention=str(_pitch_identity(voice).get("unvoiced", F0_CONVENTION)),
         extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.converter.idle_controls)}
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
-        | ({"imported": voice.imported} if voice.imported is not None else {}),
+        | ({"imported": voice.imported} if voice.imported is not None else {})
+        | ({HIGHPASS_KEY: highpass.identity} if highpass is not None else {}),
     )
 
 

@@ -32,7 +32,7 @@ def stream_converter(converter: AudioConverter, *, block_ms: int = 20) -> Stream
     assert isinstance(generator, BaseVoiceConversionModel) and isinstance(frontend, AnalysisFrontend)
     return StreamConverter(
         generator.form("stream"),
-        StreamFrontend(frontend),
+        StreamFrontend(frontend, converter.highpass),
         converter.retrieval,
         StreamResampler(converter.resampler),
         block=smallest_block(converter.io_rate) * (block_ms // 20),

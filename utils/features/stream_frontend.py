@@ -2,12 +2,14 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.stream_memory import Memory, overlapping_frames
 from utils.audio.frames import FEATURE_HOP, FEATURE_RATE, FRAME_RATE
+from utils.audio.highpass import HighPass
 from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
 from utils.errors import ConfigError
@@ -39,10 +41,11 @@ class StreamAnalysis(NamedTuple):
 
 
 class StreamFrontend(nn.Module):
-    """Resampling, content, pitch and loudness of a stream.
+    """High-pass, resampling, content, pitch and loudness of a stream.
 
     Args:
         frontend: the front end of the voice for whole recordings.
+        highpass: that of the voice for whole recordings; None for none.
 
     Attributes:
         encoder_identity: plain data that names the encoder as it stands here, see ContentEncoder.
@@ -52,7 +55,7 @@ class StreamFrontend(nn.Module):
         ConfigError: if its encoder or tracker has no form for streams.
     """
 
-    def __init__(self, frontend: AnalysisFrontend) -> None:
+    def __init__(self, frontend: AnalysisFrontend, highpass: HighPass | None = None) -> None:
         super().__init__()
         encoder, tracker = frontend.content_encoder, frontend.pitch_tracker
         network = getattr(encoder, "network", None)
@@ -67,6 +70,7 @@ class StreamFrontend(nn.Module):
         self.content = StreamContent(network)
         self.pitch = StreamPitch(tracker).requires_grad_(False)
         self.pitch_identity = self.pitch.identity
+        self.highpass = None if highpass is None else StreamHighPass(highpass)
         self.resampler = StreamResampler(frontend.resampler)
         self.look_ahead_seconds = LOOK_AHEAD / FEATURE_RATE
         window = torch.hann_window(LOUDNESS_WINDOW)
@@ -80,6 +84,8 @@ class StreamFrontend(nn.Module):
 
     def forward(self, audio: Tensor, memory: Memory) -> StreamAnalysis:
         """Analyse the next samples [B, F * io_rate / 100]; F is even."""
+        if self.highpass is not None:
+            audio = self.highpass(audio, memory)
         audio_16k = self.resampler(audio, memory, "input")
         samples = int(audio_16k.shape[1])
         longer = memory.extend("audio", audio_16k, PITCH_HISTORY)  # the tracker's windows are the longest
@@ -90,6 +96,47 @@ class StreamFrontend(nn.Module):
         frames = overlapping_frames(longer, LOUDNESS_WINDOW, FEATURE_HOP, samples // FEATURE_HOP)
         power = torch.matmul(frames.square(), self.loudness_window)
         return 10.0 * torch.log10(power.clamp(min=10 ** (FLOOR_DB / 10)))
+
+
+class StreamHighPass(nn.Module):
+    """HighPass for streams: its state passes from block to block, and it is not late.
+
+    Args:
+        highpass: for whole recordings; this one has its matrices.
+    """
+
+    def __init__(self, highpass: HighPass) -> None:
+        super().__init__()
+        self.highpass = highpass
+        self.together = smallest_block(highpass.sample_rate) // highpass.piece
+        self.register_buffer("carry", _carry(highpass.step, self.together), persistent=False)
+        self.carry: Tensor
+
+    def forward(self, audio: Tensor, memory: Memory) -> Tensor:
+        """Return the next samples [B, T] filtered; T is a multiple of 20 ms."""
+        highpass, size = self.highpass, self.highpass.num_states
+        own, entered = highpass.pieces(audio)
+        state = memory.recall("highpass", (size,), audio)
+        before = []
+        for group in entered.split(self.together, dim=1):
+            passed = torch.matmul(torch.cat([state, group.flatten(1)], dim=1), self.carry)
+            starts, state = passed.split([self.together * size, size], dim=1)
+            before.append(starts.unflatten(1, (self.together, size)))
+        memory.keep(state)
+        states = torch.cat(before, dim=1) if len(before) > 1 else before[0]
+        return (own + torch.matmul(states, highpass.left)).flatten(1)
+
+
+def _carry(step: np.ndarray, count: int) -> Tensor:
+    """Return the matrix from a state and what each of some pieces adds to the states before and after the pieces."""
+    size = len(step)
+    powers = [np.linalg.matrix_power(step, power) for power in range(count + 1)]
+    carry = np.zeros((count + 1, size, count + 1, size))
+    for after in range(count + 1):
+        carry[0, :, after] = powers[after]
+        for piece in range(after):
+            carry[piece + 1, :, after] = powers[after - piece - 1]
+    return torch.from_numpy(carry.reshape((count + 1) * size, -1)).float()
 
 
 class StreamResampler(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
+from utils.audio.highpass import HighPass
 from utils.audio.resample import RationalResampler
 from utils.config import Pluggable, select
 from utils.config.plain_data import first_line, shown
@@ -197,9 +198,13 @@ def load_voice(
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
     tracker = _load_tracker(run, dataset.pitch, tracker_node)
     rate = io_rate or model.sample_rate
-    resampler = RationalResampler(model.sample_rate, rate)
-    retrieval = _read_retrieval(run, path, content, config, dataset) if with_codebook else None
-    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), retrieval, resampler)
+    converter = AudioConverter(
+        model,
+        AnalysisFrontend(encoder, tracker, rate),
+        _read_retrieval(run, path, content, config, dataset) if with_codebook else None,
+        RationalResampler(model.sample_rate, rate),
+        highpass=HighPass(dataset.highpass_hz, rate) if dataset.highpass_hz else None,
+    )
     converter.requires_grad_(False)
     converter.eval()
     payload = content[PAYLOAD_KEY]

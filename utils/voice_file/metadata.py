@@ -12,6 +12,7 @@ from utils.voice_file.stored_values import metadata_fault
 
 METADATA_KEY = "voclo_trainer"
 IDLE_KEY = "idle_controls"  # under extra: names of the controls that the voice gives nothing to act on
+HIGHPASS_KEY = "highpass"  # under extra: the filter before all analysis; absent in graphs without one
 SCHEMA_VERSION = 2  # 2: precision
 F0_CONVENTION = "zero_unvoiced"
 

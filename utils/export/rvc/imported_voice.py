@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
+from utils.audio.highpass import HighPass
 from utils.audio.resample import RationalResampler
 from utils.config import Pluggable, audio_config
 from utils.config.train import train_job
@@ -24,6 +25,9 @@ from utils.rvc.layout import POSTERIOR, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import TrainedVoice
+
+# what RVC-WebUI and Applio put recordings through, before training and before a conversion
+HIGHPASS_HZ, HIGHPASS_ORDER = 48.0, 5
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     tracker = _tracker(settings, convention)
     rate = io_rate or model.sample_rate
     resampler = RationalResampler(model.sample_rate, rate)
-    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), None, resampler)
+    highpass = HighPass(HIGHPASS_HZ, rate, order=HIGHPASS_ORDER)
+    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), None, resampler, highpass=highpass)
     converter.requires_grad_(False)
     converter.eval()
     record = {
