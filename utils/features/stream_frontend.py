@@ -13,8 +13,10 @@ from utils.audio.highpass import HighPass
 from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
 from utils.errors import ConfigError
+from utils.features.content.builtin import BuiltinContent
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.features.content.stream_content import StreamContent
+from utils.features.content.stream_level import StreamLevel
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.stream_pitch import HISTORY as PITCH_HISTORY
 from utils.features.pitch.stream_pitch import LOOK_AHEAD, StreamPitch
@@ -68,6 +70,7 @@ class StreamFrontend(nn.Module):
             raise ConfigError("this pitch tracker has no form for streams; prepare and train with pitch=builtin")
         self.encoder_identity = {**encoder.identity, "look_ahead": "short"}
         self.content = StreamContent(network)
+        self.level = StreamLevel() if isinstance(encoder, BuiltinContent) else None  # the others raise nothing
         self.pitch = StreamPitch(tracker).requires_grad_(False)
         self.pitch_identity = self.pitch.identity
         self.highpass = None if highpass is None else StreamHighPass(highpass)
@@ -89,8 +92,12 @@ class StreamFrontend(nn.Module):
         audio_16k = self.resampler(audio, memory, "input")
         samples = int(audio_16k.shape[1])
         longer = memory.extend("audio", audio_16k, PITCH_HISTORY)  # the tracker's windows are the longest
-        content, f0_hz = self.content.read(longer, samples, memory), self.pitch.read(longer, memory)
-        return StreamAnalysis(content, f0_hz, self._loudness(longer, samples))
+        f0_hz, loudness_db = self.pitch.read(longer, memory), self._loudness(longer, samples)
+        if self.level is None:
+            content = self.content.read(longer, samples, memory)
+        else:
+            content = self.content(self.level(audio_16k, f0_hz, loudness_db, memory), memory)
+        return StreamAnalysis(content, f0_hz, loudness_db)
 
     def _loudness(self, longer: Tensor, samples: int) -> Tensor:
         frames = overlapping_frames(longer, LOUDNESS_WINDOW, FEATURE_HOP, samples // FEATURE_HOP)
