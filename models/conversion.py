@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.layers.controls import Controls, bounded_controls
 from models.layers.frames import FramesToSamples
+from utils.audio.decoder import BROKEN_LEVEL
 from utils.audio.frames import FRAME_RATE
 from utils.audio.highpass import HighPass
 from utils.audio.loudness import FLOOR_DB
@@ -20,7 +21,6 @@ from utils.voice_file.controls import ControlDefaults
 SILENCE_DB = FLOOR_DB + 8.0  # below this the output is silent
 GATE_RANGE_DB = 6.0  # the output fades in over this range above SILENCE_DB
 INPUT_LIMIT = 8.0  # larger samples are cut to this before analysis
-BROKEN = 1000.0  # beyond 60 dB over full scale it is no sound, as in preprocessing
 PROTECT_OFF = 0.5  # at this value retrieval also touches unvoiced frames (the RVC convention)
 SMALL_POWER = 1e-8  # added before a quotient of powers or a root of one
 MAX_LEVEL_GAIN = 10.0
@@ -150,8 +150,8 @@ class AudioConverter(nn.Module):
 
 
 def finite_audio(audio: Tensor) -> Tensor:
-    """Return audio [B, T] with 0 for what is no sample (NaN, infinite, beyond BROKEN), the rest within INPUT_LIMIT."""
-    return torch.where(audio.abs() <= BROKEN, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+    """Return audio [B, T] with 0 for NaN and beyond BROKEN_LEVEL, as preprocessing has it, and within INPUT_LIMIT."""
+    return torch.where(audio.abs() <= BROKEN_LEVEL, audio, audio.new_zeros(())).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 
 def shifted_pitch(f0_hz: Tensor, controls: Controls) -> Tensor:
