@@ -10,7 +10,7 @@ INFERENCE := .venv-inference
 INFERENCE_STAMP := $(INFERENCE)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-inference demo test test-all check smoke clean-venv
+.PHONY: help venv venv-inference demo test test-all check smoke fuzz clean-venv
 
 help:
 	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all        the whole test suite"
 	@echo "make check           ruff, mypy and codespell"
 	@echo "make smoke           README's commands and the demo in a small size (minutes)"
+	@echo "make fuzz            wrong command lines and damaged files (15 minutes; MINUTES=1 for one)"
 	@echo "make venv            only create .venv from requirements.lock (all others do it when needed)"
 	@echo "make venv-inference  create .venv-inference, which is enough for test_model.py (20 times smaller)"
 	@echo "make clean-venv      remove both"
@@ -75,6 +76,12 @@ check: $(STAMP)
 smoke: $(DEMO_STAMP)
 	$(BIN)/python -m scripts.smoke
 	$(BIN)/python -m scripts.demo --minutes 0.2 --work smoke/demo
+
+# what is found depends on the seed: make SEED=7 fuzz
+MINUTES ?= 15
+SEED ?= 0
+fuzz: $(STAMP)
+	$(BIN)/python -m benchmarks.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 clean-venv:
 	rm -rf $(VENV) $(INFERENCE)

@@ -9,8 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # fork processes, or end them by signals that Windows does not have
 POSIX_ALONE = [
-    "corpus/test_workers.py", "export/test_staging.py", "project/test_files.py", "training/test_exact_resume.py",
-    "training/test_processes.py", "training/test_run_lock.py", "training/test_signals.py",
+    "benchmarks/test_fuzz.py", "corpus/test_workers.py", "export/test_staging.py", "project/test_files.py",
+    "training/test_exact_resume.py", "training/test_processes.py", "training/test_run_lock.py",
+    "training/test_signals.py",
 ]  # fmt: skip
 collect_ignore = POSIX_ALONE if os.name == "nt" else []
 

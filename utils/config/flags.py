@@ -62,7 +62,7 @@ def _check_flag(name: str, here: Sequence[str], keys: Sequence[str]) -> None:
         return
     value = here[0].partition("=")[2] if "=" in here[0] else next(iter(here[1:]), "")
     choices = next((found for names, found in CHOICES.items() if name in names), ())
-    is_left_out = name in ("--info", "-i") and value not in choices
+    is_left_out = name in ("--info", "-i") and (not value or value.startswith("-"))
     if choices and not is_left_out and value not in choices:
         raise ConfigError(f"{name} {value}".strip() + f" is not possible; allowed: {', '.join(choices)}")
     if not choices and (not value or value.startswith("-")):
