@@ -6,10 +6,15 @@ from utils.config.train import TrainJob
 
 def main(job: TrainJob) -> float | None:
     """Train; return the held-out figure of the run's best.ckpt, which a sweep minimises."""
+    from utils.reports.background import BackgroundReport
     from utils.training import train
     from utils.training.summary import best_held_out
 
-    return best_held_out(train(job))
+    report = BackgroundReport() if job.trainer.report else None
+    run = train(job, after_validation=report)
+    if report is not None:
+        report.finish()
+    return best_held_out(run)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ FITTING = {
     "whole number": {"2024"},
     "whole numbers": {"2024"},
     "packages": {"abc"},
+    "texts": {"abc", "2024", "2.5"},
+    "bool": {"true"},
 }
 EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
     "run": "text?", "voice": "text?", "checkpoint": "choice", "name": "text?", "dataset": "text?", "licence": "text",
@@ -51,7 +53,10 @@ TRIAL_KEYS = {
     "onnx": "text?", "audio.path": "text?", "output": "text?", "report": "text?", "threads": "whole numbers",
     "pitch_shift": "auto or number?", "speaker": "text or number?", "index_rate": "number?", "protect": "number?",
     "loudness_mix": "number?", "verify": "text?", "verify_minutes": "number", "verify_blocks": "whole number",
+    "evaluate": "text?", "against": "text?", "sources": "text?", "target": "text?", "most_sources": "whole number",
+    "most_target": "whole number", "evaluators": "texts", "language": "text", "leaks": "bool", "sweep": "bool",
 }  # fmt: skip
+EVALUATION_KEYS = tuple(TRIAL_KEYS)[-10:]
 
 
 def fitting(kind: str) -> set[str]:
@@ -159,7 +164,11 @@ def test_one_kind_of_graph_needs_no_brackets() -> None:
 
 @pytest.mark.parametrize("key", TRIAL_KEYS)
 def test_a_wrong_value_for_a_trial_is_one_line(key: str) -> None:
-    use = ("verify=a.onnx",) if key.startswith("verify") else ("onnx=a.onnx", "audio.path=b.wav")
+    use: tuple[str, ...] = ("onnx=a.onnx", "audio.path=b.wav")
+    if key.startswith("verify"):
+        use = ("verify=a.onnx",)
+    elif key in EVALUATION_KEYS:
+        use = ("evaluate=a.onnx", "sources=s", "target=t")
     allowed = fitting(TRIAL_KEYS[key])
 
     for value in WRONG:
@@ -239,9 +248,9 @@ def test_the_block_of_a_stream_can_be_chosen() -> None:
 def test_a_verification_refuses_what_is_for_conversions(override: str) -> None:
     key = override.partition("=")[0]
 
-    assert (
-        refusal(trial, "verify=a.onnx", override) == f"{key} does nothing with verify=; leave it out (it is for onnx=)"
-    )
+    uses = "onnx=" if key == "threads" else "onnx=, evaluate="
+    words = f"{key} does nothing with verify=; leave it out (it is for {uses})"
+    assert refusal(trial, "verify=a.onnx", override) == words
 
 
 @pytest.mark.parametrize("key", ["verify_minutes", "verify_blocks"])

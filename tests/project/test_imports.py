@@ -30,7 +30,7 @@ CONVERSION = {"models.base", "models.conversion", "models.stream_conversion"}
 CONTRACTS = CONVERSION | {"models.adversarial", "models.updating"}
 ROOMS = {
     "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.verification",
-    "utils.voice_file", "utils.rvc", "utils.doctor",
+    "utils.voice_file", "utils.rvc", "utils.doctor", "utils.reports",
 }  # fmt: skip
 COMMANDS = ROOMS | LOWER | CONTRACTS | {"models.layers", "utils.command_line"}
 ALLOWED: dict[str, set[str]] = {
@@ -68,16 +68,18 @@ ALLOWED: dict[str, set[str]] = {
     "utils.export": LOWER
     | CONVERSION
     | {"models.layers", "utils.training", "utils.corpus", "utils.rvc", "utils.voice_file", "utils.verification"},
-    "utils.evaluation": LOWER | {"utils.inference"},
+    "utils.evaluation": BASE | {"utils.audio", "utils.inference"},
     "utils.doctor": LOWER | {"utils.corpus", "utils.evaluation"},
+    "utils.reports": BASE | {"utils.audio", "utils.corpus", "utils.training", "utils.inference", "utils.evaluation"},
     "recipes": COMMANDS,
     "scripts": COMMANDS,
     "benchmarks": COMMANDS | {"recipes", "scripts"},
     "hydra_plugins": {"utils.errors", "utils.config", "utils.console", "utils.files"},
     "preprocess": BASE | {"utils.corpus", "utils.doctor"},
-    "train": BASE | {"utils.training"},
+    "train": BASE | {"utils.training", "utils.reports"},
+    "report": BASE | {"utils.reports"},
     "export_onnx": BASE | {"utils.export", "utils.voice_file"},
-    "test_model": BASE | {"utils.inference", "utils.verification"},
+    "test_model": BASE | {"utils.inference", "utils.verification", "utils.evaluation"},
 }
 WITHOUT_TORCH = ("utils.voice_file", "utils.verification", "utils.inference", "test_model")
 HEAVY = {"torch", "torchaudio", "pytorch_lightning", "faiss", "models"}

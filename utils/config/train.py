@@ -136,7 +136,8 @@ class TrainerSettings(Section):
     probe: bool = setting(False, "only measure memory and speed of smaller micro-batches, propose one and end")
     max_skipped: int = setting(20, "updates in a row that may be skipped because a gradient is not finite", ge=1)
     progress_bar: bool = setting(True, "one line: redrawn in a terminal, a new one every half minute in a file")
-    media: bool = setting(True, "audio and plots for TensorBoard at each validation")
+    media: bool = setting(True, "audio and plots for TensorBoard and the page at each validation")
+    report: bool = setting(True, "report.html in the folder of the run, made anew after validations and at the end")
     compile: bool = setting(
         False, "torch.compile for both networks: minutes at the start, then faster on some machines"
     )

@@ -3,7 +3,8 @@
 All take mono audio at 16 kHz, float32 [T], and work offline: their weights lie inside the packages.
 """
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,10 +12,17 @@ import numpy as np
 
 from utils.errors import WorkbenchError
 from utils.evaluation.optional_packages import MissingEvaluatorError
-from utils.evaluation.recognizers import CachedRecognizer, MoonshineRecognizer, Recognizer, WhisperRecognizer
-from utils.evaluation.speaker_networks import DistillMosEvaluator, EcapaEvaluator, ResemblyzerEvaluator
+from utils.evaluation.recognizers import CachedRecognizer, Recognizer
 
-EVALUATOR_NAMES = ("resemblyzer", "ecapa", "whisper", "moonshine", "distillmos")
+# By name, since some need PyTorch: without it the others can still be used.
+CLASSES = {
+    "resemblyzer": "utils.evaluation.speaker_networks.ResemblyzerEvaluator",
+    "ecapa": "utils.evaluation.speaker_networks.EcapaEvaluator",
+    "whisper": "utils.evaluation.recognizers.WhisperRecognizer",
+    "moonshine": "utils.evaluation.recognizers.MoonshineRecognizer",
+    "distillmos": "utils.evaluation.speaker_networks.DistillMosEvaluator",
+}
+EVALUATOR_NAMES = tuple(CLASSES)
 DEFAULT_EVALUATORS = ("resemblyzer", "ecapa", "whisper", "distillmos")
 
 
@@ -61,19 +69,13 @@ def load_evaluators(names: Sequence[str], *, language: str = "en", num_threads: 
     Raises:
         WorkbenchError: if a name is unknown, or the language is.
     """
-    makers: dict[str, Callable[[], Any]] = {
-        "resemblyzer": ResemblyzerEvaluator,
-        "ecapa": EcapaEvaluator,
-        "whisper": lambda: WhisperRecognizer(language=language, num_threads=num_threads),
-        "moonshine": MoonshineRecognizer,
-        "distillmos": DistillMosEvaluator,
-    }
+    arguments: dict[str, dict[str, Any]] = {"whisper": {"language": language, "num_threads": num_threads}}
     found = Evaluators()
     for name in names:
-        if name not in makers:
-            raise WorkbenchError(f"unknown evaluator '{name}'; known: {', '.join(makers)}")
+        if name not in CLASSES:
+            raise WorkbenchError(f"unknown evaluator '{name}'; known: {', '.join(CLASSES)}")
         try:
-            evaluator = makers[name]()
+            evaluator = _class_of(name)(**arguments.get(name, {}))
         except MissingEvaluatorError as error:
             found.missing[name] = str(error)
             continue
@@ -84,3 +86,18 @@ def load_evaluators(names: Sequence[str], *, language: str = "en", num_threads: 
         else:
             found.naturalness[name] = evaluator
     return found
+
+
+def _class_of(name: str) -> Any:
+    """Import the class of an evaluator.
+
+    Raises:
+        MissingEvaluatorError: if PyTorch, which it is made of, is not installed.
+    """
+    module, _, attribute = CLASSES[name].rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        if error.name and error.name.startswith("torch"):
+            raise MissingEvaluatorError("pip install -r requirements.lock") from error
+        raise

@@ -1,5 +1,6 @@
 """From a dataset to a trained voice."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,9 +12,12 @@ if TYPE_CHECKING:
 # torch and Lightning take seconds, which --help must not wait for: they are imported where they are used
 
 
-def train(job: TrainJob) -> Path:
+def train(job: TrainJob, *, after_validation: Callable[[Path], None] | None = None) -> Path:
     """Train or resume a run and return its folder; see utils.training.fit.
 
+    Args:
+        job: what is asked for.
+        after_validation: is given the folder after each validation, and must return at once.
     Raises:
         ConfigError: if the configuration does not fit itself, the dataset or an existing run.
         StoppedBySignalError: if the run was asked to end and can be continued.
@@ -21,7 +25,7 @@ def train(job: TrainJob) -> Path:
     """
     from utils.training import fit
 
-    return fit.train(job)
+    return fit.train(job, after_validation)
 
 
 def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None) -> "TrainedVoice":

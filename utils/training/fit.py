@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from utils.errors import StoppedBySignalError
 from utils.features.retrieval import entries_per_speaker
 from utils.files import atomic_write_text
 from utils.training.assembly import build_data, build_training, renew_codebook
+from utils.training.callbacks.after_validation import AfterValidation
 from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.callbacks.nonfinite import NonFiniteGuard
@@ -85,9 +87,12 @@ class Run:
 
 
 @stopped_by_signals()
-def train(job: TrainJob) -> Path:
+def train(job: TrainJob, after_validation: Callable[[Path], None] | None = None) -> Path:
     """Train or resume a run and return its folder.
 
+    Args:
+        job: what is asked for.
+        after_validation: is given the folder after each validation, and must return at once.
     Raises:
         ConfigError: if the configuration does not fit itself, the dataset or an existing run, or another train.py
             trains this run.
@@ -100,7 +105,7 @@ def train(job: TrainJob) -> Path:
         if job.run.replace and job.resume is None:
             remove_debug_run(folder)
         checkpoint = find_checkpoint(job, folder)
-        run = prepare_run(job, store, folder, checkpoint)
+        run = prepare_run(job, store, folder, checkpoint, after_validation)
         if checkpoint is not None:
             restore(run, checkpoint)
         if job.trainer.probe:
@@ -110,7 +115,13 @@ def train(job: TrainJob) -> Path:
     return folder
 
 
-def prepare_run(job: TrainJob, store: CorpusStore, folder: Path, checkpoint: ResumedCheckpoint | None) -> Run:
+def prepare_run(
+    job: TrainJob,
+    store: CorpusStore,
+    folder: Path,
+    checkpoint: ResumedCheckpoint | None,
+    after_validation: Callable[[Path], None] | None = None,
+) -> Run:
     """Check what is asked for and build data, networks and trainer.
 
     Args:
@@ -118,6 +129,7 @@ def prepare_run(job: TrainJob, store: CorpusStore, folder: Path, checkpoint: Res
         store: the dataset.
         folder: of the run.
         checkpoint: that the run continues; None for a new run.
+        after_validation: is given the folder after each validation.
     Raises:
         ConfigError: if something does not fit; nothing is written then.
     """
@@ -139,7 +151,8 @@ def prepare_run(job: TrainJob, store: CorpusStore, folder: Path, checkpoint: Res
     payload = RunPayload(job, store.description, pretrained_files(job) if checkpoint is None else None)
     guard = NonFiniteGuard(folder, max_skipped=job.trainer.max_skipped, name_clips=data.name_segments)
     callbacks = [history, *build_overtraining_watch(job.overtraining), payload, guard]
-    trainer = build_trainer(job, folder, callbacks, checkpointing)
+    listeners = [AfterValidation(after_validation, folder)] if after_validation else []
+    trainer = build_trainer(job, folder, callbacks, checkpointing, listeners)
     expected = None if checkpoint is None else stored_codebook(checkpoint.content, checkpoint.path)
     module = build_training(job, store, folder, fresh=checkpoint is None, codebook=expected)
     payload.codebook = codebook_record(folder)

@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,16 +31,27 @@ from utils.training.devices import (
     first_device,
     keep_freed_memory,
 )
+from utils.training.listening import ListeningFolder
 from utils.training.loggers import build_loggers
 from utils.training.overtraining import OvertrainingRule
 from utils.training.step_clock import StepClock
 
 
 def build_trainer(
-    job: TrainJob, run: Path, callbacks: list[Callback], checkpointing: BestAndLastCheckpoint
+    job: TrainJob,
+    run: Path,
+    callbacks: list[Callback],
+    checkpointing: BestAndLastCheckpoint,
+    listeners: Sequence[Callback] = (),
 ) -> lightning.Trainer:
     """Make Lightning's trainer.
 
+    Args:
+        job: what is asked for.
+        run: folder of the run.
+        callbacks: that come first.
+        checkpointing: saves the states.
+        listeners: callbacks that hear of a validation when all others have seen it.
     Raises:
         ConfigError: if this machine cannot do what accelerator, devices and strategy ask for.
     """
@@ -52,7 +64,7 @@ def build_trainer(
         StopAfterSteps(settings.steps),
         RunMonitor(job, run, clock, best_from_step=best_from_step(job)),
     ]
-    extra += [MediaLogger(job.audio, builtin_tracker())] if settings.media else []
+    extra += [MediaLogger(job.audio, builtin_tracker(), listening=ListeningFolder(run))] if settings.media else []
     extra += [ProgressLine(total_steps=settings.steps)] if settings.progress_bar else []
     extra += [UpdateProfiler(run, settings.profile_steps)] if settings.profile_steps else []
     loggers = build_loggers(job, run)
@@ -73,7 +85,7 @@ def build_trainer(
             log_every_n_steps=settings.log_every,
             profiler=clock,
             detect_anomaly=settings.detect_anomaly,
-            callbacks=[*callbacks, *extra, checkpointing, StopOnSignal(checkpointing)],
+            callbacks=[*callbacks, *extra, *listeners, checkpointing, StopOnSignal(checkpointing)],
             enable_model_summary=False,
             enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,

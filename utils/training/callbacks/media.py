@@ -1,4 +1,4 @@
-"""Audio and plots of held-out clips at each validation, each under one tag: TensorBoard shows a timeline."""
+"""Audio and plots of held-out clips at each validation: as timelines in TensorBoard, as files for the run's page."""
 
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import LogMelSpectrogram
 from utils.config import AudioConfig
 from utils.features.pitch.base import PitchTracker, extract_f0
+from utils.training.listening import HeardSound, ListeningFolder
 from utils.training.loggers import log_everywhere
 from utils.training.plots import PitchPanel, plot_mels, plot_pitch
 
@@ -44,14 +45,30 @@ class MediaLogger(Callback):
         audio: settings of the mel spectrograms.
         tracker: measures the pitch of the conversions.
         num_clips: clips to show, evenly spread over the held-out ones.
+        listening: keeps recorded and rebuilt sounds as files, too.
     """
 
-    def __init__(self, audio: AudioConfig, tracker: PitchTracker, *, num_clips: int = 2) -> None:
+    def __init__(
+        self,
+        audio: AudioConfig,
+        tracker: PitchTracker,
+        *,
+        num_clips: int = 2,
+        listening: ListeningFolder | None = None,
+    ) -> None:
         self.audio, self.tracker, self.num_clips = audio, tracker, num_clips
+        self.listening = listening
         self.mel = LogMelSpectrogram.of_audio(audio)
         self.has_shown_real = False
         self._seen = 0
         self._fits: list[PitchFit] = []
+        self._recorded: set[int] = set()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Forget the sounds that an interrupted run made beyond where it is resumed."""
+        assert isinstance(pl_module, AdversarialTraining)
+        if self.listening is not None and trainer.is_global_zero:
+            self.listening.restart(pl_module.steps)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Begin with the first held-out clip."""
@@ -115,6 +132,7 @@ class MediaLogger(Callback):
             return  # neither audio nor pitch; val/mel shows it
         real = batch.audio[row, : len(rebuilt)].float().cpu()
         label = f"converted_up_{TRANSPOSED_SEMITONES:g}_semitones"
+        self._keep(number, step, real.clamp(-1, 1), rebuilt.clamp(-1, 1))
         if not self.has_shown_real:
             writer.add_audio(f"clip{number}/real", real.clamp(-1, 1), step, rate)
         writer.add_audio(f"clip{number}/converted", rebuilt.clamp(-1, 1), step, rate)
@@ -127,6 +145,17 @@ class MediaLogger(Callback):
             for title, requested_hz, sound in (("rebuilt", f0_hz, rebuilt), ("transposed", transposed_hz, shifted))
         ]
         writer.add_image(f"clip{number}/f0", plot_pitch(panels), step, dataformats="HWC")
+
+    def _keep(self, number: int, step: int, real: Tensor, rebuilt: Tensor) -> None:
+        """Keep a clip for listening, the recording once."""
+        if self.listening is None:
+            return
+        rate = self.audio.sample_rate
+        sounds = [HeardSound("converted", step, rebuilt.numpy(), rate)]
+        if number not in self._recorded:
+            self._recorded.add(number)
+            sounds.append(HeardSound("target", None, real.numpy(), rate))
+        self.listening.add(f"held_out_{number}", f"Held-out clip {number + 1}", "held_out", sounds)
 
     def _mel_of(self, sound: Tensor) -> np.ndarray:
         return self.mel.cpu()(sound[None])[0].numpy()

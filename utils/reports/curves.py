@@ -1,0 +1,129 @@
+"""The figures of a run, from metrics.csv and config.yaml, as curves with what they mean."""
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.reports.charts import Axis, Chart, short
+from utils.training.criterion import CRITERION, is_best
+from utils.training.overtraining import OvertrainingDetector, OvertrainingRule, Verdict
+
+Series = list[tuple[int, float]]  # (step, value)
+# column -> title, unit and what to look for
+MEANINGS = {
+    CRITERION: ("Held-out loss", "log-mel distance", "recordings that were kept out of the training; lower is better"),
+    "val/f0_error_cents": ("Pitch error", "cents", "asked for against measured; 100 cents are a semitone"),
+    "val/voicing_error": ("Voicing error", "share of frames", "voiced in one alone, of asked for and measured"),
+    "train/generator/total": ("Training loss", "weighted sum", "of the generator; it need not fall once it is judged"),
+    "train/generator/spectral": ("Spectral loss", "raw", "distance to the recordings that are trained on"),
+    "train/discriminator/total": ("Discriminator", "raw", "0: it wins; it should neither win nor lose for long"),
+    "performance/steps_per_second": ("Speed", "updates a second", "without validation"),
+}
+HIDDEN = ("val/best_mel",)
+SERIES = ("val/", "evaluation/")  # further columns of these are drawn too
+
+
+@dataclass
+class RunCurves:
+    """What a run measured.
+
+    Attributes:
+        series: column of metrics.csv -> its values.
+        chosen: step and value of the state in best.ckpt; None before the first validation.
+        verdict: of the rule of overtraining; None while it sees nothing.
+        best_from_step: the update from which on a state can be the best.
+    """
+
+    series: dict[str, Series] = field(default_factory=dict)
+    chosen: tuple[int, float] | None = None
+    verdict: Verdict | None = None
+    best_from_step: int = 0
+
+    @property
+    def held_out(self) -> Series:
+        """The criterion of each validation."""
+        return self.series.get(CRITERION, [])
+
+
+def read_curves(path: Path, rule: OvertrainingRule, best_from_step: int = 0) -> RunCurves:
+    """Read metrics.csv and apply the rules that choose the best state and call a run overtrained.
+
+    Args:
+        path: of metrics.csv; a run that has not logged anything has none.
+        rule: of overtraining.
+        best_from_step: the update from which on a state can be the best.
+    """
+    series = read_table(path)
+    curves = RunCurves(series, best_from_step=best_from_step)
+    detector, lowest, best_step = OvertrainingDetector(rule), math.inf, 0
+    for step, value in curves.held_out:
+        detector.update(step, value)
+        replaces_all = math.isfinite(value) and best_step < best_from_step <= step
+        if replaces_all or is_best(value, lowest):
+            lowest, best_step = value if replaces_all else min(value, lowest), step
+            curves.chosen = (step, value)
+    curves.verdict = detector.verdict
+    return curves
+
+
+def read_table(path: Path) -> dict[str, Series]:
+    """Return the columns of metrics.csv; a row that is being written is left out, as is what is no number."""
+    series: dict[str, Series] = {}
+    if not path.is_file():
+        return series
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    for row in csv.DictReader(line for line in lines if line.endswith("\n")):
+        step = row.pop("step", None) or ""
+        for key, text in row.items():
+            if step.isdigit() and isinstance(text, str) and text and key is not None:
+                series.setdefault(key, []).append((int(step), _number(text)))
+    return series
+
+
+def charts_of(curves: RunCurves) -> list[Chart]:
+    """Return a plot for each figure that is known or belongs to a validation, the held-out criterion first."""
+    known = [key for key in MEANINGS if key in curves.series]
+    others = sorted(
+        key for key in curves.series if key.startswith(SERIES) and key not in MEANINGS and key not in HIDDEN
+    )
+    charts = [curve_chart(key, curves.series[key]) for key in [*known, *others]]
+    for key, chart in zip([*known, *others], charts, strict=True):
+        if curves.chosen and key.startswith(SERIES):
+            chart.add_mark(curves.chosen[0], f"chosen: step {curves.chosen[0]}")
+        if key == CRITERION and curves.verdict is not None:
+            kind = "overtrained" if curves.verdict.kind == "overtrained" else "no further gain"
+            chart.add_band(curves.verdict.since, curves.held_out[-1][0], f"{kind} since step {curves.verdict.since}")
+    return charts
+
+
+def curve_chart(key: str, series: Series) -> Chart:
+    """Return the plot of one figure over the updates."""
+    default = (key.partition("/")[2].replace("_", " ").capitalize(), "", "")
+    title, unit, note = MEANINGS.get(key, default)
+    finite = [value for _, value in series if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    words = (
+        f"{title}: {short(finite[0])} at the start, {short(finite[-1])} at step {series[-1][0]}, "
+        f"lowest {short(low)}, highest {short(high)}."
+    )
+    x = Axis(float(series[0][0]) if len(series) > 1 else 0.0, float(series[-1][0]))
+    chart = Chart(title, words, x, Axis(low - margin, high + margin), "updates", unit, note)
+    chart.add_line(title, [(float(step), value) for step, value in series], 0)
+    return chart
+
+
+def rule_of(settings: Mapping[str, object]) -> OvertrainingRule:
+    """Return the rule that a run's section `overtraining` describes; what it does not say is the default."""
+    names = ("smooth", "patience", "min_improvement", "plateau_patience", "first_step")
+    given = {name: settings[name] for name in names if isinstance(settings.get(name), int | float)}
+    return OvertrainingRule(**given)  # type: ignore[arg-type]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
