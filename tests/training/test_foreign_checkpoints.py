@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.tools.training_tools import make_dataset, training
-from utils.config import from_yaml, to_yaml
-from utils.config.export import export_job
+from utils.config import from_yaml, run_script, to_yaml
+from utils.config.export import ExportJob, export_job
 from utils.config.train import train_job
 from utils.errors import ConfigError, WorkbenchError
 from utils.export import export
@@ -110,6 +110,22 @@ def test_a_class_that_a_checkpoint_names_is_not_run_by_any_export(
         message = refusal(lambda: export(export_job(overrides)))
 
     assert "no class of this workbench" in message or "no generator of RVC" in message or route.startswith("rvc")
+    assert not marker.exists() and not (tmp_path / "exports").exists()
+
+
+def test_a_sweep_over_runs_runs_nothing_either(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    marker, other = tmp_path / "was_run", shutil.copytree(run, tmp_path / "other")
+    for folder, place in ((run, "inside model"), (other, "pitch")):
+        change(folder, PLACES[place](command(marker)))
+    places = [f"export.root={tmp_path / 'exports'}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    monkeypatch.setattr("sys.argv", ["export_onnx.py", "-m", f"run={run},{other}", "checkpoint=last", *places])
+
+    with pytest.raises(SystemExit) as caught:
+        run_script(ExportJob, export)
+
+    assert caught.value.code == 2 and "no class of this workbench" in capfd.readouterr().err
     assert not marker.exists() and not (tmp_path / "exports").exists()
 
 

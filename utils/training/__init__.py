@@ -1,6 +1,6 @@
 """From a dataset to a trained voice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,17 +28,20 @@ def train(job: TrainJob, *, after_validation: Callable[[Path], None] | None = No
     return fit.train(job, after_validation)
 
 
-def load_voice(run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None) -> "TrainedVoice":
+def load_voice(
+    run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None, *, trust: Collection[str] = ()
+) -> "TrainedVoice":
     """Load a trained voice from its run folder to convert with it in PyTorch; see utils.training.checkpoints.
 
     Args:
         run: a folder made by train.py.
         which: "best" by validation or "last".
         io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
+        trust: packages or classes that it may name besides those of this workbench.
     Raises:
         ConfigError: if the run or checkpoint is absent or its encoder is refused.
-        FormatError: if a file is damaged.
+        FormatError: if a file is damaged, or names a class that is neither ours nor trusted.
     """
     from utils.training import checkpoints
 
-    return checkpoints.load_voice(run, which, io_rate, for_export=False)
+    return checkpoints.load_voice(run, which, io_rate, for_export=False, trust=trust)
