@@ -76,7 +76,7 @@ def kill_all(options: argparse.Namespace) -> int:
             folder = work / f"{name}_{number}"
             kills += run_killed(subject.words(folder), work, seconds, drawn)
             differing += subject.result(folder) != expected
-            left += len(leftovers(folder))
+            left += len(hidden(folder) - hidden(whole))
         rows.append([name, options.rounds, kills, differing, left])
     emit(table(rows, ["what", "results", "kills", "different", "left over"]))
     write_figures(options, "kill_runs", rows)
@@ -176,9 +176,9 @@ def voice_of(folder: Path) -> dict[str, str]:
     }
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Return hidden files and folders, which only a work that is under way has."""
-    return [path for path in folder.rglob(".*") if path.name not in (".cache",)]
+def hidden(folder: Path) -> set[Path]:
+    """Return the hidden files and folders, which a work that is under way makes for itself."""
+    return {path.relative_to(folder) for path in folder.rglob(".*")}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from utils.training.checkpoints import read_checkpoint
 STEPS = 7
 
 
-ROUNDS = ["trainer.validate_every=3", "trainer.save_every=2", "data.batch_size=4"]
+ROUNDS = ["trainer.validate_every=3", "trainer.save_every=2", "trainer.log_every=1", "data.batch_size=4"]
 
 
 def config(datasets: Path, runs: Path, name: str, *changed: str) -> TrainJob:
@@ -65,6 +65,17 @@ def die_while_saving(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         save(content, stream)
 
     monkeypatch.setattr(checkpoint_files.torch, "save", deadly)
+
+
+def die_after_saving(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = checkpointing.BestAndLastCheckpoint.save
+
+    def deadly(self: Any, trainer: Any, step: int) -> None:
+        save(self, trainer, step)
+        if step == number:
+            die()
+
+    monkeypatch.setattr(checkpointing.BestAndLastCheckpoint, "save", deadly)
 
 
 def die_between_last_and_best(number: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,7 @@ class RunMonitor(Callback):
             for name, optimizer in zip(("generator", "discriminator"), trainer.optimizers, strict=False):
                 values[f"learning_rate/{name}"] = float(optimizer.param_groups[0]["lr"])
             log_everywhere(trainer, values, step)
+            complete_row(trainer, step)
             self._set_mark(step)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -131,6 +132,18 @@ class RunMonitor(Callback):
             "performance/data_wait_ms": 1000 * fetching / steps,
             "performance/outside_share": max(0.0, 1 - computing / seconds),
         }
+
+
+def complete_row(trainer: lightning.Trainer, step: int) -> None:
+    """Write the losses of a step into the table at once.
+
+    Lightning does so after all callbacks, when the state of the step may be saved: a run that is killed in between
+    would go on behind a row without them.
+    """
+    losses = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
+    for logger in trainer.loggers:
+        if isinstance(logger, CsvLogger):
+            logger.log_metrics(losses, step)
 
 
 def weighted_losses(trainer: lightning.Trainer, module: AdversarialTraining) -> dict[str, float]:
