@@ -8,6 +8,7 @@ from utils.config import AudioConfig
 from utils.config.train import train_job
 from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.corpus.manifest import Clip, manifest_text
+from utils.corpus.stored_array import append_checksums
 from utils.files import atomic_write_json, atomic_write_text
 
 SPEAKERS = 243
@@ -15,13 +16,16 @@ CONTENT_DIM = 256
 CONTENT_NAMES = ("content", "content_perturbed_0", "content_perturbed_1")
 
 
-def write_store(folder: Path, minutes: float, *, is_sparse: bool = False, seed: int = 0) -> Path:
+def write_store(
+    folder: Path, minutes: float, *, is_sparse: bool = False, has_checksums: bool = True, seed: int = 0
+) -> Path:
     """Write a dataset of noise with clips of 1 to 12 s and return its folder.
 
     Args:
         folder: to make.
         minutes: of audio.
-        is_sparse: leave holes in the files instead of noise: zeros that take no room on the disk.
+        is_sparse: leave holes in the files instead of noise: zeros that take no room on the disk; without checksums.
+        has_checksums: whether arrays that are not sparse have checksums.
         seed: of lengths and noise.
     """
     config = train_job([])
@@ -42,12 +46,15 @@ def write_store(folder: Path, minutes: float, *, is_sparse: bool = False, seed: 
     }
     for name, (shape, dtype) in shapes.items():
         (folder / "arrays").mkdir(parents=True, exist_ok=True)
-        target = np.lib.format.open_memmap(folder / "arrays" / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+        path = folder / "arrays" / f"{name}.npy"
+        target = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if not is_sparse:
             for first in range(0, len(target), 1 << 16):
                 part = target[first : first + (1 << 16)]
                 part[...] = _noise(name, part.shape, rng)
         target.flush()
+        if has_checksums and not is_sparse:
+            append_checksums(path)
     atomic_write_text(folder / "manifest.jsonl", manifest_text(clips))
     files = {name: f"arrays/{name}.npy" for name in shapes} | {"manifest": "manifest.jsonl"}
     atomic_write_json(folder / DATASET_FILE, _description(audio, files).to_plain())

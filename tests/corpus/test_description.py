@@ -11,13 +11,15 @@ from tests.tools.corpus_tools import RATE, described, make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.corpus.description import DatasetDescription
 from utils.corpus.pipeline import prepare_dataset
+from utils.corpus.signed_json import signed
 from utils.corpus.split import HeldOutSettings
 from utils.corpus.store import CorpusStore
 from utils.files import sha256_of_json
 
 KEYS = [
     "schema_version", "name", "source", "audio", "reading", "reading_fingerprint", "content_speeds",
-    "content_noise_db", "content_room_seconds", "held_out", "speakers", "features", "files",
+    "content_noise_db", "content_room_seconds", "held_out", "speakers", "features", "files", "checksums",
+    "file_checksum",
 ]  # fmt: skip
 
 
@@ -43,12 +45,13 @@ def test_file_has_the_same_keys_in_the_same_order(plain: dict[str, Any]) -> None
     assert all(list(row) == ["fingerprint", "identity", "config", "dim", "dtype"] for row in plain["features"].values())
     assert list(plain["speakers"][0]) == ["name", "minutes", "files", "clips", "held_out_minutes", "f0_median_hz"]
     assert list(plain["files"]) == ["waveform", *plain["features"], "manifest", "layout"]
+    assert list(plain["checksums"]) == ["waveform", *plain["features"]]
 
 
 def test_what_is_read_is_what_was_written(plain: dict[str, Any]) -> None:
     read = DatasetDescription.from_plain(plain)
 
-    assert json.dumps(dataclasses.replace(read, original=None).to_plain()) == json.dumps(plain)
+    assert json.dumps(signed(dataclasses.replace(read, original=None).to_plain())) == json.dumps(plain)
 
 
 def test_typed_values_are_those_of_the_file(plain: dict[str, Any]) -> None:
@@ -71,12 +74,13 @@ def test_keys_of_another_version_are_kept_to_the_letter(plain: dict[str, Any]) -
         read = DatasetDescription.from_plain(other)
 
         assert read.to_plain() == other
-        named = ("name", "source")
+        named = ("name", "source", "checksums", "file_checksum")
         assert read.training_hash == sha256_of_json({key: other[key] for key in other if key not in named})
 
 
 def test_name_and_source_do_not_decide_the_numbers(plain: dict[str, Any]) -> None:
-    moved = DatasetDescription.from_plain(plain | {"name": "other", "source": "/elsewhere"})
+    """Nor do checksums: a run whose dataset has got some since goes on."""
+    moved = DatasetDescription.from_plain(plain | {"name": "other", "source": "/elsewhere", "checksums": {}})
     other = DatasetDescription.from_plain(plain | {"reading_fingerprint": "another"})
 
     assert moved.training_hash == DatasetDescription.from_plain(plain).training_hash != other.training_hash

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.tools.corpus_tools import make_job, write_sounds
+from tests.tools.corpus_tools import forget_checksums, make_job, write_sounds
 from utils.audio.synthetic_speech import voice
 from utils.config.export import export_job
 from utils.config.train import train_job
@@ -268,6 +268,7 @@ def test_a_failed_export_leaves_the_earlier_one_as_it_was(folder: Path, exported
 def test_a_dataset_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "other"
     shutil.copytree(folder / "datasets" / "two", copy)
+    forget_checksums(copy)
     info = json.loads((copy / "dataset.json").read_text(encoding="utf-8"))
     info["features"]["content"]["identity"]["seed"] = 7
     (copy / "dataset.json").write_text(json.dumps(info), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Small datasets for tests."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import soundfile
 
 from utils.config import audio_config
 from utils.config.preprocess import PreprocessJob, preprocess_job
-from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
+from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
+from utils.corpus.signed_json import KEY
 
 RATE = 16000
 
@@ -45,3 +47,12 @@ def described(
         },
         files={"manifest": "manifest.jsonl"},
     )
+
+
+def forget_checksums(folder: Path) -> None:
+    """Make a dataset one of those that were written before files had checksums."""
+    description = folder / DATASET_FILE
+    plain = json.loads(description.read_text("utf-8"))
+    description.write_text(json.dumps({key: plain[key] for key in plain if key not in ("checksums", KEY)}), "utf-8")
+    for path in (folder / "arrays").iterdir():
+        np.save(path, np.load(path))

@@ -1,10 +1,9 @@
-"""NumPy files that are written in one piece or not at all, in bounded memory."""
+"""NumPy files with checksums that are written in one piece or not at all, in bounded memory."""
 
 import errno
-import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,32 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import FormatError
+from utils.corpus.stored_array import DamagedFileError, StoredArray, append_checksums
 
-RELEASE_BYTES = 16 << 20
+COPY_BYTES = 16 << 20
 
 
-class MappedArrays:
-    """The memory-mapped arrays of a dataset, read in pieces, in bounded resident memory.
-
-    The kernel counts every page of a mapping that was once read as resident memory of the process, until all of a
-    dataset is. So the pages are handed back after every 16 MB; they stay in the page cache, where memory allows.
+class DatasetArrays:
+    """The arrays of a dataset, read in pieces that are verified before they are used.
 
     Args:
         paths: name -> .npy file that is not empty.
+        checksums: name -> what the file's checksum must be; files of names without one are taken as they are.
     Raises:
-        FormatError: if a file is missing or damaged.
+        DamagedFileError: if a file is missing or damaged.
     """
 
-    def __init__(self, paths: dict[str, Path]) -> None:
+    def __init__(self, paths: Mapping[str, Path], checksums: Mapping[str, str]) -> None:
         self.paths = paths
-        self._arrays: dict[str, np.memmap] = {}
-        for name, path in paths.items():
-            try:
-                self._arrays[name] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
-                raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
-        self._unreleased = 0
+        self._arrays = {name: StoredArray(path, checksums.get(name)) for name, path in paths.items()}
+
+    def __getitem__(self, name: str) -> StoredArray:
+        """Return one of the arrays."""
+        return self._arrays[name]
 
     def num_rows(self, name: str) -> int:
         """Return the length of an array's first axis."""
@@ -45,28 +40,25 @@ class MappedArrays:
 
     def num_bytes(self, name: str) -> int:
         """Return the size of an array."""
-        return int(self._arrays[name].nbytes)
+        return self._arrays[name].nbytes
 
     def read(self, name: str, first: int, end: int) -> np.ndarray:
-        """Return a copy of rows first..end-1 of an array."""
-        rows = np.array(self._arrays[name][first:end])
-        self._unreleased += rows.nbytes
-        if self._unreleased > RELEASE_BYTES:
-            self.release()
-        return rows
+        """Return rows first..end-1 of an array."""
+        return self._arrays[name].read(first, end)
 
     def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return a copy of some rows, given by ascending numbers."""
-        parts = [self._arrays[name][part] for part in np.array_split(rows, 1 + len(rows) // 1024)]
-        self.release()
-        return np.concatenate(parts)
+        """Return some rows, given by ascending numbers."""
+        return self._arrays[name].gather(rows)
 
-    def release(self) -> None:
-        """Hand back the pages of all arrays."""
-        self._unreleased = 0
-        for array in self._arrays.values():
-            if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-                array.base.madvise(mmap.MADV_DONTNEED)
+    def verify(self, limit: int) -> None:
+        """Look at all files where together they have at most `limit` bytes: larger ones take too long at a start.
+
+        Raises:
+            DamagedFileError: if one is damaged.
+        """
+        if sum(array.nbytes for array in self._arrays.values()) <= limit:
+            for array in self._arrays.values():
+                array.verify()
 
 
 class NewArray:
@@ -112,6 +104,7 @@ def new_array(
             _take_room(temporary, path)
             yield array
             array.close()
+        append_checksums(temporary)
         if durable:
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
@@ -158,9 +151,20 @@ class Rows:
     count: int
 
     def load(self) -> np.ndarray:
-        """Return the rows, memory-mapped."""
-        rows: np.ndarray = np.load(self.path, mmap_mode="r")[self.first : self.first + self.count]
-        return rows
+        """Return the rows."""
+        return self.part(0, self.count)
+
+    def part(self, first: int, end: int) -> np.ndarray:
+        """Return some of the rows, counted from the first one of them."""
+        return StoredArray(self.path).read(self.first + first, self.first + min(end, self.count))
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Yield the rows in pieces of bounded size."""
+        array = StoredArray(self.path)
+        step = max(1, COPY_BYTES * len(array) // max(1, array.nbytes))
+        end = self.first + self.count
+        for first in range(self.first, end, step):
+            yield array.read(first, min(first + step, end))
 
 
 def concatenate(path: Path, parts: Sequence[Rows], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
@@ -171,20 +175,29 @@ def concatenate(path: Path, parts: Sequence[Rows], shape: tuple[int, ...], dtype
         parts: rows whose numbers sum up to shape[0].
         shape: of the result.
         dtype: of the result.
+    Raises:
+        DamagedFileError: if a part is not what was written.
     """
     with new_array(path, shape, dtype, durable=True) as target:
         position = 0
         for part in parts:
-            values = part.load() if shape[0] else np.load(part.path)
-            target[position : position + len(values)] = values
-            position += len(values)
+            for values in part.pieces():
+                target[position : position + len(values)] = values
+                position += len(values)
         if position != shape[0]:
             raise ValueError(f"{path.name}: the parts have {position} rows, expected {shape[0]}")
 
 
 def matches(path: Path, num_rows: int) -> bool:
-    """Say whether a cache file is complete and has this many rows."""
+    """Say whether a cache file is complete, undamaged and has this many rows."""
     try:
-        return bool(len(np.load(path, mmap_mode="r" if num_rows else None)) == num_rows)
-    except (OSError, ValueError, EOFError):
+        array = StoredArray(path)
+        array.verify()
+        return len(array) == num_rows
+    except DamagedFileError:
         return False
+
+
+def known_checksum(path: Path, num_rows: int) -> str | None:
+    """Return the checksum of an undamaged file with this many rows; None where there is none or it has no checksums."""
+    return StoredArray(path).checksum if matches(path, num_rows) else None

@@ -4,13 +4,13 @@ A result lies in the cache until it is packed into the arrays of the dataset; fr
 nothing is on the disk twice for long.
 """
 
-import json
 import shutil
 from pathlib import Path
 
 from utils.corpus.arrays import matches
 from utils.corpus.packed_reader import PackedResults, Rows
 from utils.corpus.recording import Recording
+from utils.corpus.signed_json import KEY, UNREADABLE, read_signed, signed
 from utils.corpus.slicing import Span
 from utils.files import atomic_write_json
 
@@ -48,13 +48,14 @@ class Cache:
 
     def save_recording(self, key: str, recording: Recording) -> None:
         """Write what was read of a recording; its waveform must be there already."""
-        atomic_write_json(self.description(key), recording.to_plain())
+        atomic_write_json(self.description(key), signed(recording.to_plain()))
 
     def load_recording(self, key: str, hop_length: int) -> Recording | None:
         """Return what was read before, or None if it has to be read (again)."""
         try:
-            recording = Recording.from_plain(json.loads(self.description(key).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+            plain = read_signed(self.description(key))
+            recording = Recording.from_plain({name: value for name, value in plain.items() if name != KEY})
+        except (*UNREADABLE, TypeError, KeyError):
             return None
         samples = recording.num_frames * hop_length
         is_complete = recording.problem is not None or self._packed.find("waveform", key) is not None
@@ -70,6 +71,10 @@ class Cache:
         if packed is not None:
             return [packed]
         return [Rows(self.feature(key, name, part), 0, frames) for part, frames in enumerate(part_frames)]
+
+    def packed_checksum(self, path: Path) -> str | None:
+        """Return the checksum of an array of the dataset that is whole, None of any other file."""
+        return self._packed.checksum(path)
 
     def missing(self, key: str, part: int, num_frames: int) -> list[str]:
         """Return the features of a part that have to be computed."""

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 
 from utils.config.preprocess import PreprocessJob
+from utils.corpus.copies import Copy, find_copies
 from utils.corpus.description import DatasetDescription
 from utils.corpus.manifest import Clip
 from utils.corpus.packing import PackItem, describe_speakers, load_feature, pack, previous_splits, split_clips
-from utils.corpus.report import FileReport, report_json, split_notes
+from utils.corpus.report import FileReport, report_json, speaker_notes, split_notes
 from utils.corpus.run import Entry, Run
+from utils.corpus.sound_print import HOP_FRAMES, print_of_text
 from utils.corpus.split import HeldOutSettings
 from utils.errors import DataError
 from utils.files import atomic_write_json
@@ -50,7 +52,9 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
     job, cache = run.job, run.cache
     held_out = HeldOutSettings(share=job.preprocess.held_out_share, min_files=job.preprocess.held_out_files)
     previous = previous_splits(job.folder, held_out)
-    clips = split_clips(items, job.audio, previous, held_out)
+    used = [entry for entry in entries if entry.problem is None and entry.recording is not None]
+    copies = _copies(used, run) if held_out.share or held_out.min_files else []
+    clips = split_clips(items, job.audio, previous, held_out, copies)
     plan = DatasetDescription(
         name=job.folder.name,
         source=str(job.source),
@@ -68,11 +72,28 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
         plan,
         files=_file_reports(entries, clips),
         listing=run.listing,
-        notes=split_notes(clips, held_out),
+        notes=[*split_notes(clips, held_out), *speaker_notes(clips)],
         work=run.finished_work(),
     )
     atomic_write_json(job.folder / "report.json", report)
     return report
+
+
+def _copies(used: list[Entry], run: Run) -> list[Copy]:
+    """Find the recordings that share sound, and note it."""
+    recordings = [entry.recording for entry in used if entry.recording is not None]
+    hop = run.job.audio.hop_length
+
+    def read(index: int, first: int, end: int) -> np.ndarray:
+        rows = run.cache.find_waveform(used[index].key, recordings[index].num_frames * hop)
+        return rows.part(first * HOP_FRAMES * hop, end * HOP_FRAMES * hop)
+
+    prints = [print_of_text(recording.sound_print or "") for recording in recordings]
+    copies = find_copies(prints, read, run.job.audio.sample_rate)
+    for copy in copies:
+        words = f"shares {copy.seconds:.1f} s of sound with {used[copy.first].file.source}, as copies and cuts do"
+        used[copy.second].notes.append(f"{words}: on the same side of the held-out border")
+    return copies
 
 
 def _file_reports(entries: list[Entry], clips: list[Clip]) -> list[FileReport]:

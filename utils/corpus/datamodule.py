@@ -14,6 +14,7 @@ from utils.audio.batch import VoiceBatch
 from utils.corpus.balance import SpeakerWeights
 from utils.corpus.dataset import VoiceConversionDataset, VoiceExample, WholeClips, collate
 from utils.corpus.device_cache import CachedSegments, require_cacheable
+from utils.corpus.reported_errors import ReportingExamples, ReportingLoader, collate_or_report
 from utils.corpus.store import CorpusStore
 from utils.corpus.voice_augmentation import AugmentationSettings
 
@@ -126,7 +127,7 @@ class VoiceDataModule(lightning.LightningDataModule):
         if device_cache:
             require_cacheable(self.examples)
 
-    def train_dataloader(self) -> DataLoader[VoiceExample] | DataLoader[VoiceBatch]:
+    def train_dataloader(self) -> DataLoader[VoiceBatch]:
         """Return an endless loader of this device's part of each update as VoiceBatch, from update start_step on."""
         rank, world_size = self._place()
         sampler = StepSampler(
@@ -141,12 +142,12 @@ class VoiceDataModule(lightning.LightningDataModule):
                 log.warning("data.num_workers=%d has no effect with data.device_cache=true", self.num_workers)
             device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
             return CachedSegments(self.examples, device).loader(sampler)
-        return DataLoader(
-            self.examples,
+        return ReportingLoader(
+            ReportingExamples(self.examples),  # type: ignore[arg-type]  # typed by examples, not by batches
             batch_sampler=sampler,
             pin_memory=self.pin_memory,
             num_workers=self.num_workers,
-            collate_fn=collate,
+            collate_fn=collate_or_report,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_leave_signals_to_the_main_process,
         )

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from utils.config import AudioConfig, audio_config
 from utils.config.preprocess import COPIES
+from utils.corpus.signed_json import KEY, UNREADABLE, read_signed
 from utils.corpus.split import HeldOutSettings
-from utils.errors import FormatError
+from utils.corpus.stored_array import AGAIN, DamagedFileError
+from utils.errors import ConfigError, FormatError
 from utils.files import sha256_of_json
 
 DATASET_FILE = "dataset.json"
 SCHEMA_VERSION = 1
 ZERO_UNVOICED = "zero_unvoiced"
 HIGHEST_HIGHPASS_HZ = 500  # as preprocess.highpass_hz
+DECIDE_NOTHING = ("name", "source", "checksums", KEY)  # keys on which the numbers of a training do not depend
 Part = TypeVar("Part")
 
 
@@ -72,6 +76,7 @@ class DatasetDescription:
         speakers: sorted by name.
         features: by name: content, content_<kind>_<k>, f0_hz, loudness_db.
         files: what -> path below the dataset's folder, of waveform, features, manifest and layout.
+        checksums: "waveform" and each feature -> checksum of its file; none in datasets from before there were any.
         original: content of the file that this was read from; None for a new dataset.
     """
 
@@ -85,6 +90,7 @@ class DatasetDescription:
     content_copies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     held_out: HeldOutSettings | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
     original: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -92,7 +98,7 @@ class DatasetDescription:
         """Read the content of a dataset.json; keys of later versions are left alone in `original`.
 
         Raises:
-            KeyError, TypeError, ConfigError: if it is not complete.
+            KeyError, TypeError, ValueError, AttributeError, ConfigError: if it is not complete.
         """
         held_out = plain.get("held_out")
         return cls(
@@ -106,6 +112,7 @@ class DatasetDescription:
             speakers=tuple(_known(SpeakerDescription, row) for row in plain["speakers"]),
             features={name: _known(FeatureDescription, item) for name, item in plain["features"].items()},
             files=plain["files"],
+            checksums=plain.get("checksums", {}),
             original=plain,
         )
 
@@ -125,6 +132,7 @@ class DatasetDescription:
             "speakers": [asdict(speaker) for speaker in self.speakers],
             "features": {name: asdict(feature) for name, feature in self.features.items()},
             "files": dict(self.files),
+            "checksums": dict(self.checksums),
         }
 
     @property
@@ -176,8 +184,39 @@ class DatasetDescription:
 
     @property
     def training_hash(self) -> str:
-        """Hash of everything that decides the numbers of a training: all but the names of dataset and source."""
-        return sha256_of_json({key: value for key, value in self.to_plain().items() if key not in ("name", "source")})
+        """Hash of everything that decides the numbers of a training: all but checksums and names of folders."""
+        return sha256_of_json({key: value for key, value in self.to_plain().items() if key not in DECIDE_NOTHING})
+
+
+def read_description(folder: Path) -> DatasetDescription:
+    """Read the dataset.json of a dataset.
+
+    Raises:
+        FormatError: if there is none, or of another version.
+        DamagedFileError: if it is not what was written.
+    """
+    path = folder / DATASET_FILE
+    try:
+        plain = read_signed(path)
+        version = plain.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise FormatError(f"{path} has schema_version {version!r}, this program reads {SCHEMA_VERSION}; {AGAIN}")
+        description = DatasetDescription.from_plain(plain)
+        outside = [name for name in description.files.values() if not _is_below(name)]
+        if outside:
+            raise ValueError(f"{outside[0]!r} is not in its folder")
+    except FileNotFoundError as error:
+        hint = "make it with: python preprocess.py dataset.source=<folder> dataset.name=<name>"
+        raise FormatError(f"{folder} is no dataset (no {DATASET_FILE}); {hint}") from error
+    except (*UNREADABLE, KeyError, TypeError, AttributeError, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise DamagedFileError(f"{path} is damaged ({reason}); {AGAIN}") from error
+    return description
+
+
+def _is_below(name: str) -> bool:
+    place = PurePosixPath(name)
+    return not place.is_absolute() and ".." not in place.parts
 
 
 def _known(kind: type[Part], row: Mapping[str, Any]) -> Part:

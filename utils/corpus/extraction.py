@@ -18,6 +18,7 @@ from utils.audio.mono import RESAMPLE_QUALITY
 from utils.audio.surroundings import add_noise, put_into_room
 from utils.config import Pluggable
 from utils.corpus.arrays import save_array
+from utils.corpus.stored_array import StoredArray
 from utils.errors import DataError
 
 PERTURBED, NOISE, ROOM = "content_perturbed_", "content_noise_", "content_room_"
@@ -153,11 +154,11 @@ def extract_features(task: FeatureTask) -> None:
     """Compute and store the features of a task (in a worker process)."""
     extractor = _extractor(task.extractor)
     hop = task.sample_rate // 100
-    waveform = np.load(task.waveform, mmap_mode="r")
+    waveform = StoredArray(task.waveform)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in task.outputs}
     position = task.first_frame
     for frames in task.clip_frames:
-        clip = int16_to_float(waveform[position * hop : (position + frames) * hop])
+        clip = int16_to_float(waveform.read(position * hop, (position + frames) * hop))
         audio = to_feature_rate(clip, task.sample_rate)
         for name, values in parts.items():
             values.append(extractor.compute(name, audio))

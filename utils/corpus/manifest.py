@@ -4,9 +4,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from utils.corpus.split import Split
-from utils.errors import FormatError
+from utils.corpus.stored_array import AGAIN, DamagedFileError
+from utils.files import sha256_of_json
+
+DIGITS = 16  # of the hash in its name
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,30 @@ def manifest_text(clips: Iterable[Clip]) -> str:
     return "".join(json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in clips)
 
 
+def manifest_name(text: str) -> str:
+    """Return the name of a manifest file: it tells its content."""
+    return f"manifest-{sha256_of_json(text)[:DIGITS]}.jsonl"
+
+
 def read_manifest(path: Path) -> list[Clip]:
     """Read a manifest file.
 
     Raises:
-        FormatError: if it is absent or damaged.
+        DamagedFileError: if it is absent, or not what its name says.
     """
-    names = {item.name for item in fields(Clip)}
-    clips = []
     try:
-        with path.open(encoding="utf-8", newline="\n") as stream:  # names may hold other characters that end lines
-            for line in stream:
-                row = json.loads(line)
-                clips.append(Clip(**{name: row[name] for name in names}))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{path} is missing or damaged ({error}); run preprocess.py again") from error
-    return clips
+        text = path.read_bytes().decode("utf-8")
+        if path.name.startswith("manifest-") and path.name != manifest_name(text):
+            raise ValueError("its name is not that of its content")
+        # names may hold other characters that end lines
+        return [_clip(json.loads(line)) for line in text.split("\n") if line]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is missing or damaged ({error}); {AGAIN}") from error
+
+
+def _clip(row: Any) -> Clip:
+    clip = Clip(**{item.name: row[item.name] for item in fields(Clip)})
+    numbers = (clip.num_frames, clip.frame_offset)
+    if clip.split not in ("train", "val") or any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError(f"split or frames of clip {clip.id}")
+    return clip

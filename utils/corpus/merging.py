@@ -30,7 +30,7 @@ from utils.corpus.shards import (
     require_alike,
     sizes_of,
 )
-from utils.corpus.stages import HASH_THREADS, compute
+from utils.corpus.stages import HASH_THREADS, compute, require_familiar
 from utils.errors import DataError
 from utils.files import sha256_of_file
 
@@ -80,6 +80,7 @@ def merge_shards(job: PreprocessJob, count: int) -> dict[str, Any]:
         require_alike(records, _settings(run), listing_hash(run.listing.files, sizes), assign_shards(sizes, count))
         _verify_outputs(records, run)
         _recall(records, entries, run)
+        require_familiar(entries, job)
         for record in records:
             _add_work(run, record.work)
         report = complete(entries, run)

@@ -1,5 +1,7 @@
 """Put the results of all recordings together into the arrays of a dataset, and switch over in one step."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,16 +10,21 @@ import numpy as np
 
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
-from utils.corpus.arrays import concatenate, matches
+from utils.corpus.arrays import Rows, concatenate, known_checksum
 from utils.corpus.cache import SHORT, Cache, parts_of
-from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
-from utils.corpus.manifest import Clip, manifest_text
+from utils.corpus.copies import Copy
+from utils.corpus.description import DATASET_FILE, DatasetDescription, SpeakerDescription, read_description
+from utils.corpus.manifest import Clip, manifest_name, manifest_text, read_manifest
+from utils.corpus.packed_reader import layout_name
 from utils.corpus.recording import Recording, clip_seconds
+from utils.corpus.signed_json import signed
 from utils.corpus.sources import SourceFile
 from utils.corpus.split import Before, HeldOutSettings, Split, SplitFile, assign_splits
-from utils.corpus.store import CorpusStore
+from utils.corpus.stored_array import DamagedFileError, StoredArray
 from utils.errors import FormatError
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,21 +50,29 @@ def previous_splits(folder: Path, held_out: HeldOutSettings) -> dict[str, Before
         held_out: the settings of now; the splits of a dataset made with others do not count.
     """
     try:
-        store = CorpusStore.open(folder)
-    except FormatError:
+        description = read_description(folder)
+        clips = read_manifest(folder / description.files["manifest"])
+    except DamagedFileError as error:
+        log.warning("the held-out recordings are chosen anew: %s", str(error).rpartition(";")[0])
         return {}
-    if store.description.held_out != held_out:
+    except (FormatError, KeyError):
+        return {}
+    if description.held_out != held_out:
         return {}
     seen: dict[str, set[Split]] = {}
-    for clip in store.clips:
+    for clip in clips:
         seen.setdefault(clip.checksum, set()).add(clip.split)
     return {key: "both" if len(splits) > 1 else next(iter(splits)) for key, splits in seen.items()}
 
 
 def split_clips(
-    items: list[PackItem], audio: AudioConfig, previous: dict[str, Before], held_out: HeldOutSettings
+    items: list[PackItem],
+    audio: AudioConfig,
+    previous: dict[str, Before],
+    held_out: HeldOutSettings,
+    copies: Sequence[Copy] = (),
 ) -> list[Clip]:
-    """Lay the clips of all recordings one behind the other and give each its split."""
+    """Lay the clips of all recordings one behind the other and give each its split, see assign_splits."""
     files = [
         SplitFile(
             checksum=item.recording.checksum,
@@ -66,7 +81,7 @@ def split_clips(
         )
         for item in items
     ]
-    splits = assign_splits(files, previous, held_out)
+    splits = assign_splits(files, previous, held_out, copies)
     clips: list[Clip] = []
     offset = 0
     for item in items:
@@ -102,21 +117,15 @@ def pack(folder: Path, items: list[PackItem], clips: list[Clip], *, cache: Cache
         plan: the dataset to be, without its files.
     """
     layout = [[item.key, item.recording.num_frames] for item in items]
-    hop = plan.audio.hop_length
-    samples = sum(clip.num_frames for clip in clips) * hop
     files = {"waveform": _array_name("waveform", plan.reading_fingerprint, layout)}
-    if not matches(folder / files["waveform"], samples):
-        parts = [cache.find_waveform(item.key, item.recording.num_frames * hop) for item in items]
-        concatenate(folder / files["waveform"], parts, (samples,), np.int16)
-    for name, feature in plan.features.items():
-        files[name] = _array_name(name, feature.fingerprint, layout)
-        _pack_feature(folder / files[name], name, items, cache=cache, feature=feature)
+    files |= {name: _array_name(name, feature.fingerprint, layout) for name, feature in plan.features.items()}
+    checksums = {name: _pack_array(folder / path, name, items, cache=cache, plan=plan) for name, path in files.items()}
     text = manifest_text(clips)
-    files["manifest"] = f"manifest-{sha256_of_json(text)[:SHORT]}.jsonl"
+    files["manifest"] = manifest_name(text)
     atomic_write_text(folder / files["manifest"], text)
-    files["layout"] = f"layout-{sha256_of_json(layout)[:SHORT]}.json"
+    files["layout"] = layout_name(layout)
     atomic_write_json(folder / files["layout"], layout)
-    atomic_write_json(folder / DATASET_FILE, replace(plan, files=files).to_plain())
+    atomic_write_json(folder / DATASET_FILE, signed(replace(plan, files=files, checksums=checksums).to_plain()))
     _remove_old(folder, set(files.values()))
 
 
@@ -125,13 +134,31 @@ def _array_name(name: str, fingerprint: str, layout: list[list[Any]]) -> str:
     return f"arrays/{name}-{sha256_of_json([fingerprint, layout])[:SHORT]}.npy"
 
 
-def _pack_feature(path: Path, name: str, items: list[PackItem], *, cache: Cache, feature: FeatureDescription) -> None:
+def _pack_array(path: Path, name: str, items: list[PackItem], *, cache: Cache, plan: DatasetDescription) -> str:
+    """Write the array of the waveforms or of a feature, unless it is there; returns its checksum."""
     frames = sum(item.recording.num_frames for item in items)
-    if matches(path, frames):
-        return
-    parts = [rows for item in items for rows in cache.find_feature(item.key, name, _part_frames(item))]
-    shape = (frames,) if feature.dim is None else (frames, feature.dim)
-    concatenate(path, parts, shape, np.float16 if feature.dtype == "float16" else np.float32)
+    shape: tuple[int, ...]
+    dtype: type[np.generic]
+    if name == "waveform":
+        shape, dtype = (frames * plan.audio.hop_length,), np.int16
+    else:
+        feature = plan.features[name]
+        shape = (frames,) if feature.dim is None else (frames, feature.dim)
+        dtype = np.float16 if feature.dtype == "float16" else np.float32
+    # an array from before there were checksums is copied, to get some
+    checksum = cache.packed_checksum(path) or known_checksum(path, shape[0])
+    if checksum is None:
+        concatenate(path, [rows for item in items for rows in _find(name, item, cache, plan)], shape, dtype)
+        checksum = StoredArray(path).checksum
+    assert checksum is not None
+    return checksum
+
+
+def _find(name: str, item: PackItem, cache: Cache, plan: DatasetDescription) -> list[Rows]:
+    """Return where the waveform or a feature of a recording lies."""
+    if name == "waveform":
+        return [cache.find_waveform(item.key, item.recording.num_frames * plan.audio.hop_length)]
+    return cache.find_feature(item.key, name, _part_frames(item))
 
 
 def _part_frames(item: PackItem) -> list[int]:

@@ -21,6 +21,7 @@ class Recording:
         gain_db: the gain of the whole file.
         clips: frames [first, end) of each clip in the recording.
         num_samples: length at the dataset's rate; the last clip may end beyond it, padded with zeros.
+        sound_print: how its clips sound, see utils.corpus.sound_print; None where that was not looked at yet.
     """
 
     problem: str | None = None
@@ -32,6 +33,7 @@ class Recording:
     gain_db: float = 0.0
     clips: list[Span] = field(default_factory=list)
     num_samples: int = 0
+    sound_print: str | None = None
 
     @property
     def num_frames(self) -> int:

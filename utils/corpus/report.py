@@ -12,6 +12,7 @@ from utils.corpus.split import FEWEST_FILES, HeldOutSettings, nothing_held_out
 
 SCHEMA_VERSION = 1
 MOST_ROWS = 40
+MOST_NAMES = 8
 
 
 @dataclass
@@ -146,6 +147,18 @@ def split_notes(clips: list[Clip], settings: HeldOutSettings) -> list[str]:
     few = len({clip.checksum for clip in clips}) < FEWEST_FILES
     reason = f"fewer than {FEWEST_FILES} recordings" if few else "no recording can be held out whole"
     return [f"{reason}: the last {seconds:.1f} s of {name} are held out" for name in sorted(ends)]
+
+
+def speaker_notes(clips: list[Clip]) -> list[str]:
+    """Name the speakers of whom nothing is held out, where something is."""
+    heard = {clip.speaker for clip in clips if clip.split == "val"}
+    others = sorted({clip.speaker for clip in clips} - heard)
+    if not others or not heard:
+        return []
+    names = ", ".join(others[:MOST_NAMES]) + (
+        f" and {len(others) - MOST_NAMES} more" if len(others) > MOST_NAMES else ""
+    )
+    return [f"no held-out audio of {names}: what is measured in training says nothing of these voices"]
 
 
 def report_text(report: dict[str, Any], folder: str) -> str:

@@ -3,14 +3,20 @@
 import hashlib
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
+
+from utils.corpus.copies import Copy, groups_of
+from utils.corpus.sound_print import HOP_FRAMES
 
 Split = Literal["train", "val"]
 Before = Literal["train", "val", "both"]
 FEWEST_FILES = 4
 LARGE_SHARE = 0.2  # a file that is more of the dataset than this is not held out while there are others
 SMALL_FRAMES = 100
+LITTLE_HOPS = 10  # clips of copies begin and end at slightly other places
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class SplitFile:
 
 
 def assign_splits(
-    files: list[SplitFile], previous: dict[str, Before], settings: HeldOutSettings
+    files: list[SplitFile], previous: dict[str, Before], settings: HeldOutSettings, copies: Sequence[Copy] = ()
 ) -> dict[str, tuple[Split, ...]]:
     """Choose held-out recordings.
 
@@ -57,25 +63,38 @@ def assign_splits(
     whole one can be spared, the end of one of them is held out instead (clips do not overlap): without held-out clips
     no state of a training could be compared with another.
 
+    Recordings that share sound count as one and lie on one side; of those that share it with a held-out end, the clips
+    that have it are held out too.
+
     Args:
         files: the usable recordings, each with another checksum.
         previous: checksum -> split in the dataset as it was before, of known files only; "both" where only the end
             was held out.
         settings: how many to hold out.
+        copies: the pairs of these files that share sound, by their places in the list.
     Returns:
         checksum -> the split of each clip.
     """
-    held_out: dict[str, int] = {}
+    held_out: list[set[int]] = [set() for _ in files]
     if settings.share or settings.min_files:
-        whole = _held_out_files(files, previous, settings) if len(files) >= FEWEST_FILES else []
-        held_out = {item.checksum: len(item.clip_frames) for item in whole}
-        held_out = held_out or _held_out_end(files, previous, settings.share)
-    splits: dict[str, tuple[Split, ...]] = {}
-    for item in files:
-        count = held_out.get(item.checksum, 0)
-        first = len(item.clip_frames) - count
-        splits[item.checksum] = tuple("val" if index >= first else "train" for index in range(len(item.clip_frames)))
-    return splits
+        groups = groups_of(len(files), copies)
+        units, before = _units(files, groups, previous)
+        speakers = Counter(
+            group for group, _ in {(group, item.speaker) for group, item in zip(groups, files, strict=True)}
+        )
+        # one that two speakers have, by mistake, may be all that one of them has
+        candidates = [unit for group, unit in units.items() if speakers[group] == 1]
+        whole = _held_out_files(candidates, before, settings) if len(units) >= FEWEST_FILES else []
+        chosen = {item.checksum for item in whole}
+        for index, item in enumerate(files):
+            if units[groups[index]].checksum in chosen:
+                held_out[index] = set(range(len(item.clip_frames)))
+        if not chosen:
+            held_out = _held_out_end(files, previous, settings.share, copies)
+    return {
+        item.checksum: tuple("val" if clip in chosen else "train" for clip in range(len(item.clip_frames)))
+        for item, chosen in zip(files, held_out, strict=True)
+    }
 
 
 def nothing_held_out(settings: HeldOutSettings | None) -> str:
@@ -90,6 +109,25 @@ def nothing_held_out(settings: HeldOutSettings | None) -> str:
         f"{FEWEST_FILES} recordings, and train.py needs held-out clips to compare states by; add longer recordings, or "
         "more"
     )
+
+
+def _units(
+    files: list[SplitFile], groups: list[int], previous: dict[str, Before]
+) -> tuple[dict[int, SplitFile], dict[str, Before]]:
+    """Make one file of each group of files that share sound, and one earlier split."""
+    members: dict[int, list[SplitFile]] = defaultdict(list)
+    for group, item in zip(groups, files, strict=True):
+        members[group].append(item)
+    units: dict[int, SplitFile] = {}
+    before: dict[str, Before] = {}
+    for group, items in members.items():
+        unit = min(items, key=_chance)
+        units[group] = replace(unit, clip_frames=tuple(length for item in items for length in item.clip_frames))
+        known = {previous[item.checksum] for item in items if item.checksum in previous}
+        if known:
+            # what a training has seen of a sound is not held out from now on
+            before[unit.checksum] = known.pop() if len(known) == 1 else "train"
+    return units, before
 
 
 def _held_out_files(files: list[SplitFile], previous: dict[str, Before], settings: HeldOutSettings) -> list[SplitFile]:
@@ -122,18 +160,40 @@ def _by_preference(files: list[SplitFile], previous: dict[str, Before]) -> list[
     return sorted(files, key=preference)
 
 
-def _held_out_end(files: list[SplitFile], previous: dict[str, Before], share: float) -> dict[str, int]:
-    """Return checksum -> number of last clips to hold out, for the file held out before or else the longest."""
-    divisible = [item for item in files if len(item.clip_frames) > 1]
+def _held_out_end(
+    files: list[SplitFile], previous: dict[str, Before], share: float, copies: Sequence[Copy]
+) -> list[set[int]]:
+    """Return the clips to hold out of each file: the last of one, held out before or else the longest, and copies."""
+    held_out: list[set[int]] = [set() for _ in files]
+    divisible = [index for index, item in enumerate(files) if len(item.clip_frames) > 1]
     if not divisible:
-        return {}
-    chosen = max(divisible, key=lambda item: (previous.get(item.checksum) == "both", item.num_frames, _chance(item)))
+        return held_out
+
+    def preference(index: int) -> tuple[bool, int, str]:
+        item = files[index]
+        return previous.get(item.checksum) == "both", item.num_frames, _chance(item)
+
+    chosen = max(divisible, key=preference)
+    lengths = files[chosen].clip_frames
     wanted = math.ceil(share * sum(item.num_frames for item in files))
     count = frames = 0
-    while count < len(chosen.clip_frames) // 2 and (count < 2 or frames < wanted):
+    while count < len(lengths) // 2 and (count < 2 or frames < wanted):
         count += 1
-        frames += chosen.clip_frames[-count]
-    return {chosen.checksum: count}
+        frames += lengths[-count]
+    held_out[chosen] = set(range(len(lengths) - count, len(lengths)))
+    for copy in copies:
+        if chosen in (copy.first, copy.second):
+            other, spans = copy.in_other(chosen, sum(lengths[:-count]) // HOP_FRAMES)
+            held_out[other] |= {clip for span in spans for clip in _clips_in(files[other], span)}
+    return held_out
+
+
+def _clips_in(item: SplitFile, span: tuple[int, int]) -> list[int]:
+    """Return the clips of a file that have more than a little of a span of hops."""
+    ends = list(accumulate(length / HOP_FRAMES for length in item.clip_frames))
+    starts = [0.0, *ends]
+    shared = [min(end, span[1]) - max(start, span[0]) for start, end in zip(starts, ends, strict=False)]
+    return [clip for clip, hops in enumerate(shared) if hops > LITTLE_HOPS]
 
 
 def _chance(item: SplitFile) -> str:

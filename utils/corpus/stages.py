@@ -1,5 +1,6 @@
 """The stages that bring the cache up to date: hash, read and extract what does not depend on other recordings."""
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from utils.audio.frames import FRAME_RATE
 from utils.config import AudioConfig
 from utils.config.preprocess import PreprocessJob, PreprocessSettings
+from utils.corpus.arrays import Rows
 from utils.corpus.cache import parts_of
 from utils.corpus.extraction import FeatureTask, extract_features, extractor_json
 from utils.corpus.failures import machine_failure
@@ -16,12 +18,14 @@ from utils.corpus.progress import progress_bar
 from utils.corpus.reading import read_recording
 from utils.corpus.recording import Recording
 from utils.corpus.run import Entry, Run, drop_copies, file_stamp
+from utils.corpus.sound_print import print_text, sound_print
 from utils.corpus.workers import WorkerPool, available_workers
 from utils.errors import DataError
 from utils.files import sha256_of_file
 
 HASH_THREADS = 4
 KEY_DIGITS = 32
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def compute(entries: list[Entry], run: Run) -> None:
         require_familiar(entries, run.job)
         read(entries, run, pool)
         drop_copies(entries, by="checksum", words="same sound as")
+        describe_sounds(entries, run, pool)
         extract(entries, run, pool)
 
 
@@ -72,7 +77,7 @@ def identify(entries: list[Entry]) -> None:
 
 
 def require_familiar(entries: list[Entry], job: PreprocessJob) -> None:
-    """Refuse to replace a dataset by one of another source with which it shares no recording.
+    """Say that a dataset gets another source, and refuse one with which it shares no recording.
 
     A source that has moved, grown or shrunk shares some.
 
@@ -82,11 +87,19 @@ def require_familiar(entries: list[Entry], job: PreprocessJob) -> None:
     before = packed_from(job.folder)
     if before is None or Path(before.source).resolve() == job.source.resolve():
         return
-    if before.keys.isdisjoint(entry.key for entry in entries):
+    kept = len(before.keys.intersection(entry.key for entry in entries))
+    if not kept:
         raise DataError(
             f"{job.folder} was made of {before.source}, and none of its recordings is in dataset.source={job.source}; "
             f"choose another dataset.name, or delete {job.folder} first"
         )
+    if job.dataset.shard is None:  # a shard sees a part of the recordings
+        gone = len(before.keys) - kept
+        words = f"{gone} are not and leave the dataset" if gone else "none leaves"
+        log.warning(
+            "%s was made of %s and is now made of %s: of its %d recordings %d are there, %s",
+            job.folder, before.source, job.source, len(before.keys), kept, words,
+        )  # fmt: skip
 
 
 def read(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
@@ -130,6 +143,37 @@ def _read_one(task: _ReadTask) -> Recording:
     if file_stamp(task.path) != task.stamp:
         raise DataError("changed while it was read; run preprocess.py again")
     return recording
+
+
+@dataclass(frozen=True)
+class _PrintTask:
+    index: int
+    waveform: Rows
+    sample_rate: int
+
+    def __str__(self) -> str:
+        return str(self.waveform.path)
+
+
+def describe_sounds(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
+    """Note how recordings sound, by which their copies are found, where that was not done before."""
+    audio = run.job.audio
+    tasks = []
+    for index, entry in enumerate(entries):
+        recording = entry.recording
+        if recording is not None and entry.problem is None and recording.sound_print is None:
+            rows = run.cache.find_waveform(entry.key, recording.num_frames * audio.hop_length)
+            tasks.append(_PrintTask(index, rows, audio.sample_rate))
+    for outcome in pool.run(_print_one, tasks):
+        entry = entries[outcome.task.index]
+        if outcome.value is not None and entry.recording is not None:
+            entry.recording.sound_print = outcome.value
+            run.cache.save_recording(entry.key, entry.recording)
+
+
+def _print_one(task: _PrintTask) -> str:
+    """Describe the sound of a recording (in a worker process)."""
+    return print_text(sound_print(task.waveform, task.sample_rate))
 
 
 def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:

@@ -1,6 +1,5 @@
 """Read a prepared dataset."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +7,18 @@ import numpy as np
 
 from utils.audio.io import int16_to_float
 from utils.config import AudioConfig
-from utils.corpus.arrays import MappedArrays
-from utils.corpus.description import DATASET_FILE, SCHEMA_VERSION, DatasetDescription
+from utils.corpus.arrays import DatasetArrays
+from utils.corpus.description import DATASET_FILE, DatasetDescription, read_description
 from utils.corpus.manifest import Clip, read_manifest
 from utils.corpus.split import Split
-from utils.errors import ConfigError, DataError, FormatError
+from utils.corpus.stored_array import AGAIN, DamagedFileError
+from utils.errors import DataError
+
+VERIFIED_AT_ONCE = 256 << 20  # bytes: about 20 minutes of recordings; of more, what is read is verified when it is read
 
 
 class CorpusStore:
-    """A dataset on disk; arrays are memory-mapped. Make it with `open`.
+    """A dataset on disk; what is read of its arrays is verified. Make it with `open`.
 
     Attributes:
         path: the folder where it lies.
@@ -36,7 +38,7 @@ class CorpusStore:
         self._speaker_ids = {name: index for index, name in enumerate(self.speakers)}
         kinds = [name.split("_")[1] for name in description.features if name.startswith("content_")]
         self._num_copies = {kind: kinds.count(kind) for kind in kinds}
-        self.arrays = self._map_arrays()
+        self.arrays = self._open_arrays()
 
     @classmethod
     def open(cls, path: Path | str) -> "CorpusStore":
@@ -46,25 +48,16 @@ class CorpusStore:
             path: its folder, which has a dataset.json.
         Raises:
             FormatError: if there is none, it is of another version, or a file of it is missing or damaged.
+                Of a large dataset, damage inside an array is found when that part is read.
         """
         folder = Path(path)
+        description = read_description(folder)
         try:
-            info = json.loads((folder / DATASET_FILE).read_text("utf-8"))
-        except FileNotFoundError as error:
-            hint = "make it with: python preprocess.py dataset.source=<folder> dataset.name=<name>"
-            raise FormatError(f"{folder} is no dataset (no {DATASET_FILE}); {hint}") from error
-        except (OSError, ValueError) as error:
-            raise FormatError(f"{folder / DATASET_FILE} is damaged ({error}); run preprocess.py again") from error
-        if info.get("schema_version") != SCHEMA_VERSION:
-            raise FormatError(
-                f"{folder / DATASET_FILE} has schema_version {info.get('schema_version')!r}, this program reads "
-                f"{SCHEMA_VERSION}; run preprocess.py again"
-            )
-        try:
-            description = DatasetDescription.from_plain(info)
-            return cls(folder, description, read_manifest(folder / description.files["manifest"]))
-        except (KeyError, TypeError, ConfigError) as error:
-            raise FormatError(f"{folder / DATASET_FILE} is damaged ({error}); run preprocess.py again") from error
+            store = cls(folder, description, read_manifest(folder / description.files["manifest"]))
+        except (KeyError, TypeError) as error:
+            raise DamagedFileError(f"{folder / DATASET_FILE} is damaged ({error}); {AGAIN}") from error
+        store.arrays.verify(VERIFIED_AT_ONCE)
+        return store
 
     @property
     def fingerprint(self) -> str:
@@ -115,23 +108,38 @@ class CorpusStore:
         return self.arrays.gather(name, rows).astype(np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
-        # the maps are reopened in the other process
+        # the files are opened again in the other process
         return {key: value for key, value in self.__dict__.items() if key != "arrays"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.arrays = self._map_arrays()
+        self.arrays = self._open_arrays()
 
-    def _map_arrays(self) -> MappedArrays:
-        frames = sum(clip.num_frames for clip in self.clips)
-        paths = {name: self.path / self.description.files[name] for name in ("waveform", *self.description.features)}
-        arrays = MappedArrays(paths)
+    def _open_arrays(self) -> DatasetArrays:
+        frames = 0
+        for clip in self.clips:
+            if clip.frame_offset != frames or clip.speaker not in self._speaker_ids:
+                words = f"clip {clip.id} is in no place of the arrays, or of no speaker"
+                raise DamagedFileError(
+                    f"{self.path / self.description.files['manifest']} is damaged ({words}); {AGAIN}"
+                )
+            frames += clip.num_frames
+        names = ("waveform", *self.description.features)
+        paths = {name: self.path / self.description.files[name] for name in names}
+        arrays = DatasetArrays(paths, self.description.checksums)
         for name, path in paths.items():
             expected = frames * (self.audio.hop_length if name == "waveform" else 1)
-            if arrays.num_rows(name) != expected:
-                found = arrays.num_rows(name)
-                raise FormatError(f"{path} has {found} rows, expected {expected}; run preprocess.py again")
+            found = arrays.num_rows(name)
+            if found != expected:
+                raise DamagedFileError(f"{path} has {found} rows, expected {expected}; {AGAIN}")
+            is_known = arrays[name].dtype == np.int16 if name == "waveform" else arrays[name].dtype.kind == "f"
+            if not is_known or arrays[name].shape[1:] != self._row_shape(name):
+                raise DamagedFileError(f"{path} holds {arrays[name].dtype} {arrays[name].shape}; {AGAIN}")
         return arrays
+
+    def _row_shape(self, name: str) -> tuple[int, ...]:
+        dim = None if name == "waveform" else self.description.features[name].dim
+        return () if dim is None else (dim,)
 
 
 def _range(clip: Clip, first_frame: int, num_frames: int | None) -> tuple[int, int]:

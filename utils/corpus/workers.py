@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Generic, NamedTuple, TypeVar
 
 from utils.corpus.failures import MEMORY, ending, killed_by_machine, machine_failure
+from utils.corpus.stored_array import DamagedFileError
 from utils.errors import DataError, WorkbenchError
 
 Task = TypeVar("Task")
@@ -104,9 +105,12 @@ def guarded(function: Callable[[Task], Value], task: Task) -> tuple[Value | None
 
     Raises:
         DataError: if the machine failed and not the task, which then has nothing to report.
+        DamagedFileError: if a result of before is damaged, for which no task is to blame.
     """
     try:
         return function(task), None
+    except DamagedFileError:
+        raise
     except Exception as error:  # a worker's boundary: reported with the file, the others go on
         failure = machine_failure(error, str(task))
         if failure is not None:

@@ -20,6 +20,7 @@ from utils.training.callbacks.monitoring import RunMonitor
 from utils.training.callbacks.overtraining import OvertrainingWatch
 from utils.training.callbacks.profiling import UpdateProfiler
 from utils.training.callbacks.progress import ProgressLine
+from utils.training.callbacks.save_on_damage import SaveOnDamage
 from utils.training.callbacks.stop_after_steps import StopAfterSteps
 from utils.training.callbacks.stop_on_signal import StopOnSignal
 from utils.training.checkpoint_files import AtomicCheckpointIO
@@ -67,6 +68,7 @@ def build_trainer(
     extra += [MediaLogger(job.audio, builtin_tracker(), listening=ListeningFolder(run))] if settings.media else []
     extra += [ProgressLine(total_steps=settings.steps)] if settings.progress_bar else []
     extra += [UpdateProfiler(run, settings.profile_steps)] if settings.profile_steps else []
+    ends = (StopOnSignal(checkpointing), SaveOnDamage(checkpointing))
     loggers = build_loggers(job, run)
     try:
         return lightning.Trainer(
@@ -85,7 +87,7 @@ def build_trainer(
             log_every_n_steps=settings.log_every,
             profiler=clock,
             detect_anomaly=settings.detect_anomaly,
-            callbacks=[*callbacks, *extra, *listeners, checkpointing, StopOnSignal(checkpointing)],
+            callbacks=[*callbacks, *extra, *listeners, checkpointing, *ends],
             enable_model_summary=False,
             enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,
