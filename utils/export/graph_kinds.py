@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
@@ -26,9 +28,10 @@ from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
 from utils.verification.reference import Reference
 from utils.verification.rules import verify
+from utils.verification.sound_rules import bandwidth_hz
 from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
-from utils.voice_file.metadata import METADATA_KEY, StreamFacts, VoiceMetadata
+from utils.voice_file.metadata import BANDWIDTH_KEY, METADATA_KEY, NOT_JUDGED_KEY, StreamFacts, VoiceMetadata
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,14 @@ class ExportedGraph(VerifiedGraph):
     resamplers: tuple[ResamplerBands, ...] = ()
 
 
+class WrittenGraph(NamedTuple):
+    """A written file, what verification says of it, and what it says of itself."""
+
+    path: Path
+    checks: tuple[Check, ...]
+    metadata: VoiceMetadata
+
+
 @dataclass(frozen=True)
 class GraphKind:
     """A kind of graph: its name in configuration and metadata, what it is for, and how it is made."""
@@ -105,9 +116,9 @@ def make_audio_to_audio(job: GraphJob) -> ExportedGraph:
         options=job.options,
         metadata={METADATA_KEY: job.metadata.to_json()},
     )
-    path, checks = _written(job, job.metadata, graph, fixed_tables(converter), _reference(job))
+    path, checks, metadata = _written(job, job.metadata, graph, fixed_tables(converter), _reference(job))
     bands = _bands(getattr(converter.frontend, "resampler", None), converter.resampler)
-    return ExportedGraph(path, checks, job.metadata, resamplers=bands)
+    return ExportedGraph(path, checks, metadata, resamplers=bands)
 
 
 def make_stream(job: GraphJob) -> ExportedGraph:
@@ -125,7 +136,7 @@ def make_stream(job: GraphJob) -> ExportedGraph:
         voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
     )
     tables = fixed_tables(job.converter) + fixed_tables(voice.generator)
-    path, checks = _written(job, metadata, graph, tables, _reference(job, voice))
+    path, checks, metadata = _written(job, metadata, graph, tables, _reference(job, voice))
     bands = _bands(voice.frontend.resampler.resampler, voice.resampler.resampler)
     return ExportedGraph(path, checks, metadata, facts, bands)
 
@@ -146,12 +157,24 @@ def stream_metadata(stored: VoiceMetadata, frontend: StreamFrontend, facts: Stre
 
 def _written(
     job: GraphJob, metadata: VoiceMetadata, graph: onnx.ModelProto, tables: list[np.ndarray], reference: Reference
-) -> tuple[Path, tuple[Check, ...]]:
-    """Write a graph with its weights in the precision that is asked for; return its file and what verification says."""
+) -> WrittenGraph:
+    """Write a graph with its weights in the precision that is asked for, what it says of itself, and verify it."""
     reduce_weights(graph, job.precision, tables)
     path = job.folder / metadata.geometry.file_name
+    metadata = _with_extra(metadata, **{BANDWIDTH_KEY: round(bandwidth_hz(reference.voice(metadata)))})
+    helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
     save_graph(graph, path)
-    return path, tuple(verify(Candidate(path=path, extent=job.extent), reference))
+    checks = tuple(verify(Candidate(path=path, extent=job.extent), reference))
+    unjudged = [check.name for check in checks if check.is_unjudged]
+    if unjudged:  # a file alone cannot tell what its voice has not learnt from what was broken
+        metadata = _with_extra(metadata, **{NOT_JUDGED_KEY: unjudged})
+        helper.set_model_props(graph, {METADATA_KEY: metadata.to_json()})
+        path.write_bytes(graph.SerializeToString(deterministic=True))
+    return WrittenGraph(path, checks, metadata)
+
+
+def _with_extra(metadata: VoiceMetadata, **values: Any) -> VoiceMetadata:
+    return replace(metadata, extra={**metadata.extra, **values})
 
 
 def _reference(job: GraphJob, stream: StreamConverter | None = None) -> Reference:

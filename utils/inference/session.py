@@ -59,7 +59,7 @@ class VoiceSession:
         if is_stream_file(path):
             whole = path.name.replace("_stream.onnx", ".onnx")
             raise FormatError(f"{path} converts streams, block by block; give {whole} for recordings")
-        if [value.type for value in required] != [FLOAT] or len(required[0].shape) != 2:
+        if [value.type for value in required] != [FLOAT] or len(required[0].shape or ()) != 2:
             shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in required)
             raise FormatError(f"{path} is no graph from audio to audio: it requires {shown}; use export_onnx.py")
         metadata = stored_metadata(session, str(path))

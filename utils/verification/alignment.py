@@ -49,7 +49,7 @@ def level_delay(source: np.ndarray, converted: np.ndarray, sample_rate: int, *, 
     step = max(1, sample_rate // ENVELOPE_STEPS_PER_SECOND)
     before, after = (_level(audio, sample_rate)[::step] for audio in (source, converted))
     reach = round(longest * sample_rate / step)
-    lags, values = _correlation(before, after, reach)
+    lags, values = correlation(before, after, reach)
     best = int(np.argmax(values))
     offset = 0.0
     if 0 < best < len(values) - 1:
@@ -61,7 +61,7 @@ def level_delay(source: np.ndarray, converted: np.ndarray, sample_rate: int, *, 
 
 def copy_likeness(source: np.ndarray, converted: np.ndarray, sample_rate: int) -> float:
     """Return 0..1: how far `converted` [T] is `source` [T] again, at any gain, sign and delay up to 50 ms."""
-    _, values = _correlation(source, converted, round(COPY_SECONDS * sample_rate))
+    _, values = correlation(source, converted, round(COPY_SECONDS * sample_rate))
     return float(np.abs(values).max())
 
 
@@ -110,7 +110,7 @@ def _level(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     return level
 
 
-def _correlation(source: np.ndarray, converted: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+def correlation(source: np.ndarray, converted: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
     """Return lags from -reach to reach and the normalised correlation at each; a positive lag: converted is late."""
     before = source.astype(np.float64) - np.mean(source, dtype=np.float64)
     after = converted.astype(np.float64) - np.mean(converted, dtype=np.float64)

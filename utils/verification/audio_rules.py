@@ -1,6 +1,8 @@
 """Rules about what comes out for audio in one piece: length, level, silence, hostile input, delay."""
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +11,13 @@ from utils.verification.alignment import COPY, copy_faults, copy_likeness, level
 from utils.verification.candidate import Candidate
 from utils.verification.cases import Case
 from utils.verification.checks import Check, skipped, verdict
-from utils.verification.measures import SILENCE_PEAK, faults, levels, relative_db, relative_difference
+from utils.verification.measures import LOUDEST_PEAK, SILENCE_PEAK, faults, levels, relative_db, relative_difference
 from utils.verification.reference import Reference, limit_of_parity_db, own_change_db
-from utils.verification.signals import bursts, hostile, speech_like
+from utils.verification.signals import bursts, hostile, speech_like, swelling_noise
 
 BATCH_DB = -80.0
 LATENCY_SECONDS = 1e-3
+IMPOSED_LATENCY_SECONDS = 5e-4  # 0.05 to 0.2 ms were measured on sound voices
 ATTACK_SECONDS = 5e-3  # how far a voice's own attack moves its level; up to 2.5 ms were measured on trained voices
 LEAST_LIKENESS = 0.9  # of the levels of input and output, below which no delay can be told
 LATENCY_TEST_SECONDS = 4.0
@@ -22,6 +25,15 @@ COPY_TEST_SECONDS = 4.0
 STREAM_COPY_TEST_SECONDS = 1.5
 LONG_TAIL_SECONDS = 10.0
 LONG_DRIFT_DB = 6.0
+LONG_SECOND_DB, LONG_SPEECH_DB = 10.0, 15.0
+MINUTE_SECONDS = 65.0
+BATCH_SIZES = (2, 3, 4, 5)
+BATCH_STARTS = np.array((0, 2, 5, 9, 13))  # tenths of a second
+CONSTANTS = (
+    0.0, -0.0, 1e-40, -1e-30, 1e-20, 1e-12, 1e-9, -1e-6, 1e-5, 1e-4, -3e-4, 1e-3, -0.003, 0.01, 0.03, -0.05, 0.1, 0.2,
+    -0.25, 0.25, 0.3, 0.4, -0.5, 0.5, 0.6, 0.7, 0.75, -0.8, 0.9, 0.99, 1.0, -1.0, 1.5, 2.0, -4.0, 8.0, 100.0, -1e6,
+    1e30, -1e30,
+)  # fmt: skip
 
 
 def check_lengths(candidate: Candidate) -> Check:
@@ -65,6 +77,25 @@ def check_hostile(candidate: Candidate) -> Check:
     return verdict("finite output", problems, f"{len(inputs)} hostile inputs, peak {peak:.2f}")
 
 
+def check_constants(candidate: Candidate) -> Check:
+    """A constant of any value, alone and in a batch, gives finite sound, not louder than it may be."""
+    tenth = candidate.sample_rate // 10
+    rows = np.repeat(np.array(CONSTANTS, np.float32)[:, None], tenth, axis=1)
+    problems = []
+    for answer, given in (
+        (candidate.run(rows), CONSTANTS),
+        *((candidate.run(row[None]), row[:1]) for row in rows[::4]),
+    ):
+        wrong = [f"{value:g}" for value, row in zip(given, answer, strict=True) if not _is_sound(row, value)]
+        problems += [f"not finite or too loud for {', '.join(wrong[:4])}"] * bool(wrong)
+    return verdict("constants of any value", problems[:2], f"{len(CONSTANTS)} values from -1e30 to 1e30")
+
+
+def _is_sound(row: np.ndarray, value: float) -> bool:
+    loudest = LOUDEST_PEAK if abs(value) <= 1 else math.inf
+    return bool(np.isfinite(row).all() and np.abs(row).max(initial=0.0) <= loudest)
+
+
 def check_repetition(candidate: Candidate) -> Check:
     """The same input gives the same samples: again, after other audio, and in a session of its own."""
     audio, other = candidate.speech(1.0, 8)[None], candidate.speech(0.3, 9)[None]
@@ -79,16 +110,33 @@ def check_repetition(candidate: Candidate) -> Check:
 
 
 def check_batch(candidate: Candidate, reference: Reference | None = None) -> Check:
-    """Each row of a batch is converted as if it were alone, also beside a broken one."""
-    rows = np.stack([candidate.speech(1.0, seed) for seed in (8, 10)])
+    """Each row of a batch, of 2 to 5 rows, is converted as if it were alone, also beside a broken one."""
+    speech = candidate.speech(2.0, 8)
+    rows = np.stack(
+        [speech[start : start + candidate.sample_rate // 2] for start in BATCH_STARTS * candidate.sample_rate // 10]
+    )
     alone = np.concatenate([candidate.run(row[None]) for row in rows])
-    beside_broken = candidate.run(np.concatenate([rows, np.full_like(rows[:1], np.nan)]))[: len(rows)]
-    batches = (candidate.run(rows), beside_broken)
-    worst = max(relative_db(*pair) for batch in batches for pair in zip(batch, alone, strict=True))
+    worst, where = -math.inf, ""
+    for count in BATCH_SIZES:
+        made = candidate.run(rows[:count])
+        places = {f"row {number + 1} of {count}": number for number in range(count)}
+        worst, where = _worse(worst, where, {name: (made[place], alone[place]) for name, place in places.items()})
+    broken = np.concatenate([np.full_like(rows[:1], np.nan), rows[:2]])
+    made = candidate.run(broken)[1:]
+    beside = {f"row {number + 1} beside NaN": (made[number], alone[number]) for number in range(2)}
+    worst, where = _worse(worst, where, beside)
     allowed = BATCH_DB if reference is None else min(BATCH_DB, reference.parity_db)
-    problems = [] if worst <= allowed else [f"in a batch it differs by {worst:.1f} dB (allowed {allowed:.3g})"]
+    problems = [] if worst <= allowed else [f"{where}: in a batch it differs by {worst:.1f} dB (allowed {allowed:.3g})"]
     detail = f"within {worst:.1f} dB of what each row gives alone"
     return verdict("batch rows independent", problems, detail, {"batch_db": worst})
+
+
+def _worse(worst: float, where: str, pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float, str]:
+    for name, pair in pairs.items():
+        difference = relative_db(*pair)
+        if not difference <= worst:
+            worst, where = difference, name
+    return worst, where
 
 
 def check_latency(candidate: Candidate) -> Check:
@@ -96,21 +144,23 @@ def check_latency(candidate: Candidate) -> Check:
 
     A voice answers artificial bursts with an attack of its own, which moves its level by some milliseconds although
     nothing is late. So the voice's own level shows delays of half a frame and more, and the level that the graph
-    imposes with loudness_mix=0, where it has that control, shows what is left.
+    imposes with loudness_mix=0, where it has that control, shows what is left: on noise, in which no pulse of a voice
+    comes earlier or later than its frame.
     """
-    source = bursts(candidate.sample_rate, round(LATENCY_TEST_SECONDS * candidate.sample_rate), 6)
-    own = level_delay(source, candidate.run(source[None])[0], candidate.sample_rate)
-    imposed, allowed = own, LATENCY_SECONDS
+    rate = candidate.sample_rate
+    source = bursts(rate, round(LATENCY_TEST_SECONDS * rate), 6)
+    own = level_delay(source, candidate.run(source[None])[0], rate)
+    imposed, limit, allowed = own, LATENCY_SECONDS, LATENCY_SECONDS
     if "loudness_mix" in candidate.controls:
-        answer = candidate.run(source[None], {"loudness_mix": 0.0})[0]
-        followed = level_delay(source, answer, candidate.sample_rate)
+        noise = swelling_noise(rate, round(LATENCY_TEST_SECONDS * rate), 2)
+        followed = level_delay(noise, candidate.run(noise[None], {"loudness_mix": 0.0})[0], rate)
         if followed.correlation >= LEAST_LIKENESS:
-            imposed, allowed = followed, ATTACK_SECONDS
+            imposed, limit, allowed = followed, IMPOSED_LATENCY_SECONDS, ATTACK_SECONDS
     problems = []
     if not imposed.correlation >= LEAST_LIKENESS:  # also for NaN
         problems.append(f"the output's level does not follow the input's (correlation {imposed.correlation:.2f})")
-    elif abs(imposed.seconds) > LATENCY_SECONDS:
-        problems.append(f"{1000 * imposed.seconds:+.2f} ms; allowed: {1000 * LATENCY_SECONDS:g}")
+    elif abs(imposed.seconds) > limit:
+        problems.append(f"{1000 * imposed.seconds:+.2f} ms; allowed: {1000 * limit:g}")
     # an untrained voice has no level of its own that could be followed
     elif own.correlation >= LEAST_LIKENESS and abs(own.seconds) > allowed:
         problems.append(f"{1000 * own.seconds:+.2f} ms by the voice's own level; allowed: {1000 * allowed:g}")
@@ -137,11 +187,20 @@ def check_conversion(candidate: Candidate) -> Check:
     return Check("not the dry signal", likeness < COPY and sounds, detail, {"copy_likeness": likeness})
 
 
+def check_minute(candidate: Candidate) -> Check:
+    """More than a minute in one piece is converted from its first second to its last."""
+    if candidate.extent.minutes * 60 >= MINUTE_SECONDS:
+        return skipped("longer than a minute", "part of the long recording")
+    return replace(_long(candidate, MINUTE_SECONDS / 60), name="longer than a minute")
+
+
 def check_long(candidate: Candidate) -> Check:
-    """Minutes of audio in one piece: length, level and an end that sounds as if it were converted alone."""
+    """Minutes of audio in one piece: length, level in each second, and an end that sounds as if it were alone."""
     minutes = candidate.extent.minutes
-    if not minutes:
-        return skipped("long recording", "left out")
+    return _long(candidate, minutes) if minutes else skipped("long recording", "left out")
+
+
+def _long(candidate: Candidate, minutes: float) -> Check:
     pattern = candidate.speech(31.0, 11)
     audio = np.resize(pattern, max(1, round(60 * minutes * candidate.sample_rate)))
     started = time.perf_counter()
@@ -158,8 +217,23 @@ def check_long(candidate: Candidate) -> Check:
         figures["long_drift_db"] = drift
         detail += f", its end {drift:.1f} dB from the end alone (allowed {LONG_DRIFT_DB:g})"
         problems += [detail] if not drift <= LONG_DRIFT_DB else []
+        problems += _strange_seconds(audio, output[0], candidate.sample_rate)
         problems += copy_faults(audio[None, -tail:], output[:, -tail:], candidate.sample_rate)
     return verdict(f"{minutes:g} minutes", problems, detail, figures)
+
+
+def _strange_seconds(audio: np.ndarray, output: np.ndarray, sample_rate: int) -> list[str]:
+    """Say which second is much softer or louder against its input than the others."""
+    count = len(audio) // sample_rate
+    powers = (
+        np.square(signal[: count * sample_rate].reshape(count, -1), dtype=np.float64).mean(axis=1)
+        for signal in (audio, output)
+    )
+    source, made = (10 * np.log10(power + 1e-12) for power in powers)
+    chosen = np.flatnonzero(source > np.median(source) - LONG_SPEECH_DB)
+    apart = (made - source)[chosen] - np.median((made - source)[chosen]) if len(chosen) else np.zeros(0)
+    far = np.flatnonzero(np.abs(apart) > LONG_SECOND_DB)[:1]
+    return [f"second {chosen[place]} is {apart[place]:+.0f} dB from the others" for place in far]
 
 
 def _compared(name: str, audio: np.ndarray, output: np.ndarray, reference: Reference) -> Check:

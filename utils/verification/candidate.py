@@ -7,17 +7,18 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from utils.errors import FormatError
+from utils.verification.graph_process import USUAL_LIMITS, Limits, RemoteSession
 from utils.verification.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
 from utils.verification.rvc_client import RvcClient, rvc_graph_of
 from utils.verification.signals import speech_like
+from utils.verification.voices import Voice
 from utils.voice_file.controls import CONTROLS, Control, control_arrays
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM, is_stream, require_audio
 from utils.voice_file.metadata import VoiceMetadata
-from utils.voice_file.runtime import open_session, stored_metadata
+from utils.voice_file.runtime import stored_metadata
 from utils.voice_file.rvc_formats import RvcGraph
 from utils.voice_file.signature import FLOAT, INTEGER
 from utils.voice_file.stream import BlockStream
@@ -30,10 +31,12 @@ class Extent:
     Attributes:
         minutes: length of the long recording; 0 leaves it out.
         num_blocks: blocks of 100 ms over which memory must not grow; 0 leaves it out.
+        limits: how much time a run of the graph may take.
     """
 
     minutes: float = 10.0
     num_blocks: int = 1000
+    limits: Limits = USUAL_LIMITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,9 @@ class Candidate:
     expected_generator: RvcGraph | None = None
 
     @cached_property
-    def session(self) -> onnxruntime.InferenceSession:
-        """The graph, loaded from memory as hosts do that cannot follow weights in other files."""
-        return open_session(self.path.read_bytes(), 1)
+    def session(self) -> RemoteSession:
+        """The graph, in a process of its own, loaded from memory as by hosts that cannot follow weights elsewhere."""
+        return RemoteSession(self.path, self.extent.limits)
 
     @cached_property
     def metadata(self) -> VoiceMetadata | None:
@@ -157,6 +160,19 @@ class Candidate:
             return self.new_stream().process_blocks(audio, controls)
         made: np.ndarray = self.run(audio[None], controls)[0]
         return made
+
+    @cached_property
+    def voice(self) -> Voice:
+        """The graph as a voice that speaks."""
+        facts = self.new_stream().facts if self.is_stream else None
+        return Voice(
+            sample_rate=self.sample_rate,
+            convert=self.convert,
+            controls=frozenset(self.controls),
+            block=facts.block if facts else 1,
+            look_ahead=facts.look_ahead if facts else 0,
+            metadata=self.metadata,
+        )
 
     def speech(self, seconds: float, seed: int) -> np.ndarray:
         """Return [T] of synthetic speech; for a stream whole blocks, at least two."""

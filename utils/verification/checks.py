@@ -14,6 +14,7 @@ class Check:
         figures: numbers for the card; finite.
         is_skipped: whether it could not be tried; `detail` says why.
         is_warning: whether it passed only because nothing better can be asked of this voice; `detail` says why.
+        is_unjudged: whether it does not hold, and the voice that the graph was made from does not keep it either.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Check:
     figures: dict[str, float] = field(default_factory=dict)
     is_skipped: bool = False
     is_warning: bool = False
+    is_unjudged: bool = False
 
     @property
     def outcome(self) -> str:

@@ -3,10 +3,10 @@
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from utils.memory import resident_bytes
 from utils.verification.alignment import copy_faults, seam_scores, spectral_difference_db
 from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, skipped, verdict
@@ -19,6 +19,9 @@ SEAM_JUMP_DB = 6.0  # against the steps of one piece; voices that keep no state 
 SEAM_SECONDS = 4.0
 MEMORY_GROWTH_BYTES = 8e6
 WARM_UP_BLOCKS = 50
+COST_SECONDS = (1.0, 5.0)
+MOST_FACTOR = 5.0
+MOST_MEMORY = 150e6  # bytes for a second; light voices 3e6
 ODD_SIZES = (1, 2, 3, 17, 63, 479, 481, 4409, 4801, 7919)
 
 
@@ -112,7 +115,7 @@ def check_memory(candidate: Candidate) -> Check:
     blocks = [source[start : start + block] for start in range(0, len(source) - block, block)]
     for index in range(WARM_UP_BLOCKS):
         candidate.host.process(blocks[index % len(blocks)])
-    before = resident_bytes()
+    before = candidate.session.resident_bytes()
     seconds = []
     for index in range(count):
         started = time.perf_counter()
@@ -120,13 +123,33 @@ def check_memory(candidate: Candidate) -> Check:
         seconds.append(time.perf_counter() - started)
         if problem is not None:
             return Check(name, False, f"block {index}: {problem}")
-    growth = float(resident_bytes() - before)
+    growth = float(candidate.session.resident_bytes() - before)
     median, slow = (1000 * float(value) for value in np.percentile(seconds, (50, 99)))
     detail = (
         f"{growth / 1e6:+.1f} MB (allowed {MEMORY_GROWTH_BYTES / 1e6:g}), median {median:.1f} ms, p99 {slow:.1f} ms"
     )
     figures = {"memory_growth_bytes": growth, "block_median_milliseconds": median, "block_p99_milliseconds": slow}
     return Check(name, growth <= MEMORY_GROWTH_BYTES, detail, figures)
+
+
+def check_cost(candidate: Candidate) -> Check:
+    """A second of audio takes neither more time of one processor nor more memory than a usual machine has."""
+    fresh = replace(candidate)  # what earlier runs have reserved is not counted
+    short, long = (candidate.speech(seconds, 5)[None] for seconds in COST_SECONDS)
+    fresh.run(short)
+    memory, seconds = fresh.session.resident_bytes(), fresh.session.processor_seconds()
+    fresh.run(long)
+    per_second = (fresh.session.resident_bytes() - memory) / (COST_SECONDS[1] - COST_SECONDS[0])
+    factor = (fresh.session.processor_seconds() - seconds) / COST_SECONDS[1]
+    fresh.session.close()
+    problems = [f"{factor:.1f} s of a processor for a second (allowed {MOST_FACTOR:g})"] * (factor > MOST_FACTOR)
+    if per_second > MOST_MEMORY:
+        problems.append(f"{per_second / 1e6:.0f} MB for a second (allowed {MOST_MEMORY / 1e6:g})")
+    detail = f"{factor:.3f} s of a processor and {per_second / 1e6:.1f} MB for a second"
+    if factor > 1:
+        detail += "; too slow for live hosts on one thread"
+    figures = {"cost_factor": factor, "cost_bytes_per_second": per_second}
+    return verdict("cost", problems, detail, figures, is_warning=factor > 1)
 
 
 def _play(candidate: Candidate, blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from utils.voice_file.runtime import RUNTIME_ERRORS
+from utils.voice_file.runtime import RUNTIME_ERRORS, GraphSession
 from utils.voice_file.signature import FLOAT, INTEGER
 
 BLOCK_SECONDS = 0.1
@@ -40,7 +39,7 @@ class LiveHost:
         session: the graph, loaded from memory.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: GraphSession) -> None:
         self._session = session
         self._inputs = [(value.name, value.type) for value in session.get_inputs()]
         outputs = session.get_outputs()

@@ -1,12 +1,14 @@
 """The PyTorch side of a graph, for rules that compare the two. Holds functions of arrays: imports no torch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from utils.verification.measures import relative_db
-from utils.voice_file.controls import ControlDefaults
+from utils.verification.voices import Voice
+from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.metadata import VoiceMetadata
 
 PARITY_DB = -80.0
 OWN_CHANGE_MARGIN_DB = 10.0  # a runtime rounds not once but in every operator
@@ -41,6 +43,26 @@ class Reference:
     def at(self, controls: ControlDefaults) -> Conversion:
         """Return the conversion with these values of the controls."""
         return lambda audio: self.convert(audio, controls)
+
+    def voice(self, metadata: VoiceMetadata | None) -> Voice:
+        """Return the PyTorch side as a voice that speaks; of a stream, with the blocks and the delay that it states."""
+
+        def convert(audio: np.ndarray, controls: Mapping[str, float]) -> np.ndarray:
+            values = asdict(self.defaults) | {name: value for name, value in controls.items() if name != "speaker_id"}
+            if "speaker_id" in controls:  # as the graph takes it
+                values["speaker_id"] = min(max(int(controls["speaker_id"]), 0), self.num_speakers - 1)
+            made: np.ndarray = self.convert(audio[None], ControlDefaults(**values))[0]
+            return made
+
+        stream = metadata.extra.get("stream", {}) if metadata is not None else {}
+        return Voice(
+            sample_rate=self.sample_rate,
+            convert=convert,
+            controls=frozenset(control.name for control in CONTROLS),
+            block=stream.get("block", 1),
+            look_ahead=stream.get("look_ahead", 0),
+            metadata=metadata,
+        )
 
     @property
     def plain(self) -> Conversion:

@@ -9,12 +9,15 @@ from typing import Any
 
 from utils.errors import ConfigError
 from utils.verification import (
+    amount_rules,
     audio_rules,
     control_rules,
     file_rules,
     host_rules,
     parity_rules,
     rvc_rules,
+    sound_rules,
+    speech_rules,
     stream_rules,
 )
 from utils.verification.candidate import Candidate
@@ -22,7 +25,9 @@ from utils.verification.cases import CASES
 from utils.verification.checks import Check, skipped
 from utils.verification.live_host import BLOCK_SIZES
 from utils.verification.reference import GeneratorReference, Reference
+from utils.verification.voices import Voice
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
+from utils.voice_file.metadata import NOT_JUDGED_KEY
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 NO_REFERENCE = "a file alone has no PyTorch side"
@@ -33,6 +38,7 @@ EVERY = VOICES | GENERATORS
 log = logging.getLogger(__name__)
 
 OfFile = Callable[[Candidate], Check]
+OfVoice = Callable[[Voice], Check]
 OfBoth = Callable[[Candidate, Any], Check]  # with a Reference, a GeneratorReference or None
 
 
@@ -82,6 +88,34 @@ def _against(name: str, kinds: frozenset[str], check: OfBoth) -> Rule:
     return Rule(name, kinds, check, True, _first_line(check))
 
 
+def _heard(name: str, check: OfVoice) -> Rule:
+    """Return a rule that listens to a voice, whatever it is; see judged."""
+    return Rule(name, VOICES, partial(judged, rule=check), False, _first_line(check))
+
+
+def judged(candidate: Candidate, reference: Reference | None, *, rule: OfVoice) -> Check:
+    """Listen to a voice; what the PyTorch voice does not do either, or the file states, is not held against the graph.
+
+    A voice that has learnt nothing yet says no words, and no export can make it say some. So such a row is a warning,
+    and the exporter writes into the metadata which rules were not judged (NOT_JUDGED_KEY), for a file alone.
+    """
+    check = rule(candidate.voice)
+    if check.passed:
+        return check
+    if reference is not None:
+        is_same = not rule(reference.voice(candidate.metadata)).passed
+        excuse = "the PyTorch voice does the same" if is_same else ""
+    else:
+        stated = candidate.metadata.extra.get(NOT_JUDGED_KEY) if candidate.metadata is not None else None
+        is_stated = isinstance(stated, list) and check.name in stated
+        excuse = "the file states that its voice does the same" if is_stated else ""
+    if not excuse:
+        return check
+    return replace(
+        check, passed=True, detail=f"not judged, {excuse}: {check.detail}", is_warning=True, is_unjudged=True
+    )
+
+
 def _first_line(check: Callable[..., Check]) -> str:
     function = check.func if isinstance(check, partial) else check
     return (function.__doc__ or "").partition("\n")[0]
@@ -108,6 +142,7 @@ RULES: tuple[Rule, ...] = (
     _alone("voclo, memory", WHOLE, host_rules.check_memory),
     *(_beside(case.name, WHOLE, partial(audio_rules.check_case, case=case)) for case in CASES),
     _alone("finite output", WHOLE, audio_rules.check_hostile),
+    _alone("constants of any value", WHOLE, audio_rules.check_constants),
     _alone("stream, silence", STREAMS, stream_rules.check_silence),
     _alone("stream, fresh start", STREAMS, stream_rules.check_reset),
     _alone("stream, same input, same output", STREAMS, stream_rules.check_repetition),
@@ -115,13 +150,28 @@ RULES: tuple[Rule, ...] = (
     _alone("hostile controls", VOICES, control_rules.check_hostile_controls),
     _beside("defaults", VOICES, control_rules.check_defaults),
     _beside("controls take effect", VOICES, control_rules.check_effects),
+    _alone("longer than a minute", WHOLE, audio_rules.check_minute),
     _alone("long recording", WHOLE, audio_rules.check_long),
     _alone("same input, same output", WHOLE, audio_rules.check_repetition),
+    _alone("cost", WHOLE, host_rules.check_cost),
     _beside("batch rows independent", WHOLE, audio_rules.check_batch),
     _alone("latency", WHOLE, audio_rules.check_latency),
     _alone("stream, latency", STREAMS, stream_rules.check_latency),
     _alone("stream, endurance", STREAMS, stream_rules.check_endurance),
     _alone("not the dry signal", VOICES, audio_rules.check_conversion),
+    _heard("content", speech_rules.check_content),
+    _heard("pitch", speech_rules.check_pitch),
+    _heard("speech of any level", speech_rules.check_levels),
+    _heard("level imposed", sound_rules.check_imposed),
+    _heard("no dry share", sound_rules.check_dry),
+    _heard("bandwidth", sound_rules.check_bandwidth),
+    _heard("waveform", sound_rules.check_waveform),
+    _heard("pauses", sound_rules.check_pauses),
+    _heard("no echo", sound_rules.check_echo),
+    _heard("pitch_shift by its amount", amount_rules.check_shift),
+    _heard("loudness_mix by its amount", amount_rules.check_mix),
+    _heard("index_rate and protect by their amounts", amount_rules.check_retrieval),
+    _heard("speaker_id by its amount", amount_rules.check_speakers),
     _alone("inputs", GENERATORS, rvc_rules.check_inputs),
     _alone("metadata", OF_CLIENTS, rvc_rules.check_client_metadata),
     _beside("conversion", GENERATORS, rvc_rules.check_conversion),

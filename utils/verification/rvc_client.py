@@ -7,11 +7,11 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 
 from utils.verification.reference import Feed
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 from utils.voice_file.kinds import client_values, guessed_shape, rvc_format_of, stated_shape
+from utils.voice_file.runtime import GraphSession
 from utils.voice_file.rvc_formats import CLIENT_VERSION, OUTPUT, RvcGraph
 from utils.voice_file.signature import HALF
 
@@ -46,7 +46,7 @@ class RvcClient:
         graph: what the program takes it for.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, graph: RvcGraph) -> None:
+    def __init__(self, session: GraphSession, graph: RvcGraph) -> None:
         self._session = session
         self._graph = graph
         self._version = str(client_values(session).get("version", ""))
@@ -101,7 +101,7 @@ class RvcClient:
         return rate if LOWEST_RATE <= rate <= HIGHEST_RATE else USUAL_RATE
 
 
-def rvc_graph_of(session: onnxruntime.InferenceSession) -> RvcGraph | None:
+def rvc_graph_of(session: GraphSession) -> RvcGraph | None:
     """Return what a graph says of itself as an RVC generator, by metadata or else by its inputs; None if it is none."""
     rvc_format = rvc_format_of(session)
     if rvc_format is None:

@@ -55,3 +55,12 @@ def bursts(sample_rate: int, num_samples: int, seed: int) -> np.ndarray:
     phase = 2 * np.pi * 160.0 * np.arange(num_samples) / sample_rate
     harmonics = sum(np.sin(number * phase + number**2) / number for number in range(1, 20))
     return (0.2 * envelope * harmonics).astype(np.float32)
+
+
+def swelling_noise(sample_rate: int, num_samples: int, seed: int) -> np.ndarray:
+    """Return [T] float32 of noise whose level goes up and down each 50 ms, for measuring delay by level."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(num_samples) / sample_rate
+    corners = np.arange(0, num_samples / sample_rate + 0.1, 0.05)
+    level = np.interp(time, corners, np.square(rng.uniform(0, 1, len(corners))))
+    return (0.15 * level * rng.standard_normal(num_samples)).astype(np.float32)

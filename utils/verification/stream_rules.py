@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 
-from utils.memory import resident_bytes
 from utils.verification.alignment import level_delay
 from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, skipped, verdict
@@ -119,13 +118,13 @@ def check_endurance(candidate: Candidate) -> Check:
     parts = candidate.speech(3.0, 5).reshape(-1, stream.facts.block)
     for index in range(WARM_UP_BLOCKS):
         stream.process(parts[index % len(parts)])
-    before, seconds, peak = resident_bytes(), [], 0.0
+    before, seconds, peak = candidate.session.resident_bytes(), [], 0.0
     for index in range(count):
         started = time.perf_counter()
         made = stream.process(parts[index % len(parts)])
         seconds.append(time.perf_counter() - started)
         peak = float(np.maximum(peak, np.abs(made).max()))  # NaN if a sample is
-    growth = float(resident_bytes() - before)
+    growth = float(candidate.session.resident_bytes() - before)
     median, slow, shortest = (1000 * float(value) for value in (*np.percentile(seconds, (50, 99)), min(seconds)))
     third = max(1, count // 3)
     drift = min(seconds[-third:]) / min(seconds[:third])

@@ -25,7 +25,7 @@ def generator_metadata_from_json(text: str, source: str) -> dict[str, Any]:
     """
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{source}: its metadata is not JSON ({error}); export the voice again") from error
     version = values.get("schema_version") if isinstance(values, Mapping) else None
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from utils.errors import FormatError
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 from utils.voice_file.names import is_stream_file
+from utils.voice_file.runtime import GraphSession, stored_texts
 from utils.voice_file.rvc_formats import CLIENT_KEY, OWN_KEY, RVC_FORMATS, GeneratorShape, RvcFormat
 from utils.voice_file.signature import AUDIO_INPUT, FLOAT
 
@@ -23,7 +22,7 @@ def is_stream(path: Path, metadata: VoiceMetadata | None) -> bool:
     return is_stream_file(path) or (metadata is not None and "stream" in metadata.extra)
 
 
-def rvc_format_of(session: onnxruntime.InferenceSession) -> RvcFormat | None:
+def rvc_format_of(session: GraphSession) -> RvcFormat | None:
     """Return the format of an RVC generator, or None for a graph that is none.
 
     It is that of our own metadata, else that of the clients', else what the names of the inputs say.
@@ -32,13 +31,13 @@ def rvc_format_of(session: onnxruntime.InferenceSession) -> RvcFormat | None:
     if own in RVC_FORMATS:
         return RVC_FORMATS[own]
     names = {value.name for value in session.get_inputs()}
-    is_voice = METADATA_KEY in session.get_modelmeta().custom_metadata_map
+    is_voice = METADATA_KEY in stored_texts(session, "the graph").values
     if not is_voice and ({"feats", "p_len"} <= names or "samplingRate" in client_values(session)):
         return RVC_FORMATS["deiteris" if "skip_head" in names else "wokada"]
     return RVC_FORMATS["rvc_webui"] if {"phone", "phone_lengths"} <= names else None
 
 
-def stated_shape(session: onnxruntime.InferenceSession) -> GeneratorShape | None:
+def stated_shape(session: GraphSession) -> GeneratorShape | None:
     """Return what the metadata says, or None where it does not say all of it or says the impossible."""
     own, client = own_values(session), client_values(session)
     stated = {
@@ -53,7 +52,7 @@ def stated_shape(session: onnxruntime.InferenceSession) -> GeneratorShape | None
     return GeneratorShape(**stated, has_f0=has_f0) if LOWEST_RATE <= stated["sample_rate"] <= HIGHEST_RATE else None
 
 
-def guessed_shape(session: onnxruntime.InferenceSession, rvc_format: RvcFormat, sample_rate: int) -> GeneratorShape:
+def guessed_shape(session: GraphSession, rvc_format: RvcFormat, sample_rate: int) -> GeneratorShape:
     """Return what the axes of the inputs say, for a graph without metadata."""
     first = "phone" if rvc_format.name == "rvc_webui" else "feats"
     return GeneratorShape(
@@ -65,7 +64,7 @@ def guessed_shape(session: onnxruntime.InferenceSession, rvc_format: RvcFormat, 
     )
 
 
-def require_audio(session: onnxruntime.InferenceSession, source: str) -> None:
+def require_audio(session: GraphSession, source: str) -> None:
     """Refuse a graph that does not take audio.
 
     Raises:
@@ -86,25 +85,25 @@ def require_audio(session: onnxruntime.InferenceSession, source: str) -> None:
     )
 
 
-def own_values(session: onnxruntime.InferenceSession) -> dict[str, Any]:
+def own_values(session: GraphSession) -> dict[str, Any]:
     """Return the JSON that this workbench stores in a generator's graph; empty without a readable one."""
     return _stored_json(session, OWN_KEY)
 
 
-def client_values(session: onnxruntime.InferenceSession) -> dict[str, Any]:
+def client_values(session: GraphSession) -> dict[str, Any]:
     """Return the JSON under the clients' key; without a readable one they guess, which nothing here wants."""
     return _stored_json(session, CLIENT_KEY)
 
 
-def _stored_json(session: onnxruntime.InferenceSession, key: str) -> dict[str, Any]:
+def _stored_json(session: GraphSession, key: str) -> dict[str, Any]:
     try:
-        values = json.loads(session.get_modelmeta().custom_metadata_map[key])
-    except (KeyError, ValueError):
+        values = json.loads(stored_texts(session, "the graph").values[key])
+    except (KeyError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
 
-def _axis(session: onnxruntime.InferenceSession, name: str, place: int, usual: int) -> int:
+def _axis(session: GraphSession, name: str, place: int, usual: int) -> int:
     shapes = [list(value.shape or ()) for value in session.get_inputs() if value.name == name]
     found = shapes[0][place] if shapes and len(shapes[0]) > place else None
     return found if isinstance(found, int) and found > 0 else usual

@@ -13,6 +13,8 @@ from utils.voice_file.stored_values import metadata_fault
 METADATA_KEY = "voclo_trainer"
 IDLE_KEY = "idle_controls"  # under extra: names of the controls that the voice gives nothing to act on
 HIGHPASS_KEY = "highpass"  # under extra: the filter before all analysis; absent in graphs without one
+BANDWIDTH_KEY = "bandwidth_hz"  # under extra: how high the voice's speech reaches, measured on the PyTorch side
+NOT_JUDGED_KEY = "not_judged"  # under extra: names of the rules that the voice itself did not keep at its export
 SCHEMA_VERSION = 2  # 2: precision
 F0_CONVENTION = "zero_unvoiced"
 
@@ -102,7 +104,7 @@ def metadata_from_json(text: str, source: str) -> VoiceMetadata:
     """
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{source}: its metadata is not JSON ({error}); export the voice again") from error
     if not isinstance(values, Mapping):
         raise FormatError(f"{source}: its metadata is not a mapping; export the voice again")

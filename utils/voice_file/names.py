@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 from utils.errors import ConfigError, FormatError
-from utils.voice_file.geometry import FileGeometry
+from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE, FileGeometry
 
 MAX_NAME_LENGTH = 64
+LARGEST_WINDOW = 1 << 20
 _FILE_NAME = re.compile(r"(?P<name>.+)_sr(?P<rate>\d+)_hop(?P<hop>\d+)_nfft(?P<n_fft>\d+)(?P<stream>_stream)?\.onnx")
 _RESERVED_TOKEN = re.compile(r"(sr|hop|nfft)(?P<rest>.+)")
 
@@ -37,11 +38,18 @@ def parse_file_name(path: Path) -> FileGeometry:
     """Read the numbers back from the name of an exported graph.
 
     Raises:
-        FormatError: if the file is not named `<name>_sr{rate}_hop{hop}_nfft{n_fft}.onnx`.
+        FormatError: if the file is not named `<name>_sr{rate}_hop{hop}_nfft{n_fft}.onnx`, or its numbers cannot be.
     """
     match = _FILE_NAME.fullmatch(path.name)
     if match is None:
         raise FormatError(f"{path.name} is not named <name>_sr<rate>_hop<hop>_nfft<n_fft>.onnx")
+    ranges = {"rate": (LOWEST_RATE, HIGHEST_RATE), "hop": (1, LARGEST_WINDOW), "n_fft": (1, LARGEST_WINDOW)}
+    for key, (low, high) in ranges.items():
+        if not low <= int(match[key]) <= high:
+            token = {"rate": "sr", "hop": "hop", "n_fft": "nfft"}[key]
+            raise FormatError(
+                f"{path.name} says {token}{match[key]}; allowed: {low} to {high}; name it as it was exported"
+            )
     return FileGeometry(
         name=match["name"],
         sample_rate=int(match["rate"]),

@@ -1,7 +1,8 @@
 """Opening graphs with onnxruntime; imports no torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
@@ -23,6 +24,37 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     _state.EPFail,
 )
 _SEVERITY_ERROR = 3
+
+
+class GraphSession(Protocol):
+    """What is needed of an onnxruntime.InferenceSession."""
+
+    def get_inputs(self) -> Sequence[Any]:
+        """Return what must be given: objects with name, type and shape."""
+        ...
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Return what comes back."""
+        ...
+
+    def get_overridable_initializers(self) -> Sequence[Any]:
+        """Return what may be given."""
+        ...
+
+    def get_modelmeta(self) -> Any:
+        """Return an object with custom_metadata_map and producer_name."""
+        ...
+
+    def run(self, names: Any, feed: Any) -> Sequence[Any]:
+        """Return the outputs of these names; all of them for None."""
+        ...
+
+
+class StoredTexts(NamedTuple):
+    """The texts in a graph: metadata by key, and the program that made it."""
+
+    values: Mapping[str, str]
+    producer: str
 
 
 def open_session(graph: Path | bytes, num_threads: int = 1) -> onnxruntime.InferenceSession:
@@ -50,16 +82,29 @@ def open_session(graph: Path | bytes, num_threads: int = 1) -> onnxruntime.Infer
         raise FormatError(f"{where} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error
 
 
-def stored_metadata(session: onnxruntime.InferenceSession, source: str) -> VoiceMetadata | None:
+def stored_texts(session: GraphSession, source: str) -> StoredTexts:
+    """Return the texts in a graph.
+
+    Raises:
+        FormatError: if they are no UTF-8; the message names `source`.
+    """
+    stored = session.get_modelmeta()
+    try:
+        return StoredTexts(stored.custom_metadata_map, stored.producer_name)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{source}: its metadata is no UTF-8 text; export the voice again") from error
+
+
+def stored_metadata(session: GraphSession, source: str) -> VoiceMetadata | None:
     """Return what this workbench wrote into a graph; None for a graph of another program.
 
     Raises:
         FormatError: if it is damaged or of a later version; the message names `source`.
     """
-    stored = session.get_modelmeta().custom_metadata_map
+    stored = stored_texts(session, source).values
     return metadata_from_json(stored[METADATA_KEY], source) if METADATA_KEY in stored else None
 
 
-def graph_values(values: Iterable[onnxruntime.NodeArg]) -> list[GraphValue]:
+def graph_values(values: Iterable[Any]) -> list[GraphValue]:
     """Return inputs or outputs of a session as plain data."""
-    return [GraphValue(value.name, value.type, tuple(value.shape)) for value in values]
+    return [GraphValue(value.name, value.type, tuple(value.shape or ())) for value in values]

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-import onnxruntime
 
 from utils.errors import FormatError
 from utils.voice_file.controls import control_arrays
 from utils.voice_file.metadata import StreamFacts, VoiceMetadata
-from utils.voice_file.runtime import graph_values
+from utils.voice_file.runtime import GraphSession, graph_values
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, FLOAT, NEXT_STATE_OUTPUT, STATE_INPUT, GraphValue
 
 
@@ -26,7 +25,7 @@ class BlockStream:
         FormatError: if the graph is no streaming graph or does not keep what its metadata says.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, metadata: VoiceMetadata | None, source: str) -> None:
+    def __init__(self, session: GraphSession, metadata: VoiceMetadata | None, source: str) -> None:
         if metadata is None:
             raise FormatError(f"{source} has no metadata of this workbench; export the voice again")
         if "stream" not in metadata.extra:

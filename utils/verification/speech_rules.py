@@ -1,0 +1,168 @@
+"""Rules that listen to speech through a voice: its words, its melody, its level. The speech is that of utterances.py.
+
+Where the PyTorch voice of a graph does not keep one of them either, the rule is not judged: see rules.py.
+"""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from utils.verification.checks import Check, skipped, verdict
+from utils.verification.listening import VOICED, agreement, shifted
+from utils.verification.voices import Said, Voice
+from utils.voice_file.metadata import IDLE_KEY
+
+LAG_FRAMES = 3  # 30 ms
+LAG_MARGIN = 0.02
+BACKWARDS_MARGIN = 0.15
+LEAST = {"timbre": 0.3, "vowels": 0.3, "change": 0.4, "level": 0.8}
+VOWEL_BANDS = 18  # up to about 4 kHz
+MOST_CENTS, MOST_SPREAD_CENTS = 40.0, 25.0
+NEAR_CENTS = 250.0
+LEAST_NEAR, LEAST_VOICED, MOST_VOICED_NOISE = 0.85, 0.7, 0.5
+SLOPES = (0.9, 1.1)
+LEAST_MELODY = 0.95
+STEADY_FRAMES = 7
+LEVELS_DB = (-50.0, -35.0, -6.0)
+QUIETER_DB, LOUDER_DB = 20.0, 20.0
+PAUSE_DB = -35.0
+
+
+def check_content(voice: Voice) -> Check:
+    """The words stay: timbre, its change and the level follow the source's, more than backwards or 30 ms apart."""
+    trials = [voice.said(number, 1) for number in (0, 1, 2)]
+    tracks = {
+        "timbre": _timbres(trials),
+        "vowels": _vowels(trials),
+        "change": _changes(trials),
+        "level": _levels(trials),
+    }
+    problems: list[str] = []
+    figures: dict[str, float] = {}
+    for name, (source, made, chosen) in tracks.items():
+        scores = {lag: agreement(source, shifted(made, -lag), chosen) for lag in (-LAG_FRAMES, 0, LAG_FRAMES)}
+        backwards = agreement(source, made[::-1], chosen)
+        beside = max(scores[-LAG_FRAMES], scores[LAG_FRAMES])
+        figures |= {f"{name}_agreement": scores[0], f"{name}_backwards": backwards, f"{name}_beside": beside}
+        if not scores[0] > backwards + BACKWARDS_MARGIN:
+            problems.append(f"{name} {scores[0]:.2f}, backwards {backwards:.2f}")
+        if not scores[0] > beside + LAG_MARGIN:
+            problems.append(f"{name} {scores[0]:.2f}, 30 ms apart {beside:.2f}")
+    for name, least in LEAST.items():
+        if not figures[f"{name}_agreement"] >= least:
+            problems.append(f"{name} {figures[f'{name}_agreement']:.2f} (at least {least})")
+    detail = ", ".join(f"{name} {figures[f'{name}_agreement']:.2f}" for name in tracks)
+    return verdict("content", problems, f"correlation with the source: {detail}", figures)
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    first, second, third = (np.concatenate(items) for items in zip(*parts, strict=True))
+    return first, second, third
+
+
+def _timbres(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return _joined([
+        (said.source.timbre_db[: said.num_frames], said.made.timbre_db[: said.num_frames], said.is_speech)
+        for said in trials
+    ])  # fmt: skip
+
+
+def _vowels(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    low = [
+        tuple(heard.timbre_db[: said.num_frames, :VOWEL_BANDS] for heard in (said.source, said.made)) for said in trials
+    ]
+    return _joined([
+        (*(bands - bands.mean(axis=1, keepdims=True) for bands in pair), said.is_speech & (said.f0_hz > 0))
+        for pair, said in zip(low, trials, strict=True)
+    ])  # fmt: skip
+
+
+def _changes(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return _joined([
+        (said.source.change_db[: said.num_frames], said.made.change_db[: said.num_frames], said.is_speech)
+        for said in trials
+    ])  # fmt: skip
+
+
+def _levels(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return _joined([
+        (*(np.maximum(level, level.max() - 40.0) for level in said.levels()), np.ones(said.num_frames, bool))
+        for said in trials
+    ])  # fmt: skip
+
+
+def check_pitch(voice: Voice) -> Check:
+    """The melody stays: voiced where the source is, its pitch moved by the shift alone, without steps."""
+    if is_idle(voice, "pitch_shift"):
+        return skipped("pitch", "the voice is not told the pitch")
+    heard = [_melody(voice.said(number, 1)) for number in (0, 1, 2)]
+    expected, found, is_voiced = (np.concatenate([part[place] for part in heard]) for place in range(3))
+    shift = voice.default("pitch_shift")
+    cents = 1200 * np.log2(found / expected) - 100 * shift
+    near = np.abs(cents) < NEAR_CENTS
+    chosen = is_voiced & near
+    figures = {
+        "voiced_share": float(is_voiced.mean()),
+        "near_share": float(near[is_voiced].mean()) if is_voiced.any() else 0.0,
+    }
+    problems = []
+    if not figures["voiced_share"] >= LEAST_VOICED:
+        problems.append(f"voiced in {100 * figures['voiced_share']:.0f} % of what is voiced")
+    elif not figures["near_share"] >= LEAST_NEAR:
+        octaves = float(np.median(cents[is_voiced])) / 1200
+        problems.append(f"{octaves:+.2f} octaves from where it should be; near in {100 * figures['near_share']:.0f} %")
+    else:
+        problems += _melody_faults(np.log2(expected[chosen]), cents[chosen], figures)
+    detail = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+    return verdict("pitch", problems, detail, figures)
+
+
+def _melody(said: Said) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the f0 of steady voiced frames, that of the result, and whether it is voiced there."""
+    found, likeness = (values[: said.num_frames] for values in said.made.pitch)
+    steady = np.convolve(said.f0_hz > 0, np.ones(STEADY_FRAMES), "same") > STEADY_FRAMES - 0.5
+    return said.f0_hz[steady], found[steady], likeness[steady] > VOICED
+
+
+def _melody_faults(octaves: np.ndarray, cents: np.ndarray, figures: dict[str, float]) -> list[str]:
+    middle = float(np.median(cents))
+    spread = float(np.median(np.abs(cents - middle)))
+    slope = 1 + float(np.polyfit(octaves, cents / 1200, 1)[0])
+    correlation = float(np.corrcoef(octaves, octaves + cents / 1200)[0, 1])
+    figures |= {"cents": middle, "spread_cents": spread, "slope": slope, "correlation": correlation}
+    problems = [f"{middle:+.0f} cents from the source (allowed {MOST_CENTS:g})"] * (not abs(middle) <= MOST_CENTS)
+    problems += [f"scattered by {spread:.0f} cents (allowed {MOST_SPREAD_CENTS:g})"] * (not spread <= MOST_SPREAD_CENTS)
+    problems += [f"slope {slope:.2f} (allowed {SLOPES[0]} to {SLOPES[1]})"] * (not SLOPES[0] <= slope <= SLOPES[1])
+    return problems + [f"correlation {correlation:.2f} (at least {LEAST_MELODY})"] * (not correlation >= LEAST_MELODY)
+
+
+def is_idle(voice: Voice, control: str) -> bool:
+    """Whether the file states that its voice gives a control nothing to act on."""
+    stated = voice.metadata.extra.get(IDLE_KEY) if voice.metadata is not None else None
+    return isinstance(stated, list) and control in stated
+
+
+def power_db(levels_db: np.ndarray) -> float:
+    """Return the mean of levels [F] as power, in dB; minus infinity of none."""
+    return 10 * math.log10(float(np.mean(10 ** (levels_db / 10)))) if len(levels_db) else -math.inf
+
+
+def check_levels(voice: Voice) -> Check:
+    """Speech from -50 dB to full scale comes out near its own level, and the louder the louder."""
+    pairs = {}
+    for level in (*LEVELS_DB, None):
+        said = voice.said(0, 1) if level is None else voice.said(0, 1, speech_db=level)
+        source, made = (power_db(levels[said.is_speech]) for levels in said.levels())
+        pairs[source] = made
+    sources = sorted(pairs)
+    problems = [
+        f"speech of {source:.0f} dB becomes {pairs[source]:.0f} dB"
+        for source in sources
+        if not -QUIETER_DB <= pairs[source] - source <= LOUDER_DB
+    ]
+    steps = [pairs[high] - pairs[low] for low, high in pairwise(sources)]
+    problems += ["louder speech becomes softer"] * (not min(steps) >= -1.0)
+    detail = ", ".join(f"{source:.0f} becomes {pairs[source]:.0f} dB" for source in sources)
+    figures = {f"level_of_{source:.0f}_db": made for source, made in pairs.items()}
+    return verdict("speech of any level", problems, detail, figures)

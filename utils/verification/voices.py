@@ -1,0 +1,103 @@
+"""A voice as the rules hear it, whether it is a graph, a stream or the PyTorch side of one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from utils.verification.listening import Heard
+from utils.verification.utterances import SPEECH_DB, Utterance, utterance
+from utils.voice_file.metadata import VoiceMetadata
+
+SPEAKS_DB = -22.0  # a frame so far above or below the mean level of the speech belongs to it
+Convert = Callable[[np.ndarray, Mapping[str, float]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Said:
+    """An utterance and what a voice made of it.
+
+    Attributes:
+        utterance: what went in.
+        source: it as it is heard.
+        made: what came out as it is heard, its delay taken away.
+    """
+
+    utterance: Utterance
+    source: Heard
+    made: Heard
+
+    @property
+    def num_frames(self) -> int:
+        """F, frames of 10 ms of both."""
+        return min(self.source.num_frames, self.made.num_frames, len(self.utterance.f0_hz))
+
+    @property
+    def is_speech(self) -> np.ndarray:
+        """[F] whether somebody speaks."""
+        levels = self.source.level_db[: self.num_frames]
+        speaks: np.ndarray = levels > 10 * np.log10(np.mean(10 ** (levels / 10))) + SPEAKS_DB
+        return speaks
+
+    @property
+    def is_pause(self) -> np.ndarray:
+        """[F] whether it is a pause."""
+        return self.utterance.is_pause[: self.num_frames]
+
+    @property
+    def is_noisy(self) -> np.ndarray:
+        """[F] whether there is the noise of a fricative alone."""
+        return self.utterance.is_noisy[: self.num_frames]
+
+    @property
+    def f0_hz(self) -> np.ndarray:
+        """[F] of the utterance."""
+        return self.utterance.f0_hz[: self.num_frames]
+
+    def levels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the levels [F] of source and result in dB."""
+        return self.source.level_db[: self.num_frames], self.made.level_db[: self.num_frames]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voice:
+    """What converts audio.
+
+    Attributes:
+        sample_rate: in and out.
+        convert: from [T] and values of controls to [T]; T a multiple of `block`.
+        controls: names of those that it has.
+        block: samples of a block; 1 where any length does.
+        look_ahead: samples by which its output is behind.
+        metadata: what the file says of itself.
+    """
+
+    sample_rate: int
+    convert: Convert
+    controls: frozenset[str] = frozenset()
+    block: int = 1
+    look_ahead: int = 0
+    metadata: VoiceMetadata | None = None
+    _said: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def answer(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
+        """Return [T] for [T] of any length, without the delay of the voice."""
+        count = len(audio)
+        padded = np.pad(audio, (0, self.look_ahead + -(count + self.look_ahead) % self.block)).astype(np.float32)
+        given = {name: value for name, value in (controls or {}).items() if name in self.controls}
+        made: np.ndarray = self.convert(padded, given)[self.look_ahead : self.look_ahead + count]
+        return made
+
+    def said(self, number: int = 0, num_sentences: int = 2, *, speech_db: float = SPEECH_DB, **controls: float) -> Said:
+        """Return an utterance and what the voice makes of it; each is converted once."""
+        key = (number, num_sentences, speech_db, *sorted(controls.items()))
+        if key not in self._said:
+            speech = utterance(self.sample_rate, number, num_sentences)
+            given = speech.at(speech_db)
+            heard = (Heard(samples, self.sample_rate) for samples in (given, self.answer(given, controls)))
+            self._said[key] = Said(speech, *heard)
+        return self._said[key]
+
+    def default(self, control: str) -> float:
+        """Return the value that a control has by itself."""
+        return float(self.metadata.defaults.get(control, 0.0)) if self.metadata is not None else 0.0
