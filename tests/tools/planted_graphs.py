@@ -16,7 +16,7 @@ from utils.voice_file.controls import CONTROLS, ControlDefaults
 
 RATE = 8000
 NAME = "tiny_sr8000_hop80_nfft320.onnx"
-SHORT = Extent(minutes=0, num_blocks=0)
+SHORT = Extent(minutes=0, num_blocks=0, listens=False)
 SHAPE = ["batch", "time"]
 BLOCKS = {f"voclo, blocks of {size}" for size in (4410, 4800, 19200)}
 

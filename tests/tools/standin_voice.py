@@ -124,7 +124,7 @@ class StandIn:
 
     @cached_property
     def candidate(self) -> Candidate:
-        return Candidate(path=self.path, extent=Extent(minutes=0, num_blocks=0))
+        return Candidate(path=self.path, extent=Extent(minutes=0, num_blocks=0, listens=False))
 
     @property
     def reference(self) -> Reference:

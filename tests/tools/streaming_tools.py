@@ -77,6 +77,6 @@ def export_small_stream(folder: Path, io_rate: int = RATE) -> ExportedGraph:
             folder=folder,
             tolerance=1e-4,
             recordings=(),
-            extent=Extent(minutes=0, num_blocks=60),
+            extent=Extent(minutes=0, num_blocks=60, listens=False),
         )
     )

@@ -12,6 +12,7 @@ from tests.tools.planted_graphs import extra_float, extra_integer, failed, node,
 from tests.tools.standin_voice import metadata_of
 from utils.verification import host_rules
 from utils.verification.candidate import Candidate, Extent
+from utils.verification.graph_process import RemoteSession
 from utils.verification.live_host import LiveHost, numbers_in_name
 from utils.voice_file.metadata import METADATA_KEY
 
@@ -74,9 +75,9 @@ def test_smooth_blocks_of_such_an_architecture_pass_without_a_warning(tmp_path: 
 
 def test_memory_that_grows_with_every_block_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readings = iter((100_000_000, 120_000_000))
-    monkeypatch.setattr(host_rules, "resident_bytes", lambda: next(readings))
+    monkeypatch.setattr(RemoteSession, "resident_bytes", lambda self: next(readings))
 
-    found = failed(verify(write(tmp_path), extent=Extent(minutes=0, num_blocks=10)))
+    found = failed(verify(write(tmp_path), extent=Extent(minutes=0, num_blocks=10, listens=False)))
 
     assert found["voclo, memory over 10 blocks"].startswith("+20.0 MB (allowed 8)")
 

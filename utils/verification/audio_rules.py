@@ -191,6 +191,8 @@ def check_minute(candidate: Candidate) -> Check:
     """More than a minute in one piece is converted from its first second to its last."""
     if candidate.extent.minutes * 60 >= MINUTE_SECONDS:
         return skipped("longer than a minute", "part of the long recording")
+    if not candidate.extent.listens:
+        return skipped("longer than a minute", "left out")
     return replace(_long(candidate, MINUTE_SECONDS / 60), name="longer than a minute")
 
 

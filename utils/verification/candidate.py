@@ -32,11 +32,13 @@ class Extent:
         minutes: length of the long recording; 0 leaves it out.
         num_blocks: blocks of 100 ms over which memory must not grow; 0 leaves it out.
         limits: how much time a run of the graph may take.
+        listens: whether the rules that listen to speech are tried; a graph that is no voice keeps none of them.
     """
 
     minutes: float = 10.0
     num_blocks: int = 1000
     limits: Limits = USUAL_LIMITS
+    listens: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,7 @@ RULES: tuple[Rule, ...] = (
     _beside("window", frozenset({"deiteris"}), rvc_rules.check_window),
     _beside("own metadata", GENERATORS, rvc_rules.check_own_metadata),
 )
+LISTENING = {rule.name for rule in RULES if isinstance(rule.check, partial) and rule.check.func is judged}
 
 
 def verify(candidate: Candidate, reference: Reference | GeneratorReference | None = None) -> list[Check]:
@@ -202,6 +203,6 @@ def verify(candidate: Candidate, reference: Reference | GeneratorReference | Non
     first = [FILE.outcome(candidate, reference), loading]
     if not loading.passed:
         return first
-    kind = candidate.kind
-    others = [rule for rule in RULES if kind in rule.kinds and rule not in (FILE, LOADING)]
+    kind, left_out = candidate.kind, set() if candidate.extent.listens else LISTENING
+    others = [rule for rule in RULES if kind in rule.kinds and rule.name not in {FILE.name, LOADING.name, *left_out}]
     return [*first, *(rule.outcome(candidate, reference) for rule in others)]

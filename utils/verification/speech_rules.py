@@ -18,7 +18,7 @@ LAG_MARGIN = 0.02
 BACKWARDS_MARGIN = 0.15
 LEAST = {"timbre": 0.3, "vowels": 0.3, "change": 0.4, "level": 0.8}
 VOWEL_BANDS = 18  # up to about 4 kHz
-MOST_CENTS, MOST_SPREAD_CENTS = 40.0, 25.0
+MOST_CENTS, MOST_SPREAD_CENTS = 40.0, 15.0
 NEAR_CENTS = 250.0
 LEAST_NEAR, LEAST_VOICED, MOST_VOICED_NOISE = 0.85, 0.7, 0.5
 SLOPES = (0.9, 1.1)
@@ -114,8 +114,19 @@ def check_pitch(voice: Voice) -> Check:
         problems.append(f"{octaves:+.2f} octaves from where it should be; near in {100 * figures['near_share']:.0f} %")
     else:
         problems += _melody_faults(np.log2(expected[chosen]), cents[chosen], figures)
+    noisy = _voiced_share_of_noise([voice.said(number, 1) for number in (0, 1, 2)])
+    figures["voiced_noise_share"] = noisy
+    if not noisy <= MOST_VOICED_NOISE:
+        problems.append(f"{100 * noisy:.0f} % of the fricatives are voiced (allowed {100 * MOST_VOICED_NOISE:g})")
     detail = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
     return verdict("pitch", problems, detail, figures)
+
+
+def _voiced_share_of_noise(trials: list[Said]) -> float:
+    """Return in which share of the frames with noise alone the result is voiced; frames beside a vowel do not count."""
+    inner = [np.convolve(said.is_noisy, np.ones(3), "same") > 2.5 for said in trials]
+    voiced = [said.made.pitch[1][: said.num_frames] > VOICED for said in trials]
+    return float(np.concatenate(voiced)[np.concatenate(inner)].mean())
 
 
 def _melody(said: Said) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
