@@ -69,6 +69,36 @@ def delayed(folder: Path, milliseconds: float) -> Path:
     )  # fmt: skip
 
 
+def speaking(folder: Path, *, late: int = 0, name: str = NAME) -> Path:
+    """Write a graph that keeps every rule that listens and copies nothing: an all-pass, the same for -audio.
+
+    Its phase is 2.5 sin(f / 2 kHz * 2 pi): taps of Bessel functions, every half millisecond.
+    """
+    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    step, orders = RATE // 2000, np.arange(-8, 9)
+    taps = [np.exp(1j * (2.5 * np.sin(angle) - order * angle)).mean().real for order in orders]
+    kernel = np.zeros(2 * 8 * step + 1, np.float32)
+    kernel[::step] = taps
+    half = len(kernel) // 2
+    return write(
+        folder,
+        helper.make_node("Pow", ["finite", "three"], ["cubes"]),
+        helper.make_node("ReduceSum", ["cubes", "axis"], ["lean"], keepdims=1),
+        helper.make_node("Sign", ["lean"], ["sign"]),
+        helper.make_node("Mul", ["finite", "sign"], ["same"]),
+        helper.make_node("Unsqueeze", ["same", "axis"], ["wide"]),
+        helper.make_node("Conv", ["wide", "kernel"], ["smeared"], pads=[half, half]),
+        helper.make_node("Squeeze", ["smeared", "axis"], ["made"]),
+        helper.make_node("Pad", ["made", "pads"], ["longer"]),
+        helper.make_node("Shape", ["made"], ["sizes"]),
+        helper.make_node("Slice", ["sizes", "axis", "after", "first"], ["size"]),
+        node("Slice", "longer", "first", "size", "axis"),
+        name=name,
+        constants={"three": np.float32(3), "axis": np.array([1]), "after": np.array([2]), "first": np.array([0]),
+                   "pads": np.array([0, late, 0, 0]), "kernel": kernel[None, None]},
+    )  # fmt: skip
+
+
 def with_position(folder: Path, *last: NodeProto, **constants: Any) -> Path:
     """Write a graph whose last nodes also know "position", the number of each sample."""
     counting = (

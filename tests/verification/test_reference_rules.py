@@ -205,7 +205,8 @@ def test_a_file_with_other_optional_inputs_axes_or_metadata_is_no_export_of_ours
     assert "the axes of output are ['rows', 'time'] instead of [batch, time]" in output.detail
     assert metadata.detail == "key 'voclo_trainer' is missing"
     assert not (inputs.passed or output.passed or metadata.passed)
-    assert [rule(candidate).outcome for rule in rules] == ["PASS", "PASS", "SKIP"]
+    assert [rule(candidate).outcome for rule in rules] == ["FAIL", "PASS", "SKIP"]
+    assert check_inputs(candidate).detail == "optional input more, which no program knows"
 
 
 def test_metadata_that_describes_another_voice_is_found(exported: StandIn) -> None:

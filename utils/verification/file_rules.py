@@ -145,10 +145,10 @@ def check_inputs(candidate: Candidate, reference: Reference | None = None) -> Ch
         problems.append(f"no optional scalar input {', '.join(candidate.lacks_controls)}")
     known = {control.name for control in CONTROLS}
     unknown = sorted(value.name for value in optional if value.name not in known)
-    if unknown:
+    if unknown and reference is None:
         problems.append(f"optional input {', '.join(unknown[:4])}, which no program knows")
     expected = {GraphValue(item.name, INTEGER if item.is_integer else FLOAT, ()) for item in CONTROLS}
-    if reference is not None and not unknown and set(optional) != expected:
+    if reference is not None and set(optional) != expected:
         wrong = sorted(value.name for value in set(optional) ^ expected)
         problems.append(f"optional inputs differ from those of this workbench in {', '.join(wrong)}")
     names = ", ".join(value.name for value in optional) or "none"

@@ -1,6 +1,6 @@
 """Verify an exported graph alone, and report what was found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,31 @@ def run_verification(job: VerifyJob) -> dict[str, Any]:
 
 def verification_text(report: dict[str, Any]) -> str:
     """Return what a person is told of a verification: the rules with their outcomes, and whether all hold."""
-    rows = [[check["outcome"], check["name"], check["detail"]] for check in report["checks"]]
-    failed = sum(not check["passed"] for check in report["checks"])
-    name = Path(report["file"]).name
+    rows = [[check["outcome"], check["name"], _one_line(check["detail"])] for check in report["checks"]]
     return "\n".join([
         table(rows, ["", "rule", "detail"]),
         *report["notes"],
         f"report: {report['report']}",
-        f"{name}: {failed} of {len(rows)} rules do not hold" if failed else f"{name} passed",
+        verdict_line(Path(report["file"]).name, report["checks"]),
     ])  # fmt: skip
+
+
+def verdict_line(name: str, checks: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one line whether a file holds its rules; what failed, what was not judged, what to know."""
+    tried = [check for check in checks if check["outcome"] != "SKIP"]
+    failed = [check["name"] for check in tried if check["outcome"] == "FAIL"]
+    unjudged = [check["name"] for check in tried if check["is_unjudged"]]
+    warned = [check["name"] for check in tried if check["outcome"] == "WARN" and not check["is_unjudged"]]
+    words = f"holds all {len(tried)} rules that were tried"
+    if failed:
+        words = f"BREAKS {len(failed)} of {len(tried)} rules: {', '.join(failed)}"
+    words += f"; not judged, as the voice itself does not keep them: {', '.join(unjudged)}" * bool(unjudged)
+    words += f"; with warnings: {', '.join(warned)}" * bool(warned)
+    return _one_line(f"verdict: {name} {words}")
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def checks_table(checks: Iterable[Check]) -> str:

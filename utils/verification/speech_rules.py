@@ -41,14 +41,18 @@ def check_content(voice: Voice) -> Check:
     problems: list[str] = []
     figures: dict[str, float] = {}
     for name, (source, made, chosen) in tracks.items():
-        scores = {lag: agreement(source, shifted(made, -lag), chosen) for lag in (-LAG_FRAMES, 0, LAG_FRAMES)}
-        backwards = agreement(source, made[::-1], chosen)
-        beside = max(scores[-LAG_FRAMES], scores[LAG_FRAMES])
-        figures |= {f"{name}_agreement": scores[0], f"{name}_backwards": backwards, f"{name}_beside": beside}
-        if not scores[0] > backwards + BACKWARDS_MARGIN:
-            problems.append(f"{name} {scores[0]:.2f}, backwards {backwards:.2f}")
-        if not scores[0] > beside + LAG_MARGIN:
-            problems.append(f"{name} {scores[0]:.2f}, 30 ms apart {beside:.2f}")
+        lags = voice.lags if name != "level" else range(-1, 2)
+        reach = range(lags.start - LAG_FRAMES, lags.stop + LAG_FRAMES)
+        scores = {lag: agreement(source, shifted(made, -lag), chosen) for lag in reach}
+        place = max(lags, key=scores.__getitem__)
+        best, backwards = scores[place], agreement(source, made[::-1], chosen)
+        beside = max(scores[place - LAG_FRAMES], scores[place + LAG_FRAMES])
+        figures |= {f"{name}_agreement": best, f"{name}_backwards": backwards, f"{name}_beside": beside}
+        figures[f"{name}_lag_seconds"] = 0.01 * place
+        if not best > backwards + BACKWARDS_MARGIN:
+            problems.append(f"{name} {best:.2f}, backwards {backwards:.2f}")
+        if not best > beside + LAG_MARGIN:
+            problems.append(f"{name} {best:.2f}, 30 ms apart {beside:.2f}")
     for name, least in LEAST.items():
         if not figures[f"{name}_agreement"] >= least:
             problems.append(f"{name} {figures[f'{name}_agreement']:.2f} (at least {least})")
@@ -96,9 +100,10 @@ def check_pitch(voice: Voice) -> Check:
     """The melody stays: voiced where the source is, its pitch moved by the shift alone, without steps."""
     if is_idle(voice, "pitch_shift"):
         return skipped("pitch", "the voice is not told the pitch")
-    heard = [_melody(voice.said(number, 1)) for number in (0, 1, 2)]
-    expected, found, is_voiced = (np.concatenate([part[place] for part in heard]) for place in range(3))
     shift = voice.default("pitch_shift")
+    trials = [_melody([voice.said(number, 1) for number in (0, 1, 2)], lag) for lag in voice.lags]
+    # at the lag at which it fits best
+    expected, found, is_voiced = min(trials, key=lambda trial: _scatter(trial, shift))
     cents = 1200 * np.log2(found / expected) - 100 * shift
     near = np.abs(cents) < NEAR_CENTS
     chosen = is_voiced & near
@@ -129,11 +134,20 @@ def _voiced_share_of_noise(trials: list[Said]) -> float:
     return float(np.concatenate(voiced)[np.concatenate(inner)].mean())
 
 
-def _melody(said: Said) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the f0 of steady voiced frames, that of the result, and whether it is voiced there."""
-    found, likeness = (values[: said.num_frames] for values in said.made.pitch)
-    steady = np.convolve(said.f0_hz > 0, np.ones(STEADY_FRAMES), "same") > STEADY_FRAMES - 0.5
-    return said.f0_hz[steady], found[steady], likeness[steady] > VOICED
+def _melody(trials: list[Said], lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the f0 of steady voiced frames, that of the result so many frames later, and whether that is voiced."""
+    parts = []
+    for said in trials:
+        found, likeness = (shifted(values[: said.num_frames], -lag) for values in said.made.pitch)
+        steady = np.convolve(said.f0_hz > 0, np.ones(STEADY_FRAMES), "same") > STEADY_FRAMES - 0.5
+        parts.append((said.f0_hz[steady], found[steady], likeness[steady] > VOICED))
+    return _joined(parts)
+
+
+def _scatter(melody: tuple[np.ndarray, np.ndarray, np.ndarray], shift: float) -> float:
+    expected, found, is_voiced = melody
+    cents = np.abs(1200 * np.log2(found / expected) - 100 * shift)
+    return float(np.median(cents[is_voiced])) if is_voiced.any() else math.inf
 
 
 def _melody_faults(octaves: np.ndarray, cents: np.ndarray, figures: dict[str, float]) -> list[str]:

@@ -80,6 +80,11 @@ class Voice:
     metadata: VoiceMetadata | None = None
     _said: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def lags(self) -> range:
+        """Frames of 10 ms by which words and melody may be behind the level; a stream hears its words later than it."""
+        return range(-1, 2) if self.block == 1 else range(-1, 6)
+
     def answer(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
         """Return [T] for [T] of any length, without the delay of the voice."""
         count = len(audio)
