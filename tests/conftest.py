@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from utils.verification.candidate import Extent
+
 # one thread, here and in the scripts that tests start: small networks are faster so, and sums have one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -14,6 +16,16 @@ POSIX_ALONE = [
     "training/test_signals.py",
 ]  # fmt: skip
 collect_ignore = POSIX_ALONE if os.name == "nt" else []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_are_not_listened_to() -> None:
+    """Leave out the rules that listen to speech, unless a test asks for them.
+
+    They cost seconds on each graph, and the small networks of tests say nothing.
+    """
+    assert Extent.__init__.__kwdefaults__ is not None
+    Extent.__init__.__kwdefaults__["listens"] = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

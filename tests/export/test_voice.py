@@ -28,6 +28,9 @@ from utils.features.index import load_index
 from utils.files import sha256_of_file
 from utils.inference.session import VoiceSession
 from utils.training.fit import train
+from utils.verification.candidate import Candidate, Extent
+from utils.verification.rules import verify
+from utils.voice_file.metadata import BANDWIDTH_KEY, NOT_JUDGED_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
@@ -63,11 +66,26 @@ def job(folder: Path, *overrides: str) -> ExportPlan:
 
 @pytest.fixture(scope="module")
 def exported(folder: Path) -> ExportOutcome:
-    return export_voice(job(folder, "name=pair", "export.speaker=bob", "licence=CC0"))
+    plan = job(folder, "name=pair", "export.speaker=bob", "licence=CC0")
+    return export_voice(replace(plan, extent=replace(plan.extent, listens=True)))
 
 
 def test_every_rule_holds_for_a_trained_voice(exported: ExportOutcome) -> None:
     assert exported.failures == []
+
+
+def test_a_file_alone_is_not_blamed_for_what_its_voice_has_not_learnt(exported: ExportOutcome) -> None:
+    path = exported.folder / "pair_sr16000_hop160_nfft640.onnx"
+    unjudged = {check.name for graph in exported.graphs for check in graph.checks if check.is_unjudged}
+    metadata = VoiceSession.open(path).metadata
+    assert metadata is not None
+
+    alone = verify(Candidate(path=path, extent=Extent(minutes=0, num_blocks=0, listens=True)))
+
+    assert set(metadata.extra.get(NOT_JUDGED_KEY, [])) == unjudged
+    assert [check.name for check in alone if not check.passed] == []
+    assert {check.name for check in alone if check.is_unjudged} == unjudged
+    assert metadata.extra[BANDWIDTH_KEY] > 4000
 
 
 def test_graph_index_and_cards_are_delivered_together(exported: ExportOutcome) -> None:
