@@ -81,7 +81,7 @@ class Heard:
     def pitch(self) -> tuple[np.ndarray, np.ndarray]:
         """f0_hz [F] of the shortest period that is nearly the best, and how periodic [F] the frame is then, 0 to 1.
 
-        Normalised cross-correlation, as in RAPT (Talkin 1995).
+        Normalised cross-correlation, as in the tracker RAPT (1995).
         """
         frames = self._frames(PITCH_WINDOW + LONGEST_PERIOD)
         frames = frames - frames.mean(axis=1, keepdims=True)
