@@ -13,6 +13,7 @@ from torch import Tensor
 
 from utils.errors import FormatError
 from utils.rvc.quoting import shown_name
+from utils.rvc.sovits import SovitsOptions, is_sovits, sovits_options
 from utils.rvc.vocoders import DECODERS, WEBUI_ORDER, Vocoder, vocoder_of
 
 Role = Literal["generator", "discriminator"]
@@ -25,7 +26,7 @@ POSTERIOR = "enc_q."
 PARTS = ("enc_p", "dec", "enc_q", "flow", "emb_g")
 VERSIONS = {256: "v1", 768: "v2"}  # by the size of a content vector
 CONTENT_LAYERS = {"v1": 9, "v2": 12}  # of the content encoder; v1 through its final projection
-PERIOD_COUNTS = {7: "v1", 9: "v2"}  # sub-discriminators, the one on the waveform included
+PERIOD_COUNTS = {6: "sovits", 7: "v1", 9: "v2"}  # sub-discriminators, the one on the waveform included
 V3_SIGN = ("discriminators.6.convs.0.weight_v", (3, 9))  # a spectrogram's, where v2 has another period
 MODELS: dict[Vocoder, str] = {"MRF HiFi-GAN": "mrf", "RefineGAN": "refinegan"}  # in the names of our options
 PUBLISHED_SPEAKERS = 109
@@ -118,13 +119,15 @@ class Layout:
     """What a set of names and shapes is.
 
     Attributes:
-        version: "v1", "v2", of a discriminator also "v3", or None when it is neither.
+        version: "v1", "v2", of a discriminator also "v3" or "sovits", or None when it is neither; of a generator of
+            So-VITS-SVC that of RVC which has the same content.
         vocoder: kind of the decoder; None in a discriminator.
         fits: the published settings that its shapes agree with; without posterior and f0 more than one may remain.
         has_f0: whether a pitch is read.
         has_posterior: whether the network's training part is there.
         num_speakers: rows of the speaker table; 0 in a discriminator.
         content_dim: size of a content vector; 0 in a discriminator.
+        sovits: what a generator of So-VITS-SVC is; None for one of RVC.
     """
 
     role: Role
@@ -135,8 +138,11 @@ class Layout:
     has_posterior: bool = False
     num_speakers: int = 0
     content_dim: int = 0
+    sovits: SovitsOptions | None = None
 
     def __str__(self) -> str:
+        if self.sovits is not None:
+            return f"generator of So-VITS-SVC for content of {self.content_dim} values ({self.sovits})"
         kind = " or ".join(item.name for item in self.fits) or (self.version or "of no published size")
         if self.role == "discriminator":
             return f"discriminator {kind}"
@@ -163,8 +169,9 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def is_rvc(names: Iterable[str]) -> bool:
     """Whether the names are those of RVC's generator or discriminator."""
-    heads = {name.split(".")[0] for name in names}
-    return heads == {"discriminators"} or {"enc_p", "dec", "flow", "emb_g"} <= heads
+    everything = set(names)
+    heads = {name.split(".")[0] for name in everything}
+    return heads == {"discriminators"} or ({"enc_p", "dec", "flow", "emb_g"} <= heads and not is_sovits(everything))
 
 
 def layout_of(shapes: Shapes) -> Layout:
@@ -179,6 +186,13 @@ def layout_of(shapes: Shapes) -> Layout:
         name, kernel = V3_SIGN
         version = "v3" if shapes.get(name, ())[2:] == kernel else PERIOD_COUNTS.get(count)
         return Layout(role="discriminator", version=version)
+    if is_sovits(shapes):
+        options = sovits_options(shapes)
+        num_speakers, content_dim = shapes[SPEAKER_TABLE][0], shapes["pre.weight"][1]
+        return Layout(
+            role="generator", version=VERSIONS.get(content_dim), has_f0=True, has_posterior=_has(shapes, POSTERIOR),
+            num_speakers=num_speakers, content_dim=content_dim, sovits=options,
+        )  # fmt: skip
     vocoder = vocoder_of(shapes)
     if vocoder is None and _has(shapes, "dec."):
         known = {part for decoder in DECODERS.values() for part in decoder.order}

@@ -14,10 +14,12 @@ from utils.rvc.layout import CONTENT_LAYERS, Layout, Published, layout_of, legac
 from utils.rvc.matching import require_finite
 from utils.rvc.quoting import quoted, shown_name
 from utils.rvc.safetensors_voice import SUFFIX, read_safetensors_voice
+from utils.rvc.sovits import SAMPLE_RATE as SOVITS_RATE
+from utils.rvc.sovits import Bins, read_config
 from utils.rvc.vocoders import DECODERS, known_vocoder
 
 F0Convention = Literal["zero_unvoiced", "interpolated"]
-Program = Literal["rvc_webui", "applio", "rvc_next", "voclo_trainer", "unknown"]
+Program = Literal["rvc_webui", "applio", "rvc_next", "sovits", "voclo_trainer", "unknown"]
 F0_CONVENTIONS: tuple[F0Convention, ...] = ("zero_unvoiced", "interpolated")
 OWN_KEY = "voclo_trainer"  # what only this workbench records; the other programs ignore it
 # keys that one program alone writes; creation_date is none of them
@@ -26,7 +28,8 @@ PROGRAM_KEYS: dict[Program, frozenset[str]] = {
     "rvc_next": frozenset({"f0_median"}),
 }
 PROGRAM_NAMES = {
-    "rvc_webui": "RVC-WebUI", "applio": "Applio", "rvc_next": "rvc-next", "voclo_trainer": "this workbench",
+    "rvc_webui": "RVC-WebUI", "applio": "Applio", "rvc_next": "rvc-next", "sovits": "So-VITS-SVC",
+    "voclo_trainer": "this workbench",
 }  # fmt: skip
 NUM_CONFIG_VALUES = 18
 # fields that are one number or one text each; everything else under them was made to confuse its reader
@@ -56,6 +59,8 @@ class ForeignFile:
         epoch: epochs trained, 0 where it is not known.
         step: updates trained, 0 where it is not known.
         speakers: names of the rows of the speaker table; empty where the file does not say them.
+        bins: version of So-VITS-SVC whose bins of pitch a voice of it has; None for other programs, and where
+            nobody says it.
         own: what this workbench recorded, empty for files of others.
     """
 
@@ -71,6 +76,7 @@ class ForeignFile:
     epoch: int = 0
     step: int = 0
     speakers: tuple[str, ...] = ()
+    bins: Bins | None = None
     own: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -118,6 +124,8 @@ def read_foreign(path: Path) -> ForeignFile:
 def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
     weights = _weights(path, content["model"], "model")
     layout = _layout(path, weights)
+    if layout.sovits is not None:
+        return _sovits(path, content, weights, layout)
     rates = {item.sample_rate for item in layout.fits}
     own = _own(path, content)
     embedder = _text(path, own, "embedder")
@@ -133,6 +141,24 @@ def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
         epoch=_whole(content.get("iteration")),
         step=_whole(own.get("step")),
         own=own,
+    )
+
+
+def _sovits(path: Path, content: dict[str, Any], weights: dict[str, Tensor], layout: Layout) -> ForeignFile:
+    """Return what a generator of So-VITS-SVC is, by its weights and the config.json beside it, if there is one."""
+    config = read_config(path, shapes_of(weights))
+    return ForeignFile(
+        path=path,
+        kind="training",
+        program="sovits",
+        weights=weights,
+        layout=layout,
+        sample_rate=SOVITS_RATE,
+        f0_convention="zero_unvoiced",  # its network fills the gaps itself
+        embedder=config.embedder if config else None,
+        epoch=_whole(content.get("iteration")),
+        speakers=config.speakers if config else (),
+        bins=config.bins if config else None,
     )
 
 

@@ -11,6 +11,7 @@ from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, is_rvc, layout_of, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import ForeignFile, read_foreign
+from utils.rvc.sovits import is_sovits
 
 Speakers = str | Sequence[int] | None
 
@@ -41,7 +42,7 @@ def load_rvc_weights(
         ConfigError: if it does not fit the network or the dataset.
     """
     ours = network_weights(network)
-    if not is_rvc(ours):
+    if not (is_rvc(ours) or is_sovits(ours)):
         kind = type(network).__name__
         raise ConfigError(f"{name}={path} is a file for RVC, the network here is {kind}; type experiment=rvc_<..>")
     file = read_foreign(path)
@@ -70,7 +71,7 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
         raise ConfigError(f"{what} is a {theirs}, a {ours.role} is needed; give it as pretrained.{theirs.role}")
     other_rate = bool(theirs.fits and ours.fits) and not set(theirs.fits) & set(ours.fits)
     is_other = (theirs.version, theirs.vocoder, theirs.has_f0) != (ours.version, ours.vocoder, ours.has_f0)
-    if is_other or other_rate:
+    if is_other or other_rate or (theirs.sovits is None) != (ours.sovits is None):
         raise ConfigError(f"{what} is a {theirs}, this model is a {ours}; choose the other file or experiment")
 
 

@@ -14,11 +14,13 @@ from utils.errors import ConfigError, FormatError
 from utils.export.description import without_places
 from utils.export.outcome import ExportOutcome
 from utils.export.plans import RESUME_IN, FilesPlan
+from utils.export.rvc.sovits_files import sovits_training_files
 from utils.export.staging import move_into_place, staging_folder
-from utils.files import atomic_write
+from utils.files import atomic_write, atomic_write_json
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
 from utils.rvc.layout import SPEAKER_TABLE, is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import known_convention
+from utils.rvc.sovits import is_sovits
 from utils.rvc.writing import (
     VoiceRecord,
     optimizer_content,
@@ -45,12 +47,19 @@ def export_files(plan: FilesPlan) -> ExportOutcome:
     """
     path = checkpoint_path(plan.run, plan.checkpoint)
     content = read_checkpoint(path)
-    require_same_shapes(content, path, stored_generator(content, path, plan.trust))
-    files, notes = (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content, path)
+    model = stored_generator(content, path, plan.trust)
+    require_same_shapes(content, path, model)
+    if plan.kind == "rvc_checkpoint" and is_sovits(model.state_dict()):
+        files, notes = sovits_training_files(plan, content, path, model)
+    else:
+        files, notes = (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content, path)
     target = plan.root / plan.name
     with staging_folder(target, files) as folder:
         for name, value in files.items():
-            atomic_write(folder / name, partial(torch.save, value))
+            if name.endswith(".json"):
+                atomic_write_json(folder / name, value)
+            else:
+                atomic_write(folder / name, partial(torch.save, value))
         written = move_into_place(folder, target, lambda path: False)
     return ExportOutcome(folder=target, files=written, notes=tuple(notes))
 

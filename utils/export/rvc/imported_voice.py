@@ -21,7 +21,7 @@ from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
 from utils.features.pitch.swift import builtin_tracker
 from utils.rvc.encoders import content_overrides, encoder_name
-from utils.rvc.layout import POSTERIOR, shapes_of
+from utils.rvc.layout import POSTERIOR, Layout, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import TrainedVoice
@@ -58,7 +58,9 @@ def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -
     """
     file = read_foreign(path)
     config = voice_config(file)
-    rows = speakers if speakers is not None else tuple(range(file.layout.num_speakers))
+    # the table of So-VITS-SVC has rows that nobody trained
+    count = len(file.speakers) if file.layout.sovits and file.speakers else file.layout.num_speakers
+    rows = speakers if speakers is not None else tuple(range(count))
     weights = take_speakers(file.weights, rows, "rvc.speakers")
     node = Pluggable.of(config["model"], "model")
     model: BaseVoiceConversionModel = node.build(content_dim=file.layout.content_dim, num_speakers=len(rows))
@@ -147,7 +149,7 @@ def report_file(path: Path) -> list[str]:
     """
     file = read_foreign(path)
     if file.layout.role == "discriminator":
-        network: nn.Module = train_job([f"discriminator=rvc_{file.layout.version or 'v2'}"]).discriminator.build()
+        network: nn.Module = train_job([f"discriminator={discriminator_option(file.layout)}"]).discriminator.build()
     else:
         sizes = {"content_dim": file.layout.content_dim, "num_speakers": file.layout.num_speakers}
         network = Pluggable.of(voice_config(file)["model"], "model").build(**sizes)
@@ -159,6 +161,11 @@ def report_file(path: Path) -> list[str]:
     return [str(file), said, match.summary(), table(match.rows(), ["", "parameter"])]
 
 
+def discriminator_option(layout: Layout) -> str:
+    """Return our option for the discriminator of a file."""
+    return "sovits" if layout.version == "sovits" else f"rvc_{layout.version or 'v2'}"
+
+
 def voice_config(file: ForeignFile) -> dict[str, Any]:
     """Compose the model and audio sections of a foreign voice.
 
@@ -166,6 +173,15 @@ def voice_config(file: ForeignFile) -> dict[str, Any]:
         ConfigError: if it is no generator of a published size.
     """
     layout = file.layout
+    if layout.sovits is not None:
+        if file.bins is None:
+            raise ConfigError(
+                f"voice={file.path} is a {layout}; put the config.json that it came with into its folder, which says "
+                "version, encoder and speakers"
+            )
+        model = f"model=sovits_{file.bins.replace('.', '_')}"
+        composed = train_job([model, "audio=sovits", *layout.sovits.overrides()]).to_plain()
+        return {"model": composed["model"], "audio": composed["audio"]}
     fits = [item for item in layout.fits if file.sample_rate in (None, item.sample_rate)]
     if layout.role != "generator" or not fits:
         raise ConfigError(
