@@ -1,1 +1,1 @@
-"""The files of RVC-WebUI, Applio and So-VITS-SVC: reading them without trusting them, and writing ones that they read."""
+"""The files of RVC-WebUI, Applio and So-VITS-SVC: read without trusting them, and written as they read them."""
