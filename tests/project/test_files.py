@@ -54,6 +54,9 @@ def test_a_folder_and_a_place_under_a_file_are_refused(graph: Path, path: str, m
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "^/a/b: Permission denied; make it accessible"),
         (OSError(errno.EXDEV, "Cross-device link", "/a", None, "/b"), "^/a -> /b: Cross-device link"),
         (OSError(errno.ENOSPC, "No space left on device"), "^writing a file: No space left on device; free some space"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), "^writing a file: Quota exceeded; free some of your quota"),
+        (OSError(errno.EFBIG, "File too large"), "^writing a file: File too large; raise the limit"),
+        (OSError(errno.EIO, "Input/output error", "/a"), "^/a: Input/output error; check the disk"),
     ],
 )
 def test_what_the_system_says_about_a_file_is_one_line(error: OSError, message: str) -> None:

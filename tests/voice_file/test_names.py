@@ -27,12 +27,14 @@ def test_names_that_a_runtime_would_misread_are_refused(name: str) -> None:
         check_voice_name(name)
 
 
-@pytest.mark.parametrize("name", ["alice", "a-b_c.2", "src", "hoppla", "Åsa 2", "sriracha_9", "mysr2"])
+@pytest.mark.parametrize(
+    "name", ["alice", "a-b_c.2", "src", "hoppla", "Åsa 2", "sriracha_9", "mysr2", "Žofie (2)", "console"]
+)
 def test_ordinary_names_are_accepted(name: str) -> None:
     assert check_voice_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a\n", "x" * 65, "a ", "a:b"])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a\n", "x" * 65, "a ", "a:b", "CON", "nul.x"])
 def test_names_that_are_no_file_names_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used in a file name"):
         check_voice_name(name)

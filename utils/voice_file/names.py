@@ -9,6 +9,7 @@ from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE, FileGeometry
 MAX_NAME_LENGTH = 64
 LARGEST_WINDOW = 1 << 20
 _FILE_NAME = re.compile(r"(?P<name>.+)_sr(?P<rate>\d+)_hop(?P<hop>\d+)_nfft(?P<n_fft>\d+)(?P<stream>_stream)?\.onnx")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # of Windows
 _RESERVED_TOKEN = re.compile(r"(sr|hop|nfft)(?P<rest>.+)")
 
 
@@ -16,13 +17,15 @@ def check_voice_name(name: str) -> str:
     """Return the name when it can stand before `_sr..` in a file name.
 
     Raises:
-        ConfigError: if it is empty, too long, has other characters than letters, digits, space, dot, dash and
-            underscore, or holds a token such as sr2, hop3 or nfft9, which runtimes would read as a number of the graph.
+        ConfigError: if it is empty, too long, has other characters than letters, digits, space, dot, dash, underscore
+            and round brackets, is a device of Windows, or holds a token such as sr2, hop3 or nfft9, which runtimes
+            would read as a number of the graph.
     """
-    if not re.fullmatch(r"\w(?:[\w .\-]*\w)?", name) or len(name) > MAX_NAME_LENGTH:
+    is_plain = re.fullmatch(r"\w(?:[\w .\-()]*[\w)])?", name) and not _DEVICE.fullmatch(name)
+    if not is_plain or len(name) > MAX_NAME_LENGTH:
         raise ConfigError(
             f"name={name!r} cannot be used in a file name: use 1 to {MAX_NAME_LENGTH} letters, digits, spaces, dots, "
-            "dashes or underscores, with a letter or digit at both ends"
+            "dashes, underscores or round brackets, with a letter or digit at the start, and no device of Windows"
         )
     for token in name.split("_"):
         match = _RESERVED_TOKEN.fullmatch(token)
