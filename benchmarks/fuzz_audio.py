@@ -13,7 +13,6 @@ Silent are also changes that no program can see: a header that names another rat
 true one.
 """
 
-import argparse
 import logging
 import multiprocessing
 import sys
@@ -29,8 +28,9 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.damaged_audio import Sample, damage, make_samples
+from benchmarks.options import BenchmarkParser
 from utils.audio.decoder import BROKEN_LEVEL
-from utils.command_line import first_line, positive_number, run_program, whole_number
+from utils.command_line import positive_number, run_program, whole_number
 from utils.config.preprocess import preprocess_job
 from utils.console import emit, table
 from utils.corpus.reading import read_recording
@@ -206,7 +206,7 @@ def _serve(pipe: Connection) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 1 after a traceback, a crash or a hang."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz_audio", description=first_line(__doc__))
+    parser = BenchmarkParser("fuzz_audio", __doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=whole_number, default=1000, help="files")
     parser.add_argument("--seconds", type=positive_number, default=900.0, help="no new file is begun after so long")

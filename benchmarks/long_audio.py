@@ -6,7 +6,6 @@
 times a second (pages that they share count for each); "largest" is the ru_maxrss of the largest of them.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -21,12 +20,13 @@ import numpy as np
 import psutil
 import soundfile
 
+from benchmarks.options import BenchmarkParser
+from scripts.pipeline import ROOT
 from utils.audio.synthetic_speech import voice
-from utils.command_line import first_line, positive_number, run_program, whole_number
+from utils.command_line import positive_number, run_program, whole_number
 from utils.console import emit, table
 from utils.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
 TAKE_SECONDS, PAUSE_SECONDS = 20.0, 0.7
 LOOKS_PER_SECOND = 20
 MEGABYTE = 1e6
@@ -124,7 +124,7 @@ def _resident(number: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_audio", description=first_line(__doc__))
+    parser = BenchmarkParser("long_audio", __doc__)
     parser.add_argument("graph", metavar="onnx=<file>", help="the voice, as test_model.py takes it")
     parser.add_argument("--minutes", type=positive_number, nargs="+", default=[1.0, 10.0, 60.0])
     parser.add_argument("--rate", type=whole_number, default=48000)
