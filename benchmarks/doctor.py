@@ -47,9 +47,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def rules_that_find(audio: np.ndarray, rate: int, comparison: SpeakerComparison) -> set[str]:
     """Return the names of the rules that find something in a recording."""
     similarity = comparison.similarity(resample(audio, rate, comparison.rate))
-    facts = FileFacts("clip", "voice", len(audio) / rate, SPOKEN * len(audio) / rate, None, None, similarity)
-    sound = measure_sound(audio[:, None], rate)
-    return {item.rule for item in find_in_file(FileFacts(**{**facts.__dict__, "sound": sound}))}
+    seconds, sound = len(audio) / rate, measure_sound(audio[:, None], rate)
+    facts = FileFacts("clip", "voice", seconds, SPOKEN * seconds, sound=sound, similarity=similarity)
+    return {item.rule for item in find_in_file(facts)}
 
 
 def measure(options: argparse.Namespace) -> tuple[Counter[str], Counter[str], Counter[str], int]:

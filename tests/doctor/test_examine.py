@@ -81,6 +81,16 @@ def test_a_list_that_cannot_be_used_is_an_error(folder: Path, tmp_path: Path, va
         prepare_dataset(job)
 
 
+def test_a_copy_in_another_format_is_found(tmp_path: Path) -> None:
+    sounds = {f"{index}.wav": voice(3.0, seed=index, f0_hz=190.0) for index in range(4)}
+    write_sounds(tmp_path / "source", {**sounds, "again.mp3": sounds["2.wav"]})
+    prepare_dataset(make_job(tmp_path / "source", tmp_path / "twice"))
+    findings = [item for item in examine(tmp_path / "twice").findings if item.rule == "copy"]
+    assert {frozenset((item.subject, item.words.split()[4].strip(","))) for item in findings} == {
+        frozenset(("again.mp3", "2.wav"))
+    }
+
+
 @pytest.mark.parametrize("value", ["maybe", "3"])
 def test_doctor_is_true_false_or_only(value: str) -> None:
     with pytest.raises(ConfigError, match="doctor"):

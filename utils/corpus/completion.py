@@ -92,6 +92,7 @@ def _copies(used: list[Entry], run: Run) -> list[Copy]:
     copies = find_copies(prints, read, run.job.audio.sample_rate)
     for copy in copies:
         words = f"shares {copy.seconds:.1f} s of sound with {used[copy.first].file.source}, as copies and cuts do"
+        used[copy.second].copy_of = used[copy.first].file.source
         used[copy.second].notes.append(f"{words}: on the same side of the held-out border")
     return copies
 
@@ -106,6 +107,7 @@ def _file_reports(entries: list[Entry], clips: list[Clip]) -> list[FileReport]:
         own = by_checksum[recording.checksum] if recording is not None and entry.problem is None else []
         splits = {clip.split for clip in own}
         report = FileReport(entry.file.source, entry.file.speaker, entry.problem, entry.notes)
+        report.copy_of = entry.copy_of
         if recording is not None:
             report.seconds, report.decoder = recording.seconds, recording.decoder
             report.gain_db, report.loudness_lufs = round(recording.gain_db, 2), recording.loudness_lufs

@@ -31,6 +31,7 @@ class FileReport:
         gain_db: gain of the whole file.
         loudness_lufs: loudness before the gain.
         decoder: library that read it.
+        copy_of: an earlier recording that it shares sound with, as copies in another format and cuts do.
     """
 
     source: str
@@ -44,6 +45,7 @@ class FileReport:
     gain_db: float | None = None
     loudness_lufs: float | None = None
     decoder: str | None = None
+    copy_of: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data for JSON, with a plain word for the outcome."""

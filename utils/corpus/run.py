@@ -29,6 +29,7 @@ class Entry:
         problem: why it is dropped; None while it is not.
         notes: what the user should know although it is used.
         is_copy: whether it is dropped for an equal one.
+        copy_of: an earlier recording that it shares sound with, below the source; None where there is none.
     """
 
     file: SourceFile
@@ -38,6 +39,7 @@ class Entry:
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
     is_copy: bool = False
+    copy_of: str | None = None
 
 
 @dataclass

@@ -22,6 +22,7 @@ class FileFacts:
         used_seconds: length of its clips.
         voiced_seconds: of these, with a pitch.
         loudness_lufs: before the gain; None where unknown.
+        copy_of: an earlier recording that it shares sound with; None where there is none.
         sound: what was measured of the file itself; None where it is not there any more.
         similarity: cosine of its speaker embedding with the median of the speaker's; None where not computed.
     """
@@ -31,6 +32,7 @@ class FileFacts:
     used_seconds: float
     voiced_seconds: float
     loudness_lufs: float | None = None
+    copy_of: str | None = None
     sound: SoundMeasures | None = None
     similarity: float | None = None
 
@@ -68,16 +70,17 @@ class VoiceFacts:
 
 def file_facts(store: CorpusStore, report: dict[str, Any]) -> list[FileFacts]:
     """Return what the dataset and its report say of each recording, in the order of the dataset."""
-    loudness = {(row["speaker"], row["source"]): row["loudness_lufs"] for row in report["files"]}
+    rows = {(row["speaker"], row["source"]): row for row in report["files"]}
     lengths: dict[tuple[str, str], list[float]] = {}
     for clip in store.clips:
         seconds = lengths.setdefault((clip.speaker, clip.source), [0.0, 0.0])
         seconds[0] += clip.duration_seconds
         seconds[1] += int(np.count_nonzero(store.feature("f0_hz", clip))) / FRAME_RATE
-    return [
-        FileFacts(source, speaker, used, voiced, loudness.get((speaker, source)))
-        for (speaker, source), (used, voiced) in lengths.items()
-    ]
+    found = []
+    for (speaker, source), (used, voiced) in lengths.items():
+        row = rows.get((speaker, source), {})
+        found.append(FileFacts(source, speaker, used, voiced, row.get("loudness_lufs"), row.get("copy_of")))
+    return found
 
 
 def voice_facts(store: CorpusStore, files: list[FileFacts]) -> list[VoiceFacts]:

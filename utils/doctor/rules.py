@@ -124,6 +124,9 @@ def find_in_file(file: FileFacts) -> list[Finding]:
     if file.similarity is not None and file.similarity < LEAST_SIMILARITY:
         words = f"sounds like somebody else (similarity {file.similarity:.2f} to the other recordings)"
         found.append(Finding("speaker", file.source, words, "listen to it; leave it out if it is another voice", True))
+    if file.copy_of is not None:
+        words = f"the same sound as {file.copy_of}, or a part of it"
+        found.append(Finding("copy", file.source, words, "leave one of both out", True))
     if file.voiced_seconds < LEAST_VOICED * file.used_seconds:
         words = f"whispered or no speech (pitch in {file.voiced_seconds / max(file.used_seconds, 0.01):.0%} of it)"
         found.append(Finding("whisper", file.source, words, "listen to it; leave it out if nobody speaks", True))
