@@ -49,7 +49,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_of_a_dataset_shows_its_plots_and_the_clips_that_stand_out(dataset: Path) -> None:
     (dataset / "doctor.json").write_text(
         json.dumps(
-            {"plan": "thin", "findings": [{"name": "hum", "verdict": "bad", "remedy": "filter it", "files": ["<i>"]}]}
+            {
+                "verdicts": {"alice": "thin"},
+                "plan": ["alice: thin, record more"],
+                "findings": [
+                    {"rule": "hum", "subject": "<i>", "words": "at 50 Hz", "remedy": "filter it", "leave_out": True}
+                ],
+                "leave_out": ["1.wav"],
+                "missing": ["no speaker network"],
+            }
         ),
         encoding="utf-8",
     )
@@ -62,7 +70,9 @@ def test_the_page_of_a_dataset_shows_its_plots_and_the_clips_that_stand_out(data
         "Level of the frames",
         "Pitch of the voiced",
         "Spectrum",
-        "loudest",
+        "would leave it out",
+        "record more",
+        "no speaker network",
         "filter it",
     ):
         assert words in text

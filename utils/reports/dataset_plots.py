@@ -12,6 +12,7 @@ from utils.reports.charts import Axis, Chart, histogram, short
 FRAME = 2048
 MOST_FRAMES = 4000  # of the spectrum, spread over all clips
 FLOOR_DB = -80.0
+MOST_FLAGGED = 6  # clips to listen to, of those that the doctor would leave out
 # Speech lies no more than this below its strongest band, up to where the recording ends.
 BANDWIDTH_DB = 70.0
 SMOOTHING_HZ = 150.0
@@ -96,12 +97,18 @@ class Remarkable(NamedTuple):
     reason: str
 
 
-def remarkable_clips(store: CorpusStore) -> list[Remarkable]:
-    """Return the clips that stand out most: loudest, quietest, highest, lowest, longest; one clip stands once."""
+def remarkable_clips(store: CorpusStore, flagged: Sequence[str] = ()) -> list[Remarkable]:
+    """Return the clips that stand out most: loudest, quietest, highest, lowest, longest; one clip stands once.
+
+    Args:
+        store: the dataset.
+        flagged: recordings that the doctor would leave out, which come first.
+    """
     levels = [_median(store.feature("loudness_db", clip), FLOOR_DB + 1) for clip in store.clips]
     pitches = [_median(store.feature("f0_hz", clip), 0.0) for clip in store.clips]
     seconds = [clip.duration_seconds for clip in store.clips]
-    found: list[Remarkable] = []
+    found = [Remarkable(clip, "the doctor would leave it out") for clip in store.clips if clip.source in flagged]
+    found = found[:MOST_FLAGGED]
     for values, choose, words, unit in (
         (levels, max, "loudest", "dB"),
         (levels, min, "quietest", "dB"),

@@ -1,36 +1,31 @@
-"""What the doctor of a dataset found, for its section of the page. The file is <dataset>/doctor.json."""
+"""What the doctor of a dataset found, for its section of the page: <dataset>/doctor.json, which utils.doctor writes."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FILE = "doctor.json"
-WORDS = {"good": "good", "warn": "look at it", "bad": "repair it"}
+TONES = {"enough": "good", "thin": "warn", "not enough": "bad"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """What one rule found.
 
     Attributes:
-        name: what, for example "clipping".
-        verdict: "good", "warn" or "bad"; what is unknown counts as "warn".
-        detail: what was found, in words with the figure and its limit.
-        remedy: what to do; empty where nothing is.
-        files: recordings that it is about, below the dataset's source.
+        rule: its name.
+        tone: "warn", or "bad" where recordings had better be left out.
+        word: the same in words.
+        remedy: what to do.
+        subjects: (recording or speaker, what was found there in words).
     """
 
-    name: str
-    verdict: str
-    detail: str = ""
-    remedy: str = ""
-    files: tuple[str, ...] = ()
-
-    @property
-    def word(self) -> str:
-        """The verdict in words."""
-        return WORDS[self.verdict]
+    rule: str
+    tone: str
+    word: str
+    remedy: str
+    subjects: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -38,29 +33,47 @@ class Diagnosis:
     """What the doctor says of a dataset.
 
     Attributes:
-        plan: enough, thin or not enough, and what follows, in words.
-        findings: in the order of the file.
+        verdicts: (speaker, "good", "warn" or "bad", the verdict in words).
+        plan: what to do, in lines.
+        findings: one for each rule that found something.
+        left_out: recordings that had better be left out.
+        missing: what was not measured, and why, in lines.
     """
 
-    plan: str = ""
-    findings: tuple[Finding, ...] = field(default=())
+    verdicts: tuple[tuple[str, str, str], ...] = ()
+    plan: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def read_diagnosis(dataset: Path) -> Diagnosis | None:
-    """Return what doctor.json says; None where there is none, or none that can be read.
-
-    The file holds {"plan": text, "findings": [{"name", "verdict", "detail", "remedy", "files"}]}; all but `name` and
-    `verdict` may be absent.
-    """
+    """Return what doctor.json says; None where there is none, or none that can be read."""
     try:
         content = json.loads((dataset / FILE).read_text(encoding="utf-8"))
-        findings = tuple(_finding(row) for row in content.get("findings", []))
-        return Diagnosis(str(content.get("plan", "")), findings)
+        return Diagnosis(
+            verdicts=tuple(
+                (str(name), TONES.get(word, "warn"), str(word)) for name, word in content["verdicts"].items()
+            ),
+            plan=_texts(content["plan"]),
+            findings=_by_rule(content["findings"]),
+            left_out=_texts(content["leave_out"]),
+            missing=_texts(content["missing"]),
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _finding(row: dict[str, Any]) -> Finding:
-    verdict = row["verdict"] if row["verdict"] in WORDS else "warn"
-    files = tuple(str(name) for name in row.get("files", ()))
-    return Finding(str(row["name"]), verdict, str(row.get("detail", "")), str(row.get("remedy", "")), files)
+def _by_rule(rows: list[dict[str, Any]]) -> tuple[Finding, ...]:
+    found = []
+    for rule in dict.fromkeys(str(row["rule"]) for row in rows):
+        own = [row for row in rows if row["rule"] == rule]
+        is_bad = any(row["leave_out"] for row in own)
+        tone, word = ("bad", "leave out") if is_bad else ("warn", "look at it")
+        subjects = tuple((str(row["subject"]), str(row["words"])) for row in own)
+        found.append(Finding(rule, tone, word, str(own[0]["remedy"]), subjects))
+    return tuple(found)
+
+
+def _texts(values: list[Any]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)

@@ -101,7 +101,10 @@ def dataset_page(dataset: Path, extras: Extras, maker: SoundMaker) -> Page:
     speakers = store.description.speakers
     minutes = sum(speaker.minutes for speaker in speakers)
     held_out = sum(speaker.held_out_minutes for speaker in speakers)
-    verdict = dataset_verdict(minutes, held_out, len(dropped), long_term_spectrum(store).is_full)
+    diagnosis = read_diagnosis(dataset)
+    left_out = diagnosis.left_out if diagnosis else ()
+    is_full = long_term_spectrum(store).is_full
+    verdict = dataset_verdict(minutes, held_out, len(dropped), is_full, len(left_out))
     chips = [
         Fact("minutes", f"{minutes:.1f}"),
         Fact("held out", f"{held_out:.2f} min"),
@@ -111,7 +114,7 @@ def dataset_page(dataset: Path, extras: Extras, maker: SoundMaker) -> Page:
     ]
     page = Page(store.description.name, "dataset", verdict.text, verdict.tone, chips)
     page.sections += _dataset_sections(store)
-    page.sections += _sound_sections([*extras.groups, *_remarkable_groups(store, maker)], with_blind=False)
+    page.sections += _sound_sections([*extras.groups, *_remarkable_groups(store, maker, left_out)], with_blind=False)
     page.sections += _file_sections(report)
     page.sections.append(_machine_section())
     return page
@@ -192,11 +195,11 @@ def _dataset_sections(store: CorpusStore) -> list[Section]:
     return sections
 
 
-def _remarkable_groups(store: CorpusStore, maker: SoundMaker) -> list[Group]:
+def _remarkable_groups(store: CorpusStore, maker: SoundMaker, flagged: Sequence[str]) -> list[Group]:
     rate = store.audio.sample_rate
     sounds = [
         maker.of_audio(store.waveform(item.clip), rate, f"{item.reason} ({item.clip.source})", "target")
-        for item in remarkable_clips(store)
+        for item in remarkable_clips(store, flagged)
     ]
     return [Group("Clips that stand out", sounds, "listen for another speaker, noise, clipping")] if sounds else []
 

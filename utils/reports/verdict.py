@@ -85,8 +85,18 @@ def run_verdict(curves: RunCurves, minutes: float | None, quality: Quality) -> V
     return Verdict(f"{text}. {advice}".strip(), worst)
 
 
-def dataset_verdict(minutes: float, held_out_minutes: float, dropped: int, bandwidth_is_full: bool) -> Verdict:
-    """Return the first line of a dataset's page."""
+def dataset_verdict(
+    minutes: float, held_out_minutes: float, dropped: int, bandwidth_is_full: bool, left_out: int = 0
+) -> Verdict:
+    """Return the first line of a dataset's page.
+
+    Args:
+        minutes: of all clips.
+        held_out_minutes: of those that are kept out of the training.
+        dropped: files that preprocess.py could not use.
+        bandwidth_is_full: whether the recordings reach the upper end of the spectrum.
+        left_out: recordings that the doctor would leave out.
+    """
     if minutes < LITTLE_MINUTES:
         amount, tone = f"Thin: {minutes:.1f} minutes; ten more would help more than anything else", "bad"
     elif minutes < ENOUGH_MINUTES:
@@ -96,6 +106,8 @@ def dataset_verdict(minutes: float, held_out_minutes: float, dropped: int, bandw
     parts = [amount]
     if held_out_minutes <= 0:
         parts.append("nothing is held out, so nothing can tell which state of a training is best")
+    if left_out:
+        parts.append(f"{left_out} recording{'s' * (left_out > 1)} had better be left out")
     if dropped:
         parts.append(f"{dropped} file{'s' * (dropped > 1)} could not be used")
     if not bandwidth_is_full:
