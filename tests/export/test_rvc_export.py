@@ -73,6 +73,13 @@ def written(run: Path, kind: str, *overrides: str) -> list[str]:
 
 
 @pytest.mark.slow
+def test_a_name_that_other_programs_pass_over_is_said(run: Path) -> None:
+    lines = written(run, "rvc_pth", "name=well_trained")
+
+    assert any("pass over files with 'trained' in their names, such as well_trained" in line for line in lines)
+
+
+@pytest.mark.slow
 def test_a_run_is_written_as_a_shared_voice(run: Path) -> None:
     lines = written(run, "rvc_pth", "licence=CC0")
 

@@ -77,6 +77,11 @@ def _voice_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tuple[
             f"note: RVC-WebUI feeds every voice with ContentVec, this one listens to {record.embedder}; Applio looks "
             "for an encoder of that name"
         )
+    if "trained" in plan.name:
+        notes.append(
+            f"note: RVC-WebUI and rvc-next pass over files with 'trained' in their names, such as {plan.name}; choose "
+            "another name="
+        )
     if record.published.vocoder != "HiFi-GAN":
         notes.append(f"note: the vocoder {record.published.vocoder} is Applio's; other programs do not load it")
     return {f"{plan.name}.pth": voice_content(weights, record)}, notes
