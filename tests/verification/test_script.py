@@ -12,6 +12,7 @@ from utils.verification.rules import RULES, WHOLE
 OF_A_VOICE = [rule for rule in RULES if rule.kinds & WHOLE]
 
 
+@pytest.mark.slow
 def test_script_exits_by_the_outcome_and_writes_the_report(tmp_path: Path) -> None:
     speaking(tmp_path, late=24, name="late_sr8000_hop80_nfft320.onnx")
     speaking(tmp_path)

@@ -113,6 +113,11 @@ class Candidate:
         metadata = stored_metadata(self.session, self.path.name)
         return BlockStream(self.session, metadata, self.path.name)
 
+    def close(self) -> None:
+        """Let the process of the graph go, for the next one."""
+        if "session" in self.__dict__:
+            self.session.close()
+
     @cached_property
     def controls(self) -> set[str]:
         """Names of the optional inputs."""

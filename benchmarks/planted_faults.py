@@ -1,0 +1,106 @@
+"""Plant faults into a good voice and count how many verification finds; or count its false alarms on sound voices.
+
+    python -m benchmarks.planted_faults exports/demo/<file>.onnx [--faults <name> ...] [--list]
+    python -m benchmarks.planted_faults --sound <folder of exports>
+
+For each fault: caught or not, and the rules that found it. The exit code is 1 if one is not found, or a sound voice is
+refused. Takes about 15 s a fault, 20 s a voice.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.fault_edits import GraphEditor
+from benchmarks.fault_list import FAULTS
+from utils.command_line import first_line, run_program
+from utils.console import emit
+from utils.errors import ConfigError
+from utils.verification.candidate import Candidate, Extent
+from utils.verification.checks import Check
+from utils.verification.rules import verify
+
+EXTENT = Extent(minutes=0, num_blocks=20)
+MOST_SHOWN = 4
+
+
+def failures(path: Path) -> list[Check]:
+    """Return the rules that a file does not hold."""
+    candidate = Candidate(path=path, extent=EXTENT)
+    failed = [check for check in verify(candidate) if not check.passed]
+    candidate.close()
+    return failed
+
+
+def plant(voice: Path, name: str, folder: Path) -> Path:
+    """Write a copy of a voice with a fault into a folder and return it."""
+    editor = GraphEditor(voice)
+    FAULTS[name](editor)
+    return editor.save(folder / name / voice.name)
+
+
+def count_faults(voice: Path, names: Sequence[str]) -> int:
+    """Print for each fault whether it is found; return how many are not."""
+    missed = 0
+    for number, name in enumerate(names, start=1):
+        with tempfile.TemporaryDirectory() as folder:
+            found = failures(plant(voice, name, Path(folder)))
+        missed += not found
+        rules = ", ".join(check.name for check in found[:MOST_SHOWN]) + ", ..." * (len(found) > MOST_SHOWN)
+        emit(f"{'caught' if found else 'MISSED'}  {name}: {rules or 'every rule holds'}  ({number - missed}/{number})")
+    emit(f"{len(names) - missed} of {len(names)} planted faults caught")
+    return missed
+
+
+def count_alarms(folder: Path) -> int:
+    """Print for each voice below a folder the rules that refuse it; return how many voices are refused.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    voices = sorted(folder.rglob("*.onnx"))
+    if not voices:
+        raise ConfigError(f"--sound={folder} holds no .onnx file; give a folder of exported voices")
+    alarms = 0
+    for voice in voices:
+        found = failures(voice)
+        alarms += bool(found)
+        words = "; ".join(f"{check.name}: {check.detail[:160]}" for check in found[:MOST_SHOWN])
+        emit(f"{'ALARM' if found else 'sound'}  {voice.relative_to(folder)}{f': {words}' if words else ''}")
+    emit(f"{alarms} false alarms on {len(voices)} sound voices")
+    return alarms
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.planted_faults", description=first_line(__doc__))
+    parser.add_argument("voice", type=Path, nargs="?", help="a good voice")
+    parser.add_argument("--faults", nargs="+", choices=sorted(FAULTS), metavar="NAME", help="only these")
+    parser.add_argument("--list", action="store_true", help="print the names of the faults")
+    parser.add_argument("--sound", type=Path, help="folder of sound voices: count false alarms instead")
+    options = parser.parse_args()
+    if not (options.list or options.sound or options.voice):
+        parser.error("give a voice, --sound=<folder> or --list")
+    return options
+
+
+def _work() -> int:
+    options = _arguments()
+    if options.list:
+        emit("\n".join(FAULTS))
+        return 0
+    if options.sound is not None:
+        return int(count_alarms(options.sound) > 0)
+    if not options.voice.is_file():
+        raise ConfigError(f"{options.voice} does not exist; give an exported voice")
+    return int(count_faults(options.voice, options.faults or list(FAULTS)) > 0)
+
+
+def main() -> int:
+    """Run the program and return its exit code."""
+    return run_program("planted_faults", _work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
