@@ -51,7 +51,7 @@ class Limits:
     """
 
     load_seconds: float = 30.0
-    run_seconds: float = 10.0
+    run_seconds: float = 5.0
     per_second: float = 6.0
 
 
