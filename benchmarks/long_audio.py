@@ -6,6 +6,7 @@
 times a second (pages that they share count for each); "largest" is the ru_maxrss of the largest of them.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from utils.command_line import positive_number, run_program, whole_number
 from utils.console import emit, table
 from utils.errors import DataError
 
-TAKE_SECONDS, PAUSE_SECONDS = 20.0, 0.7
+NUM_TAKES, TAKE_SECONDS, PAUSE_SECONDS = 8, 20.0, 0.7
 LOOKS_PER_SECOND = 20
 MEGABYTE = 1e6
 
@@ -43,17 +44,18 @@ class Measured(NamedTuple):
 def write_long(path: Path, minutes: float, sample_rate: int, num_channels: int) -> None:
     """Write a recording of speech-like sound with pauses, 16-bit WAV, in bounded memory."""
     pause = np.zeros(round(PAUSE_SECONDS * sample_rate), np.float32)
+    takes = [
+        np.concatenate([voice(TAKE_SECONDS, sample_rate, f0_hz=100 + 10 * number, seed=number), pause])
+        for number in range(NUM_TAKES)
+    ]
     left = round(60 * minutes * sample_rate)
     with soundfile.SoundFile(path, "w", sample_rate, num_channels, subtype="PCM_16", format="WAV") as file:
-        number = 0
-        while left:
-            take = np.concatenate(
-                [voice(TAKE_SECONDS, sample_rate, f0_hz=100 + 10 * (number % 8), seed=number % 8), pause]
-            )
+        for take in itertools.cycle(takes):
             block = np.repeat(take[:left, None], num_channels, axis=1)
             file.write(block)
             left -= len(block)
-            number += 1
+            if not left:
+                return
 
 
 def measure(graph: str, path: Path, output: Path) -> Measured:
