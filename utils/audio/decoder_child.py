@@ -19,6 +19,7 @@ import numpy as np
 
 from utils.audio.decoder import Decoder, Library, check_format, longest_seconds, too_long
 from utils.audio.ffmpeg_decoder import FfmpegDecoder
+from utils.audio.integrity import damage_of
 from utils.audio.sndfile_decoder import SndfileDecoder
 from utils.errors import DataError
 from utils.memory import limit_this_process
@@ -132,11 +133,18 @@ class _Session:
         with self._watched():
             block = next(self._blocks, None)
         if block is None:
-            return {"problem": self.decoder.problem, "is_stuck": self.decoder.is_stuck}, None
+            return {"problem": self._problem(), "is_stuck": self.decoder.is_stuck}, None
         self._num_decoded += len(block)
         if self._num_decoded > self._longest:
             raise too_long(self.path, self._size)
         return {"samples": len(block)}, np.ascontiguousarray(block, dtype=np.float32)
+
+    def _problem(self) -> str | None:
+        """Return what is wrong with the file, as far as decoder and container tell."""
+        if self.decoder.problem is not None:
+            return self.decoder.problem
+        with self._watched():
+            return damage_of(self.path)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

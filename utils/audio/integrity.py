@@ -1,0 +1,112 @@
+"""Find damage that decoders pass over in silence: broken pages of Ogg files, parts that reach beyond the end."""
+
+import mmap
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.audio.mpeg_frames import check_mpeg, is_mpeg_audio
+
+PAGE_HEAD = 27  # bytes of an Ogg page before its table of segments, RFC 3533
+LAST_PAGE = 4  # flag
+REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+W64_HEAD = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the identifier of RIFF in Sony Wave64
+
+
+def damage_of(path: Path) -> str | None:
+    """Return what is wrong with the container of a sound file; None for a whole one and for other kinds."""
+    if path.stat().st_size < PAGE_HEAD:
+        return None
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for head, check in CHECKS.items():
+            if data[: len(head)] == head:
+                return check(data)
+        return check_mpeg(data) if is_mpeg_audio(data) else None
+
+
+class _Page(NamedTuple):
+    """Number of a page in its stream, the stream, and whether it is the stream's last."""
+
+    stream: int
+    number: int
+    is_last: bool
+
+
+def _check_ogg(data: mmap.mmap) -> str | None:
+    num_pages = num_broken = 0
+    expected: dict[int, int] = {}
+    ended: set[int] = set()
+    for page in _ogg_pages(data):
+        num_pages += 1
+        if page is None:
+            num_broken += 1
+            continue
+        num_broken += page.number != expected.get(page.stream, page.number)  # some before it are missing
+        expected[page.stream] = page.number + 1
+        if page.is_last:
+            ended.add(page.stream)
+    if num_broken:
+        return f"damaged: {num_broken} of {num_pages} pages are broken, or others before them are missing"
+    return None if ended >= set(expected) else "cut short: the last page is missing"
+
+
+def _ogg_pages(data: mmap.mmap) -> Iterator[_Page | None]:
+    """Yield the pages, None for what is none."""
+    position = 0
+    while 0 <= position < len(data):
+        head = data[position : position + PAGE_HEAD]
+        size = 0
+        if len(head) == PAGE_HEAD and head[:4] == b"OggS":
+            table = data[position + PAGE_HEAD : position + PAGE_HEAD + head[26]]
+            size = PAGE_HEAD + len(table) + sum(table)
+            page = data[position : position + size]
+            stream, number, checksum = struct.unpack_from("<III", head, 14)
+            if len(page) == size and ogg_checksum(page[:22] + bytes(4) + page[26:]) == checksum:
+                yield _Page(stream, number, bool(head[5] & LAST_PAGE))
+                position += size
+                continue
+        yield None
+        position = data.find(b"OggS", position + 1)
+
+
+def ogg_checksum(data: bytes) -> int:
+    """Return the CRC of RFC 3533: polynomial 04c11db7 from the highest bit on, that of zlib from the lowest on."""
+    mirrored = zlib.crc32(data.translate(REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def _check_caf(data: mmap.mmap) -> str | None:
+    position = 8
+    while position + 12 <= len(data):
+        kind, size = struct.unpack_from(">4sq", data, position)
+        if kind == b"data" and size == -1:  # of unknown length: the last one
+            return None
+        if size < 0:
+            return f"damaged: a part has the length {size}"
+        position += 12 + size
+    return _cut(position, len(data))
+
+
+def _check_w64(data: mmap.mmap) -> str | None:
+    position = 40
+    while position + 24 <= len(data):
+        (size,) = struct.unpack_from("<Q", data, position + 16)
+        if size < 24:
+            return f"damaged: a part has the length {size}"
+        if position + size > len(data):
+            return _cut(position + size, len(data))
+        position += -(-size // 8) * 8
+    return None
+
+
+def _cut(end: int, size: int) -> str | None:
+    return f"cut short: {size} of {end} bytes are there" if end > size else None
+
+
+CHECKS: dict[bytes, Callable[[mmap.mmap], str | None]] = {
+    b"OggS": _check_ogg,
+    b"caff": _check_caf,
+    W64_HEAD: _check_w64,
+}

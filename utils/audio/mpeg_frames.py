@@ -1,0 +1,71 @@
+"""Walk through the frames of an MPEG audio file (MP3): decoders pass over what is between them in silence.
+
+Header of a frame: ISO 11172-3 section 2.4.1.3, and ISO 13818-3 for the lower rates.
+"""
+
+import mmap
+
+SYNC = 0xFFE00000
+# bits per millisecond by index, for (version 1 or lower, layer)
+BIT_RATES = {
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version's bits
+
+
+def is_mpeg_audio(data: mmap.mmap) -> bool:
+    """Say whether a file begins with a tag of MP3 files or a frame."""
+    return data[:3] == b"ID3" or frame_length(data, 0) > 0
+
+
+def check_mpeg(data: mmap.mmap) -> str | None:
+    """Return what is wrong with an MPEG audio file; None for a whole one.
+
+    Zeros between frames and whatever follows the last one, such as tags, are no damage.
+    """
+    position, gap_begin = _first_frame(data), -1
+    num_frames = num_gaps = 0
+    while position < len(data):
+        length = frame_length(data, position)
+        if length and position + length > len(data):
+            return "cut short: the last frame is not whole" if num_frames else None
+        # a frame is followed by another; behind other bytes two in a row are needed to believe the first
+        follows = gap_begin < 0 or frame_length(data, position + length) > 0 or position + length == len(data)
+        if length and follows:
+            if gap_begin >= 0 and any(data[gap_begin:position]):
+                num_gaps += 1
+            num_frames, gap_begin = num_frames + 1, -1
+            position += length
+            continue
+        gap_begin = position if gap_begin < 0 else gap_begin
+        position = data.find(b"\xff", position + 1)
+        if position < 0:
+            break
+    return f"damaged: {num_gaps} stretches between its {num_frames} frames are no sound" if num_gaps else None
+
+
+def frame_length(data: mmap.mmap, position: int) -> int:
+    """Return the bytes of the frame that begins here; 0 where none does, or its length is not told."""
+    head = int.from_bytes(data[position : position + 4], "big")
+    version, layer = head >> 19 & 3, 4 - (head >> 17 & 3)
+    rate_index, bits_index = head >> 10 & 3, head >> 12 & 15
+    if head & SYNC != SYNC or version == 1 or layer == 4 or rate_index == 3 or bits_index in (0, 15):
+        return 0
+    bit_rate = 1000 * BIT_RATES[version == 3, layer][bits_index]
+    sample_rate, padding = SAMPLE_RATES[version][rate_index], head >> 9 & 1
+    if layer == 1:
+        return 4 * (12 * bit_rate // sample_rate + padding)
+    return (72 if layer == 3 and version != 3 else 144) * bit_rate // sample_rate + padding
+
+
+def _first_frame(data: mmap.mmap) -> int:
+    """Return where the frames begin, behind a tag of version 2."""
+    if data[:3] != b"ID3" or len(data) < 10:
+        return 0
+    size = sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+    return 10 + size + (10 if data[5] & 16 else 0)
