@@ -1,6 +1,8 @@
 """Recordings of any length in bounded memory, with the result of shorter ones."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from tests.tools.planted_graphs import RATE, node, write
 from utils.audio.io import float_to_int16, load_audio
 from utils.audio.synthetic_speech import voice
 from utils.inference import figures
-from utils.inference.figures import ConversionFigures, track_pitch
-from utils.inference.measures import PitchMeter, compare_pitch, measure_level
+from utils.inference.figures import conversion_figures, track_pitch
+from utils.inference.measures import PitchMeter, measure_level
 from utils.inference.pipeline import CONTEXT_SECONDS, FADE_SECONDS, convert, convert_file, segments
 from utils.inference.session import VoiceSession
 from utils.inference.source import SPOOL_BYTES, ArraySound, SpooledSound, read_source
@@ -80,27 +82,33 @@ def test_source_is_what_load_audio_gives(tmp_path: Path) -> None:
         assert (source.original_rate, source.original_channels, source.problem) == (44100, 2, None)
 
 
-def test_figures_in_stretches_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = speech(20.0)
+def test_figures_in_steps_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = speech(40.0)
     converted = np.clip(4 * source, -1.1, 1.1)
-    meter = PitchMeter()
-    pitch = meter.track(source, RATE)
-    monkeypatch.setattr(figures, "STRETCH_SECONDS", 8.0)
+    sounds, meter = (ArraySound(source), ArraySound(converted)), PitchMeter()
 
-    measuring = ConversionFigures(meter, ArraySound(source), track_pitch(meter, ArraySound(source), RATE), RATE)
-    for part in np.array_split(converted, 7):
-        measuring.add(part)
-    found = measuring.finish()
+    def measured() -> tuple[dict[str, Any], np.ndarray]:
+        pitch = track_pitch(meter, sounds[0], RATE)
+        return conversion_figures(meter, sounds[0], pitch, sounds[1], RATE), pitch.f0_hz
+
+    (whole, whole_hz), _ = measured(), monkeypatch.setattr(figures, "WHOLE_SECONDS", 30.0)
+    found, found_hz = measured()
 
     level, change = measure_level(converted), np.sqrt(np.mean((converted - source) ** 2) / np.mean(source**2))
-    assert found["output_level"]["num_clipped"] == level.num_clipped > 0
-    assert found["output_level"]["rms_db"] == pytest.approx(level.rms_db, abs=1e-9)
-    assert found["output_level"]["peak_db"] == level.peak_db
-    assert found["input_level"]["rms_db"] == pytest.approx(measure_level(source).rms_db, abs=1e-9)
-    assert found["relative_change"] == pytest.approx(change, rel=1e-4)
-    whole = compare_pitch(pitch, meter.track(converted, RATE))
-    assert found["pitch"]["correlation"] == pytest.approx(whole.correlation, abs=0.02)
-    assert abs(found["pitch"]["num_frames"] - whole.num_frames) < 0.02 * whole.num_frames
+    assert (whole["output_level"], whole["input_level"]) == (asdict(level), asdict(measure_level(source)))
+    assert whole["relative_change"] == pytest.approx(change, rel=1e-5)
+    assert found["output_level"] == pytest.approx(whole["output_level"], abs=1e-9)
+    assert found["input_level"] == pytest.approx(whole["input_level"], abs=1e-9)
+    assert found["relative_change"] == pytest.approx(whole["relative_change"], rel=1e-9)
+    assert found["pitch"] == pytest.approx(whole["pitch"], abs=0.01)
+    np.testing.assert_allclose(found_hz, whole_hz, rtol=0.01)
+
+
+def test_pieces_of_a_very_long_recording_are_shorter() -> None:
+    lengths = [end - start for start, end in segments(ArraySound(np.zeros(301 * RATE, np.float32)), RATE)]
+
+    assert max(lengths) <= 15 * RATE
+    assert sum(lengths) == 301 * RATE
 
 
 def test_pitch_of_a_shorter_recording_is_tracked_in_one_piece() -> None:

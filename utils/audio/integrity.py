@@ -38,12 +38,15 @@ def _check_ogg(data: mmap.mmap) -> str | None:
     num_pages = num_broken = 0
     expected: dict[int, int] = {}
     ended: set[int] = set()
+    is_behind_broken = False
     for page in _ogg_pages(data):
         num_pages += 1
         if page is None:
-            num_broken += 1
+            num_broken, is_behind_broken = num_broken + 1, True
             continue
-        num_broken += page.number != expected.get(page.stream, page.number)  # some before it are missing
+        if page.number != expected.get(page.stream, page.number) and not is_behind_broken:
+            num_broken += 1  # some before it are missing
+        is_behind_broken = False
         expected[page.stream] = page.number + 1
         if page.is_last:
             ended.add(page.stream)

@@ -15,7 +15,8 @@ from utils.inference.session import ControlValues
 from utils.inference.source import ArraySound, Sound
 
 SEGMENT_SECONDS = 30.0  # longer recordings are converted in pieces: memory grows with the piece
-SEARCH_SECONDS = 10.0  # the cut is the quietest place in so much of a piece's end
+LONG_SECONDS, LONG_SEGMENT_SECONDS = 300.0, 15.0  # and much longer ones in shorter pieces
+SEARCH_SHARE = 1 / 3  # of a piece, at its end: the cut is the quietest place there
 CONTEXT_SECONDS = 1.0  # sound that each piece also sees before and after itself
 FADE_SECONDS = 0.01
 
@@ -38,7 +39,8 @@ def convert(session: Converter, audio: np.ndarray, controls: ControlValues | Non
 def converted_blocks(session: Converter, source: Sound, controls: ControlValues | None = None) -> Iterator[np.ndarray]:
     """Convert audio of any length and yield the result, block after block, in bounded memory.
 
-    Up to 30 s go through the graph at once. Longer audio is cut at quiet places; the pieces overlap by two seconds,
+    Up to 30 s go through the graph at once. Longer audio is cut at quiet places, after 30 s at most, of more than five
+    minutes after 15 s; the pieces overlap by two seconds,
     which are thrown away but for a short fade, so that no edge is heard.
 
     Raises:
@@ -64,8 +66,9 @@ def converted_blocks(session: Converter, source: Sound, controls: ControlValues 
 
 
 def segments(source: Sound, sample_rate: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of pieces of at most 30 s that cover the audio, cut where it is quietest."""
-    longest, search = round(SEGMENT_SECONDS * sample_rate), round(SEARCH_SECONDS * sample_rate)
+    """Yield (start, end) of pieces of at most 30 s, or 15 s, that cover the audio, cut where it is quietest."""
+    seconds = LONG_SEGMENT_SECONDS if len(source) > LONG_SECONDS * sample_rate else SEGMENT_SECONDS
+    longest, search = round(seconds * sample_rate), round(SEARCH_SHARE * seconds * sample_rate)
     block = max(1, sample_rate // 50)
     start = 0
     while len(source) - start > longest:

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.audio.mono import MonoSource, decode_mono
 
-SPOOL_BYTES = 64 << 20  # 6 minutes at 48 kHz stay in memory
+SPOOL_BYTES = 16 << 20  # three minutes at 24 kHz stay in memory
 SAMPLE_BYTES = 4
 
 
@@ -40,11 +40,22 @@ class ArraySound:
 
 
 class SpooledSound:
-    """A Sound that is written once, from its beginning to its end, and read in any order; long ones lie on disk."""
+    """A Sound that is written once, from its beginning to its end, and read in any order; long ones lie on disk.
+
+    It closes at the end of a `with`.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  closed by close
         self._length = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return self._length

@@ -13,7 +13,7 @@ from utils.config.test_model import ConvertJob
 from utils.console import utf8_text
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import atomic_write_json, check_new_file
-from utils.inference.figures import ConversionFigures, track_pitch
+from utils.inference.figures import conversion_figures, track_pitch
 from utils.inference.measures import (
     SPEED_SECONDS,
     PitchMeter,
@@ -25,7 +25,7 @@ from utils.inference.measures import (
 )
 from utils.inference.pipeline import convert_file, find_recordings, output_paths, overlooked_recordings
 from utils.inference.session import VoiceSession
-from utils.inference.source import SourceAudio, read_source
+from utils.inference.source import SourceAudio, SpooledSound, read_source
 from utils.voice_file.controls import refuse_idle_controls
 from utils.voice_file.signature import GraphValue
 from utils.voice_file.speakers import speaker_number
@@ -106,27 +106,6 @@ class _PitchTarget(NamedTuple):
     step: int
 
 
-class _Clock:
-    """Measures time, without that of what is called through it."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-
-    def seconds(self) -> float:
-        """Return the time since it was made."""
-        return time.perf_counter() - self._started
-
-    def leaving_out(self, action: Callable[[np.ndarray], None]) -> Callable[[np.ndarray], None]:
-        """Return an action that takes no time on this clock."""
-
-        def act(audio: np.ndarray) -> None:
-            began = time.perf_counter()
-            action(audio)
-            self._started += time.perf_counter() - began
-
-        return act
-
-
 class _Trial:
     """Converts recordings one by one and keeps what was measured.
 
@@ -181,9 +160,12 @@ class _Trial:
             used["pitch_shift"] = limited_shift(automatic_shift(source_pitch, self.target.median_hz, self.target.step))
             if not is_pitch_known(source_pitch):
                 note = "too little of it is voiced to tell its pitch, which is left as it is"
-        figures, clock = ConversionFigures(self.meter, source, source_pitch, rate), _Clock()
-        length = convert_file(self.session, source, place, used, clock.leaving_out(figures.add))
-        taken, seconds, has_same_length = clock.seconds(), len(source) / rate, length == len(source)
+        started = time.perf_counter()
+        with SpooledSound() as converted:
+            length = convert_file(self.session, source, place, used, converted.append)
+            taken = time.perf_counter() - started
+            figures = conversion_figures(self.meter, source, source_pitch, converted, rate)
+        seconds, has_same_length = len(source) / rate, length == len(source)
         if not has_same_length:
             self.fail(path, f"the graph made {length} samples of {len(source)}; {place} holds them")
         return {
@@ -199,7 +181,7 @@ class _Trial:
             "controls": used,
             "conversion_real_time_factor": taken / max(seconds, 1e-3),
             "has_same_length": has_same_length,
-            **figures.finish(),
+            **figures,
         }
 
 

@@ -1,0 +1,107 @@
+"""Damage that decoders pass over in silence is found in the container."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.tools.phone_recordings import write_recording
+from utils.audio.decoding import open_audio
+from utils.audio.integrity import damage_of, ogg_checksum
+from utils.audio.synthetic_speech import voice
+
+RATE = 48000
+
+
+def slow_checksum(data: bytes) -> int:
+    """RFC 3533, bit by bit."""
+    value = 0
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ 0x04C11DB7 if value >> 31 else value << 1) & 0xFFFFFFFF
+    return value
+
+
+def made(folder: Path, kind: str) -> Path:
+    path = folder / f"x.{kind.partition(' ')[0]}"
+    if kind == "ogg opus":
+        soundfile.write(path, voice(4.0, RATE), RATE, format="OGG", subtype="OPUS")
+    elif kind in ("opus", "mp2"):
+        write_recording(path, voice(4.0, RATE), RATE, "libopus" if kind == "opus" else "mp2")
+    else:
+        soundfile.write(path, voice(4.0, RATE), RATE)
+    return path
+
+
+def problem_of(path: Path) -> str | None:
+    with open_audio(path) as decoder:
+        for _ in decoder.blocks():
+            pass
+    return decoder.problem
+
+
+def test_checksum_is_that_of_the_standard() -> None:
+    data = np.random.default_rng(0).bytes(300)
+
+    assert ogg_checksum(data) == slow_checksum(data)
+
+
+@pytest.mark.parametrize("kind", ["ogg", "ogg opus", "opus", "mp3", "mp2", "caf", "w64", "wav"])
+def test_whole_files_are_whole(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind)
+
+    assert damage_of(path) is None
+    assert problem_of(path) is None
+
+
+@pytest.mark.parametrize("kind", ["ogg", "ogg opus", "opus", "mp3", "caf", "w64"])
+def test_cut_files_are_said_to_be(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind)
+    data = path.read_bytes()
+    path.write_bytes(data[: 3 * len(data) // 4 - 1])
+
+    assert str(problem_of(path)).startswith(("cut short", "damaged"))
+
+
+@pytest.mark.parametrize("kind", ["ogg", "ogg opus", "opus"])
+@pytest.mark.parametrize("damage", ["flip", "page left out"])
+def test_broken_and_missing_pages_are_said(tmp_path: Path, kind: str, damage: str) -> None:
+    path = made(tmp_path, kind)
+    data = path.read_bytes()
+    pages = [place for place in range(len(data)) if data[place : place + 4] == b"OggS"]
+    first, end = pages[-2], pages[-1]
+    changed = bytearray(data[:first] + data[end:]) if damage == "page left out" else bytearray(data)
+    if damage == "flip":
+        changed[(first + end) // 2] ^= 1
+    path.write_bytes(changed)
+
+    assert str(damage_of(path)).startswith("damaged: 1 of ")
+    assert problem_of(path) is not None
+
+
+@pytest.mark.parametrize(
+    ("first", "skipped", "added"), [(9000, 0, b"no sound" * 40), (9000, 300, b""), (9000, 417, b"no sound" * 50)]
+)
+def test_gaps_between_frames_are_said(tmp_path: Path, first: int, skipped: int, added: bytes) -> None:
+    path = made(tmp_path, "mp3")
+    data = path.read_bytes()
+    path.write_bytes(data[:first] + added + data[first + skipped :])
+
+    assert "between its" in str(damage_of(path))
+
+
+def test_tags_and_zeros_are_no_gaps(tmp_path: Path) -> None:
+    path = made(tmp_path, "mp3")
+    tag = b"ID3\x04\x00\x00\x00\x00\x00\x14" + b"\xff\xfb" * 10
+    path.write_bytes(tag + bytes(100) + path.read_bytes() + b"APETAGEX" + bytes(50) + b"TAG" + b"title".ljust(125))
+
+    assert damage_of(path) is None
+
+
+def test_empty_and_tiny_files_have_no_container(tmp_path: Path) -> None:
+    for size in (0, 1, 26):
+        (tmp_path / "x.ogg").write_bytes(b"OggS".ljust(26, b"\0")[:size])
+
+        assert damage_of(tmp_path / "x.ogg") is None
