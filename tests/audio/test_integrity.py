@@ -105,3 +105,30 @@ def test_empty_and_tiny_files_have_no_container(tmp_path: Path) -> None:
         (tmp_path / "x.ogg").write_bytes(b"OggS".ljust(26, b"\0")[:size])
 
         assert damage_of(tmp_path / "x.ogg") is None
+
+
+def test_head_of_another_kind_before_the_frames_is_said(tmp_path: Path) -> None:
+    path = made(tmp_path, "mp3")
+    path.write_bytes(b"FORM" + path.read_bytes()[30:])
+
+    assert "between its" in str(damage_of(path))
+
+
+def test_header_that_contradicts_itself_is_said(tmp_path: Path) -> None:
+    path = made(tmp_path, "wav")
+    data = bytearray(path.read_bytes())
+    data[25] ^= 1 << 6
+    path.write_bytes(data)
+
+    assert "contradicts itself: 96000 bytes a second at 64384 Hz, 128768 expected" in str(problem_of(path))
+
+
+def test_length_that_contradicts_the_sound_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.aiff"
+    soundfile.write(path, voice(1.0, RATE), RATE)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"COMM") + 10
+    data[place : place + 4] = (RATE // 2).to_bytes(4, "big")
+    path.write_bytes(data)
+
+    assert "contradicts itself about its length" in str(problem_of(path))

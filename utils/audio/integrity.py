@@ -11,6 +11,7 @@ from utils.audio.mpeg_frames import check_mpeg, is_mpeg_audio
 
 PAGE_HEAD = 27  # bytes of an Ogg page before its table of segments, RFC 3533
 LAST_PAGE = 4  # flag
+MPEG_SUFFIXES = {".mp3", ".mp2", ".mpga"}
 REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 W64_HEAD = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the identifier of RIFF in Sony Wave64
 
@@ -23,7 +24,8 @@ def damage_of(path: Path) -> str | None:
         for head, check in CHECKS.items():
             if data[: len(head)] == head:
                 return check(data)
-        return check_mpeg(data) if is_mpeg_audio(data) else None
+        is_named_so = path.suffix.lower() in MPEG_SUFFIXES
+        return check_mpeg(data) if is_named_so or is_mpeg_audio(data) else None
 
 
 class _Page(NamedTuple):

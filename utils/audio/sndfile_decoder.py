@@ -54,7 +54,7 @@ class SndfileDecoder:
             self.is_stuck = True
             return
         self.is_stuck = decoded == 0
-        self.problem = self._shortage(decoded)
+        self.problem = self._shortage(decoded) or self._contradiction()
 
     def close(self) -> None:
         """Close the file."""
@@ -69,6 +69,18 @@ class SndfileDecoder:
                 promised = max(promised, round(decoded * stated / present))
         if promised > decoded + self.sample_rate // 10:
             return f"cut short: {decoded / self.sample_rate:.2f} s of {promised / self.sample_rate:.2f} s decoded"
+        return None
+
+    def _contradiction(self) -> str | None:
+        """Return what the header says twice, and not the same."""
+        notes = self._file.extra_info
+        rate = re.search(r"Bytes/sec *: (\d+) \(should be (\d+)\)", notes)
+        if rate:
+            return (
+                f"its header contradicts itself: {rate[1]} bytes a second at {self.sample_rate} Hz, {rate[2]} expected"
+            )
+        if re.search(r"^\*\*\*.* frame count", notes, re.MULTILINE | re.IGNORECASE):
+            return "its header contradicts itself about its length"
         return None
 
 
