@@ -24,7 +24,8 @@ from typing import Any
 
 import torch
 
-from utils.command_line import first_line
+from benchmarks.options import BenchmarkParser, write_figures
+from utils.command_line import run_program, whole_number
 from utils.config import from_yaml, to_yaml
 from utils.config.train import TrainJob
 from utils.console import emit, table
@@ -42,6 +43,7 @@ WRONG: tuple[Any, ...] = (
     None, 3, -1, 2.5, float("nan"), 10**30, True, "", "x", "../../x", "a\nb", [], [1], {}, {"x": 1}, [[[[1]]]],
     "${oc.env:HOME}",
 )  # fmt: skip
+KINDS = ("bytes", "parts", "codebook", "commands")
 Change = Callable[[Path], object]
 Check = Callable[[Path], int]
 
@@ -71,7 +73,8 @@ def part_changes(rng: random.Random, count: int) -> Iterator[Change]:
 def change_part(content: Any, seed: int) -> None:
     """Change one part; sections are gone down into, so that each level is as likely as another."""
     rng = random.Random(seed)
-    node, key = content, rng.choice(list(content))
+    often = [OURS] * 3 * len(content) if OURS in content else []  # what is read in every use
+    node, key = content, rng.choice([*often, *content])
     while rng.random() < 0.8:
         inner = node[key]
         if not isinstance(inner, dict | list) or not inner:
@@ -219,43 +222,55 @@ def outcome(run: Path, change: Change, check: Check) -> int:
             return 10 if error.filename else 12
 
 
-def kinds_of(run: Path, changes: int, seed: int, marker: Path) -> Iterator[tuple[str, list[Change]]]:
+def kinds_of(changes: int, seed: int, marker: Path) -> Iterator[tuple[str, list[Change]]]:
     """Yield names and changes, the same for a seed."""
     rng = random.Random(seed)
-    yield "bytes of the checkpoint", list(byte_changes("checkpoints/last.ckpt", rng, changes))
-    yield "parts of the checkpoint", list(part_changes(rng, changes))
-    yield "bytes of the codebook", list(byte_changes("codebook.safetensors", rng, changes // 2))
-    yield "commands and interpolations", list(hostile_changes(marker))
+    yield "bytes", list(byte_changes("checkpoints/last.ckpt", rng, changes))
+    yield "parts", list(part_changes(rng, changes))
+    yield "codebook", list(byte_changes("codebook.safetensors", rng, changes // 2))
+    yield "commands", list(hostile_changes(marker))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.foreign_checkpoints", description=first_line(__doc__), allow_abbrev=False
-    )
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = BenchmarkParser("foreign_checkpoints", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="a trained run, which stays as it is")
-    parser.add_argument("--changes", type=int, default=600, help="bytes and parts; half as many of the codebook")
+    parser.add_argument(
+        "--changes", type=whole_number, default=600, help="bytes and parts; half as many of the codebook"
+    )
     parser.add_argument("--resume", action="store_true", help="let the run go on, too: it needs its dataset")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--only", choices=KINDS, nargs="+", default=KINDS, help="kinds of changes")
+    parser.add_argument("--seed", type=int, default=0, help="of what is changed")
+    parser.add_json()
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Try all changes and show what became of them."""
     expected, marker = load_voice(options.run, "last"), Path(tempfile.mkdtemp()) / "was_run"
     plain = from_yaml((options.run / "config.yaml").read_text(encoding="utf-8"))
     job = TrainJob.from_plain(plain).with_values({"trainer.steps": expected.step + 1, "trainer.progress_bar": False})
     checks: dict[str, Check] = {"export": partial(exported, expected=expected)}
     if options.resume:
         checks["resume"] = partial(resumed, job=job)
-    rows = []
-    for name, changes in kinds_of(options.run, options.changes, options.seed, marker):
-        for way, check in checks.items():
-            counts: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {}
+    for name, changes in kinds_of(options.changes, options.seed, marker):
+        for way, check in checks.items() if name in options.only else ():
+            found = counts.setdefault(f"{name}, {way}", Counter())
             for change in changes:
                 marker.unlink(missing_ok=True)
-                counts[tried(options.run, change, check, marker)] += 1
-            tried_ones = sum(counts.values()) - counts[""]
-            rows.append([f"{name}, {way}", str(tried_ones), *(str(counts[head]) for head in HEADS)])
-            emit(" ".join(rows[-1]))
+                found[tried(options.run, change, check, marker)] += 1
+            emit(f"{name}, {way}: {dict(found)}")
+    rows = [[name, sum(found.values()) - found[""], *(found[head] for head in HEADS)] for name, found in counts.items()]
     emit(table(rows, ["", "tried", *HEADS]))
+    write_figures(options, "foreign_checkpoints", {name: dict(found) for name, found in counts.items()})
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = parse(arguments)
+    return run_program("foreign_checkpoints", lambda: measure(options))
 
 
 if __name__ == "__main__":

@@ -241,6 +241,7 @@ DAMAGES: dict[str, Change] = {
     "model argument unknown": in_config("model.nothing", 1),
     "audio missing": in_config("audio", None),
     "dataset place a list": in_config("dataset.root", [1]),
+    "dataset place of two lines": in_config("dataset.root", "a\nb"),
     "dataset missing": lambda content: content[OURS].pop("dataset"),
     "features missing": lambda content: content[OURS]["dataset"].pop("features"),
     "features a list": lambda content: content[OURS]["dataset"].__setitem__("features", [1]),
@@ -251,6 +252,7 @@ DAMAGES: dict[str, Change] = {
     "dim enormous": lambda content: content[OURS]["dataset"]["features"]["content"].__setitem__("dim", 10**12),
     "no speakers": lambda content: content[OURS]["dataset"].__setitem__("speakers", []),
     "speaker a number": lambda content: content[OURS]["dataset"]["speakers"].__setitem__(0, 3),
+    "speaker of two lines": lambda content: content[OURS]["dataset"]["speakers"][0].__setitem__("name", "a\nb"),
     "speaker unnamed": lambda content: content[OURS]["dataset"]["speakers"][0].__setitem__("name", None),
     "speaker's pitch a text": lambda content: content[OURS]["dataset"]["speakers"][0].__setitem__("f0_median_hz", "x"),
     "speakers named alike": lambda content: content[OURS]["dataset"]["speakers"][0].__setitem__("name", "bert"),
@@ -358,6 +360,12 @@ def test_a_start_of_another_kind_is_refused(run: Path, datasets: Path, tmp_path:
     assert "is no number" in refusal(lambda: train(training(datasets, tmp_path, "run", 2, "resume=last")))
 
     assert all(item.read_bytes() == content for item, content in before.items())
+
+
+def test_settings_of_several_lines_are_shown_in_one(run: Path, prepared: Run) -> None:
+    path = change(run, lambda content: content[OURS]["decisive"].update({"a\nb": "c\nd", "seed": "e\nf"}))
+
+    assert "'e\\nf'" in refusal(lambda: restore(prepared, ResumedCheckpoint(path, read_checkpoint(path))))
 
 
 def test_what_was_not_changed_goes_on(run: Path, datasets: Path, tmp_path: Path) -> None:

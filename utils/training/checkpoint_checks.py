@@ -62,7 +62,7 @@ def stored_config(content: dict[str, Any], path: Path) -> dict[str, Any]:
     config = from_yaml(content[PAYLOAD_KEY]["config"], f"the configuration in {path}")
     for key, kinds in CONFIG_KINDS.items():
         value = select(config, key)
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kinds) or isinstance(value, bool) or _has_lines(value):
             raise FormatError(f"the configuration in {path} is damaged: {key} is {_kind(value)}; get the file again")
     return config
 
@@ -145,7 +145,8 @@ def _problem_of_optimizer(state: Any, shapes: Sequence[tuple[int, ...]] | None) 
 def _problem_of(description: DatasetDescription) -> str:
     """Return what is of another kind than it must be; empty if nothing is."""
     names = description.speaker_names
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+    is_named = all(isinstance(name, str) and name and not _has_lines(name) for name in names)
+    if not names or not is_named or len(set(names)) != len(names):
         return "its speakers are missing, unnamed or named twice"
     for speaker in description.speakers:
         numbers = (speaker.minutes, speaker.held_out_minutes, speaker.f0_median_hz or 0.0)
@@ -195,6 +196,10 @@ def require_finite_weights(state: dict[str, Tensor], path: Path) -> None:
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise FormatError(f"checkpoint {path}: {shown(name)} holds NaN or infinity; take an earlier save")
+
+
+def _has_lines(value: Any) -> bool:
+    return isinstance(value, str) and len(value.splitlines()) > 1
 
 
 def _kind(value: Any) -> str:

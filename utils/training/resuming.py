@@ -141,7 +141,9 @@ def require_same_run(content: dict[str, Any], path: Path, job: TrainJob, dataset
         return ""
     now = describe_run(job, dataset)
     before = ADDED | before
-    differences = ", ".join(f"{key} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6])
+    differences = ", ".join(
+        f"{_short(key)} {_short(before.get(key))} -> {_short(now.get(key))}" for key in different[:6]
+    )
     differences += f" and {len(different) - 6} more" if len(different) > 6 else ""
     lost = sorted({_loss_of(key) for key in different})
     if not job.resume_changed:
@@ -182,4 +184,5 @@ def _loss_of(key: str) -> str:
 
 def _short(value: Any) -> str:
     text = "none" if value is None else str(value)
+    text = text if text.isprintable() else repr(text)
     return text if len(text) <= 40 else text[:37] + "..."
