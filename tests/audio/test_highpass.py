@@ -6,7 +6,10 @@ import torch
 from scipy.signal import sosfilt
 from torch import Tensor
 
+from models.layers.stream_memory import Memory
 from utils.audio.highpass import HighPass, highpass_sections
+from utils.audio.synthetic_speech import voice
+from utils.features.stream_frontend import StreamHighPass
 
 RATE = 24000
 
@@ -71,3 +74,39 @@ def test_short_sounds_keep_their_shape_when_centred(length: int) -> None:
     # a mean over 100 ms, of which nearly all is missing, is no offset
     assert centred.shape == audio.shape
     assert float((centred - audio).abs().max()) <= 0.11 * float(audio.abs().max())
+
+
+@pytest.mark.parametrize(("offset", "allowed_db"), [(0.0, 1.0), (0.03, 2.0)])
+def test_blocks_of_100_ms_alone_are_nearly_as_loud_as_in_the_whole(offset: float, allowed_db: float) -> None:
+    speech = torch.from_numpy(voice(2.0, RATE, seed=1))
+    highpass = HighPass(40.0, RATE)
+    blocks = (speech + offset).reshape(-1, RATE // 10)
+
+    alone = highpass(highpass.centred(blocks)).flatten()
+
+    # steps of 10 ms; of an offset the whole keeps nothing either
+    errors = levels_db(alone) - levels_db(highpass(speech[None])[0])
+    assert float(errors.square().mean().sqrt()) < allowed_db
+    as_given = levels_db(blocks.flatten()) - levels_db(highpass(speech[None])[0])
+    assert float(errors.square().mean()) < float(as_given.square().mean()) or not offset
+
+
+def levels_db(audio: Tensor) -> Tensor:
+    return 10 * torch.log10(audio.reshape(-1, RATE // 100).square().mean(dim=1) + 1e-8)
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 24000, 44100])
+def test_a_stream_gives_what_the_recursive_filter_gives(sample_rate: int) -> None:
+    stream, block = StreamHighPass(HighPass(40.0, sample_rate)), sample_rate // 50
+    audio = noise(0.6, sample_rate)[:1]
+    made: list[Tensor] = []
+    state, layout = None, []
+
+    for part in audio.split(block, dim=1):
+        memory = Memory(state, layout)
+        made.append(stream(part, memory))
+        state, layout = memory.packed(), memory.layout
+
+    got = torch.cat(made, dim=1)
+    assert difference_db(got.numpy(), recursive(audio, 40.0, sample_rate)) < -120
+    torch.testing.assert_close(got, stream(audio, Memory()), atol=1e-6, rtol=0)

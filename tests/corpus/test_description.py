@@ -14,6 +14,7 @@ from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.signed_json import signed
 from utils.corpus.split import HeldOutSettings
 from utils.corpus.store import CorpusStore
+from utils.errors import FormatError
 from utils.files import sha256_of_json
 
 KEYS = [
@@ -96,3 +97,16 @@ def test_fingerprint_covers_features_manifest_and_speakers(folder: Path, plain: 
 
 def test_tracker_may_have_another_convention() -> None:
     assert described(content={}, pitch={"unvoiced": "interpolated"}).f0_convention == "interpolated"
+
+
+@pytest.mark.parametrize(("reading", "expected"), [({"highpass_hz": 60}, 60.0), ({"highpass_hz": 0}, 0.0), ({}, 0.0)])
+def test_highpass_is_that_of_the_recordings(plain: dict[str, Any], reading: dict[str, Any], expected: float) -> None:
+    assert DatasetDescription.from_plain({**plain, "reading": reading}).highpass_hz == expected
+
+
+@pytest.mark.parametrize("stated", [-1, 501, "forty", None, True, float("nan")])
+def test_highpass_that_cannot_be_is_refused_in_one_line(plain: dict[str, Any], stated: Any) -> None:
+    with pytest.raises(FormatError, match="says highpass_hz=") as caught:
+        _ = DatasetDescription.from_plain({**plain, "reading": {"highpass_hz": stated}}).highpass_hz
+
+    assert "\n" not in str(caught.value)

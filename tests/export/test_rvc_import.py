@@ -21,6 +21,7 @@ from utils.audio.synthetic_speech import voice
 from utils.config.export import export_job
 from utils.errors import ConfigError, WorkbenchError
 from utils.export.delivery import export_voice
+from utils.export.graph import control_tensors
 from utils.export.plans import plan_export
 from utils.export.rvc import imported_voice as imported
 from utils.export.rvc.imported_voice import load_imported_voice
@@ -28,6 +29,7 @@ from utils.features.pitch.filling import FilledPitch
 from utils.inference.session import VoiceSession
 from utils.rvc.reading import read_foreign
 from utils.verification import rules
+from utils.voice_file.controls import ControlDefaults
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = ("content=toy", "content.dim=768")
@@ -287,3 +289,16 @@ def test_an_imported_voice_becomes_a_graph_with_card_and_without_index(
     assert metadata.extra["imported"]["program"] == "rvc_webui"
     assert str(tmp_path) not in metadata.to_json()
     assert any("parameters matched; 0 missing; 0 unexpected; 0 different" in note for note in outcome.origin)
+
+
+@pytest.mark.usefixtures("small")
+def test_an_imported_voice_hears_through_the_filter_of_its_program(tmp_path: Path) -> None:
+    path = saved(tmp_path / "bob.pth", applio_voice(small_generator(), embedder_model="random"))
+
+    converter = load_imported_voice(settings_of(path, *CONTENT), io_rate=16000).converter
+
+    assert converter.highpass is not None
+    assert converter.highpass.identity == {"id": "butterworth", "order": 5, "cutoff_hz": 48.0}
+    offset = torch.full((1, 8000), 0.05)  # was sound to a gate that opens at -72 dB
+    with torch.no_grad():
+        assert float(converter(offset, *control_tensors(ControlDefaults())).abs().max()) == 0.0
