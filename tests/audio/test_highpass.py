@@ -6,7 +6,7 @@ import torch
 from scipy.signal import sosfilt
 from torch import Tensor
 
-from models.layers.stream_memory import Memory
+from models.layers.stream_memory import Layout, Memory
 from utils.audio.highpass import HighPass, highpass_sections
 from utils.audio.synthetic_speech import voice
 from utils.features.stream_frontend import StreamHighPass
@@ -100,7 +100,8 @@ def test_a_stream_gives_what_the_recursive_filter_gives(sample_rate: int) -> Non
     stream, block = StreamHighPass(HighPass(40.0, sample_rate)), sample_rate // 50
     audio = noise(0.6, sample_rate)[:1]
     made: list[Tensor] = []
-    state, layout = None, []
+    state: Tensor | None = None
+    layout: Layout = ()
 
     for part in audio.split(block, dim=1):
         memory = Memory(state, layout)
