@@ -53,8 +53,8 @@ def checkpoints(seed: int, work: Path) -> Iterator[Trial]:
 def archives(seed: int, work: Path) -> Iterator[Trial]:
     """Yield damaged files of RVC, each read as export=rvc_report reads it."""
     drawn, path = random.Random(seed), work / "damaged.pth"
-    content = _shared_voice()
-    good = _saved(content)
+    content = shared_voice()
+    good = saved(content)
     path.write_bytes(good)
     expected = read_foreign(path).weights
 
@@ -95,7 +95,7 @@ def _damaged(drawn: random.Random, data: bytes, content: Any, read: Callable[[by
                 name, changed = _changed_zip(drawn, data)
             else:
                 name, other = _changed_structure(drawn, content)
-                changed = _saved(other)
+                changed = saved(other)
         except (pickle.PicklingError, RuntimeError, OverflowError):  # not everything can be written
             continue
         yield Trial(name, lambda changed=changed: read(changed))  # type: ignore[misc]
@@ -169,7 +169,7 @@ def _changed_structure(drawn: random.Random, content: Any) -> tuple[str, Any]:
     return f"{key}.{path}" if path else f"{key} another", copy
 
 
-def _saved(content: Any) -> bytes:
+def saved(content: Any) -> bytes:
     stream = io.BytesIO()
     torch.save(content, stream)
     return stream.getvalue()
@@ -180,7 +180,7 @@ def _weights(run: Path) -> dict[str, torch.Tensor]:
     return dict(voice_of_run.converter.state_dict())
 
 
-def _shared_voice() -> dict[str, Any]:
+def shared_voice() -> dict[str, Any]:
     """Return a voice as RVC-WebUI shares it, with few channels and random weights."""
     torch.manual_seed(0)
     words = ["model=rvc_v2_48k", "audio=rvc_48k", *FEW_CHANNELS]

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import fuzz_overrides
 from benchmarks.fuzz import KINDS, is_wrong
-from benchmarks.fuzz_files import _changed, _changed_structure, _changed_zip, _saved
+from benchmarks.fuzz_files import _changed, _changed_structure, _changed_zip, saved
 from benchmarks.fuzzing import CRASH, HANDLED, SILENT, TRACEBACK, Count, Trial, fuzz, try_alone
 from utils.errors import ConfigError
 
@@ -65,7 +65,7 @@ def test_only_graphs_and_sounds_may_be_silent() -> None:
 
 def test_files_are_damaged_in_the_same_way_by_the_same_seed() -> None:
     content = {"weights": {"a": torch.ones(4), "b": [1, 2]}, "step": 3}
-    good = _saved(content)
+    good = saved(content)
 
     def draw() -> list[object]:
         drawn = random.Random(3)
@@ -76,7 +76,7 @@ def test_files_are_damaged_in_the_same_way_by_the_same_seed() -> None:
         ]
 
     assert draw() == draw()
-    assert content["step"] == 3 and _saved(content) == good
+    assert content["step"] == 3 and saved(content) == good
 
 
 @pytest.mark.slow

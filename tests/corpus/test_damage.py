@@ -259,6 +259,14 @@ def test_description_that_makes_no_sense_is_refused_in_one_line(folder: Path, ke
     assert "\n" not in str(caught.value)
 
 
+def test_checksum_that_has_lost_its_name_is_missed(folder: Path) -> None:
+    path = folder / "dataset.json"
+    path.write_text(path.read_text("utf-8").replace("file_checksum", "file_checksun"), "utf-8")
+
+    with pytest.raises(DamagedFileError, match="it has no file_checksum"):
+        CorpusStore.open(folder)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "[" * 100_000, '{"schema_version": NaN}'])
 def test_description_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> None:
     (folder / "dataset.json").write_text(text, "utf-8")

@@ -198,6 +198,8 @@ def read_description(folder: Path) -> DatasetDescription:
     path = folder / DATASET_FILE
     try:
         plain = read_signed(path)
+        if "checksums" in plain and KEY not in plain:
+            raise ValueError(f"it has no {KEY}")
         version = plain.get("schema_version")
         if version != SCHEMA_VERSION:
             raise FormatError(f"{path} has schema_version {version!r}, this program reads {SCHEMA_VERSION}; {AGAIN}")

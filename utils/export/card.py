@@ -49,7 +49,10 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     path = folder / CARD
     try:
         card = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, RecursionError):
+        log.warning("%s cannot be read, and is taken as absent", path)
         return None
     if not isinstance(card, dict):
         return None

@@ -1,5 +1,6 @@
 """An exported voice in onnxruntime."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import onnxruntime
 
 from utils.errors import ConfigError, FormatError
 from utils.voice_file.controls import control_arrays, find_control
+from utils.voice_file.delivered import changed_since_export
 from utils.voice_file.metadata import IDLE_KEY, VoiceMetadata
 from utils.voice_file.names import is_stream_file, parse_file_name
 from utils.voice_file.runtime import RUNTIME_ERRORS, graph_values, open_session, stored_metadata
@@ -16,6 +18,7 @@ from utils.voice_file.signature import FLOAT, GraphValue
 
 KEPT_SECONDS = 5.0
 ControlValues = Mapping[str, float]
+log = logging.getLogger(__name__)
 
 
 class VoiceSession:
@@ -55,6 +58,9 @@ class VoiceSession:
             FormatError: if the file is missing, onnxruntime cannot load it, it needs more than audio, or its rate is
                 neither in its metadata nor in its name.
         """
+        changed = changed_since_export(path)
+        if changed is not None:
+            log.warning("%s", changed)
         session = open_session(path, num_threads)
         required = session.get_inputs()
         if is_stream_file(path):

@@ -22,7 +22,7 @@ def remove_debug_run(folder: Path) -> None:
         return
     described = folder / "config.yaml"
     stored = read_yaml_file(described) if described.is_file() else {}
-    if not select(stored, "run.replace", False):
+    if select(stored, "run.replace", False) is not True:
         raise ConfigError(f"run.replace=true: {folder} was not made with it; type run.name=<new name>")
     for path in folder.iterdir():
         if path.is_dir():

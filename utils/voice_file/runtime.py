@@ -22,6 +22,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     _state.NotImplemented,
     _state.RuntimeException,
     _state.EPFail,
+    UnicodeDecodeError,  # of its own message, which quotes a damaged name
 )
 _SEVERITY_ERROR = 3
 
