@@ -204,14 +204,16 @@ def test_a_spectrogram_shows_a_tone_at_its_height() -> None:
     assert brightest / len(values) == pytest.approx(1 - np.log(1000 / 60) / np.log(8000 / 60), abs=0.03)
 
 
-def test_a_clip_keeps_its_first_and_newest_states(tmp_path: Path) -> None:
+def test_a_clip_keeps_its_first_best_and_newest_states(tmp_path: Path) -> None:
     folder = ListeningFolder(tmp_path)
     for step in range(100, 100 * (MOST_STATES + 6), 100):
-        folder.add("clip", "Clip", "held_out", [HeardSound("converted", step, np.zeros(2400, np.float32), RATE)])
+        sounds = [HeardSound("converted", step, np.zeros(2400, np.float32), RATE)]
+        folder.add("clip", "Clip", "held_out", sounds, best_step=200)
     steps = [state.step for state in folder.clips()[0].states]
 
     folder.restart(500)
 
+    assert 200 in steps  # the best one, which is an odd one out
     assert len(steps) <= MOST_STATES and steps[0] == 100 and steps[-1] == 100 * (MOST_STATES + 5)
     left = folder.clips()[0].states
     assert all(state.step is not None and state.step <= 500 for state in left)

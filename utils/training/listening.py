@@ -81,7 +81,9 @@ class ListeningFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
-    def add(self, name: str, title: str, kind: Kind, sounds: Sequence[HeardSound]) -> None:
+    def add(
+        self, name: str, title: str, kind: Kind, sounds: Sequence[HeardSound], *, best_step: int | None = None
+    ) -> None:
         """Add sounds to a clip, which is made where it is new; a state that is there already is replaced.
 
         Args:
@@ -89,6 +91,7 @@ class ListeningFolder:
             title: for people.
             kind: of the clip.
             sounds: of it.
+            best_step: of the best state so far, which stays.
         """
         clips = self.clips()
         clip = next((item for item in clips if item.name == name), None)
@@ -101,7 +104,7 @@ class ListeningFolder:
             atomic_write_bytes(self.folder / file, encode_mp3(audio, sample_rate))
             clip.states = [state for state in clip.states if state.file != file] + [HeardState(file, role, step)]
         clip.states.sort(key=lambda state: (state.step is not None, state.step or 0, state.role))
-        self._thin(clip)
+        self._thin(clip, best_step)
         self._write(clips)
 
     def restart(self, step: int) -> None:
@@ -114,10 +117,11 @@ class ListeningFolder:
             self._remove(clip, later)
         self._write(clips)
 
-    def _thin(self, clip: HeardClip) -> None:
+    def _thin(self, clip: HeardClip, best_step: int | None) -> None:
         made = [state for state in clip.states if state.step is not None]
         if len(made) > MOST_STATES:
-            self._remove(clip, made[1:-1:2])  # the first and the newest stay
+            # the first and the newest stay too
+            self._remove(clip, [state for state in made[1:-1:2] if state.step != best_step])
 
     def _remove(self, clip: HeardClip, states: Sequence[HeardState]) -> None:
         clip.states = [state for state in clip.states if state not in states]

@@ -15,6 +15,7 @@ from utils.audio.batch import VoiceBatch
 from utils.audio.spectral import LogMelSpectrogram
 from utils.config import AudioConfig
 from utils.features.pitch.base import PitchTracker, extract_f0
+from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
 from utils.training.listening import HeardSound, ListeningFolder
 from utils.training.loggers import log_everywhere
 from utils.training.plots import PitchPanel, plot_mels, plot_pitch
@@ -63,6 +64,7 @@ class MediaLogger(Callback):
         self._seen = 0
         self._fits: list[PitchFit] = []
         self._recorded: set[int] = set()
+        self._best_step: int | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Forget the sounds that an interrupted run made beyond where it is resumed."""
@@ -73,6 +75,8 @@ class MediaLogger(Callback):
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Begin with the first held-out clip."""
         self._seen = 0
+        savers = [item for item in trainer.checkpoint_callbacks if isinstance(item, BestAndLastCheckpoint)]
+        self._best_step = savers[0].best_step if savers else None
         self._fits = []
 
     @torch.no_grad()
@@ -155,7 +159,9 @@ class MediaLogger(Callback):
         if number not in self._recorded:
             self._recorded.add(number)
             sounds.append(HeardSound("target", None, real.numpy(), rate))
-        self.listening.add(f"held_out_{number}", f"Held-out clip {number + 1}", "held_out", sounds)
+        self.listening.add(
+            f"held_out_{number}", f"Held-out clip {number + 1}", "held_out", sounds, best_step=self._best_step
+        )
 
     def _mel_of(self, sound: Tensor) -> np.ndarray:
         return self.mel.cpu()(sound[None])[0].numpy()
