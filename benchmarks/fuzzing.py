@@ -1,8 +1,8 @@
 """What fuzzing consists of: wrong inputs, each read in a process of its own, and what came of them."""
 
+import importlib
 import json
 import os
-import resource
 import select
 import signal
 import sys
@@ -92,6 +92,7 @@ def _answer(read: Callable[[], bool | None], writer: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
+    resource = importlib.import_module("resource")  # Windows has none, as it has no fork
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.write(writer, json.dumps(outcome_of(read)).encode())
