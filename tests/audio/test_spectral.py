@@ -95,11 +95,18 @@ def test_number_of_frames_is_samples_by_hop() -> None:
         assert Stft(960, 240)(torch.zeros(1, frames * 240))[0].shape == (1, 481, frames)
 
 
-def test_sizes_that_cannot_be_centred_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be even"):
-        Stft(961, 240)
-    with pytest.raises(ValueError, match="not negative"):
+def test_a_window_shorter_than_a_hop_is_refused() -> None:
+    with pytest.raises(ValueError, match="must not be less than hop_length 240"):
         Stft(160, 240)
+
+
+def test_frames_of_an_odd_difference_are_centred_half_a_sample_late() -> None:
+    """Window 961, hop 240: 360 samples before the frame and 361 behind it."""
+    audio = torch.zeros(1, 5 * 240)
+    audio[0, 2 * 240 + 120] = 1.0  # half a sample behind the middle of frame 2
+    energy = sum(part.square() for part in Stft(961, 240)(audio))[0]
+
+    assert_close(energy[:, 2], torch.full((481,), float(torch.hann_window(961)[480].square())), rtol=1e-5, atol=0)
 
 
 def test_log_mel_equals_librosa_on_the_same_frames() -> None:
