@@ -27,7 +27,7 @@ def refusal(node: Any, kind: str = "model", trust: tuple[str, ...] = ()) -> str:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A package whose import leaves a mark."""
-    folder = tmp_path / "voices_of_mine"
+    folder = tmp_path / "networks_of_mine"
     folder.mkdir()
     (folder / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\nfrom os import system\n")
     (folder / "nets.py").write_text(
@@ -126,7 +126,7 @@ def test_a_package_is_imported_only_once_it_is_trusted(package: str, tmp_path: P
     node = {**TOY, "_target_": f"{package}.nets.Mine"}
 
     assert "trust=[my_package]" in refusal(node)
-    refusal(node, trust=("voices_of",))
+    refusal(node, trust=("networks_of",))
     refusal(node, trust=(f"{package}.other",))
     assert not (tmp_path / "imported").exists()
     for trust in (package, f"{package}.nets", f"{package}.nets.Mine"):
