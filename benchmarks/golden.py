@@ -31,7 +31,7 @@ from benchmarks.golden_weights import Arrays
 from benchmarks.options import BenchmarkParser
 from utils.command_line import run_program
 from utils.console import emit, table
-from utils.errors import DataError, FormatError
+from utils.errors import ConfigError, DataError, FormatError
 
 TOLERANCE = 1e-4
 Errors = Iterator[tuple[str, float]]
@@ -115,7 +115,6 @@ def check_file(path: Path) -> Checked:
 
     Raises:
         FormatError: if the file is damaged, or holds or is called what no network here makes.
-        ConfigError: if there is no configuration of that version and rate.
     """
     found = kind_of(path)
     if found is None:
@@ -129,7 +128,7 @@ def check_file(path: Path) -> Checked:
         errors = list(kind.errors(arrays, match))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FormatError(f"{path} is damaged ({str(error).splitlines()[0]}); copy it again") from error
-    except FormatError as error:
+    except (FormatError, ConfigError) as error:
         raise FormatError(f"{path}: {error}") from error
     missing = [name for name, _ in errors if name not in arrays]
     return Checked([(name, error) for name, error in errors if name in arrays], missing)

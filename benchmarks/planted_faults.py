@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks.fault_edits import GraphEditor
 from benchmarks.fault_list import FAULTS
-from utils.command_line import first_line, run_program
+from benchmarks.options import BenchmarkParser
+from utils.command_line import run_program
 from utils.console import emit
 from utils.errors import ConfigError
 from utils.verification.candidate import Candidate, Extent
@@ -74,7 +75,7 @@ def count_alarms(folder: Path) -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.planted_faults", description=first_line(__doc__))
+    parser = BenchmarkParser("planted_faults", __doc__)
     parser.add_argument("voice", type=Path, nargs="?", help="a good voice")
     parser.add_argument("--faults", nargs="+", choices=sorted(FAULTS), metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="print the names of the faults")

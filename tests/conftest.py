@@ -1,6 +1,8 @@
 """What holds for every test."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,6 +28,16 @@ def _exports_are_not_listened_to() -> None:
     """
     assert Extent.__init__.__kwdefaults__ is not None
     Extent.__init__.__kwdefaults__["listens"] = False
+
+
+@pytest.fixture(autouse=True)
+def _log_ends_with_its_test() -> Iterator[None]:
+    """Remove the handler of a program that a test ran: it would write to a stream that is closed."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in logging.root.handlers[:]:
+        if handler not in before and type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from tests.tools.training_tools import make_dataset, training
 from utils.config import from_yaml, run_script, to_yaml
 from utils.config.export import ExportJob, export_job
 from utils.config.train import train_job
+from utils.corpus.signed_json import KEY, signed
 from utils.errors import ConfigError, WorkbenchError
 from utils.export import export
 from utils.training.checkpoint_checks import PAYLOAD_KEY as OURS
@@ -154,8 +155,8 @@ def test_a_dataset_that_names_a_command_trains_and_is_refused_when_it_is_exporte
     described = foreign / "tiny" / "dataset.json"
     plain = json.loads(described.read_text(encoding="utf-8"))
     plain["features"]["content"]["config"]["_target_"] = "os.system"
-    plain.pop("file_checksum")  # of earlier versions there is none
-    described.write_text(json.dumps(plain), encoding="utf-8")
+    plain.pop(KEY)
+    described.write_text(json.dumps(signed(plain)), encoding="utf-8")
 
     run = train(training(foreign, tmp_path, "run", 1))
 

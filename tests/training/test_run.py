@@ -58,8 +58,9 @@ def test_run_leaves_its_files(run: Path) -> None:
     events = {name for name in found if name.startswith("tensorboard/events")}
     states = {f"checkpoints/{name}.ckpt" for name in ("best", "last", "previous")}
     expected = {"config.yaml", "metrics.csv", "metrics.json", "codebook.safetensors"} | states
-    assert found - events - {"tensorboard/hparams.yaml"} == expected
-    assert events
+    kept = {name for name in found if name.startswith("listening/")}
+    assert found - events - kept - {"tensorboard/hparams.yaml", "report.html"} == expected
+    assert events and "listening/listening.json" in kept
 
 
 def test_held_out_loss_goes_down(run: Path) -> None:
