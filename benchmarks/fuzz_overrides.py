@@ -39,6 +39,7 @@ HYDRA = (
     "hydra/sweeper", "hydra.run.dir", "hydra.sweeper.params", "hydra.job.config", "hydra", "hydra.nope", "hydra/nope",
     "hydra.output_subdir",
 )  # fmt: skip
+NEEDED = {"report": ("run=runs/x",)}  # what a script refuses to do without
 ALPHABET = "abcdefghijklmnopqrstuvwxyz._/=+~@,:$ {}[]()'\"\\0123456789éß録-"
 
 
@@ -65,7 +66,7 @@ def trials(seed: int, work: Path) -> Iterator[Trial]:
 def _keys(job: type[Job]) -> list[str]:
     config = job.compose(with_hydra=True)
     choices = {str(key): str(value) for key, value in config.hydra.runtime.choices.items()}
-    plain: Any = job.from_overrides([]).to_plain()
+    plain: Any = job.from_overrides(NEEDED.get(job.config_name, ())).to_plain()
     paths = [key.path for key in keys_of(job, plain, choices)]
     return [
         *(key for key, _ in fields_of(job)),

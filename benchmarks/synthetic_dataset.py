@@ -8,6 +8,7 @@ from utils.config import AudioConfig
 from utils.config.train import train_job
 from utils.corpus.description import DATASET_FILE, DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.corpus.manifest import Clip, manifest_text
+from utils.corpus.signed_json import signed
 from utils.corpus.stored_array import append_checksums
 from utils.files import atomic_write_json, atomic_write_text
 
@@ -57,7 +58,7 @@ def write_store(
             append_checksums(path)
     atomic_write_text(folder / "manifest.jsonl", manifest_text(clips))
     files = {name: f"arrays/{name}.npy" for name in shapes} | {"manifest": "manifest.jsonl"}
-    atomic_write_json(folder / DATASET_FILE, _description(audio, files).to_plain())
+    atomic_write_json(folder / DATASET_FILE, signed(_description(audio, files).to_plain()))
     return folder
 
 

@@ -10,7 +10,9 @@ from typing import IO, Any
 
 import pytest
 import torch
+import yaml
 
+from models.toy import ToyVoice
 from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.rvc_tools import (
     SMALL,
@@ -225,7 +227,13 @@ def test_a_damaged_pretrained_file_stops_before_the_run_exists(run: Path, tmp_pa
 @pytest.mark.slow
 def test_a_run_of_another_architecture_is_refused(run: Path, tmp_path: Path) -> None:
     content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    content["state_dict"] = {"generator.input.weight": torch.zeros(2), "steps_done": torch.tensor(1)}
+    dataset = content[PAYLOAD_KEY]["dataset"]
+    toy = {"sample_rate": 40000, "n_fft": 1600}
+    network = ToyVoice(**toy, content_dim=dataset["features"]["content"]["dim"], num_speakers=len(dataset["speakers"]))
+    config = yaml.safe_load(content[PAYLOAD_KEY]["config"]) | {"model": {"_target_": "models.toy.ToyVoice", **toy}}
+    content[PAYLOAD_KEY]["config"] = yaml.safe_dump(config)
+    weights = {f"generator.{name}": value for name, value in network.state_dict().items()}
+    content["state_dict"] = {**weights, "steps_done": torch.tensor(1)}
     (tmp_path / "checkpoints").mkdir()
     torch.save(content, tmp_path / "checkpoints" / "best.ckpt")
     job = plan_files(export_job([f"run={run}", "export=rvc_pth", "name=other"]))

@@ -161,6 +161,10 @@ def check_latency(candidate: Candidate) -> Check:
         followed = delays[len(delays) // 2]
         if followed.correlation >= LEAST_LIKENESS:
             imposed, limit, allowed = followed, IMPOSED_LATENCY_SECONDS, ATTACK_SECONDS
+        else:  # a voice that has learnt little makes noise of noise; silence and sound it does tell apart
+            followed = level_delay(source, candidate.run(source[None], {"loudness_mix": 0.0})[0], rate)
+            if followed.correlation >= LEAST_LIKENESS:
+                imposed, allowed = followed, ATTACK_SECONDS
     problems = []
     if not imposed.correlation >= LEAST_LIKENESS:  # also for NaN
         problems.append(f"the output's level does not follow the input's (correlation {imposed.correlation:.2f})")
