@@ -18,8 +18,8 @@ def run_program(name: str, work: Callable[[], int | None]) -> int:
         name: stands before each line of the log.
         work: returns the exit code, None for 0; a WorkbenchError becomes one line on standard error and its code.
     """
-    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
     protect_console()
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
     try:
         with one_line_for_files():
             return work() or 0

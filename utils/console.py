@@ -1,6 +1,7 @@
 """The one place that writes results to standard output, and what a console can do to a program that writes to it."""
 
 import io
+import logging
 import os
 import shlex
 import sys
@@ -36,6 +37,9 @@ def protect_console() -> None:
             patient = _PatientConsole.of(stream)
             setattr(sys, name, patient)
             setattr(sys, f"__{name}__", patient)
+            for handler in logging.root.handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream is stream:
+                    handler.stream = patient  # not by setStream, which flushes the stream that is gone
 
 
 def pasted(*words: object) -> str:

@@ -76,6 +76,14 @@ tell("done 声")
     assert "done " in said
 
 
+def test_a_log_that_was_set_up_before_goes_on() -> None:
+    code = "logging.basicConfig()\nprotect_console()\nlogging.warning('heard 声')"
+
+    returncode, said = in_a_process(code, stdout="whole", encoding="ascii")
+
+    assert returncode == 0 and said.startswith("WARNING:root:heard ") and len(said.splitlines()) == 1
+
+
 def test_emitting_needs_no_protection(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
