@@ -1,6 +1,7 @@
 """The codebook of a run is the one of its checkpoint and whole, or one line says what is wrong with it."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from utils.errors import FormatError
+from tests.tools.training_tools import make_dataset
+from utils.corpus.store import CorpusStore
+from utils.errors import DataError, FormatError
 from utils.features.content.base import normalize_content
 from utils.training.codebook import (
     CODEBOOK_FILE,
     CodebookRecord,
+    build_codebooks,
     codebook_origin,
     codebook_record,
     read_codebook,
@@ -112,3 +116,11 @@ def test_sizes_that_do_not_fit_are_named(tmp_path: Path, speakers: int, dim: int
 
     with pytest.raises(FormatError, match=r"has 16 entries of 8 values for each of 2 speaker\(s\)"):
         require_sizes(codebook(), tmp_path, "best.ckpt", num_speakers=speakers, dim=dim, most=most)
+
+
+def test_a_speaker_without_clips_to_train_on_is_named(tmp_path: Path) -> None:
+    store = CorpusStore.open(make_dataset(tmp_path) / "tiny")
+    store.clips = [replace(clip, split="val") if clip.speaker == "bert" else clip for clip in store.clips]
+
+    with pytest.raises(DataError, match=r"all recordings of 'bert' are held out"):
+        build_codebooks(store, 8, seed=0)

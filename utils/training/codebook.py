@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from utils.corpus.store import CorpusStore
-from utils.errors import FormatError
+from utils.errors import DataError, FormatError
 from utils.features.retrieval import CodebookRetrieval, build_codebook
 from utils.files import atomic_write_bytes
 
@@ -93,10 +93,17 @@ class StoredCodebook:
 
 
 def build_codebooks(store: CorpusStore, size: int, *, seed: int) -> torch.Tensor:
-    """Cluster each speaker's training content into one codebook; returns [S, K, D]."""
+    """Cluster each speaker's training content into one codebook; returns [S, K, D].
+
+    Raises:
+        DataError: if a speaker has none.
+    """
     books = []
     for name in store.speakers:
         clips = [clip for clip in store.split("train") if clip.speaker == name]
+        if not clips:
+            words = f"{store.path}: all recordings of {name!r} are held out, none is left to train on"
+            raise DataError(f"{words}; add recordings, or run preprocess.py with preprocess.held_out_files=0")
         frames = store.sample_frames("content", clips, CODEBOOK_FRAMES, seed=seed)
         books.append(build_codebook(torch.from_numpy(frames), size, seed=seed))
     most = max(len(book) for book in books)
