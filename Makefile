@@ -63,8 +63,8 @@ test: $(STAMP)
 	$(PYTEST) -m "not slow"
 
 # some of the slow ones need what the demo and the light environment consist of
-test-all: $(DEMO_STAMP) $(INFERENCE_STAMP)
-	$(PYTEST)
+test-all: test $(DEMO_STAMP) $(INFERENCE_STAMP)
+	$(PYTEST) -m slow
 
 check: $(STAMP)
 	$(BIN)/python -m ruff check .
