@@ -81,7 +81,7 @@ smoke: $(DEMO_STAMP)
 MINUTES ?= 15
 SEED ?= 0
 fuzz: $(STAMP)
-	$(BIN)/python -m benchmarks.fuzz --minutes $(MINUTES) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 clean-venv:
 	rm -rf $(VENV) $(INFERENCE)

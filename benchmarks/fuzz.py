@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
+
 from benchmarks import fuzz_files, fuzz_overrides
 from benchmarks.fuzz_audio import RESULTS, fuzz_audio
 from benchmarks.fuzzing import CRASH, HANDLED, OUTCOMES, SILENT, Count, Trial, fuzz
@@ -38,6 +40,7 @@ SHOWN = 20
 
 def main() -> int:
     """Try each kind for its share of the time, and print what came of it."""
+    torch.set_num_threads(1)  # a forked process would wait for threads that it does not have
     parser = BenchmarkParser("fuzz", __doc__)
     parser.add_argument(
         "--minutes", type=positive_number, default=MINUTES, help=f"for all kinds (default: {MINUTES:g})"

@@ -1,5 +1,6 @@
 """Each measure sees its own fault, and a clean voice has none."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ RATE = 48000
 NEEDS_RECORDINGS = ("babble", "other_speaker")  # benchmarks/doctor.py plants these
 
 
-def speech(seconds: float = 4.0) -> np.ndarray:
+def speech() -> np.ndarray:
+    """Return recorded() to change."""
+    return recorded().copy()
+
+
+@cache
+def recorded(seconds: float = 4.0) -> np.ndarray:
     """Syllables with pauses and a little breath, on a faint noise: a recording in a quiet room."""
     rng = np.random.default_rng(0)
     sound = voice(seconds, RATE, f0_hz=150.0)

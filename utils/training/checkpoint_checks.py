@@ -37,7 +37,7 @@ def require_checkpoint(content: Any, path: Path) -> None:
         raise FormatError(f"checkpoint {path} was not written by this workbench (no {PAYLOAD_KEY!r} inside)")
     payload = content[PAYLOAD_KEY]
     version = payload.get("schema_version") if isinstance(payload, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         words = f"checkpoint {path} has schema {shown(str(version))}, this program reads {SCHEMA_VERSION}"
         raise FormatError(f"{words}; use a newer workbench")
     what = f"checkpoint {path}"
