@@ -33,16 +33,7 @@ def rvc_errors(arrays: Arrays, model: str, use_f0: bool = True) -> Iterator[tupl
     silent_source = torch.zeros(1, frames * voice.hop_length)
     made = voice.convert(content, f0_hz, speaker_id, prior_noise=silent_prior, source_noise=silent_source)
     posterior = voice.enc_q(torch.from_numpy(arrays["spec"]), speaker)
-    found = {
-        "prior_mean": made.prior.mean,
-        "prior_log_std": made.prior.log_std,
-        "latent": made.latent,
-        "audio": made.audio,
-        "posterior_mean": posterior.mean,
-        "posterior_log_std": posterior.log_std,
-        "flow_forward": voice.flow(posterior.mean, speaker),
-        "reconstruction": voice.dec(posterior.mean, f0_hz, speaker, silent_source),
-    }
+    found = _parts(voice, made, posterior, speaker, voice.dec(posterior.mean, f0_hz, speaker, silent_source))
     # coarse, the pitch in bins, follows from f0
     yield from errors_of(found, arrays, inputs={"phone", "f0", "coarse", "spec", "speaker"})
 
@@ -112,16 +103,7 @@ def sovits_errors(arrays: Arrays, version: str, variant: str) -> Iterator[tuple[
     silent_source = torch.zeros(1, f0_hz.shape[1] * voice.own_hop)
     made = voice.convert(frames, speaker_id, prior_noise=silent_prior, source_noise=silent_source)
     posterior = voice.enc_q(inputs["spec"], speaker)
-    found = {
-        "prior_mean": made.prior.mean,
-        "prior_log_std": made.prior.log_std,
-        "latent": made.latent,
-        "audio": made.audio,
-        "posterior_mean": posterior.mean,
-        "posterior_log_std": posterior.log_std,
-        "flow_forward": voice.flow(posterior.mean, speaker),
-        "reconstruction": voice.dec(posterior.mean, f0_hz, speaker, silent_source),
-    }
+    found = _parts(voice, made, posterior, speaker, voice.dec(posterior.mean, f0_hz, speaker, silent_source))
     if options["predicts_f0"]:
         found["predicted_lf0"] = voice.predict_pitch(voice.embed(frames), frames, speaker)
         found["predicted_f0"] = f0_of_log(found["predicted_lf0"])
@@ -157,3 +139,17 @@ def sovits_feature_errors(arrays: Arrays) -> Iterator[tuple[str, float]]:
     found |= {f"coarse_{version}": quantize_f0(given["coarse_hz"], version) for version in bins}
     inputs = {"wave_44k", "units_50fps", "f0_100fps", "f0_gaps_86fps", "coarse_hz"}
     yield from errors_of(found, arrays, inputs)
+
+
+def _parts(voice: Any, made: Any, posterior: Any, speaker: Tensor, reconstruction: Tensor) -> dict[str, Tensor]:
+    """Return what files record of a generator: its prior, what it converted, posterior, flow and decoder."""
+    return {
+        "prior_mean": made.prior.mean,
+        "prior_log_std": made.prior.log_std,
+        "latent": made.latent,
+        "audio": made.audio,
+        "posterior_mean": posterior.mean,
+        "posterior_log_std": posterior.log_std,
+        "flow_forward": voice.flow(posterior.mean, speaker),
+        "reconstruction": reconstruction,
+    }

@@ -4,6 +4,7 @@ Module names are those of the published checkpoints.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,7 @@ VOICED_NOISE = 0.003
 UNVOICED_NOISE = SINE_LEVEL / 3
 
 
-class SourceDecoder(nn.Module):
+class SourceDecoder(nn.Module, ABC):
     """What decodes a latent together with a source that it makes of the pitch."""
 
     def forward(self, latent: Tensor, f0_hz: Tensor, speaker: Tensor, noise: Tensor) -> Tensor:
@@ -38,13 +39,13 @@ class SourceDecoder(nn.Module):
         """
         return self.decode(latent, speaker, self.source(f0_hz, noise))
 
+    @abstractmethod
     def source(self, f0_hz: Tensor, noise: Tensor) -> Tensor | None:
         """Return the source [B, ?, F * hop] of f0_hz [B, F] and noise [B, F * hop]; None for a decoder without one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, latent: Tensor, speaker: Tensor, source: Tensor | None) -> Tensor:
         """Generate audio [B, F * hop] of a latent [B, C, F], a speaker [B, E, 1] and the source."""
-        raise NotImplementedError
 
 
 class StagedDecoder(SourceDecoder):
@@ -61,13 +62,13 @@ class StagedDecoder(SourceDecoder):
     num_stages: int
     takes_lines = True  # whether the stages take [B, C, 1, T] as well
 
+    @abstractmethod
     def upsampling(self, index: int) -> nn.Module:
         """Return the transposed convolution of a stage."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self, index: int) -> Sequence[nn.Module]:
         """Return the parallel residual blocks of a stage."""
-        raise NotImplementedError
 
     def activate(self, index: int, x: Tensor) -> Tensor:
         """Return what the transposed convolution of a stage is given."""

@@ -1,9 +1,6 @@
 """RVC's networks: padding, noise, inversion, the training pass; the exported graph."""
 
 import math
-from collections.abc import Iterator
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from benchmarks.golden import TOLERANCE
 from models.clip_random import ClipRandom
 from models.conversion import AudioConverter
 from models.layers.rvc_decoder import SineSource
@@ -29,9 +25,6 @@ from utils.errors import ConfigError
 from utils.export.graph import build_graph, control_tensors
 from utils.export.tracing import GraphOptions
 from utils.voice_file.controls import ControlDefaults
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-
 
 DIM, HOP = 16, 320
 
@@ -72,27 +65,6 @@ def scramble(module: nn.Module) -> nn.Module:
         for value in module.parameters():
             value.copy_(0.2 * torch.randn(value.shape, generator=generator))
     return module
-
-
-def load(*names: str) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
-    for name in names:
-        with np.load(GOLDEN / f"{name}.npz") as content:
-            arrays |= {key: content[key] for key in content.files}
-    return arrays
-
-
-def over_tolerance(errors: Iterator[tuple[str, float]]) -> dict[str, float]:
-    found = dict(errors)
-    assert found
-    return {name: error for name, error in found.items() if not error <= TOLERANCE}
-
-
-def digest(module: nn.Module) -> tuple[int, int, str]:
-    """Return the number of parameters' names, of their values, and a hash of all names and shapes."""
-    shapes = {key: list(value.shape) for key, value in module.state_dict().items()}
-    text = "\n".join(f"{key} {shape}" for key, shape in sorted(shapes.items()))
-    return len(shapes), sum(math.prod(shape) for shape in shapes.values()), sha256(text.encode()).hexdigest()[:16]
 
 
 def test_pitch_bins_are_mel_spaced_from_one_to_255() -> None:
