@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import pytest
 import soundfile
 
 from utils.audio import decoder_process
-from utils.audio.decoder_process import ROOT, DecoderProcess, DecoderProcesses, RemoteDecoder
+from utils.audio.decoder_process import COMMAND, DecoderProcess, RemoteDecoder
 from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio
 from utils.audio.synthetic_speech import voice
 from utils.errors import DataError
+from utils.idle_processes import ROOT, IdleProcesses
 
 RATE = 16000
 # a decoder that does what the name of a file says
@@ -60,10 +62,14 @@ child.main()
 """
 
 
+def waiting(command: Sequence[str] = COMMAND) -> IdleProcesses[DecoderProcess]:
+    return IdleProcesses(partial(DecoderProcess, command), 4)
+
+
 @pytest.fixture
-def spoiled(monkeypatch: pytest.MonkeyPatch) -> DecoderProcesses:
+def spoiled(monkeypatch: pytest.MonkeyPatch) -> IdleProcesses[DecoderProcess]:
     """Let recordings spoil their decoder."""
-    processes = DecoderProcesses((sys.executable, "-P", "-c", SPOILED.format(root=str(ROOT))))
+    processes = waiting((sys.executable, "-P", "-c", SPOILED.format(root=str(ROOT))))
     monkeypatch.setattr(decoder_process, "decoder_processes", lambda: processes)
     monkeypatch.setattr(decoder_process, "PATIENCE_SECONDS", 0.5)
     return processes
@@ -94,7 +100,7 @@ def is_running(number: int) -> bool:
     ],
 )
 def test_recording_that_ends_its_decoder_is_one_line_and_the_next_is_read(
-    spoiled: DecoderProcesses, tmp_path: Path, deed: str, words: str
+    spoiled: IdleProcesses[DecoderProcess], tmp_path: Path, deed: str, words: str
 ) -> None:
     good = recording(tmp_path, "good")
 
@@ -108,16 +114,14 @@ def test_recording_that_ends_its_decoder_is_one_line_and_the_next_is_read(
 
 
 def test_one_process_reads_many_recordings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    started: list[object] = []
-    processes = DecoderProcesses()
-    original = decoder_process.DecoderProcess
+    started: list[DecoderProcess] = []
+
+    def start() -> DecoderProcess:
+        started.append(DecoderProcess(COMMAND))
+        return started[-1]
+
+    processes = IdleProcesses(start, 4)
     monkeypatch.setattr(decoder_process, "decoder_processes", lambda: processes)
-
-    def start(command: Sequence[str]) -> DecoderProcess:
-        started.append(command)
-        return original(command)
-
-    monkeypatch.setattr(decoder_process, "DecoderProcess", start)
     (tmp_path / "no.wav").write_text("no sound")
 
     for number in range(5):
@@ -189,6 +193,7 @@ def test_decoder_ends_with_the_process_that_it_works_for(tmp_path: Path) -> None
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
+from functools import partial
 from pathlib import Path
 from utils.audio.decoding import open_audio
 import psutil
@@ -207,7 +212,7 @@ with open_audio(Path({str(recording(tmp_path, "a"))!r})):
 
 
 def test_decoder_that_cannot_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    processes = DecoderProcesses((sys.executable, "-c", "raise SystemExit(3)"))
+    processes = waiting((sys.executable, "-c", "raise SystemExit(3)"))
     monkeypatch.setattr(decoder_process, "decoder_processes", lambda: processes)
 
     with pytest.raises(DataError, match=r"no process for decoding could be started \(exit code 3\)"):

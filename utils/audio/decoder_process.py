@@ -4,16 +4,13 @@ It is a new interpreter, neither a fork (threads of PyTorch would hang in it) no
 the main program of whoever calls anew), so it works alike on every system. It serves many files one after the other.
 """
 
-import atexit
 import json
 import os
 import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +18,9 @@ import numpy as np
 
 from utils.audio.decoder import Library
 from utils.errors import DataError
+from utils.idle_processes import IdleProcesses, interpreter_of, one_thread
 
-ROOT = Path(__file__).resolve().parents[2]
-# -P: no folder that the user happens to be in; nothing but this project and the installed packages is imported
-PROGRAM = "import sys; sys.path.insert(0, {root!r}); from utils.audio.decoder_child import main; main()"
-COMMAND = (sys.executable, "-P", "-c", PROGRAM.format(root=str(ROOT)))
+COMMAND = interpreter_of("utils.audio.decoder_child")
 PATIENCE_SECONDS = 30.0
 SLOWEST_BYTES_PER_SECOND = 1e6  # of a disk: some files are read whole before they tell their first sample
 TIME_OVER = 1  # exit code of faulthandler
@@ -42,9 +37,7 @@ class DecoderProcess:
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        # one thread: a library for matrices reserves addresses for each
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=one_thread())
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._orders, self._answers = self._process.stdin, self._process.stdout
@@ -89,53 +82,10 @@ class DecoderProcess:
             return self._process.wait()
 
 
-class DecoderProcesses:
-    """The decoder processes of this process that have nothing to do; one works for one file at a time.
-
-    Args:
-        command: what starts one.
-    """
-
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
-        self._command = command
-        self._lock = threading.Lock()
-        self._owner = os.getpid()
-        self._idle: list[DecoderProcess] = []
-        atexit.register(self.end)
-
-    def borrow(self) -> DecoderProcess:
-        """Return one that waits, or a new one."""
-        with self._lock:
-            if self._owner != os.getpid():  # a fork: they serve the process that it was forked of
-                self._owner, self._idle = os.getpid(), []
-            while self._idle:
-                process = self._idle.pop()
-                if process.is_alive:
-                    return process
-                process.end()
-        return DecoderProcess(self._command)
-
-    def give_back(self, process: DecoderProcess) -> None:
-        """Let others have it."""
-        with self._lock:
-            if len(self._idle) < MOST_WAITING:
-                self._idle.append(process)
-                return
-        process.end()
-
-    def end(self) -> None:
-        """End those that wait."""
-        with self._lock:
-            waiting, self._idle = self._idle, []
-        if self._owner == os.getpid():
-            for process in waiting:
-                process.end()
-
-
 @cache
-def decoder_processes() -> DecoderProcesses:
+def decoder_processes() -> IdleProcesses[DecoderProcess]:
     """Return the decoder processes of this process."""
-    return DecoderProcesses()
+    return IdleProcesses(partial(DecoderProcess, COMMAND), MOST_WAITING)
 
 
 class RemoteDecoder:

@@ -4,10 +4,8 @@ It is a new interpreter, neither a fork (threads of PyTorch would hang in it) no
 the main program of whoever calls anew), so it works alike on every system. It serves one graph after the other.
 """
 
-import atexit
 import os
 import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -23,14 +21,12 @@ import numpy as np
 import psutil
 
 from utils.errors import FormatError
+from utils.idle_processes import IdleProcesses, interpreter_of, one_thread
 from utils.memory import available_bytes
 from utils.verification.graph_child import Arrays, Message, read_message, write_message
 from utils.voice_file.runtime import RUNTIME_ERRORS
 
-ROOT = Path(__file__).resolve().parents[2]
-# -P: no folder that the user happens to be in; nothing but this project and the installed packages is imported
-PROGRAM = "import sys; sys.path.insert(0, {root!r}); from utils.verification.graph_child import main; main()"
-COMMAND = (sys.executable, "-P", "-c", PROGRAM.format(root=str(ROOT)))
+COMMAND = interpreter_of("utils.verification.graph_child")
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 BUSY = 3.0
@@ -70,9 +66,7 @@ class GraphProcess:
     """
 
     def __init__(self) -> None:
-        # one thread: a library for matrices reserves addresses for each
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=one_thread())
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._orders, self._answers = self._process.stdin, self._process.stdout
@@ -177,47 +171,10 @@ class _Watch:
                 return
 
 
-class GraphProcesses:
-    """The processes for graphs that have nothing to do; one serves one graph at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner = os.getpid()
-        self._idle: list[GraphProcess] = []
-        atexit.register(self.end)
-
-    def borrow(self) -> GraphProcess:
-        """Return one that waits, or a new one."""
-        with self._lock:
-            if self._owner != os.getpid():  # a fork: they serve the process that it was forked of
-                self._owner, self._idle = os.getpid(), []
-            while self._idle:
-                process = self._idle.pop()
-                if process.is_alive:
-                    return process
-        return GraphProcess()
-
-    def give_back(self, process: GraphProcess) -> None:
-        """Let others have it."""
-        with self._lock:
-            if process.is_alive and len(self._idle) < MOST_WAITING and self._owner == os.getpid():
-                self._idle.append(process)
-                return
-        process.end()
-
-    def end(self) -> None:
-        """End those that wait."""
-        with self._lock:
-            waiting, self._idle = self._idle, []
-        if self._owner == os.getpid():
-            for process in waiting:
-                process.end()
-
-
 @cache
-def graph_processes() -> GraphProcesses:
+def graph_processes() -> IdleProcesses[GraphProcess]:
     """Return the processes for graphs of this process."""
-    return GraphProcesses()
+    return IdleProcesses(GraphProcess, MOST_WAITING)
 
 
 class RemoteSession:
