@@ -87,7 +87,7 @@ def test_files_and_rooms_named_in_words_exist(page: Path) -> None:
 
 def test_documents_named_in_code_exist() -> None:
     name = re.compile(r"(?:docs|benchmarks/results|models/weights)/[\w/.-]+\.md")
-    folders = ("configs", "models", "utils", "benchmarks", "recipes", "scripts", "tests")
+    folders = ("configs", "models", "utils", "benchmarks", "recipes", "scripts", "studio", "tests")
     files = [item for folder in folders for item in (ROOT / folder).rglob("*") if item.suffix in (".py", ".yaml")]
     absent = []
     for path in [*ROOT.glob("*.py"), *files]:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 BASE, DEMO, EVALUATION, INFERENCE = (f"requirements{part}.lock" for part in ("", "-demo", "-evaluation", "-inference"))
 LOCKS = (BASE, DEMO, EVALUATION, INFERENCE)
-OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts"}
+OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts", "studio"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
 OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright"}
 # modules of packages with another name, where the package is not installed
@@ -68,7 +68,7 @@ def pins(*names: str, system: str | None = None, version: str = "3.11") -> dict[
 
 
 def imported_packages() -> set[str]:
-    folders = ("utils", "models", "benchmarks", "recipes", "scripts", "tests", "hydra_plugins")
+    folders = ("utils", "models", "benchmarks", "recipes", "scripts", "tests", "hydra_plugins", "studio")
     files = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     found: set[str] = set()
     for path in files:

@@ -155,7 +155,7 @@ def option_texts(path: Path) -> str:
 
 def program_of(module: str) -> Path | None:
     """Return the file of `python -m module`, or None for a module that is not ours."""
-    if module.split(".")[0] not in ("benchmarks", "recipes", "scripts", "utils"):
+    if module.split(".")[0] not in ("benchmarks", "recipes", "scripts", "studio", "utils"):
         return None
     path = ROOT / module.replace(".", "/")
     return path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__main__.py"

@@ -1,0 +1,30 @@
+"""What holds for every module of the studio."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "studio").rglob("*.py"))
+UNPICKLING = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal", "torch", "faiss"}
+
+
+def test_nothing_unpickles_and_nothing_needs_pytorch() -> None:
+    for path in MODULES:
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        loads = [node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "allow_pickle"]
+
+        assert not {name.partition(".")[0] for name in names} & UNPICKLING, path
+        assert not loads, path
+
+
+def test_the_process_of_the_pages_has_no_pytorch_in_it() -> None:
+    names = [f"studio.{path.stem}" for path in (ROOT / "studio").glob("*.py") if not path.stem.startswith("__")]
+    code = (
+        f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\nsys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
