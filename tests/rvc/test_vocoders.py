@@ -108,14 +108,17 @@ def test_a_written_voice_is_read_as_what_it_was(model: str, tmp_path: Path) -> N
     file = read_foreign(saved(tmp_path / "bob.pth", content))
 
     assert (content["vocoder"], content["embedder_model"]) == (published.vocoder, "spin")
-    assert content["speaker_info"] == {"0": "bob", "1": "eve"}
+    assert content["speaker_info"] == [{"id": 0, "name": "bob"}, {"id": 1, "name": "eve"}]
+    assert file.speakers == ("bob", "eve")
     assert file.layout.vocoder == published.vocoder and file.sample_rate == published.sample_rate
 
 
 @pytest.mark.parametrize(
     ("fields", "program", "embedder", "convention"),
     [
-        ({"creation_date": "2026-10-01", "f0_median": 190.5}, "rvc_next", "contentvec", None),
+        ({"creation_date": "2026-10-01", "f0_median": 190.5}, "rvc_next", "contentvec", "interpolated"),
+        ({"f0_median": 190.5, "embedder_model": "spin"}, "rvc_next", "spin", "interpolated"),
+        ({"embedder_model": "spin"}, "rvc_webui", "spin", None),
         ({"creation_date": "2026-10-01"}, "rvc_webui", "contentvec", None),
         ({"vocoder": "HiFi-GAN"}, "applio", None, "zero_unvoiced"),
         ({"model_hash": "0" * 64}, "applio", None, "zero_unvoiced"),
@@ -136,6 +139,7 @@ def test_programs_are_known_by_their_own_fields(
         ({"1": "eve"}, ("row 0", "eve")),
         ({"x": "bob", 7: "far"}, ()),
         (["bob"], ()),
+        ([{"id": 0, "name": "bob"}, {"id": 1, "name": "eve"}, {"id": 9, "name": "far"}, {"id": 1}], ("bob", "eve")),
         (None, ()),
     ],
 )

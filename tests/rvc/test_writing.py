@@ -63,7 +63,7 @@ def test_a_written_voice_has_the_fields_of_both_programs(tmp_path: Path) -> None
         "info": "12epoch", "sr": "48k", "f0": 1, "version": "v2", "epoch": 12, "step": 3400,
         "creation_date": "2026-11-21T12:00:00+00:00", "dataset_length": "01:02:05", "model_name": "bob",
         "author": "not stated", "embedder_model": "contentvec", "speakers_id": 1, "vocoder": "HiFi-GAN",
-        "speaker_info": {"0": "bob"},
+        "speaker_info": [{"id": 0, "name": "bob"}],
         "voclo_trainer": {
             "schema_version": 1, "f0_convention": "zero_unvoiced", "embedder": "contentvec", "speakers": ["bob"],
             "step": 3400, "licence": "CC0",

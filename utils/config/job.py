@@ -39,7 +39,7 @@ class Job(Section):
     def spell(cls, arguments: Sequence[str], *, is_sweep: bool = False) -> list[str]:
         """Put a command line into Hydra's grammar, where users type it otherwise; see arguments.spell."""
         kinds = dict(text_keys(cls))
-        kinds |= {short: kinds[key] for short, key in cls.short_keys.items()}
+        kinds |= {short: kinds[key] for short, key in cls.short_keys.items() if key in kinds}
         numbers = {key for key, kind in kinds.items() if issubclass(kind, OneTextOrNumber)}
         is_sweep = is_sweep or any(argument in SWEEP for argument in arguments)
         return spell(arguments, set(kinds), numbers=numbers, renamed=cls.short_keys, is_sweep=is_sweep)

@@ -115,9 +115,14 @@ class TrainerSettings(Section):
     """The group `trainer`: length of the run, precision, devices."""
 
     steps: int = setting(20000, "generator updates", ge=1)
+    epochs: int | None = setting(
+        None, "the same in passes through the training clips, as other programs count; becomes trainer.steps", ge=1,
+        example=300,
+    )  # fmt: skip
     max_minutes: Number | None = setting(None, "stop after this time, whatever comes first", ge=0.01)
     validate_every: int = setting(500, "steps between two validations", ge=1)
     save_every: int = setting(250, "steps between two saved states; each validation saves too", ge=1)
+    save_every_epochs: int | None = setting(None, "the same in epochs; becomes trainer.save_every", ge=1, example=10)
     log_every: int = setting(20, "steps between two points of the curves of training", ge=1)
     precision: Precision = setting(
         "auto", "of the networks' arithmetic; auto: bf16 where the device computes it itself"
@@ -176,6 +181,12 @@ class TrainJob(Job):
 
     config_name: ClassVar[str] = "train"
     usage: ClassVar[str] = USAGE
+    # what users of RVC-WebUI and Applio type
+    short_keys: ClassVar[dict[str, str]] = {
+        "epochs": "trainer.epochs", "total_epoch": "trainer.epochs", "total_epochs": "trainer.epochs",
+        "save_every_epoch": "trainer.save_every_epochs", "save_every_epochs": "trainer.save_every_epochs",
+        "batch_size": "data.batch_size",
+    }  # fmt: skip
 
     dataset: DatasetChoice
     run: RunChoice

@@ -22,15 +22,17 @@ F0Convention = Literal["zero_unvoiced", "interpolated"]
 Program = Literal["rvc_webui", "applio", "rvc_next", "sovits", "voclo_trainer", "unknown"]
 F0_CONVENTIONS: tuple[F0Convention, ...] = ("zero_unvoiced", "interpolated")
 OWN_KEY = "voclo_trainer"  # what only this workbench records; the other programs ignore it
-# keys that one program alone writes; creation_date is none of them
+# keys that one program alone writes; creation_date and embedder_model are none of them
 PROGRAM_KEYS: dict[Program, frozenset[str]] = {
-    "applio": frozenset({"embedder_model", "vocoder", "model_hash", "speakers_id"}),
+    "applio": frozenset({"vocoder", "model_hash", "speakers_id"}),
     "rvc_next": frozenset({"f0_median"}),
 }
 PROGRAM_NAMES = {
     "rvc_webui": "RVC-WebUI", "applio": "Applio", "rvc_next": "rvc-next", "sovits": "So-VITS-SVC",
     "voclo_trainer": "this workbench",
 }  # fmt: skip
+# what their training puts into unvoiced frames; RVC-WebUI fills the gaps since July 2026, and no file of it says so
+PROGRAM_CONVENTIONS: dict[Program, F0Convention] = {"applio": "zero_unvoiced", "rvc_next": "interpolated"}
 NUM_CONFIG_VALUES = 18
 # fields that are one number or one text each; everything else under them was made to confuse its reader
 PLAIN_FIELDS = (
@@ -177,7 +179,7 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
     own = _own(path, content)
     program: Program = next((name for name, keys in PROGRAM_KEYS.items() if keys & content.keys()), "rvc_webui")
     is_applio = program == "applio"
-    # RVC-WebUI and rvc-next have one encoder, ContentVec under the name hubert_base, and no field for it
+    # RVC-WebUI has one encoder, ContentVec under the name hubert_base, and rvc-next names all others
     embedder = (
         _text(path, own, "embedder") or _text(path, content, "embedder_model") or _text(path, content, "embedder_name")
     )
@@ -189,8 +191,7 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
         weights=weights,
         layout=layout,
         sample_rate=rate,
-        # Applio has always kept zeros; RVC-WebUI fills the gaps since July 2026, and no file of it or its kin says so
-        f0_convention=convention or ("zero_unvoiced" if is_applio else None),
+        f0_convention=convention or PROGRAM_CONVENTIONS.get(program),
         embedder=encoder_name(embedder) if embedder else None if is_applio else CONTENTVEC,
         trained_speakers=_whole(content.get("speakers_id")),
         epoch=_whole(content.get("epoch")) or _digits(content.get("info")),
@@ -338,12 +339,17 @@ def _speakers(path: Path, own: dict[str, Any]) -> tuple[str, ...]:
 def speaker_names(path: Path, info: Any, count: int) -> tuple[str, ...]:
     """Return the names of the rows of a speaker table that the field speaker_info gives: numbers with their names.
 
-    Rows without a name are called by their number; other programs write the names of the first rows alone.
+    Programs of w-okada's kind write {number: name}, rvc-next writes [{"id": number, "name": name}]. Rows without a name
+    are called by their number; other programs write the names of the first rows alone.
     """
-    if not isinstance(info, Mapping) or not info:
-        return ()
+    if isinstance(info, list | tuple):
+        entries = [
+            (item["id"], item["name"]) for item in info if isinstance(item, Mapping) and {"id", "name"} <= item.keys()
+        ]
+    else:
+        entries = list(info.items()) if isinstance(info, Mapping) else []
     names = {}
-    for number, name in info.items():
+    for number, name in entries:
         row = number if type(number) is int else int(number) if isinstance(number, str) and number.isdecimal() else -1
         if 0 <= row < count:
             names[row] = _require_name(path, name, "speaker_info")

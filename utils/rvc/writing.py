@@ -87,7 +87,8 @@ def voice_content(weights: Mapping[str, Tensor], record: VoiceRecord) -> dict[st
         "embedder_model": record.embedder,
         "speakers_id": len(record.speakers),
         "vocoder": record.published.vocoder,
-        "speaker_info": {str(row): name for row, name in enumerate(record.speakers)},
+        # as rvc-next reads it; of 18 values in "config", w-okada's kind reads no names
+        "speaker_info": [{"id": row, "name": name} for row, name in enumerate(record.speakers)],
         OWN_KEY: record.own_record(),
     }
 
