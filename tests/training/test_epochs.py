@@ -69,6 +69,7 @@ def test_words_of_other_programs_are_keys(word: str) -> None:
     assert {"trainer.epochs", "trainer.save_every_epochs", "data.batch_size"} <= job.given
 
 
+@pytest.mark.slow
 def test_a_training_of_one_epoch_ends_after_it(store: CorpusStore, tmp_path: Path) -> None:
     typed = arguments(store.path.parent, tmp_path, "run", 1, "epochs=1", "save_every_epochs=1")
     job = train_job([word for word in typed if not word.startswith("trainer.steps=")])
