@@ -1,6 +1,7 @@
 """Run exported voices with onnxruntime and numpy; imports no torch."""
 
+from utils.inference.conversion import VoiceConversionPipeline
 from utils.inference.session import VoiceSession
 from utils.inference.stream import StreamSession
 
-__all__ = ["StreamSession", "VoiceSession"]
+__all__ = ["StreamSession", "VoiceConversionPipeline", "VoiceSession"]

@@ -14,11 +14,16 @@ from utils.files import files_below
 from utils.inference.session import ControlValues
 from utils.inference.source import ArraySound, Sound
 
-SEGMENT_SECONDS = 30.0  # longer recordings are converted in pieces: memory grows with the piece
+WHOLE_SECONDS = 64.0  # longer recordings are converted in pieces: memory grows with the piece
+SEGMENT_SECONDS = 30.0  # of a piece, at most
 LONG_SECONDS, LONG_SEGMENT_SECONDS = 300.0, 15.0  # and much longer ones in shorter pieces
 SEARCH_SHARE = 1 / 3  # of a piece, at its end: the cut is the quietest place there
-CONTEXT_SECONDS = 1.0  # sound that each piece also sees before and after itself
+CONTEXT_SECONDS = 1.0  # sound that each piece also sees before and after itself, at least
+# A piece begins on this grid. The noise of our voices' sources comes from a table of 4 s, which begins with the audio:
+# so every piece hears the noise that the whole recording would have there. Their phases begin anew at each onset.
+GRID_SECONDS = 4.0
 FADE_SECONDS = 0.01
+QUIET_SECONDS = 0.1  # how long it must be quiet around a cut
 
 
 class Converter(Protocol):
@@ -39,30 +44,35 @@ def convert(session: Converter, audio: np.ndarray, controls: ControlValues | Non
 def converted_blocks(session: Converter, source: Sound, controls: ControlValues | None = None) -> Iterator[np.ndarray]:
     """Convert audio of any length and yield the result, block after block, in bounded memory.
 
-    Up to 30 s go through the graph at once. Longer audio is cut at quiet places, after 30 s at most, of more than five
-    minutes after 15 s; the pieces overlap by two seconds,
-    which are thrown away but for a short fade, so that no edge is heard.
+    Up to 64 s go through the graph at once. Longer audio is cut at quiet places, after 30 s at most, of more than five
+    minutes after 15 s. The pieces overlap, see piece_bounds; the overlaps are thrown away but for a short fade.
 
     Raises:
         FormatError: if the graph fails, or gives a piece of longer audio another length.
     """
     rate, total = session.sample_rate, len(source)
-    if total <= round(SEGMENT_SECONDS * rate):
+    if total <= round(WHOLE_SECONDS * rate):
         yield session.run(source.read(0, total), controls)
         return
-    context, fade = round(CONTEXT_SECONDS * rate), round(FADE_SECONDS * rate)
+    fade = round(FADE_SECONDS * rate)
     begun = np.zeros(0, dtype=np.float32)  # what the piece before gave of this one
     for start, end in segments(source, rate):
-        low, high = max(0, start - context), min(total, end + context)
+        low, high = piece_bounds(start, end, total, rate)
         piece = session.run(source.read(low, high), controls)
         if len(piece) != high - low:
             raise FormatError(f"the graph made {len(piece)} samples of a piece of {high - low}")
-        block = np.zeros(high - low, dtype=np.float32)
-        block[: len(begun)] = begun
-        block += _fade_weight(low, high, start, end, fade=fade, total=total) * piece
-        final = high if end == total else end - context
-        yield block[: final - low]
-        begun = block[final - low :]
+        first, last = max(0, start - fade), min(total, end + fade)
+        block = piece[first - low : last - low] * fade_weight(first, last, start, end, fade=fade, total=total)
+        block[: len(begun)] += begun
+        final = total if end == total else end - fade
+        yield block[: final - first]
+        begun = block[final - first :]
+
+
+def piece_bounds(start: int, end: int, total: int, sample_rate: int) -> tuple[int, int]:
+    """Return what of [0, total) is converted for the sake of [start, end): context around it, from the grid on."""
+    context, grid = round(CONTEXT_SECONDS * sample_rate), round(GRID_SECONDS * sample_rate)
+    return max(0, start - context) // grid * grid, min(total, end + context)
 
 
 def segments(source: Sound, sample_rate: int) -> Iterator[tuple[int, int]]:
@@ -70,11 +80,14 @@ def segments(source: Sound, sample_rate: int) -> Iterator[tuple[int, int]]:
     seconds = LONG_SEGMENT_SECONDS if len(source) > LONG_SECONDS * sample_rate else SEGMENT_SECONDS
     longest, search = round(seconds * sample_rate), round(SEARCH_SHARE * seconds * sample_rate)
     block = max(1, sample_rate // 50)
+    around = np.ones(max(1, round(QUIET_SECONDS * sample_rate / block)))
     start = 0
     while len(source) - start > longest:
         region = source.read(start + longest - search, start + longest)
         energy = np.square(region[: len(region) // block * block].reshape(-1, block)).sum(axis=1)
-        end = start + longest - search + int(np.argmin(energy)) * block + block // 2
+        quiet = np.convolve(energy, around, mode="valid")
+        first = int(np.argmin(quiet)) * block + len(around) * block // 2
+        end = start + longest - search + first
         yield start, end
         start = end
     yield start, len(source)
@@ -179,7 +192,7 @@ def convert_file(
     return total
 
 
-def _fade_weight(low: int, high: int, start: int, end: int, *, fade: int, total: int) -> np.ndarray:
+def fade_weight(low: int, high: int, start: int, end: int, *, fade: int, total: int) -> np.ndarray:
     """Return the weight of [low, high) of a piece: 1 from start to end, crossing linearly with the neighbours."""
     position = np.arange(low, high, dtype=np.float32) + 0.5
     rise = np.ones_like(position) if start == 0 else np.clip((position - start) / (2 * fade) + 0.5, 0, 1)

@@ -1,7 +1,7 @@
 """An exported voice in onnxruntime."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from utils.voice_file.controls import control_arrays, find_control
 from utils.voice_file.delivered import changed_since_export
 from utils.voice_file.metadata import IDLE_KEY, VoiceMetadata
 from utils.voice_file.names import is_stream_file, parse_file_name
-from utils.voice_file.runtime import RUNTIME_ERRORS, graph_values, open_session, stored_metadata
+from utils.voice_file.runtime import CPU_PROVIDER, RUNTIME_ERRORS, graph_values, open_session, stored_metadata
 from utils.voice_file.signature import FLOAT, GraphValue
 
 KEPT_SECONDS = 5.0
@@ -49,10 +49,15 @@ class VoiceSession:
         self._output = session.get_outputs()[0].name
 
     @classmethod
-    def open(cls, path: Path, num_threads: int = 1) -> "VoiceSession":
+    def open(cls, path: Path, num_threads: int = 1, *, providers: Sequence[str] = (CPU_PROVIDER,)) -> "VoiceSession":
         """Load a graph.
 
         The rate is taken from the metadata, or from the file name of a graph without.
+
+        Args:
+            path: the file.
+            num_threads: threads of one run.
+            providers: see open_session.
 
         Raises:
             FormatError: if the file is missing, onnxruntime cannot load it, it needs more than audio, or its rate is
@@ -61,7 +66,7 @@ class VoiceSession:
         changed = changed_since_export(path)
         if changed is not None:
             log.warning("%s", changed)
-        session = open_session(path, num_threads)
+        session = open_session(path, num_threads, providers=providers)
         required = session.get_inputs()
         if is_stream_file(path):
             whole = path.name.replace("_stream.onnx", ".onnx")
@@ -77,6 +82,11 @@ class VoiceSession:
     def name(self) -> str:
         """Name of the voice."""
         return self.metadata.name if self.metadata else self.path.stem
+
+    @property
+    def providers(self) -> list[str]:
+        """The providers of onnxruntime that run it."""
+        return list(self._session.get_providers())
 
     @property
     def inputs(self) -> list[GraphValue]:
@@ -98,11 +108,23 @@ class VoiceSession:
         """Names of the voices in the graph; the index is the speaker_id."""
         return [speaker.name for speaker in self.metadata.speakers] if self.metadata else []
 
+    def has_control(self, name: str) -> bool:
+        """Whether the graph has an optional input of a name."""
+        return any(value.name == name for value in self.overridable)
+
     @property
     def idle_controls(self) -> frozenset[str]:
         """Names of the controls that do nothing; none where the file does not say."""
         stated = self.metadata.extra.get(IDLE_KEY) if self.metadata else None
         return frozenset(map(str, stated)) if isinstance(stated, list) else frozenset()
+
+    def f0_median_hz(self, speaker_id: int | None = None) -> float | None:
+        """Return the median pitch of a speaker (None: the default one); None where the file does not tell."""
+        if self.metadata is None:
+            return None
+        number = int(self.metadata.defaults["speaker_id"]) if speaker_id is None else speaker_id
+        known = self.metadata.speakers[number].f0_median_hz if 0 <= number < len(self.metadata.speakers) else 0.0
+        return known if known > 0 else None
 
     def check_controls(self, values: ControlValues) -> None:
         """Refuse controls that the graph does not have or cannot take.

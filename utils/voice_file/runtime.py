@@ -25,6 +25,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     UnicodeDecodeError,  # of its own message, which quotes a damaged name
 )
 _SEVERITY_ERROR = 3
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 class GraphSession(Protocol):
@@ -58,12 +59,15 @@ class StoredTexts(NamedTuple):
     producer: str
 
 
-def open_session(graph: Path | bytes, num_threads: int = 1) -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU.
+def open_session(
+    graph: Path | bytes, num_threads: int = 1, *, providers: Sequence[str] = (CPU_PROVIDER,)
+) -> onnxruntime.InferenceSession:
+    """Open a graph, on the CPU unless other providers are named.
 
     Args:
         graph: a file, or its bytes as runtimes that load from memory see it.
         num_threads: threads of one run.
+        providers: of onnxruntime, the preferred one first; it leaves out what cannot be used, see get_providers().
     Raises:
         FormatError: if it is missing or onnxruntime cannot load it.
     """
@@ -77,7 +81,7 @@ def open_session(graph: Path | bytes, num_threads: int = 1) -> onnxruntime.Infer
         raise FormatError(f"{graph} does not exist; give the path of an exported .onnx file")
     try:
         source = str(graph) if isinstance(graph, Path) else graph
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=list(providers))
     except RUNTIME_ERRORS as error:
         where = graph if isinstance(graph, Path) else "the graph"
         raise FormatError(f"{where} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error

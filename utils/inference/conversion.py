@@ -1,0 +1,315 @@
+"""The class that programs convert with: any voice, any audio, any number of threads."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, Unpack
+
+import numpy as np
+
+from utils.audio.io import resample
+from utils.errors import FormatError
+from utils.inference.devices import AUTOMATIC
+from utils.inference.errors import (
+    ConversionCancelledError,
+    ConversionError,
+    GraphFailedError,
+    InvalidParameterError,
+)
+from utils.inference.given_audio import checked_audio, checked_rate
+from utils.inference.opened_voice import OpenedVoice, open_voice
+from utils.inference.options import (
+    Channels,
+    ConversionKeywords,
+    ConversionOptions,
+    PitchShift,
+    Progress,
+    ProgressCallback,
+)
+from utils.inference.pipeline import converted_blocks
+from utils.inference.session import ControlValues, VoiceSession
+from utils.inference.source import ArraySound
+from utils.inference.statistics import ConversionProfile, Counts, PipelineStatistics, StageTimer
+from utils.voice_file.metadata import VoiceMetadata
+
+WARM_UP_SECONDS = 1.0
+MOST_THREADS = 256
+
+
+class VoiceConversionPipeline:
+    """A voice that converts recordings. All methods may be called from several threads at once.
+
+    Args:
+        voice: an exported voice (its folder or .onnx), a run, a checkpoint of one, or a .pth of RVC. What is no graph
+            yet is exported once, see utils.inference.opening.
+        device: "auto", "cpu", "cuda", "coreml" or "directml"; `device` tells which it is.
+        num_threads: of one conversion. Several conversions at once share nothing but the weights.
+        cpu_retry: convert again on the processor when the device fails; statistics() counts how often.
+        index: the .index of a .pth.
+        export_options: for what is no graph yet, settings of export_onnx.py, such as content=contentvec.
+        cache: folder for its graph; None: that of the user.
+    Attributes:
+        device: name of the device that runs the graph.
+        sample_rate: of the voice; recordings of other rates are resampled.
+    Raises:
+        VoiceLoadError: if the voice cannot be opened.
+        DeviceError: if the device is not there, or onnxruntime cannot use it.
+    """
+
+    def __init__(
+        self,
+        voice: Path | str,
+        *,
+        device: str = AUTOMATIC,
+        num_threads: int = 1,
+        cpu_retry: bool = False,
+        index: Path | None = None,
+        export_options: Sequence[str] = (),
+        cache: Path | None = None,
+    ) -> None:
+        if not 1 <= num_threads <= MOST_THREADS:
+            raise InvalidParameterError(f"num_threads={num_threads} is out of range; allowed: 1 to {MOST_THREADS}")
+        self._voice = open_voice(
+            Path(voice),
+            device=device,
+            num_threads=num_threads,
+            cpu_retry=cpu_retry,
+            index=index,
+            export_options=export_options,
+            cache=cache,
+        )
+        self.device, self.sample_rate = self._voice.device.name, self._voice.sample_rate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the memory back; conversions that run go on to their end, later ones are a PipelineClosedError."""
+        self._voice.close()
+
+    @property
+    def session(self) -> VoiceSession:
+        """The graph.
+
+        Raises:
+            PipelineClosedError: after `close`.
+        """
+        return self._voice.session
+
+    @property
+    def name(self) -> str:
+        """Name of the voice."""
+        return self.session.name
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names of its speakers."""
+        return self.session.speakers
+
+    @property
+    def metadata(self) -> VoiceMetadata | None:
+        """What the exporter stored; None for a graph of another program."""
+        return self.session.metadata
+
+    def convert(
+        self,
+        audio: np.ndarray,
+        sample_rate: int,
+        *,
+        output_sample_rate: int | None = None,
+        pitch_shift_semitones: PitchShift = 0.0,
+        f0_hz: np.ndarray | None = None,
+        speaker: str | int | None = None,
+        index_rate: float | None = None,
+        protect: float | None = None,
+        loudness_mix: float | None = None,
+        formant_shift_semitones: float = 0.0,
+        channels: Channels = "mix",
+        progress_callback: ProgressCallback | None = None,
+    ) -> np.ndarray:
+        """Convert a recording of any length; see ConversionOptions for the keywords.
+
+        Args:
+            audio: [T] or [T, C], floats of full scale 1 or whole numbers of 16 or 32 bits.
+            sample_rate: samples per second of it.
+            progress_callback: is given a Progress again and again; returns False to stop.
+        Returns:
+            [T'] float32, or [T', C] for channels="keep"; T' is T, or the nearest number at another output rate. What
+            is beyond full scale is not cut. Silence stays silent.
+        Raises:
+            InvalidAudioError: if the input is no audio.
+            InvalidParameterError: if a keyword has no effect with this voice, or cannot be.
+            GraphFailedError: if the graph fails or makes what is no audio.
+            ConversionCancelledError: if the callback said so.
+            PipelineClosedError: after `close`.
+        """
+        options = ConversionOptions(
+            output_sample_rate=output_sample_rate,
+            pitch_shift_semitones=pitch_shift_semitones,
+            f0_hz=f0_hz,
+            speaker=speaker,
+            index_rate=index_rate,
+            protect=protect,
+            loudness_mix=loudness_mix,
+            formant_shift_semitones=formant_shift_semitones,
+            channels=channels,
+        )
+        return self._converted(audio, sample_rate, options, StageTimer(), progress_callback)
+
+    def batch_convert(
+        self,
+        audios: Sequence[np.ndarray],
+        sample_rate: int | Sequence[int],
+        *,
+        num_workers: int = 1,
+        errors: Literal["raise", "return"] = "raise",
+        **options: Unpack[ConversionKeywords],
+    ) -> list[np.ndarray | ConversionError]:
+        """Convert several recordings, `num_workers` at a time, each with `num_threads` threads.
+
+        Args:
+            audios: as `convert` takes them.
+            sample_rate: of all, or one for each.
+            num_workers: conversions at the same time.
+            errors: "raise" the first error, or "return" it in the place of the result.
+            **options: keywords of `convert`.
+        Returns:
+            A result for each recording, in their order.
+        """
+        rates = [sample_rate] * len(audios) if isinstance(sample_rate, int) else list(sample_rate)
+        if len(rates) != len(audios):
+            raise InvalidParameterError(f"sample_rate has {len(rates)} values for {len(audios)} recordings")
+        chosen = ConversionOptions(**options)
+
+        def work(number: int) -> np.ndarray | ConversionError:
+            try:
+                return self._converted(audios[number], rates[number], chosen, StageTimer())
+            except ConversionError as error:
+                if errors == "raise":
+                    raise
+                return error
+
+        with ThreadPoolExecutor(max(1, num_workers), "voice-conversion") as pool:
+            return list(pool.map(work, range(len(audios))))
+
+    def profile_conversion(
+        self, audio: np.ndarray, sample_rate: int, **options: Unpack[ConversionKeywords]
+    ) -> ConversionProfile:
+        """Convert a recording as `convert` does and tell where the time went."""
+        timer, started = StageTimer(), time.perf_counter()
+        self._converted(audio, sample_rate, ConversionOptions(**options), timer)
+        total = time.perf_counter() - started
+        seconds = len(audio) / sample_rate
+        return ConversionProfile(
+            total_ms=1000 * total,
+            audio_duration_s=seconds,
+            rtf=total / seconds,
+            throughput_samples_per_sec=seconds * self.sample_rate / total,
+            stages={name: 1000 * value for name, value in timer.seconds.items()},
+            device=self.device,
+        )
+
+    def warmup(self, num_iterations: int = 3) -> float:
+        """Convert a second of noise some times, so that the first real conversion is not slower; not counted.
+
+        Returns:
+            Milliseconds of the last one.
+        """
+        noise = 0.01 * np.random.default_rng(0).standard_normal(round(WARM_UP_SECONDS * self.sample_rate))
+        taken = 0.0
+        for _ in range(max(1, num_iterations)):
+            started = time.perf_counter()
+            self._voice.run(noise.astype(np.float32))
+            taken = time.perf_counter() - started
+        return 1000 * taken
+
+    def statistics(self) -> PipelineStatistics:
+        """Return what was done so far."""
+        return self._voice.counts.snapshot(self.device)
+
+    def _converted(
+        self,
+        audio: np.ndarray,
+        sample_rate: int,
+        options: ConversionOptions,
+        timer: StageTimer,
+        progress: ProgressCallback | None = None,
+    ) -> np.ndarray:
+        started, voice = time.perf_counter(), self._voice
+        with _counted_errors(voice.counts):
+            with timer.stage("prepare"):
+                tell(progress, "prepare", 0.0)
+                controls = voice.controls_of(options)
+                rate = checked_rate(sample_rate)
+                channels = checked_audio(audio, keeps_channels=options.channels == "keep")
+                sources = [resample(channel, rate, voice.sample_rate) for channel in channels]
+            if options.pitch_step is not None:
+                with timer.stage("pitch"):
+                    tell(progress, "pitch", 0.0)
+                    controls["pitch_shift"] = voice.shift_for(np.mean(sources, axis=0), options, controls)
+            with timer.stage("convert"):
+                results = _converted_channels(voice, sources, controls, progress)
+            with timer.stage("finish"):
+                output_rate = options.output_sample_rate or rate
+                length = round(len(audio) * output_rate / rate)
+                finished = [_of_length(resample(made, voice.sample_rate, output_rate), length) for made in results]
+                result = np.stack(finished, axis=1) if options.channels == "keep" else finished[0]
+                tell(progress, "finish", 1.0)
+        voice.counts.add_conversion(len(audio) / rate, time.perf_counter() - started, timer.seconds)
+        return result
+
+
+def _converted_channels(
+    voice: OpenedVoice, sources: Sequence[np.ndarray], controls: ControlValues, progress: ProgressCallback | None
+) -> list[np.ndarray]:
+    total, done, results = sum(len(source) for source in sources), 0, []
+    for source in sources:
+        blocks = []
+        for block in converted_blocks(voice, ArraySound(source), controls):
+            blocks.append(block)
+            done += len(block)
+            tell(progress, "convert", min(1.0, done / total))
+        made = np.concatenate(blocks)
+        if len(made) != len(source):
+            raise GraphFailedError(f"{voice.session.path.name} made {len(made)} samples of {len(source)}")
+        results.append(made)
+    return results
+
+
+@contextmanager
+def _counted_errors(counts: Counts) -> Iterator[None]:
+    """Count what goes wrong, and let nothing out that is no ConversionError but faults of the program."""
+    try:
+        yield
+    except ConversionCancelledError:
+        counts.add("cancelled")
+        raise
+    except ConversionError:
+        counts.add("failures")
+        raise
+    except FormatError as error:
+        counts.add("failures")
+        raise GraphFailedError(str(error)) from error
+
+
+def tell(progress: ProgressCallback | None, stage: str, share: float) -> None:
+    """Tell a callback how far the conversion is.
+
+    Raises:
+        ConversionCancelledError: if it says to stop.
+    """
+    if progress is not None and progress(Progress(stage, share)) is False:
+        raise ConversionCancelledError(f"the conversion was cancelled in stage {stage} at {share:.0%}")
+
+
+def _of_length(audio: np.ndarray, length: int) -> np.ndarray:
+    """Return audio [T] cut or followed by silence: resampling twice may be a sample off."""
+    return audio[:length] if len(audio) >= length else np.pad(audio, (0, length - len(audio)))
