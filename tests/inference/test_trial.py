@@ -18,6 +18,7 @@ from utils.audio.synthetic_speech import voice
 from utils.config.test_model import convert_job
 from utils.errors import ConfigError, FormatError
 from utils.inference.measures import PitchMeter, wrong_lengths
+from utils.inference.pipeline import WHOLE_SECONDS
 from utils.inference.session import VoiceSession
 from utils.inference.trial import run_trial
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
@@ -28,7 +29,7 @@ def recordings(tmp_path: Path) -> Path:
     """Return a folder with a short recording and one that is converted in pieces."""
     folder = tmp_path / "recordings"
     folder.mkdir()
-    for name, seconds in (("long", 31.0), ("short", 1.0)):
+    for name, seconds in (("long", WHOLE_SECONDS + 1), ("short", 1.0)):
         soundfile.write(folder / f"{name}.wav", voice(seconds, RATE), RATE)
     return folder
 

@@ -243,6 +243,8 @@ class VoiceConversionPipeline:
         timer: StageTimer,
         progress: ProgressCallback | None = None,
     ) -> np.ndarray:
+        if options.f0_hz is not None or options.formant_shift_semitones:
+            raise InvalidParameterError("f0_hz and formant_shift_semitones are not possible yet")
         started, voice = time.perf_counter(), self._voice
         with _counted_errors(voice.counts):
             with timer.stage("prepare"):
