@@ -123,7 +123,7 @@ def test_errors_have_one_base_and_none_gives_audio(tmp_path: Path) -> None:
             failing.convert(voice(0.1, RATE), RATE)
         assert (failing.statistics().num_failures, failing.statistics().num_conversions) == (1, 0)
     found = [kind for kind in vars(kinds).values() if isinstance(kind, type) and kind.__module__ == kinds.__name__]
-    assert len(found) == 8
+    assert len(found) == 9
     assert all(issubclass(kind, kinds.ConversionError) for kind in found)
     assert issubclass(kinds.ConversionError, WorkbenchError)
 

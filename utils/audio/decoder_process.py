@@ -203,6 +203,21 @@ class RemoteDecoder:
         return DataError(f"{self._path} cannot be decoded: it ended the decoder ({ending(code)})")
 
 
+def read_tags(path: Path) -> dict[str, str]:
+    """Return title, artist and other tags of a sound file; nothing where there are none or they cannot be read."""
+    seconds = PATIENCE_SECONDS + _size_of(path) / SLOWEST_BYTES_PER_SECOND
+    process = decoder_processes().borrow()
+    whole = os.path.abspath(path)  # noqa: PTH100  resolves no links
+    try:
+        process.tell({"do": "tags", "path": os.fsencode(whole).hex(), "seconds": seconds})
+        answer = process.answer()
+    except BaseException:
+        process.end()
+        raise
+    decoder_processes().give_back(process)
+    return dict((answer or {}).get("tags", {}))
+
+
 def ending(exit_code: int | None) -> str:
     """Return the name of the signal that ended a process, or its exit code."""
     names = {-number: number.name for number in signal.Signals}

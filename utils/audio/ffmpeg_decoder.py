@@ -21,6 +21,32 @@ COUNTING_FORMATS = {"aiff", "caf", "flac", "matroska", "mov", "ogg", "w64", "wav
 SHORTEST_LOSS_SECONDS = 0.1
 
 
+# what a converted recording may keep; technical entries belong to the file that they are in
+TAGS = frozenset({
+    "title", "artist", "album", "album_artist", "composer", "performer", "genre", "date", "track", "disc", "comment",
+    "copyright", "lyrics", "publisher", "language", "description",
+})  # fmt: skip
+LONGEST_TAG = 4096
+
+
+def tags_of(path: Path) -> dict[str, str]:
+    """Return title, artist and other TAGS of a sound file, by FFmpeg's names; nothing of a file that it cannot read."""
+    import av
+
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    try:
+        with path.open("rb") as file, av.open(file, "r", options=options, metadata_errors="replace") as container:
+            found = dict(container.metadata)
+            for stream in container.streams.audio[:1]:
+                found = dict(stream.metadata) | found
+    except av.FFmpegError:
+        return {}
+    named = {key.lower(): value[:LONGEST_TAG] for key, value in found.items()}
+    if named.get("language") == "und":  # undetermined
+        del named["language"]
+    return {key: value for key, value in sorted(named.items()) if key in TAGS and value}
+
+
 class FfmpegDecoder:
     """Reads the first sound track of a file.
 

@@ -113,6 +113,7 @@ def decode_mono(
     *,
     offset_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    channel: int | None = None,
 ) -> MonoSource:
     """Decode a file as mono at a rate into a sink. Samples that are no numbers or beyond +60 dBFS become 0.
 
@@ -122,13 +123,14 @@ def decode_mono(
         sink: receives [n] float32, full scale = 1 (not clipped).
         offset_seconds: where to begin.
         duration_seconds: how much to read; None reads to the end.
+        channel: take this one alone; None takes the mean, or the loudest where that cancels.
     Raises:
         DataError: if the file is missing, is no sound, beyond the limits, or nothing of it decodes.
     """
 
-    def decode(library: Library, channel: int | None) -> MonoSource:
+    def decode(library: Library, one: int | None) -> MonoSource:
         sink.clear()
-        part = _Part(offset_seconds, duration_seconds, library, channel)
+        part = _Part(offset_seconds, duration_seconds, library, one if channel is None else channel)
         return _decode_once(path, sample_rate, sink, part)
 
     found = best_attempt(decode).attempt

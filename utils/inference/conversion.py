@@ -19,6 +19,7 @@ from utils.inference.errors import (
     GraphFailedError,
     InvalidParameterError,
 )
+from utils.inference.file_conversion import FileConversion, convert_sound_file
 from utils.inference.given_audio import checked_audio, checked_rate
 from utils.inference.opened_voice import OpenedVoice, open_voice
 from utils.inference.options import (
@@ -26,8 +27,8 @@ from utils.inference.options import (
     ConversionKeywords,
     ConversionOptions,
     PitchShift,
-    Progress,
     ProgressCallback,
+    tell,
 )
 from utils.inference.pipeline import converted_blocks
 from utils.inference.session import ControlValues, VoiceSession
@@ -200,6 +201,45 @@ class VoiceConversionPipeline:
         with ThreadPoolExecutor(max(1, num_workers), "voice-conversion") as pool:
             return list(pool.map(work, range(len(audios))))
 
+    def convert_file(
+        self,
+        source: Path | str,
+        destination: Path | str,
+        *,
+        output_format: str | None = None,
+        keeps_tags: bool = True,
+        progress_callback: ProgressCallback | None = None,
+        **options: Unpack[ConversionKeywords],
+    ) -> FileConversion:
+        """Convert a sound file of any length, format and rate in bounded memory; it is as long as its source.
+
+        Args:
+            source: any format that libsndfile or FFmpeg reads.
+            destination: written when all of it is converted, or not at all. Its ending chooses the format: .wav (16
+                bits), .flac, .mp3, .ogg and .opus (Opus), .m4a (AAC, which appends up to 50 ms of silence).
+            output_format: a key of utils.audio.writing.SOUND_FORMATS instead, such as "wav24" or "wav32f".
+            keeps_tags: write title, artist and the like of the source into the result.
+            progress_callback: see `convert`.
+            **options: keywords of `convert`. Formats with few rates take the next one that they have.
+        Raises:
+            InvalidAudioError: if the source cannot be read.
+            ConversionError: the others of `convert`; nothing is written then.
+        """
+        voice, timer, started = self._voice, StageTimer(), time.perf_counter()
+        with _counted_errors(voice.counts):
+            made = convert_sound_file(
+                voice,
+                Path(source),
+                Path(destination),
+                ConversionOptions(**options),
+                timer=timer,
+                output_format=output_format,
+                keeps_tags=keeps_tags,
+                progress=progress_callback,
+            )
+        voice.counts.add_conversion(made.seconds, time.perf_counter() - started, timer.seconds)
+        return made
+
     def profile_conversion(
         self, audio: np.ndarray, sample_rate: int, **options: Unpack[ConversionKeywords]
     ) -> ConversionProfile:
@@ -256,7 +296,7 @@ class VoiceConversionPipeline:
             if options.pitch_step is not None:
                 with timer.stage("pitch"):
                     tell(progress, "pitch", 0.0)
-                    controls["pitch_shift"] = voice.shift_for(np.mean(sources, axis=0), options, controls)
+                    controls["pitch_shift"] = voice.shift_for(ArraySound(np.mean(sources, axis=0)), options, controls)
             with timer.stage("convert"):
                 results = _converted_channels(voice, sources, controls, progress)
             with timer.stage("finish"):
@@ -300,16 +340,6 @@ def _counted_errors(counts: Counts) -> Iterator[None]:
     except FormatError as error:
         counts.add("failures")
         raise GraphFailedError(str(error)) from error
-
-
-def tell(progress: ProgressCallback | None, stage: str, share: float) -> None:
-    """Tell a callback how far the conversion is.
-
-    Raises:
-        ConversionCancelledError: if it says to stop.
-    """
-    if progress is not None and progress(Progress(stage, share)) is False:
-        raise ConversionCancelledError(f"the conversion was cancelled in stage {stage} at {share:.0%}")
 
 
 def _of_length(audio: np.ndarray, length: int) -> np.ndarray:

@@ -27,6 +27,10 @@ class GraphFailedError(ConversionError, FormatError):
     """The graph failed while it ran, or what it made is no audio."""
 
 
+class OutputError(ConversionError, DataError):
+    """The result cannot be written: the disk is full, the place is not writable, the format cannot hold it."""
+
+
 class ConversionCancelledError(ConversionError):
     """The progress callback asked to stop."""
 

@@ -16,10 +16,12 @@ from utils.inference.errors import (
     PipelineClosedError,
     VoiceLoadError,
 )
+from utils.inference.figures import track_pitch
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 from utils.inference.opening import graph_of
 from utils.inference.options import ConversionOptions
 from utils.inference.session import ControlValues, VoiceSession
+from utils.inference.source import Sound
 from utils.inference.statistics import Counts
 from utils.voice_file.controls import refuse_idle_controls
 from utils.voice_file.speakers import speaker_number
@@ -110,15 +112,15 @@ class OpenedVoice:
             raise InvalidParameterError(str(error)) from error
         return values
 
-    def shift_for(self, audio: np.ndarray, options: ConversionOptions, controls: ControlValues) -> float:
-        """Return the automatic pitch_shift for a recording [T] at the voice's rate.
+    def shift_for(self, sound: Sound, options: ConversionOptions, controls: ControlValues) -> float:
+        """Return the automatic pitch_shift for a recording at the voice's rate.
 
         Raises:
             InvalidParameterError: if the graph does not tell its median pitch, or a package is missing.
         """
         session = self.session
         target = target_median_hz(session, controls, str(options.pitch_shift_semitones))
-        pitch = self._meter.track(audio, session.sample_rate)
+        pitch = track_pitch(self._meter, sound, session.sample_rate)
         return limited_shift(automatic_shift(pitch, target, options.pitch_step or 1))
 
     def _run_on_cpu(self, session: VoiceSession, audio: np.ndarray, controls: ControlValues | None) -> np.ndarray:

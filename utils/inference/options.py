@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from utils.inference.errors import InvalidParameterError
+from utils.inference.errors import ConversionCancelledError, InvalidParameterError
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 
 PitchShift = float | Literal["auto", "auto_octave"] | None
@@ -112,3 +112,13 @@ class ConversionOptions:
             "loudness_mix": self.loudness_mix,
         }
         return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def tell(progress: ProgressCallback | None, stage: str, share: float) -> None:
+    """Tell a callback how far the conversion is.
+
+    Raises:
+        ConversionCancelledError: if it says to stop.
+    """
+    if progress is not None and progress(Progress(stage, share)) is False:
+        raise ConversionCancelledError(f"the conversion was cancelled in stage {stage} at {share:.0%}")

@@ -87,6 +87,7 @@ class SourceAudio:
     Attributes:
         original_rate: samples per second of the file.
         original_channels: of the file.
+        original_samples: of each channel of the file.
         problem: what is wrong with the file although some of it could be read; None when nothing is.
     """
 
@@ -94,6 +95,7 @@ class SourceAudio:
         self._sound = sound
         self.original_rate = origin.sample_rate
         self.original_channels = origin.num_channels
+        self.original_samples = origin.num_samples
         self.problem = origin.problem
 
     def __len__(self) -> int:
@@ -105,6 +107,10 @@ class SourceAudio:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give memory and disk back."""
         self._sound.close()
 
     def read(self, first: int, end: int) -> np.ndarray:
@@ -117,15 +123,15 @@ class SourceAudio:
         return self.read(0, len(self))
 
 
-def read_source(path: Path, sample_rate: int) -> SourceAudio:
-    """Read a recording as mono at a rate.
+def read_source(path: Path, sample_rate: int, channel: int | None = None) -> SourceAudio:
+    """Read a recording as mono at a rate, the mean of its channels or one of them.
 
     Raises:
         DataError: if it cannot be read.
     """
     sound = SpooledSound()
     try:
-        return SourceAudio(sound, decode_mono(path, sample_rate, sound))
+        return SourceAudio(sound, decode_mono(path, sample_rate, sound, channel=channel))
     except BaseException:
         sound.close()
         raise
