@@ -84,13 +84,13 @@ def test_rates_that_a_format_lacks_become_the_next(tmp_path: Path) -> None:
 
 
 def test_too_many_channels_and_full_disks_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot have 3 channels; mix them"):
-        with open_writer(tmp_path / "x.mp3", SOUND_FORMATS["mp3"], sample_rate=RATE, num_channels=3):
-            pass
+    three = open_writer(tmp_path / "x.mp3", SOUND_FORMATS["mp3"], sample_rate=RATE, num_channels=3)
+    with pytest.raises(DataError, match="cannot have 3 channels; mix them"), three:
+        pass
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="file"):
-        with open_writer(tmp_path / "file" / "x.wav", SOUND_FORMATS["wav"], sample_rate=RATE):
-            pass
+    below = open_writer(tmp_path / "file" / "x.wav", SOUND_FORMATS["wav"], sample_rate=RATE)
+    with pytest.raises(DataError, match="file"), below:
+        pass
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 
