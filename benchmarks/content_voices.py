@@ -25,7 +25,6 @@ from benchmarks.content_peers import OURS, TEACHER
 from benchmarks.options import CORPORA, BenchmarkParser, work_folder, write_figures
 from benchmarks.sources import pick_sources, stage_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices, held_out_mel
-from benchmarks.torch_voice import TorchVoice
 from benchmarks.voice_quality import NUM_SOURCES
 from recipes.content_encoder.teacher import moonshine_weights
 from scripts.pipeline import empty_folder
@@ -39,6 +38,7 @@ from utils.evaluation.evaluators import Evaluators
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 from utils.inference.pipeline import convert_file
 from utils.inference.source import read_source
+from utils.run_evaluation.torch_voice import TorchVoice
 from utils.training.checkpoints import load_voice
 from utils.voice_file.controls import ControlDefaults
 

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from benchmarks.comparison import COLUMNS, Converter, column_cells, evaluate_variants, evaluators_of
 from benchmarks.options import BenchmarkParser, work_folder, write_figures
 from benchmarks.sources import pick_sources
-from benchmarks.torch_voice import TorchVoice
 from models.conversion import AudioConverter, Retrieval
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio
@@ -34,6 +33,7 @@ from utils.export.retrieval import baking_report, held_out, training_frames
 from utils.features.index import FeatureIndex, IndexOptions, build_index
 from utils.features.index_kinds import KINDS
 from utils.features.retrieval import CodebookRetrieval, build_codebook
+from utils.run_evaluation.torch_voice import TorchVoice
 from utils.training.checkpoints import load_voice
 from utils.voice_file.controls import ControlDefaults
 

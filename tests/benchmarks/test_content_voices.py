@@ -13,7 +13,6 @@ from benchmarks import content_voices, options
 from benchmarks.content_peers import OURS, TEACHER
 from benchmarks.content_voices import CONTROLS, ERROR, Figures, bars, content_overrides, convert, prepare, train
 from benchmarks.target_voices import TargetVoices
-from benchmarks.torch_voice import TorchVoice
 from recipes.content_encoder.teacher_content import TeacherContent
 from scripts import pipeline as pipeline_module
 from scripts.pipeline import Pipeline
@@ -28,6 +27,7 @@ from utils.errors import ConfigError
 from utils.evaluation.evaluation import Evaluation
 from utils.evaluation.evaluators import Evaluators
 from utils.features.content.builtin import RandomContent
+from utils.run_evaluation.torch_voice import TorchVoice
 from utils.training import fit
 from utils.training.checkpoints import load_voice
 

@@ -16,6 +16,7 @@ OURS = {*FOLDERS, "tests"}
 
 # room -> rooms that it may import; "models.*" are the architectures and their other forms, which nothing imports
 BASE = {
+    "utils.background",
     "utils.version",
     "utils.errors",
     "utils.config",
@@ -31,11 +32,12 @@ CONVERSION = {"models.base", "models.conversion", "models.stream_conversion"}
 CONTRACTS = CONVERSION | {"models.adversarial", "models.updating"}
 ROOMS = {
     "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.verification",
-    "utils.voice_file", "utils.rvc", "utils.doctor", "utils.reports",
+    "utils.voice_file", "utils.rvc", "utils.doctor", "utils.reports", "utils.run_evaluation",
 }  # fmt: skip
 COMMANDS = ROOMS | LOWER | CONTRACTS | {"models.layers", "utils.command_line"}
 ALLOWED: dict[str, set[str]] = {
     "utils.errors": set(),
+    "utils.background": set(),
     "utils.console": set(),
     "utils.locks": set(),
     "utils.idle_processes": set(),
@@ -71,6 +73,9 @@ ALLOWED: dict[str, set[str]] = {
     | CONVERSION
     | {"models.layers", "utils.training", "utils.corpus", "utils.rvc", "utils.voice_file", "utils.verification"},
     "utils.evaluation": BASE | {"utils.audio", "utils.inference"},
+    "utils.run_evaluation": BASE
+    | {"utils.audio", "utils.corpus", "utils.training", "utils.inference", "utils.evaluation", "utils.voice_file"}
+    | {"models.conversion"},
     "utils.doctor": LOWER | {"utils.corpus", "utils.evaluation"},
     "utils.reports": BASE | {"utils.audio", "utils.corpus", "utils.training", "utils.inference", "utils.evaluation"},
     # a skin: what computes is a job of a script; the readers of files that it shows must do without PyTorch

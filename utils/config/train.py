@@ -6,7 +6,18 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import MAX_SEED, FilePath, Number, OptionalText, Section, Text, setting
+from utils.config.fields import (
+    MAX_SEED,
+    FilePath,
+    NameOrNumber,
+    Number,
+    OptionalPath,
+    OptionalText,
+    Section,
+    Text,
+    Texts,
+    setting,
+)
 from utils.config.job import Job
 from utils.config.names import check_folder_name
 from utils.config.pluggable import Pluggable
@@ -176,6 +187,28 @@ class OvertrainingSettings(Section):
     first_step: int = setting("${loss.adversarial_start}", "earlier validations do not count", ge=0)
 
 
+class EvaluationSettings(Section):
+    """The group `evaluation`: conversions that are judged while the run trains."""
+
+    mode: Literal["background", "off"] = setting("background", "judge states in a process of low priority, or none")
+    every: int = setting(1, "of the validations, each n-th is judged; one that comes too soon waits", ge=1)
+    sources: OptionalPath = setting(
+        None, "folder of recordings of other speakers; null: strangers are made of held-out sentences",
+        example="recordings/others",
+    )  # fmt: skip
+    speaker: NameOrNumber = setting(0, "the target: name or number of a speaker of the dataset")
+    most_sources: int = setting(4, "strangers that are converted", ge=1, le=100)
+    most_held_out: int = setting(4, "held-out sentences of the target that are converted", ge=1, le=100)
+    seconds: Number = setting(5.0, "each sound is cut to at most this", ge=1, le=30)
+    evaluators: Texts = setting(
+        ["resemblyzer", "ecapa", "whisper", "distillmos"], "of those and moonshine; what is not installed is named"
+    )
+    language: Text = setting("en", "of the sounds, two letters, for whisper")
+    selects: bool = setting(
+        False, "best.ckpt is the judged state with the best score, not that with the lowest val/mel"
+    )
+
+
 class TrainJob(Job):
     """A training: python train.py dataset.name=<name>."""
 
@@ -204,6 +237,7 @@ class TrainJob(Job):
     pretrained: PretrainedSettings
     optim: OptimSettings
     trainer: TrainerSettings
+    evaluation: EvaluationSettings
     logger: Pluggable = setting(
         ..., "a service that gets the figures too", texts=("project", "experiment_name", "tracking_uri")
     )

@@ -16,7 +16,7 @@ from utils.evaluation.evaluators import Evaluators
 from utils.evaluation.metrics import character_errors, cosine_similarity, mean_embedding
 from utils.evaluation.optional_packages import EVALUATION_RATE
 from utils.evaluation.pairing import pair_files
-from utils.inference.measures import PitchMeter, compare_pitch
+from utils.inference.measures import PitchMeter, compare_pitch, measure_level
 
 Value = TypeVar("Value")
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def evaluate(
         rows += [] if row is None else [row]
     if not rows:
         raise patience.nothing_left("converted file")
-    means = _means(rows) | _target_figures(evaluators, anchors, reference)
+    means = means_of(rows) | _target_figures(evaluators, anchors, reference)
     absent = [utf8_text(str(path)) for path in pairs.absent]
     return Evaluation(means, rows, dict(evaluators.missing), absent, patience.failures)
 
@@ -168,6 +168,7 @@ class _Judge:
         row.update(_text_figures(evaluators, source_audio, output_audio))
         if not words_only:
             row.update(_naturalness_figures(evaluators, source_audio, output_audio))
+            row["level_change_db"] = measure_level(output_audio).rms_db - measure_level(source_audio).rms_db
             row["identical"] = _is_identical(source_audio, output_audio)
         _require_finite(row, output)
         return row
@@ -201,7 +202,11 @@ def _speaker_figures(
 
 def _pitch_figures(meter: PitchMeter, source: np.ndarray, output: np.ndarray) -> dict[str, float | None]:
     pitch = compare_pitch(meter.track(source, EVALUATION_RATE), meter.track(output, EVALUATION_RATE))
-    return {"f0_correlation": pitch.correlation, "voicing_agreement": pitch.voicing_agreement}
+    return {
+        "f0_correlation": pitch.correlation,
+        "f0_error_cents": pitch.error_cents,
+        "voicing_agreement": pitch.voicing_agreement,
+    }
 
 
 def _text_figures(evaluators: Evaluators, source: np.ndarray, output: np.ndarray) -> dict[str, Any]:
@@ -229,7 +234,7 @@ def _is_identical(source: np.ndarray, output: np.ndarray) -> bool:
     return abs(cosine_similarity(source[:length], output[:length])) > 0.99
 
 
-def _means(files: list[dict[str, Any]]) -> dict[str, float | None]:
+def means_of(files: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Average every figure over the files that have it; edits become the rate over all characters, flags a count."""
     means: dict[str, float | None] = {}
     for key in dict.fromkeys(key for row in files for key in row):

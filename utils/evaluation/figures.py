@@ -12,6 +12,7 @@ CONFIDENCE = 0.95
 MIN_FILES = 3  # below this no interval is given
 PLAIN = {
     "f0_correlation": ("F0 correlation", "whether the melody was followed; 1 is best, a shift does not change it"),
+    "f0_error_cents": ("F0 error, cents", "median distance from the melody asked for, without a shift of all of it"),
     "voicing_agreement": ("voicing agreement", "share of frames voiced in both or in neither; 1 is best"),
     "level_change_db": ("level change, dB", "of the conversion against its source; near 0 keeps the level"),
     "identical_files": ("files equal to their source", "recordings that came out unconverted; must be 0"),
@@ -68,6 +69,12 @@ def describe_figure(key: str) -> tuple[str, str]:
 def is_shown(key: str) -> bool:
     """Return whether a table for people shows a figure."""
     return key in PLAIN or key.partition("_")[2] in OF_EVALUATORS
+
+
+def is_measured(key: str) -> bool:
+    """Return whether a figure is about conversions, not about the sources or the target alone."""
+    of_others = ("source_to_target", "target_own", "source", "target")
+    return is_shown(key) and key != "identical_files" and key.partition("_")[2] not in of_others
 
 
 def terms_of(files: Sequence[Mapping[str, Any]], key: str) -> Terms | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.audio.io import load_audio
 from utils.audio.listing import list_audio, spread
 from utils.config.test_model import EvaluateJob
 from utils.console import table, utf8_text
@@ -17,13 +16,11 @@ from utils.evaluation.evaluation import Evaluation, evaluate
 from utils.evaluation.evaluators import Evaluators, load_evaluators
 from utils.evaluation.figures import Difference, describe_figure, differences_of, intervals_of, is_shown, terms_of
 from utils.evaluation.leaks import LeakCheck, identity_checks, sound_checks
-from utils.evaluation.optional_packages import EVALUATION_RATE
 from utils.evaluation.pairing import pair_files
 from utils.evaluation.score import SCORE, with_scores
 from utils.evaluation.sweep import Sweep, sweep_voice
 from utils.evaluation.voices import Voice, convert_sources, open_voice
 from utils.files import atomic_write_json, check_new_file
-from utils.inference.measures import measure_level
 from utils.inference.session import VoiceSession
 
 EVALUATION_FILE = "evaluation.json"
@@ -39,7 +36,7 @@ class Evaluated:
     Attributes:
         voice: what was evaluated.
         converted: folder of its conversions.
-        evaluation: its figures; each row also has "source", "converted", "level_change_db" and "score".
+        evaluation: its figures; each row also has "source", "converted" and "score".
         leaks: what gets through that must not.
     """
 
@@ -141,18 +138,15 @@ def _evaluate_voice(
 
 
 def _complete(evaluation: Evaluation, converted: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Add to each row its files, the change of level and the score, and to the means the latter two."""
+    """Add to each row its files and the score, and to the means the latter."""
     files = {utf8_text(output.relative_to(converted).with_suffix("").as_posix()): (source, output)
              for source, output in pairs}  # fmt: skip
     for row in evaluation.files:
         source, output = files[row["file"]]
-        levels = [measure_level(load_audio(path, EVALUATION_RATE)).rms_db for path in (source, output)]
-        row["level_change_db"] = levels[1] - levels[0]
         row["source"], row["converted"] = (utf8_text(str(path.absolute())) for path in (source, output))
     evaluation.files = with_scores(evaluation.files, evaluation.means)
-    for key in ("level_change_db", SCORE):
-        terms = terms_of(evaluation.files, key)
-        evaluation.means |= {key: terms.value} if terms else {}
+    terms = terms_of(evaluation.files, SCORE)
+    evaluation.means |= {SCORE: terms.value} if terms else {}
 
 
 def _swept(

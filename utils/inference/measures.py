@@ -43,12 +43,14 @@ class PitchAgreement:
     Attributes:
         correlation: of log frequency over frames voiced in both; None with fewer than 10 or no movement.
         shift_semitones: median difference over those frames; None without any.
+        error_cents: median distance from the source's frequency moved by shift_semitones; None without any.
         voicing_agreement: share of frames in which both are voiced or both are not.
         num_frames: frames voiced in both.
     """
 
     correlation: float | None
     shift_semitones: float | None
+    error_cents: float | None
     voicing_agreement: float
     num_frames: int
 
@@ -96,12 +98,15 @@ def compare_pitch(source: Pitch, converted: Pitch) -> PitchAgreement:
     both = (before > 0) & (after > 0)
     agreement = float(np.mean((before > 0) == (after > 0))) if count else 1.0
     if not both.any():
-        return PitchAgreement(correlation=None, shift_semitones=None, voicing_agreement=agreement, num_frames=0)
+        return PitchAgreement(
+            correlation=None, shift_semitones=None, error_cents=None, voicing_agreement=agreement, num_frames=0
+        )
     low, high = np.log2(before[both]), np.log2(after[both])
     moves = both.sum() >= MIN_VOICED_FRAMES and low.std() > 1e-6 and high.std() > 1e-6
     return PitchAgreement(
         correlation=float(np.corrcoef(low, high)[0, 1]) if moves else None,
         shift_semitones=float(12 * np.median(high - low)),
+        error_cents=float(1200 * np.median(np.abs(high - low - np.median(high - low)))),
         voicing_agreement=agreement,
         num_frames=int(both.sum()),
     )

@@ -6,9 +6,9 @@ train.py starts this after validations; people type python report.py run=<run>.
 import sys
 from pathlib import Path
 
+from utils.background import give_way
 from utils.config.report import ReportJob
 from utils.errors import WorkbenchError
-from utils.reports.background import give_way
 
 
 def main(arguments: list[str]) -> int:

@@ -179,6 +179,19 @@ def load_voice(
         FormatError: if a file is damaged, or names a class that is neither ours nor trusted.
     """
     path = checkpoint_path(run, which)
+    return voice_of(run, path, io_rate, for_export=for_export, trust=trust, with_codebook=with_codebook)
+
+
+def voice_of(
+    run: Path,
+    path: Path,
+    io_rate: int | None = None,
+    *,
+    for_export: bool = True,
+    trust: Collection[str] = (),
+    with_codebook: bool = True,
+) -> TrainedVoice:
+    """Load the voice of a checkpoint of a run, which lies anywhere; all else as load_voice."""
     content = read_checkpoint(path)
     config, dataset = stored_config(content, path), stored_dataset(content, path)
     encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)

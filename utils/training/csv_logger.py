@@ -57,6 +57,9 @@ class CsvLogger(Logger):
         if step is None:
             raise ValueError("a row of the table needs its step")
         added = {key: _text(float(value)) for key, value in metrics.items()}
+        if self._row and step < int(self._row[STEP]):
+            self._add_to_earlier(step, added)
+            return
         is_new_row = self._row.get(STEP) != str(step)
         self._row = ({STEP: str(step)} if is_new_row else self._row) | added
         unseen = [key for key in added if key not in self._columns]
@@ -75,6 +78,17 @@ class CsvLogger(Logger):
         kept = [row for row in rows if int(row[STEP]) <= step]
         self._columns = [STEP, *[key for key in (rows[0] if rows else {}) if key != STEP]]
         self._rewrite(kept)
+
+    def _add_to_earlier(self, step: int, added: dict[str, str]) -> None:
+        """Put figures that come late into the row of their step."""
+        rows = _read(self.path)
+        row = next((row for row in rows if int(row[STEP]) == step), None)
+        if row is None:
+            row = {STEP: str(step)}
+            rows.insert(sum(int(other[STEP]) < step for other in rows), row)
+        row |= added
+        self._columns += sorted(key for key in added if key not in self._columns)
+        self._rewrite(rows)
 
     def _widen(self, unseen: list[str], is_new_row: bool) -> None:
         rows = _read(self.path) if self._columns else []

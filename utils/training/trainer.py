@@ -15,6 +15,7 @@ from utils.config.train import OvertrainingSettings, TrainJob
 from utils.errors import ConfigError
 from utils.features.pitch.swift import builtin_tracker
 from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
+from utils.training.callbacks.evaluating import BackgroundEvaluation
 from utils.training.callbacks.media import MediaLogger
 from utils.training.callbacks.monitoring import RunMonitor
 from utils.training.callbacks.overtraining import OvertrainingWatch
@@ -68,6 +69,7 @@ def build_trainer(
     extra += [MediaLogger(job.audio, builtin_tracker(), listening=ListeningFolder(run))] if settings.media else []
     extra += [ProgressLine(total_steps=settings.steps)] if settings.progress_bar else []
     extra += [UpdateProfiler(run, settings.profile_steps)] if settings.profile_steps else []
+    judging = [BackgroundEvaluation(run, job, checkpointing)] if job.evaluation.mode != "off" else []
     ends = (StopOnSignal(checkpointing), SaveOnDamage(checkpointing))
     loggers = build_loggers(job, run)
     try:
@@ -87,7 +89,7 @@ def build_trainer(
             log_every_n_steps=settings.log_every,
             profiler=clock,
             detect_anomaly=settings.detect_anomaly,
-            callbacks=[*callbacks, *extra, *listeners, checkpointing, *ends],
+            callbacks=[*callbacks, *extra, *listeners, checkpointing, *judging, *ends],
             enable_model_summary=False,
             enable_progress_bar=False,  # ours is ProgressLine
             use_distributed_sampler=False,

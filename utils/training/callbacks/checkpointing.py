@@ -22,6 +22,9 @@ class BestAndLastCheckpoint(Checkpoint):
         save_every: updates between two saves; each validation saves too.
         resumed_from: the checkpoint that the run continues.
         best_from_step: the first state from this update on replaces any earlier best one, see criterion.best_from_step.
+
+    Attributes:
+        is_chosen_elsewhere: whether somebody else decides from now on which state is best.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class BestAndLastCheckpoint(Checkpoint):
         self.lowest = float("inf")
         self.best_step = 0
         self.saved_step = -1
+        self.is_chosen_elsewhere = False
 
     @property
     def state_key(self) -> str:
@@ -46,7 +50,8 @@ class BestAndLastCheckpoint(Checkpoint):
         if not trainer.is_global_zero:
             return
         remove_partial(self.folder)
-        if self.best_step == self.saved_step > 0 and self.resumed_from is not None:
+        is_best = self.best_step == self.saved_step > 0 and not self.is_chosen_elsewhere
+        if is_best and self.resumed_from is not None:
             copy_checkpoint(self.resumed_from, self.folder / f"{BEST}.ckpt")
         if self.resumed_from == self.folder / f"{PREVIOUS}.ckpt":
             # last.ckpt is damaged or unwanted: it must not replace previous.ckpt at the next save
@@ -68,7 +73,7 @@ class BestAndLastCheckpoint(Checkpoint):
         if becomes_best:
             self.lowest, self.best_step = value if replaces_all else min(value, self.lowest), step
         self.save(trainer, step)
-        if becomes_best and trainer.is_global_zero:
+        if becomes_best and trainer.is_global_zero and not self.is_chosen_elsewhere:
             copy_checkpoint(self.folder / f"{LAST}.ckpt", self.folder / f"{BEST}.ckpt")
 
     def save(self, trainer: lightning.Trainer, step: int) -> None:
