@@ -107,7 +107,8 @@ class Job(Section):
                 use = self.uses[dimension]
                 if use not in effective:
                     words = f"leave it out (it is for {', '.join(effective)})"
-                    raise ConfigError(f"{key} does nothing with {use}; {words}")
+                    typed = next((short for short, long in self.short_keys.items() if long == key), key)
+                    raise ConfigError(f"{typed} does nothing with {use}; {words}")
 
     def to_plain(self) -> dict[str, Any]:
         """Return the resolved configuration as plain dictionaries and lists."""

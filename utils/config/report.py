@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from utils.config.fields import OptionalPath, setting
+from utils.config.fields import OptionalPath, Section, setting
 from utils.config.job import Job
 from utils.errors import ConfigError
 
@@ -24,19 +24,28 @@ KINDS = ("run", "dataset", "voice")
 OF_VOICES = {"page": ("run=", "voice=")}
 
 
+class EvaluationFile(Section):
+    """The section `evaluation`, which is written evaluation=<path>."""
+
+    path: OptionalPath = setting(
+        None, "of test_model.py evaluate=; null: evaluation.json in that folder", only_with=OF_VOICES,
+        example="exports/alice/evaluation.json",
+    )  # fmt: skip
+
+
 class ReportJob(Job):
     """A page: python report.py run=runs/<run>."""
 
     config_name: ClassVar[str] = "report"
     usage: ClassVar[str] = USAGE
+    # evaluation= alone would choose an option of train.py's group of that name
+    short_keys: ClassVar[dict[str, str]] = {"evaluation": "evaluation.path"}
 
     run: OptionalPath = setting(None, "folder of a run")
     dataset: OptionalPath = setting(None, "folder of a prepared dataset")
     voice: OptionalPath = setting(None, "folder of an exported voice")
     output: OptionalPath = setting(None, "the page; null: report.html in that folder", example="alice.html")
-    evaluation: OptionalPath = setting(
-        None, "of test_model.py evaluate=; null: evaluation.json in that folder", only_with=OF_VOICES
-    )
+    evaluation: EvaluationFile = Field(default_factory=EvaluationFile)
     converted: OptionalPath = setting(None, "folder of converted files to listen to", only_with=OF_VOICES)
     sources: OptionalPath = setting(None, "folder of their sources", only_with=OF_VOICES)
     target: OptionalPath = setting(None, "folder of recordings of the speaker, beside them", only_with=OF_VOICES)

@@ -34,7 +34,7 @@ def write_report(job: ReportJob) -> WrittenReport:
     started = time.monotonic()
     check_new_file(job.place, "output")
     maker = SoundMaker()
-    extras = Extras(job.evaluation, tuple(_asked_groups(job, maker)))
+    extras = Extras(job.evaluation.path, tuple(_asked_groups(job, maker)))
     if job.run is not None:
         page = run_page(job.run, extras, maker)
     elif job.dataset is not None:
