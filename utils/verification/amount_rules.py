@@ -25,7 +25,7 @@ def check_shift(voice: Voice) -> Check:
     if "pitch_shift" not in voice.controls or is_idle(voice, "pitch_shift"):
         return skipped(name, "nothing to shift")
     own, limit = voice.default("pitch_shift"), find_control("pitch_shift").high
-    plain, problems = voice.said(0, 2), []
+    plain, problems = voice.said(), []
     figures: dict[str, float] = {}
     for shift in SHIFTS:
         asked = shift if abs(own + shift) <= limit else -shift

@@ -1,12 +1,12 @@
 """The PyTorch side of a graph, for rules that compare the two. Holds functions of arrays: imports no torch."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from utils.verification.measures import relative_db
-from utils.verification.voices import Voice
+from utils.verification.voices import Said, Voice
 from utils.voice_file.controls import CONTROLS, ControlDefaults
 from utils.voice_file.metadata import VoiceMetadata
 
@@ -40,6 +40,7 @@ class Reference:
     idle_controls: frozenset[str]
     parity_db: float = PARITY_DB
     recordings: tuple[np.ndarray, ...] = ()
+    _kept: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, controls: ControlDefaults) -> Conversion:
         """Return the conversion with these values of the controls."""
@@ -63,6 +64,7 @@ class Reference:
             block=stream.get("block", 1),
             look_ahead=stream.get("look_ahead", 0),
             metadata=metadata,
+            kept=self._kept,
         )
 
     @property

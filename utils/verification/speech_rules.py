@@ -4,12 +4,13 @@ Where the PyTorch voice of a graph does not keep one of them either, the rule is
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 
 from utils.verification.checks import Check, skipped, verdict
-from utils.verification.listening import VOICED, agreement, shifted
+from utils.verification.listening import VOICED, Heard, agreement, shifted
 from utils.verification.voices import Said, Voice
 from utils.voice_file.metadata import IDLE_KEY
 
@@ -18,6 +19,7 @@ LAG_MARGIN = 0.02
 BACKWARDS_MARGIN = 0.15
 LEAST = {"timbre": 0.3, "vowels": 0.3, "change": 0.4, "level": 0.8}
 VOWEL_BANDS = 18  # up to about 4 kHz
+LEVEL_RANGE_DB = 40.0  # what is softer counts as so much below the loudest
 MOST_CENTS, MOST_SPREAD_CENTS = 40.0, 15.0
 NEAR_CENTS = 250.0
 LEAST_NEAR, LEAST_VOICED, MOST_VOICED_NOISE = 0.85, 0.7, 0.5
@@ -31,12 +33,13 @@ PAUSE_DB = -35.0
 
 def check_content(voice: Voice) -> Check:
     """The words stay: timbre, its change and the level follow the source's, more than backwards or 30 ms apart."""
-    trials = [voice.said(number, 1) for number in (0, 1, 2)]
+    said = voice.said()
+    source_db, made_db = (np.maximum(level, level.max() - LEVEL_RANGE_DB) for level in said.levels())
     tracks = {
-        "timbre": _timbres(trials),
-        "vowels": _vowels(trials),
-        "change": _changes(trials),
-        "level": _levels(trials),
+        "timbre": (*_of_both(said, lambda heard: heard.timbre_db), said.is_speech),
+        "vowels": (*_of_both(said, _vowels), said.is_speech & (said.f0_hz > 0)),
+        "change": (*_of_both(said, lambda heard: heard.change_db), said.is_speech),
+        "level": (source_db, made_db, np.ones(said.num_frames, bool)),
     }
     problems: list[str] = []
     figures: dict[str, float] = {}
@@ -60,40 +63,17 @@ def check_content(voice: Voice) -> Check:
     return verdict("content", problems, f"correlation with the source: {detail}", figures)
 
 
-def _joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    first, second, third = (np.concatenate(items) for items in zip(*parts, strict=True))
-    return first, second, third
+def _of_both(said: Said, track: Callable[[Heard], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a track of source and result, [F] or [F, B], of equal length."""
+    source, made = (track(heard)[: said.num_frames] for heard in (said.source, said.made))
+    return source, made
 
 
-def _timbres(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return _joined([
-        (said.source.timbre_db[: said.num_frames], said.made.timbre_db[: said.num_frames], said.is_speech)
-        for said in trials
-    ])  # fmt: skip
-
-
-def _vowels(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    low = [
-        tuple(heard.timbre_db[: said.num_frames, :VOWEL_BANDS] for heard in (said.source, said.made)) for said in trials
-    ]
-    return _joined([
-        (*(bands - bands.mean(axis=1, keepdims=True) for bands in pair), said.is_speech & (said.f0_hz > 0))
-        for pair, said in zip(low, trials, strict=True)
-    ])  # fmt: skip
-
-
-def _changes(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return _joined([
-        (said.source.change_db[: said.num_frames], said.made.change_db[: said.num_frames], said.is_speech)
-        for said in trials
-    ])  # fmt: skip
-
-
-def _levels(trials: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return _joined([
-        (*(np.maximum(level, level.max() - 40.0) for level in said.levels()), np.ones(said.num_frames, bool))
-        for said in trials
-    ])  # fmt: skip
+def _vowels(heard: Heard) -> np.ndarray:
+    """Return the timbre of the low bands alone [F, B]."""
+    bands = heard.timbre_db[:, :VOWEL_BANDS]
+    shape: np.ndarray = bands - bands.mean(axis=1, keepdims=True)
+    return shape
 
 
 def check_pitch(voice: Voice) -> Check:
@@ -101,7 +81,8 @@ def check_pitch(voice: Voice) -> Check:
     if is_idle(voice, "pitch_shift"):
         return skipped("pitch", "the voice is not told the pitch")
     shift = voice.default("pitch_shift")
-    trials = [_melody([voice.said(number, 1) for number in (0, 1, 2)], lag) for lag in voice.lags]
+    said = voice.said()
+    trials = [_melody(said, lag) for lag in voice.lags]
     # at the lag at which it fits best
     expected, found, is_voiced = min(trials, key=lambda trial: _scatter(trial, shift))
     cents = 1200 * np.log2(found / expected) - 100 * shift
@@ -119,7 +100,7 @@ def check_pitch(voice: Voice) -> Check:
         problems.append(f"{octaves:+.2f} octaves from where it should be; near in {100 * figures['near_share']:.0f} %")
     else:
         problems += _melody_faults(np.log2(expected[chosen]), cents[chosen], figures)
-    noisy = _voiced_share_of_noise([voice.said(number, 1) for number in (0, 1, 2)])
+    noisy = _voiced_share_of_noise(said)
     figures["voiced_noise_share"] = noisy
     if not noisy <= MOST_VOICED_NOISE:
         problems.append(f"{100 * noisy:.0f} % of the fricatives are voiced (allowed {100 * MOST_VOICED_NOISE:g})")
@@ -127,21 +108,17 @@ def check_pitch(voice: Voice) -> Check:
     return verdict("pitch", problems, detail, figures)
 
 
-def _voiced_share_of_noise(trials: list[Said]) -> float:
+def _voiced_share_of_noise(said: Said) -> float:
     """Return in which share of the frames with noise alone the result is voiced; frames beside a vowel do not count."""
-    inner = [np.convolve(said.is_noisy, np.ones(3), "same") > 2.5 for said in trials]
-    voiced = [said.made.pitch[1][: said.num_frames] > VOICED for said in trials]
-    return float(np.concatenate(voiced)[np.concatenate(inner)].mean())
+    inner = np.convolve(said.is_noisy, np.ones(3), "same") > 2.5
+    return float((said.made.pitch[1][: said.num_frames] > VOICED)[inner].mean())
 
 
-def _melody(trials: list[Said], lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _melody(said: Said, lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the f0 of steady voiced frames, that of the result so many frames later, and whether that is voiced."""
-    parts = []
-    for said in trials:
-        found, likeness = (shifted(values[: said.num_frames], -lag) for values in said.made.pitch)
-        steady = np.convolve(said.f0_hz > 0, np.ones(STEADY_FRAMES), "same") > STEADY_FRAMES - 0.5
-        parts.append((said.f0_hz[steady], found[steady], likeness[steady] > VOICED))
-    return _joined(parts)
+    found, likeness = (shifted(values[: said.num_frames], -lag) for values in said.made.pitch)
+    steady = np.convolve(said.f0_hz > 0, np.ones(STEADY_FRAMES), "same") > STEADY_FRAMES - 0.5
+    return said.f0_hz[steady], found[steady], likeness[steady] > VOICED
 
 
 def _scatter(melody: tuple[np.ndarray, np.ndarray, np.ndarray], shift: float) -> float:
@@ -177,7 +154,7 @@ def check_levels(voice: Voice) -> Check:
     """Speech from -50 dB to full scale comes out near its own level, and the louder the louder."""
     pairs = {}
     for level in (*LEVELS_DB, None):
-        said = voice.said(0, 1) if level is None else voice.said(0, 1, speech_db=level)
+        said = voice.said() if level is None else voice.said(0, 1, speech_db=level)
         source, made = (power_db(levels[said.is_speech]) for levels in said.levels())
         pairs[source] = made
     sources = sorted(pairs)

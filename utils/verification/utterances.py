@@ -77,7 +77,7 @@ class Utterance:
 
 @lru_cache(maxsize=8)
 def utterance(sample_rate: int, number: int = 0, num_sentences: int = 2) -> Utterance:
-    """Return sentences at a rate; equal numbers give equal speech."""
+    """Return sentences at a rate; equal numbers give equal speech, and fewer sentences the beginning of it."""
     parts = [_sentence((number + place) % len(SENTENCES), sample_rate) for place in range(num_sentences)]
     samples = np.concatenate([part.samples for part in parts])
     noise = np.random.default_rng(99).standard_normal(len(samples))
@@ -86,6 +86,7 @@ def utterance(sample_rate: int, number: int = 0, num_sentences: int = 2) -> Utte
     return Utterance(samples.astype(np.float32), sample_rate, *facts)
 
 
+@lru_cache(maxsize=len(SENTENCES))
 def _sentence(number: int, sample_rate: int) -> Utterance:
     phones = [PHONES[sign] for sign in SENTENCES[number]]
     counts = [round(phone.seconds * FRAMES_PER_SECOND) for phone in phones]

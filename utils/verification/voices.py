@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from utils.verification.listening import Heard
-from utils.verification.utterances import SPEECH_DB, Utterance, utterance
+from utils.verification.utterances import SENTENCES, SPEECH_DB, Utterance, utterance
 from utils.voice_file.metadata import VoiceMetadata
 
 SPEAKS_DB = -22.0  # a frame so far above or below the mean level of the speech belongs to it
+NUM_SENTENCES = len(SENTENCES)
 Convert = Callable[[np.ndarray, Mapping[str, float]], np.ndarray]
 
 
@@ -70,6 +71,7 @@ class Voice:
         block: samples of a block; 1 where any length does.
         look_ahead: samples by which its output is behind.
         metadata: what the file says of itself.
+        kept: what it has said so far; voices that convert alike may share it.
     """
 
     sample_rate: int
@@ -78,7 +80,7 @@ class Voice:
     block: int = 1
     look_ahead: int = 0
     metadata: VoiceMetadata | None = None
-    _said: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
+    kept: dict[tuple[object, ...], Said] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def lags(self) -> range:
@@ -93,15 +95,23 @@ class Voice:
         made: np.ndarray = self.convert(padded, given)[self.look_ahead : self.look_ahead + count]
         return made
 
-    def said(self, number: int = 0, num_sentences: int = 2, *, speech_db: float = SPEECH_DB, **controls: float) -> Said:
-        """Return an utterance and what the voice makes of it; each is converted once."""
-        key = (number, num_sentences, speech_db, *sorted(controls.items()))
-        if key not in self._said:
+    def said(
+        self, number: int = 0, num_sentences: int = NUM_SENTENCES, *, speech_db: float = SPEECH_DB, **controls: float
+    ) -> Said:
+        """Return an utterance and what the voice makes of it; each is converted once.
+
+        Controls that have their stated defaults are left out: that this is the same is a rule of its own.
+        """
+        stated = self.metadata.defaults if self.metadata is not None else {}
+        controls = {name: value for name, value in controls.items() if name not in stated or value != stated[name]}
+        present = {name: value for name, value in controls.items() if name in self.controls}
+        key = (number, num_sentences, speech_db, *sorted(present.items()))
+        if key not in self.kept:
             speech = utterance(self.sample_rate, number, num_sentences)
             given = speech.at(speech_db)
-            heard = (Heard(samples, self.sample_rate) for samples in (given, self.answer(given, controls)))
-            self._said[key] = Said(speech, *heard)
-        return self._said[key]
+            heard = (Heard(samples, self.sample_rate) for samples in (given, self.answer(given, present)))
+            self.kept[key] = Said(speech, *heard)
+        return self.kept[key]
 
     def default(self, control: str) -> float:
         """Return the value that a control has by itself."""
