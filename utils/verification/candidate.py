@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class Candidate:
         return RemoteSession(self.path, self.extent.limits)
 
     @cached_property
+    def again(self) -> "Candidate":
+        """The graph loaded a second time, in another process."""
+        return replace(self)
+
+    @cached_property
     def metadata(self) -> VoiceMetadata | None:
         """What this workbench wrote into the graph; None for graphs of others."""
         with contextlib.suppress(FormatError):  # the rule about the name reports it
@@ -115,6 +120,8 @@ class Candidate:
 
     def close(self) -> None:
         """Let the process of the graph go, for the next one."""
+        if "again" in self.__dict__:
+            self.again.close()
         if "session" in self.__dict__:
             self.session.close()
 

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -138,13 +137,12 @@ def check_cost(candidate: Candidate) -> Check:
         return skipped("cost", "left out")
     short, long = (candidate.speech(seconds, 5)[None] for seconds in COST_SECONDS)
     candidate.run(short[:, :1])  # one that never ends is not begun again
-    fresh = replace(candidate)  # what earlier runs have reserved is not counted
+    fresh = candidate.again  # what earlier runs have reserved is not counted
     fresh.run(short)
     memory, seconds = fresh.session.resident_bytes(), fresh.session.processor_seconds()
     fresh.run(long)
     per_second = (fresh.session.resident_bytes() - memory) / (COST_SECONDS[1] - COST_SECONDS[0])
     factor = (fresh.session.processor_seconds() - seconds) / COST_SECONDS[1]
-    fresh.session.close()
     problems = [f"{factor:.1f} s of a processor for a second (allowed {MOST_FACTOR:g})"] * (factor > MOST_FACTOR)
     allowed = MOST_MEMORY_OF_LARGE if candidate.needs_context else MOST_MEMORY
     if per_second > allowed:

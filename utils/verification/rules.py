@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -195,14 +195,20 @@ def verify(candidate: Candidate, reference: Reference | GeneratorReference | Non
         ConfigError: if the file is missing or not named as an ONNX file.
         FormatError: if it is a graph, but no voice.
     """
+    return list(outcomes(candidate, reference))
+
+
+def outcomes(candidate: Candidate, reference: Reference | GeneratorReference | None = None) -> Iterator[Check]:
+    """Yield what `verify` returns, each rule when it has been tried."""
     if not candidate.path.is_file():
         raise ConfigError(f"{candidate.path} does not exist; give an exported .onnx file")
     if candidate.path.suffix.lower() != ".onnx":
         raise ConfigError(f"{candidate.path} is no .onnx file; give a graph that export_onnx.py wrote")
     loading = LOADING.outcome(candidate, reference)  # before the file's contents: what they must be depends on its kind
-    first = [FILE.outcome(candidate, reference), loading]
+    yield FILE.outcome(candidate, reference)
+    yield loading
     if not loading.passed:
-        return first
+        return
     kind, left_out = candidate.kind, set() if candidate.extent.listens else LISTENING
     others = [rule for rule in RULES if kind in rule.kinds and rule.name not in {FILE.name, LOADING.name, *left_out}]
-    return [*first, *(rule.outcome(candidate, reference) for rule in others)]
+    yield from (rule.outcome(candidate, reference) for rule in others)

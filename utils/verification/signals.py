@@ -1,10 +1,13 @@
 """Audio on which an exported graph is tried: speech-like, silent and hostile."""
 
+from functools import lru_cache
+
 import numpy as np
 
 SYLLABLE_SECONDS = 0.27
 
 
+@lru_cache(maxsize=32)  # of a few megabytes each; many rules want the same
 def speech_like(sample_rate: int, num_samples: int, seed: int) -> np.ndarray:
     """Return [T] float32 with gliding harmonics, bursts of noise, pauses and changing level, peak about 0.5."""
     rng = np.random.default_rng(seed)
