@@ -9,7 +9,13 @@ import pytest
 from torch import nn
 
 from models.base import BaseVoiceConversionModel
-from utils.config.stored_objects import StoredObject, is_known, known_targets, require_trust
+from utils.config.stored_objects import (
+    StoredObject,
+    is_known,
+    known_targets,
+    require_known_targets,
+    require_trust,
+)
 from utils.errors import ConfigError, FormatError
 
 TOY = {"_target_": "models.toy.ToyVoice", "sample_rate": 16000, "n_fft": 640, "channels": 8}
@@ -164,3 +170,28 @@ def test_a_class_of_another_kind_is_refused_before_it_is_made(package: str) -> N
 def test_trust_takes_packages_alone(item: str) -> None:
     with pytest.raises(ConfigError, match="trust="):
         require_trust([item])
+
+
+@pytest.mark.parametrize(
+    ("target", "trust"),
+    [
+        (None, ()),
+        ("models.rvc.RvcVoice", ()),  # of an earlier version
+        ("torch.optim.SGD", ()),
+        ("torch.optim.lr_scheduler.StepLR", ()),
+        ("utils.training.schedules.Cosine", ()),
+        ("mine.Optimizer", ("mine",)),
+    ],
+)
+def test_a_stored_configuration_may_name_what_a_training_uses(target: str | None, trust: tuple[str, ...]) -> None:
+    require_known_targets({"optim": [{"optimizer": {"_target_": target}}]}, "last.ckpt", trust)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["mine.Optimizer", "os.system", "torch.optim.adamw.torch.load", "torch.optim.", "models.lite.torch.load", 3, {}],
+)
+@pytest.mark.parametrize("key", ["_target_", "optimizer._target_"])
+def test_a_stored_configuration_that_names_anything_else_is_refused(target: object, key: str) -> None:
+    with pytest.raises(FormatError, match=r"last\.ckpt names _target_=.* no class of this workbench"):
+        require_known_targets({"optim": [{key: target}]}, "last.ckpt")

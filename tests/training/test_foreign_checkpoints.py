@@ -91,6 +91,11 @@ PLACES = {
     "inside content": lambda node: in_feature("content", "x", node),
     "pitch": lambda node: in_feature("f0_hz", None, node),
     "inside pitch": lambda node: in_feature("f0_hz", "voicing_threshold", node),
+    # sections from which a loaded voice builds nothing
+    "optimizer": lambda node: in_config("optim", {"optimizer": node}),
+    "inside logger": lambda node: in_config("logger", {"x": [{"y": node}]}),
+    "augmentation": lambda node: in_config("augmentation", node),
+    "a section of its own": lambda node: in_config("unheard_of", node),
 }
 
 

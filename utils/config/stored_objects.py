@@ -20,8 +20,11 @@ from utils.errors import ConfigError, FormatError, WorkbenchError
 
 # classes of ours that no file in configs/ names: they are typed
 FURTHER = {"content": frozenset({"recipes.content_encoder.teacher_content.TeacherContent"})}
+EVERY_KIND = ""
 MAX_DEPTH, MAX_VALUES, MAX_CHARACTERS = 8, 2000, 4096
 NETWORK_PLACES = ("\\\\", "//")
+# where the optimizers, schedules and loggers stand that somebody may have chosen; nothing builds them for a file
+_LIBRARIES = re.compile(r"(torch\.optim(\.lr_scheduler)?|pytorch_lightning\.loggers)\.[A-Za-z_]\w*", re.ASCII)
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # what a constructor raises for arguments that do not fit it
 _REFUSALS = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError, OSError)
@@ -123,12 +126,14 @@ class StoredObject:
 
 def is_known(target: str, kind: str, trust: Collection[str] = ()) -> bool:
     """Return whether a class may be built for a file: one of ours by its exact path, or one of a trusted package."""
+    if kind == EVERY_KIND and _LIBRARIES.fullmatch(target):
+        return True
     return target in known_targets(kind) or any(target == item or target.startswith(f"{item}.") for item in trust)
 
 
 @cache
 def known_targets(kind: str) -> frozenset[str]:
-    """Return the classes of ours of a kind: those that the files of the configuration group name."""
+    """Return the classes of ours of a kind: those that the files of the configuration group name; see EVERY_KIND."""
     found: set[str] = set()
 
     def collect(node: Any) -> None:
@@ -139,7 +144,29 @@ def known_targets(kind: str) -> frozenset[str]:
 
     for path in sorted((CONFIG_FOLDER / kind).rglob("*.yaml")):
         collect(yaml.safe_load(path.read_text(encoding="utf-8")))
-    return frozenset(found) | FURTHER.get(kind, frozenset())
+    return frozenset(found).union(*(further for group, further in FURTHER.items() if kind in (group, EVERY_KIND)))
+
+
+def require_known_targets(config: Any, source: str, trust: Collection[str] = ()) -> None:
+    """Refuse a stored configuration that names a foreign class, also in sections from which nothing is built.
+
+    Args:
+        config: plain data of limited depth.
+        source: words for it, for messages.
+        trust: packages, modules or classes, see require_trust.
+    Raises:
+        FormatError: in one line, if a class is neither of this workbench, of the libraries it trains with, nor trusted.
+    """
+    trusted, stack = require_trust(trust), [config]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            for key, value in item.items():
+                if str(key).rpartition(".")[2] == TARGET and value is not None:
+                    _require_known_target(value, EVERY_KIND, source, trusted)
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
 
 
 def require_trust(trust: Collection[str]) -> tuple[str, ...]:

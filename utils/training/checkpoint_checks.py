@@ -1,6 +1,6 @@
 """Whether a checkpoint is whole: its kinds and shapes, before anything is made of what it says."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from utils.config import from_yaml, select
 from utils.config.plain_data import first_line, require_plain, shown
+from utils.config.stored_objects import require_known_targets
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
 from utils.training.codebook import CodebookRecord
@@ -53,13 +54,18 @@ def require_checkpoint(content: Any, path: Path) -> None:
     _require_state(content.get("state_dict"), path)
 
 
-def stored_config(content: dict[str, Any], path: Path) -> dict[str, Any]:
+def stored_config(content: dict[str, Any], path: Path, trust: Collection[str] = ()) -> dict[str, Any]:
     """Return the configuration of a checkpoint's run, nothing in it resolved.
 
+    Args:
+        content: of the checkpoint.
+        path: of the checkpoint, for messages.
+        trust: packages or classes that it may name besides those of this workbench.
     Raises:
-        FormatError: if it is damaged, or lacks what is needed of it.
+        FormatError: if it is damaged, lacks what is needed of it, or names a class that is neither ours nor trusted.
     """
     config = from_yaml(content[PAYLOAD_KEY]["config"], f"the configuration in {path}")
+    require_known_targets(config, f"the configuration in {path}", trust)
     for key, kinds in CONFIG_KINDS.items():
         value = select(config, key)
         if not isinstance(value, kinds) or isinstance(value, bool) or _has_lines(value):

@@ -193,7 +193,7 @@ def voice_of(
 ) -> TrainedVoice:
     """Load the voice of a checkpoint of a run, which lies anywhere; all else as load_voice."""
     content = read_checkpoint(path)
-    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    config, dataset = stored_config(content, path, trust), stored_dataset(content, path)
     encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)
     tracker_node = StoredObject.of(dataset.pitch.config, "pitch", str(path), trust)
     model = stored_generator(content, path, trust)
@@ -236,7 +236,7 @@ def stored_generator(content: dict[str, Any], path: Path, trust: Collection[str]
         FormatError: if it names a class that is neither ours nor trusted, or its weights do not fit it.
         ConfigError: if the class refuses an argument.
     """
-    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    config, dataset = stored_config(content, path, trust), stored_dataset(content, path)
     node = StoredObject.of(config["model"], "model", str(path), trust)
     state = voice_state(content["state_dict"])
     require_finite_weights(state, path)

@@ -104,7 +104,7 @@ def _training_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tup
             "knows; type export.resume_in=applio"
         )
     order = RESUME_IN[plan.resume_in]
-    learning_rate = select(stored_config(content, path), "optim.optimizer.lr")
+    learning_rate = select(stored_config(content, path, plan.trust), "optim.optimizer.lr")
     if type(learning_rate) not in (int, float):
         raise FormatError(
             f"the configuration in {path} is damaged: optim.optimizer.lr is no number; get the file again"
@@ -143,7 +143,7 @@ def describe_run(plan: FilesPlan, content: dict[str, Any], path: Path, weights: 
         ConfigError: if its generator is of no published size, or listens to another layer of its encoder.
     """
     payload = content[PAYLOAD_KEY]
-    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    config, dataset = stored_config(content, path, plan.trust), stored_dataset(content, path)
     rate = int(select(config, "audio.sample_rate"))
     layout = layout_of(shapes_of(weights))
     published = [item for item in layout.fits if item.sample_rate == rate]

@@ -89,7 +89,7 @@ def _of_run(plan: GeneratorPlan, run: Path) -> GeneratorVoice:
     path = checkpoint_path(run, plan.checkpoint)
     content = read_checkpoint(path)
     payload = content[PAYLOAD_KEY]
-    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    config, dataset = stored_config(content, path, plan.trust), stored_dataset(content, path)
     weights = voice_state(content["state_dict"])
     if not is_rvc(weights):
         raise ConfigError(

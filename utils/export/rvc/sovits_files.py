@@ -39,7 +39,7 @@ def sovits_training_files(
         ConfigError: if it has no discriminator, or its content is none that the program computes.
         FormatError: if the checkpoint is damaged.
     """
-    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    config, dataset = stored_config(content, path, plan.trust), stored_dataset(content, path)
     state = content["state_dict"]
     generator, discriminator = (
         legacy_state({name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
