@@ -31,6 +31,8 @@ def plain_name(name: str, allowed: Iterable[str] = AUDIO + VOICES) -> str:
     """
     last = name.replace("\\", "/").rpartition("/")[2]
     check_folder_name(last, "file")
+    if "${" in last:  # a script would read it as the value of another key, or of a variable of this machine
+        raise ConfigError(f"file={last!r} has ${{ in its name; rename it")
     endings = tuple(allowed)
     if Path(last).suffix.lower() not in endings:
         raise ConfigError(f"file={last!r} is of no kind that is taken here: {' '.join(endings)}")

@@ -8,7 +8,8 @@ from utils.errors import FormatError
 
 # Wire types: https://protobuf.dev/programming-guides/encoding; field numbers: onnx/onnx.proto of ONNX 1.16.
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET, MODEL_FUNCTION = 1, 7, 8, 25
+MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET, MODEL_METADATA, MODEL_FUNCTION = 1, 7, 8, 14, 25
+METADATA_KEY, METADATA_VALUE = 1, 2
 OPSET_DOMAIN, OPSET_VERSION = 1, 2
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
 NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
@@ -32,6 +33,7 @@ class FileContents:
         num_nodes: how many nodes those are.
         external: names of tensors whose values are in another file.
         num_functions: local functions.
+        metadata: texts that travel with the graph, by their key.
     """
 
     ir_version: int = 0
@@ -40,6 +42,7 @@ class FileContents:
     num_nodes: int = 0
     external: list[str] = field(default_factory=list)
     num_functions: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def read_contents(path: Path) -> FileContents:
@@ -71,6 +74,9 @@ def _read_model(data: memoryview, contents: FileContents) -> bool:
             entries = dict(_fields(value))
             version = entries.get(OPSET_VERSION, 0)
             contents.opsets[_text(entries.get(OPSET_DOMAIN))] = version if isinstance(version, int) else 0
+        elif number == MODEL_METADATA:
+            texts = dict(_fields(value))
+            contents.metadata[_text(texts.get(METADATA_KEY))] = _text(texts.get(METADATA_VALUE))
         elif number == MODEL_FUNCTION:
             contents.num_functions += 1
             for inner, node in _fields(value):
