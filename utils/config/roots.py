@@ -4,9 +4,10 @@ from utils.config.export import ExportJob
 from utils.config.job import Job
 from utils.config.preprocess import PreprocessJob
 from utils.config.report import ReportJob
+from utils.config.studio import StudioJob
 from utils.config.test_model import VoiceTrial
 from utils.config.train import TrainJob
 
 JOBS: dict[str, type[Job]] = {
-    job.config_name: job for job in (PreprocessJob, TrainJob, ExportJob, VoiceTrial, ReportJob)
+    job.config_name: job for job in (PreprocessJob, TrainJob, ExportJob, VoiceTrial, ReportJob, StudioJob)
 }

@@ -1,0 +1,162 @@
+"""What several pages are made of: fields that remember, uploads, sounds, command lines."""
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nicegui import app, events, run, ui
+
+from studio.commands import Command, Problem
+from studio.files import address
+from studio.texts import Texts
+from studio.uploads import AUDIO, UploadFolder
+from studio.workspace import Workspace
+from utils.errors import WorkbenchError
+
+Fields = Mapping[str, Any]  # key of a setting -> the field that it is typed into
+
+
+def kept(key: str, default: Any) -> Any:
+    """Return what was typed last into a field, in whatever browser."""
+    return app.storage.general.setdefault(key, default)
+
+
+def text_field(label: str, key: str, default: str = "", **options: Any) -> Any:
+    """Show a field for a text that survives a reload and is the same in every browser."""
+    kept(key, default)
+    return ui.input(label, **options).props("outlined dense").classes("w-full").bind_value(app.storage.general, key)
+
+
+def number_field(label: str, key: str, default: float | None, **options: Any) -> Any:
+    """Show such a field for a number."""
+    kept(key, default)
+    return ui.number(label, **options).props("outlined dense").classes("w-full").bind_value(app.storage.general, key)
+
+
+def choice_field(label: str, key: str, choices: Mapping[str, str] | list[str], default: str | None = None) -> Any:
+    """Show such a field for one of several choices; what was chosen is forgotten when it is there no more."""
+    first = next(iter(choices), None)
+    if kept(key, default or first) not in choices:
+        app.storage.general[key] = default if default in choices else first
+    given = choices if isinstance(choices, list) else dict(choices)
+    field = ui.select(given, label=label).props(f'outlined dense aria-label="{label}"').classes("w-full")
+    return field.bind_value(app.storage.general, key)
+
+
+def switch_field(label: str, key: str, default: bool = False) -> Any:
+    """Show such a field for yes or no."""
+    kept(key, default)
+    return ui.checkbox(label).bind_value(app.storage.general, key)
+
+
+def show_command(say: Texts, make: Callable[[], Command | None]) -> None:
+    """Show the command line of what the page would do, to be copied; it follows the fields."""
+    with ui.expansion(say("common.command"), icon="terminal").classes("w-full").props("dense"):
+        line = ui.label().classes("studio-command")
+        ui.button(say("common.copy"), icon="content_copy", on_click=lambda: ui.clipboard.write(line.text)).props(
+            "flat dense no-caps"
+        )
+
+    def refresh() -> None:
+        command = make()
+        line.set_text(command.text if command else "")
+
+    refresh()
+    ui.timer(1.0, refresh)
+
+
+def start_button(
+    workspace: Workspace,
+    say: Texts,
+    label: str,
+    make: Callable[[], Command | None],
+    title: Callable[[], str],
+    fields: Fields,
+    *,
+    icon: str = "play_arrow",
+) -> Any:
+    """Show the button that starts a job; what is wrong with its settings is told beside the field, and nothing starts."""
+    line = ui.label().classes("studio-error").props("role=alert")
+    line.set_visibility(False)
+
+    async def start() -> None:
+        command = make()
+        button.disable()
+        try:
+            problem = Problem("", say("common.incomplete")) if command is None else await run.io_bound(command.problem)
+            _tell(problem, fields, line)
+            if problem is None and command is not None:
+                await run.io_bound(workspace.submit, command, title())
+                ui.notify(say("common.started"), type="positive")
+        except WorkbenchError as error:
+            _tell(Problem("", str(error)), fields, line)
+        finally:
+            button.enable()
+
+    button = ui.button(label, icon=icon, on_click=start).props("no-caps unelevated")
+    return button
+
+
+def _tell(problem: Problem | None, fields: Fields, line: Any) -> None:
+    for field in fields.values():
+        field.error = None
+    field = fields.get(problem.key) if problem else None
+    if problem and field is not None:
+        field.error = problem.text
+    line.set_text(problem.text if problem and field is None else "")
+    line.set_visibility(bool(problem and field is None))
+
+
+def upload_field(
+    label: str, say: Texts, folder: Callable[[], UploadFolder], done: Callable[[], object], allowed: Iterable[str] = AUDIO
+) -> Any:
+    """Show where files are dropped or chosen; each is checked and written to the folder, and what is refused is said."""
+    endings = tuple(allowed)
+    problems = ui.label().classes("studio-error").props("role=alert").style("white-space: pre-line")
+
+    async def take(event: events.UploadEventArguments) -> None:
+        place = folder()
+        partial = place.folder / f".partial-{secrets.token_hex(8)}"
+        try:
+            await event.file.save(partial)
+            await run.io_bound(place.adopt, partial, event.file.name, endings)
+        except WorkbenchError as error:
+            problems.set_text(f"{problems.text}\n{error}".strip())
+        finally:
+            partial.unlink(missing_ok=True)
+        done()
+
+    def refuse(_: Any) -> None:
+        problems.set_text(f"{problems.text}\n{say('common.refused', kinds=' '.join(endings))}".strip())
+
+    upload = ui.upload(label=label, multiple=True, auto_upload=True, on_upload=take, on_rejected=refuse)
+    upload.props(f'accept="{",".join(endings)}" flat bordered aria-label="{label}"').classes("w-full")
+    problems.move(target_index=-1)
+    return upload
+
+
+def player(workspace: Workspace, path: Path, label: str) -> None:
+    """Show a sound that can be played, with its name."""
+    with ui.row().classes("items-center w-full q-gutter-sm"):
+        ui.label(label).style("min-width: 9rem; overflow-wrap: anywhere")
+        sound = ui.audio(address(workspace, path)).props(f'preload="none" aria-label="{escaped(label)}"')
+        sound.classes("col")
+
+
+def download_link(workspace: Workspace, path: Path, label: str) -> None:
+    """Show a link that saves a file."""
+    link = ui.link(target=address(workspace, path, download=True)).props(f'download aria-label="{escaped(label)}"')
+    with link.classes("row items-center q-gutter-xs"):
+        ui.icon("download").props("aria-hidden=true")
+        ui.label(label)
+
+
+def go_button(label: str, target: str) -> None:
+    """Show the way to the next page."""
+    ui.button(label, icon="arrow_forward", on_click=lambda: ui.navigate.to(target)).props("no-caps unelevated color=positive")
+
+
+def escaped(text: str) -> str:
+    """Return a text as an attribute in quotes may hold it."""
+    return text.replace("\\", "/").replace('"', "'")

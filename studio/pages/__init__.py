@@ -1,0 +1,16 @@
+"""One module a page: what it shows, and which command line its buttons start."""
+
+from collections.abc import Callable
+
+from studio.pages import convert, data, deliver, home, jobs, train
+from studio.texts import Texts
+from studio.workspace import Workspace
+
+PAGES: dict[str, Callable[[Workspace, Texts], None]] = {
+    "home": home.show,
+    "data": data.show,
+    "train": train.show,
+    "deliver": deliver.show,
+    "convert": convert.show,
+    "jobs": jobs.show,
+}

@@ -1,0 +1,120 @@
+"""Recordings become a dataset, and the doctor says whether they are good enough."""
+
+from pathlib import Path
+
+from nicegui import app, ui
+
+from studio import commands
+from studio.components import (
+    choice_field,
+    go_button,
+    player,
+    show_command,
+    start_button,
+    switch_field,
+    text_field,
+    upload_field,
+)
+from studio.jobs import Job
+from studio.jobview import job_panel
+from studio.shell import heading
+from studio.texts import Texts
+from studio.uploads import UploadFolder
+from studio.workspace import Seen, Workspace, read_json
+from utils.reports.doctor import read_diagnosis
+
+MOST_SHOWN = 12  # recordings to play
+
+
+def show(workspace: Workspace, say: Texts) -> None:
+    """Show the fields, the button and what came of it."""
+    draft = app.storage.general
+    name = text_field(say("data.name"), "data.name", "my_voice")
+    draft.setdefault("data.from", "files")
+    ways = {"files": say("data.from_files"), "folder": say("data.from_folder")}
+    ui.radio(ways).props("inline").bind_value(draft, "data.from")
+    with ui.column().classes("w-full") as files:
+        _files(workspace, say)
+    files.bind_visibility_from(draft, "data.from", value="files")
+    source = text_field(say("data.folder"), "data.folder", "", placeholder="/home/me/recordings")
+    source.bind_visibility_from(draft, "data.from", value="folder")
+    goals = {goal: say(f"data.goal_{goal}") for goal in commands.GOALS}
+    choice_field(say("data.goal"), "data.goal", goals)
+    encoder = text_field(say("data.encoder"), "data.encoder", "")
+    encoder.bind_visibility_from(draft, "data.goal", value="rvc")
+    leave_out = switch_field(say("data.leave_out"), "data.leave_out")
+    leave_out.bind_visibility_from(draft, "data.name", lambda value: _exclude_file(workspace, value) != "")
+
+    def make() -> commands.Command | None:
+        given = str(draft["data.name"] or "").strip()
+        folder = f"recordings/{given}" if draft["data.from"] == "files" else str(draft["data.folder"] or "").strip()
+        exclude = _exclude_file(workspace, given) if draft["data.leave_out"] else ""
+        return commands.prepare(folder, given, draft["data.goal"], encoder=draft["data.encoder"] or "", exclude=exclude)
+
+    fields = {"dataset.name": name, "dataset.source": source, "content.path": encoder}
+    start_button(workspace, say, say("data.start"), make, lambda: say("data.job", name=draft["data.name"]), fields)
+    show_command(say, make)
+    job_panel(workspace, say, is_preparation, lambda seen: _outcome(workspace, say, seen))
+
+
+def is_preparation(job: Job) -> bool:
+    """Whether a job makes a dataset."""
+    return job.script == "preprocess.py"
+
+
+def _exclude_file(workspace: Workspace, name: str) -> str:
+    path = Path("datasets") / str(name or "") / "exclude.txt"
+    return path.as_posix() if (workspace.folder / path).is_file() else ""
+
+
+def _files(workspace: Workspace, say: Texts) -> None:
+    draft = app.storage.general
+
+    def folder() -> UploadFolder:
+        return workspace.recordings(str(draft["data.name"] or "my_voice").strip())
+
+    def count() -> None:
+        sounds = workspace.sounds(folder().folder)
+        said.set_text(say("data.count", count=len(sounds), folder=f"recordings/{folder().folder.name}"))
+
+    upload_field(say("data.drop"), say, folder, count)
+    said = ui.label().classes("studio-quiet")
+    count()
+    ui.timer(1.0, count)
+
+
+def _outcome(workspace: Workspace, say: Texts, seen: Seen) -> None:
+    """Show the doctor's verdict, what to play and leave out, and the way on."""
+    settings = dict(argument.partition("=")[::2] for argument in seen.job.arguments[1:])
+    name = settings.get("dataset.name", "")
+    dataset = workspace.folder / "datasets" / name
+    report = read_json(dataset / "report.json")
+    diagnosis = read_diagnosis(dataset)
+    heading(say("data.verdict"))
+    totals = report.get("totals", {})
+    ui.label(say("data.totals", minutes=round(totals.get("minutes", 0), 1), clips=totals.get("clips", 0)))
+    for row in report.get("dropped", []):
+        ui.label(say("data.dropped", file=row.get("source", ""), reason=row.get("problem", ""))).classes("studio-error")
+    if diagnosis is not None:
+        for speaker, _, words in diagnosis.verdicts:
+            ui.label(f"{speaker}: {words}").classes("text-weight-bold")
+        for line in diagnosis.plan:
+            ui.label(line)
+        for finding in diagnosis.findings:
+            _finding(workspace, say, finding, workspace.folder / settings.get("dataset.source", ""))
+    app.storage.general["train.dataset"] = name
+    app.storage.general["train.run"] = name
+    go_button(say("data.next"), "/train")
+
+
+def _finding(workspace: Workspace, say: Texts, finding: "object", source: Path) -> None:
+    """Show what one rule found, with the recordings to play."""
+    subjects = finding.subjects  # type: ignore[attr-defined]
+    with ui.expansion(f"{finding.rule}: {finding.word} ({len(subjects)})").classes("w-full"):  # type: ignore[attr-defined]
+        ui.label(finding.remedy)  # type: ignore[attr-defined]
+        for subject, words in subjects[:MOST_SHOWN]:
+            path = source / subject
+            if path.is_file() and path.is_relative_to(workspace.folder / "recordings"):
+                player(workspace, path, f"{subject}: {words}")
+            else:
+                ui.label(f"{subject}: {words}")

@@ -1,0 +1,136 @@
+"""What all pages share: the folders of the voices, and the jobs as they were a moment ago."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from studio.commands import Command
+from studio.jobs import Job, JobQueue
+from studio.progress import Progress
+from studio.uploads import AUDIO, UploadFolder
+from utils.files import files_below
+
+STATE = ".studio"
+POLL_SECONDS = 0.7
+MOST_SHOWN = 200  # jobs
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job as it was seen: its state, how far it is, and the last line that it wrote."""
+
+    job: Job
+    progress: Progress | None = None
+    last_line: str = ""
+
+
+class Workspace:
+    """The folder of the voices and its queue of jobs.
+
+    Attributes:
+        folder: where recordings/, datasets/, runs/, exports/ and converted/ lie.
+        queue: of the jobs.
+        seen: the jobs, the newest first; read anew all the time, so that no page waits for a disk.
+
+    Args:
+        folder: absolute.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.queue = JobQueue(folder / STATE / "jobs", work=folder)
+        self.seen: Sequence[Seen] = ()
+        self.device = "cpu"
+        self.uploads = folder / STATE / "uploads"
+
+    async def watch(self) -> None:
+        """Keep `seen` up to date until the server ends."""
+        asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                self.seen = await asyncio.to_thread(self.look)
+            except Exception:
+                log.exception("the jobs could not be read")
+            await asyncio.sleep(POLL_SECONDS)
+
+    def look(self) -> list[Seen]:
+        """Read the jobs, the newest first."""
+        known = {seen.job.id: seen for seen in self.seen if seen.job.has_ended}
+        return [known.get(job.id) or self._see(job) for job in reversed(self.queue.jobs()[-MOST_SHOWN:])]
+
+    def submit(self, command: Command, title: str) -> Job:
+        """Ask for a command; the pages see it at once.
+
+        Raises:
+            ConfigError: if it is none that the studio runs.
+            DataError: if the disk is full.
+        """
+        job = self.queue.submit([command.script, *command.overrides], title=title, device=self.device)
+        self.seen = [Seen(job), *self.seen]
+        return job
+
+    def latest(self, matches: Callable[[Job], bool]) -> Seen | None:
+        """Return the newest job of a kind; None where there was none."""
+        return next((seen for seen in self.seen if matches(seen.job)), None)
+
+    def recordings(self, name: str) -> UploadFolder:
+        """Return the folder of a voice's recordings, into which the browser may write."""
+        return UploadFolder(self.folder / "recordings" / name)
+
+    def sounds(self, folder: Path) -> list[Path]:
+        """Return the recordings in a folder and below it, sorted."""
+        if not folder.is_dir():
+            return []
+        return sorted(path for path in files_below(folder) if path.suffix.lower() in AUDIO)
+
+    def datasets(self) -> list[str]:
+        """Return the names of the prepared datasets, the newest first."""
+        return self._with("datasets", "dataset.json")
+
+    def runs(self) -> list[str]:
+        """Return the names of the runs that can be exported, the newest first."""
+        return self._with("runs", "checkpoints/best.ckpt")
+
+    def begun_runs(self) -> list[str]:
+        """Return the names of all runs, the newest first."""
+        return self._with("runs", "config.yaml")
+
+    def voices(self) -> dict[str, Path]:
+        """Return the exported graphs from audio to audio by voice, the newest first; the path from the folder."""
+        found = {}
+        for name in self._with("exports", "card.json"):
+            card = read_json(self.folder / "exports" / name / "card.json")
+            graphs = [key for key, graph in card.get("graphs", {}).items() if graph.get("flavour") == "audio_to_audio"]
+            if graphs:
+                found[name] = Path("exports") / name / str(graphs[0])
+        return found
+
+    def _with(self, kind: str, file: str) -> list[str]:
+        places = [path for path in (self.folder / kind).glob(f"*/{file}") if not path.parent.name.startswith(".")]
+        places.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        return [path.relative_to(self.folder / kind).parts[0] for path in places]
+
+    def _see(self, job: Job) -> Seen:
+        seen = Seen(job)
+        with suppress(OSError):
+            lines = [line for line in self.queue.log(job.id, 8192).splitlines() if line.strip()]
+            seen = replace(seen, last_line=lines[-1].strip() if lines else "")
+            if not job.has_ended:
+                seen = replace(seen, progress=self.queue.progress(job.id))
+        return seen
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; empty where it cannot be read."""
+    with suppress(OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}
