@@ -6,14 +6,16 @@ PIP_OPTIONS := --disable-pip-version-check --no-input
 PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
+STUDIO_STAMP := $(VENV)/.installed-studio
 INFERENCE := .venv-inference
 INFERENCE_STAMP := $(INFERENCE)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-inference demo test test-all check smoke fuzz clean-venv
+.PHONY: help venv venv-inference demo studio test test-all check smoke fuzz clean-venv
 
 help:
 	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
+	@echo "make studio          record, train, listen and convert in a browser: opens http://127.0.0.1:7860"
 	@echo "make test            the tests that take at most two seconds each"
 	@echo "make test-all        the whole test suite"
 	@echo "make check           ruff, mypy and codespell"
@@ -52,6 +54,13 @@ $(INFERENCE_STAMP): requirements-inference.lock
 	$(PYTHON) -m venv --clear $(INFERENCE)
 	$(INFERENCE)/bin/python -m pip $(PIP_OPTIONS) install --quiet --requirement requirements-inference.lock
 	@touch $@
+
+$(STUDIO_STAMP): requirements-studio.lock $(STAMP)
+	$(PIP) install --quiet --no-deps --requirement requirements-studio.lock
+	@touch $@
+
+studio: $(STUDIO_STAMP)
+	$(BIN)/python studio.py
 
 demo: $(DEMO_STAMP)
 	$(BIN)/python -m scripts.demo

@@ -1,4 +1,4 @@
-"""Open the studio, the workbench as pages for a browser: python studio.py  (python studio.py --help explains the keys)."""
+"""Open the studio, the workbench in a browser: python studio.py  (python studio.py --help explains the keys)."""
 
 from utils.config import run_script
 from utils.config.studio import StudioJob

@@ -2,12 +2,16 @@
 
 import os
 import secrets
-from collections.abc import Callable
+import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.config.studio import StudioJob
 from utils.console import emit
 from utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from studio.workspace import Workspace
 
 INSTALL = "pip install -r requirements-studio.lock (make studio does it)"
 STATE = ".studio"
@@ -22,6 +26,7 @@ def serve(job: StudioJob) -> None:
     from studio.safety import Access
 
     access = Access.checked(host=job.host, port=job.port, secret=job.password or "", names=job.names)
+    _require_free(job.host, job.port)
     work = job.folder.absolute()
     state = work / STATE
     state.mkdir(parents=True, exist_ok=True)
@@ -52,17 +57,37 @@ def serve(job: StudioJob) -> None:
     )
 
 
-def register(workspace: "object") -> None:
+def register(workspace: "Workspace") -> None:
     """Tell the framework every page and every address for files."""
     from nicegui import app, ui
 
-    from studio import files
+    from studio import files, takes
     from studio.pages import PAGES
     from studio.shell import framed
 
     for name, show in PAGES.items():
         ui.page("/" if name == "home" else f"/{name}")(framed(workspace, name, show))
+    app.add_static_files("/static", str(Path(__file__).resolve().parent / "static"))
     files.add_routes(app, workspace)
+    takes.add_routes(app, workspace)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Check that nobody listens at the address yet.
+
+    Raises:
+        ConfigError: says which other port to type.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            words = (
+                f"port={port} of host={host} cannot be opened ({error.strerror}); a studio may be open there already"
+            )
+            raise ConfigError(f"{words}, or type port={port + 1}") from error
 
 
 def _secret(path: Path) -> str:

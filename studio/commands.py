@@ -9,8 +9,10 @@ from pathlib import Path
 from utils.console import pasted
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = {"preprocess.py": "preprocess", "train.py": "train", "export_onnx.py": "export", "test_model.py": "test_model",
-           "report.py": "report"}  # fmt: skip
+CONFIGS = {
+    "preprocess.py": "preprocess", "train.py": "train", "export_onnx.py": "export", "test_model.py": "test_model",
+    "report.py": "report",
+}  # fmt: skip
 SHORTEST_MINUTES = 0.01
 _COMPOSING = threading.Lock()  # Hydra has one configuration at a time
 
@@ -125,7 +127,9 @@ def resume(dataset: str, run: str, preset: str, minutes: float | None, settings:
     return Command("train.py", (*begun.overrides, "resume=last"))
 
 
-def export(run: str, name: str, licence: str, consent: str, formats: str = "onnx", extra: Iterable[str] = ()) -> Command:
+def export(
+    run: str, name: str, licence: str, consent: str, formats: str = "onnx", extra: Iterable[str] = ()
+) -> Command:
     """Export a run as a voice.
 
     Args:

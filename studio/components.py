@@ -34,13 +34,21 @@ def number_field(label: str, key: str, default: float | None, **options: Any) ->
     return ui.number(label, **options).props("outlined dense").classes("w-full").bind_value(app.storage.general, key)
 
 
-def choice_field(label: str, key: str, choices: Mapping[str, str] | list[str], default: str | None = None) -> Any:
+def choice_field(label: str, key: str, choices: Mapping[Any, str] | list[str], default: str | None = None) -> Any:
     """Show such a field for one of several choices; what was chosen is forgotten when it is there no more."""
     first = next(iter(choices), None)
     if kept(key, default or first) not in choices:
         app.storage.general[key] = default if default in choices else first
     given = choices if isinstance(choices, list) else dict(choices)
     field = ui.select(given, label=label).props(f'outlined dense aria-label="{label}"').classes("w-full")
+    return field.bind_value(app.storage.general, key)
+
+
+def radio_field(label: str, key: str, choices: Mapping[str, str], default: str) -> Any:
+    """Show such a choice with all that can be chosen."""
+    if kept(key, default) not in choices:
+        app.storage.general[key] = default
+    field = ui.radio(dict(choices)).props(f'aria-label="{label}"')
     return field.bind_value(app.storage.general, key)
 
 
@@ -76,7 +84,7 @@ def start_button(
     *,
     icon: str = "play_arrow",
 ) -> Any:
-    """Show the button that starts a job; what is wrong with its settings is told beside the field, and nothing starts."""
+    """Show the button that starts a job; what is wrong with its settings is told beside the field."""
     line = ui.label().classes("studio-error").props("role=alert")
     line.set_visibility(False)
 
@@ -109,9 +117,13 @@ def _tell(problem: Problem | None, fields: Fields, line: Any) -> None:
 
 
 def upload_field(
-    label: str, say: Texts, folder: Callable[[], UploadFolder], done: Callable[[], object], allowed: Iterable[str] = AUDIO
+    label: str,
+    say: Texts,
+    folder: Callable[[], UploadFolder],
+    done: Callable[[], object],
+    allowed: Iterable[str] = AUDIO,
 ) -> Any:
-    """Show where files are dropped or chosen; each is checked and written to the folder, and what is refused is said."""
+    """Show where files are dropped or chosen; each is checked and written to the folder, or its fault is said."""
     endings = tuple(allowed)
     problems = ui.label().classes("studio-error").props("role=alert").style("white-space: pre-line")
 
@@ -154,7 +166,9 @@ def download_link(workspace: Workspace, path: Path, label: str) -> None:
 
 def go_button(label: str, target: str) -> None:
     """Show the way to the next page."""
-    ui.button(label, icon="arrow_forward", on_click=lambda: ui.navigate.to(target)).props("no-caps unelevated color=positive")
+    ui.button(label, icon="arrow_forward", on_click=lambda: ui.navigate.to(target)).props(
+        "no-caps unelevated color=positive"
+    )
 
 
 def escaped(text: str) -> str:

@@ -42,10 +42,10 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         fresh = {"cache-control": "no-cache"}
         return FileResponse(path, filename=path.name if download else None, headers=fresh)
 
-    @app.get("/file/{name:path}")  # type: ignore[untyped-decorator]
+    @app.get("/file/{name:path}")
     def shown(name: str) -> FileResponse:
         return answer(name, download=False)
 
-    @app.get("/download/{name:path}")  # type: ignore[untyped-decorator]
+    @app.get("/download/{name:path}")
     def saved(name: str) -> FileResponse:
         return answer(name, download=True)

@@ -14,9 +14,7 @@ COLOURS = {"done": "positive", "failed": "negative", "interrupted": "negative", 
 Extra = Callable[[Seen], None]
 
 
-def job_panel(
-    workspace: Workspace, say: Texts, matches: Callable[[Job], bool], done: Extra | None = None
-) -> None:
+def job_panel(workspace: Workspace, say: Texts, matches: Callable[[Job], bool], done: Extra | None = None) -> None:
     """Show the newest job of a kind, whichever browser started it; below it, once it is done, what follows.
 
     Args:
@@ -113,7 +111,7 @@ def _details(workspace: Workspace, say: Texts, job: Job) -> None:
         ui.label(job.command_line).classes("studio-command")
         copy = ui.button(say("common.copy"), icon="content_copy", on_click=lambda: ui.clipboard.write(job.command_line))
         copy.props("flat dense no-caps")
-        text = ui.label().classes("studio-command studio-log").props('tabindex=0 role=log')
+        text = ui.label().classes("studio-command studio-log").props("tabindex=0 role=log")
 
     async def refresh() -> None:
         if details.value:

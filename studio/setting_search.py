@@ -27,7 +27,9 @@ def setting_search(say: Texts, key: str, config_name: str) -> None:
     kept: dict[str, str] = app.storage.general.setdefault(key, {})
     with ui.expansion(say("settings.title"), icon="tune").classes("w-full").props("dense") as area:
         changed = ui.row().classes("w-full")
-        words = ui.input(say("settings.search"), placeholder="learning rate").props("outlined dense clearable debounce=200")
+        words = ui.input(say("settings.search"), placeholder="learning rate").props(
+            "outlined dense clearable debounce=200"
+        )
         words.classes("w-full")
         hits = ui.column().classes("w-full")
     shown: list[object] = [None]

@@ -40,7 +40,7 @@ def languages() -> dict[str, str]:
 
 @cache
 def _flat(language: str) -> dict[str, str]:
-    content = yaml.load((FOLDER / f"{language}.yaml").read_text(encoding="utf-8"), Loader=_loader())  # noqa: S506
+    content = yaml.load((FOLDER / f"{language}.yaml").read_text(encoding="utf-8"), Loader=_loader())
     return dict(_leaves(content, ""))
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 
-from studio.pages import convert, data, deliver, home, jobs, train
+from studio.pages import convert, data, deliver, home, jobs, listen, record, train
 from studio.texts import Texts
 from studio.workspace import Workspace
 
 PAGES: dict[str, Callable[[Workspace, Texts], None]] = {
     "home": home.show,
+    "record": record.show,
     "data": data.show,
     "train": train.show,
+    "listen": listen.show,
     "deliver": deliver.show,
     "convert": convert.show,
     "jobs": jobs.show,

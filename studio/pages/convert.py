@@ -1,7 +1,6 @@
 """Recordings in, the same words in another voice out."""
 
 import shutil
-from pathlib import Path
 
 from nicegui import app, run, ui
 
@@ -47,7 +46,9 @@ def show(workspace: Workspace, say: Texts) -> None:
             return None
         shift = {"own": [], "fixed": [f"pitch_shift={draft['convert.semitones'] or 0:g}"]}
         controls = shift.get(draft["convert.pitch"], [f"pitch_shift={draft['convert.pitch']}"])
-        controls += [f"{name}={draft[f'convert.{name}']:g}" for name in CONTROLS if draft[f"convert.{name}"] is not None]
+        controls += [
+            f"{name}={draft[f'convert.{name}']:g}" for name in CONTROLS if draft[f"convert.{name}"] is not None
+        ]
         return commands.convert(
             path.as_posix(), f"{STATE}/uploads/{FOLDER}", f"converted/{draft['convert.voice']}", controls
         )

@@ -9,6 +9,7 @@ from studio.components import (
     choice_field,
     go_button,
     player,
+    radio_field,
     show_command,
     start_button,
     switch_field,
@@ -30,9 +31,8 @@ def show(workspace: Workspace, say: Texts) -> None:
     """Show the fields, the button and what came of it."""
     draft = app.storage.general
     name = text_field(say("data.name"), "data.name", "my_voice")
-    draft.setdefault("data.from", "files")
     ways = {"files": say("data.from_files"), "folder": say("data.from_folder")}
-    ui.radio(ways).props("inline").bind_value(draft, "data.from")
+    radio_field(say("data.from"), "data.from", ways, "files").props("inline")
     with ui.column().classes("w-full") as files:
         _files(workspace, say)
     files.bind_visibility_from(draft, "data.from", value="files")

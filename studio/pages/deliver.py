@@ -6,7 +6,15 @@ from typing import Any
 from nicegui import app, run, ui
 
 from studio import commands
-from studio.components import choice_field, download_link, go_button, show_command, start_button, switch_field, text_field
+from studio.components import (
+    choice_field,
+    download_link,
+    go_button,
+    show_command,
+    start_button,
+    switch_field,
+    text_field,
+)
 from studio.jobs import Job
 from studio.jobview import job_panel
 from studio.shell import heading
@@ -35,7 +43,11 @@ def show(workspace: Workspace, say: Texts) -> None:
             return None
         words = [str(draft[key] or "").strip() for key in ("deliver.name", "deliver.licence", "deliver.consent")]
         return commands.export(
-            f"runs/{draft['deliver.run']}", words[0] or draft["deliver.run"], words[1], words[2], draft["deliver.format"]
+            f"runs/{draft['deliver.run']}",
+            words[0] or draft["deliver.run"],
+            words[1],
+            words[2],
+            draft["deliver.format"],
         )
 
     fields = {"run": source, "name": name, "licence": licence, "consent": whose}

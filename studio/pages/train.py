@@ -10,6 +10,7 @@ from studio.components import (
     go_button,
     number_field,
     player,
+    radio_field,
     show_command,
     start_button,
     switch_field,
@@ -35,8 +36,7 @@ def show(workspace: Workspace, say: Texts) -> None:
     dataset = choice_field(say("train.dataset"), "train.dataset", workspace.datasets())
     name = text_field(say("train.run"), "train.run", str(draft.get("train.dataset") or "my_voice"))
     presets = {preset: say(f"train.preset_{preset}") for preset in commands.PRESETS}
-    draft.setdefault("train.preset", "tonight")
-    ui.radio(presets).bind_value(draft, "train.preset").props(f'aria-label="{say("train.preset")}"')
+    radio_field(say("train.preset"), "train.preset", presets, "tonight")
     minutes = number_field(say("train.minutes"), "train.minutes", 60, min=commands.SHORTEST_MINUTES, step=5)
     cost = ui.label().classes("studio-quiet")
     again = switch_field(say("train.continue"), "train.continue")
@@ -107,7 +107,9 @@ def _live(workspace: Workspace, say: Texts) -> None:
             chart.options.update(_options({say(f"curve.{name}"): table[name] for name in CURVES if name in table}))
             chart.update()
             held_out = table.get(CURVES[0], [])
-            said.set_text(say("train.held_out", step=held_out[-1][0], value=f"{held_out[-1][1]:.4f}") if held_out else "")
+            said.set_text(
+                say("train.held_out", step=held_out[-1][0], value=f"{held_out[-1][1]:.4f}") if held_out else ""
+            )
         clips = await run.io_bound(ListeningFolder(folder).clips)
         if clips != shown[1]:
             shown[1] = clips

@@ -79,7 +79,8 @@ ALLOWED: dict[str, set[str]] = {
     "utils.doctor": LOWER | {"utils.corpus", "utils.evaluation"},
     "utils.reports": BASE | {"utils.audio", "utils.corpus", "utils.training", "utils.inference", "utils.evaluation"},
     # a skin: what computes is a job of a script; the readers of files that it shows must do without PyTorch
-    "studio": BASE | {"utils.audio", "utils.voice_file", "utils.verification", "utils.inference"},
+    "studio": BASE
+    | {"utils.audio", "utils.voice_file", "utils.verification", "utils.inference", "utils.training", "utils.reports"},
     "recipes": COMMANDS,
     "scripts": COMMANDS,
     "benchmarks": COMMANDS | {"recipes", "scripts"},

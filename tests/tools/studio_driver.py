@@ -41,7 +41,7 @@ class Person:
 
     def click(self, name: str, kind: str = "button") -> None:
         """Click on what has this name."""
-        self.page.get_by_role(kind, name=name, exact=True).first.click()  # type: ignore[arg-type]
+        self.page.get_by_role(kind, name=name, exact=True).first.click()
         self.clicks += 1
 
     def type(self, label: str, text: str) -> None:

@@ -28,7 +28,9 @@ class StudioJob(Job):
     host: Text = setting("127.0.0.1", "address to listen at; others than this machine's own need password=")
     port: int = setting(7860, "of that address", ge=1, le=65535)
     password: OptionalText = setting(None, "password or token, at least 8 letters; best given as VOCLO_PASSWORD")
-    names: Texts = setting([], "further names under which browsers call it, such as that of a proxy", example="[voices.lan]")
+    names: Texts = setting(
+        [], "further names under which browsers call it, such as that of a proxy", example="[voices.lan]"
+    )
     folder: FilePath = setting(".", "where recordings/, datasets/, runs/, exports/ and converted/ lie, and .studio/")
     show: bool = setting(True, "open the browser of this machine")
 

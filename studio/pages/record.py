@@ -1,0 +1,178 @@
+"""Sentences to read aloud, the microphone, and how much of a voice is there already."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import app, ui
+
+from studio.components import choice_field, go_button, player, text_field
+from studio.prompts import prompt_languages, prompts_of
+from studio.shell import heading
+from studio.takes import NOISE_FAIR_DB, NOISE_LIMIT_DB, Takes
+from studio.texts import Texts
+from studio.workspace import Workspace
+from utils.config.names import check_folder_name
+from utils.errors import ConfigError
+
+NOISE_SECONDS = 3
+GOAL_MINUTES = 10.0
+METER = """
+.studio-meter { height: 2rem; border-radius: .4rem; border: 1px solid #888; padding: .2rem .6rem; width: 100%;
+  background: linear-gradient(to right, var(--colour, #2e9a5655) var(--level, 0%), transparent var(--level, 0%)); }
+.studio-meter[data-state=hot] { --colour: #d6300088; } .studio-meter[data-state=low] { --colour: #8888; }
+.studio-prompt { font-size: 1.5rem; line-height: 1.4; }
+"""
+TAKE = """
+const facts = window.studioRecorder.stop();
+const answer = await window.studioRecorder.send(%s + "?" + new URLSearchParams(facts));
+return { ...facts, ...answer };
+"""
+
+
+def show(workspace: Workspace, say: Texts) -> None:
+    """Show the check of the room, the sentence, the buttons and what was recorded."""
+    ui.add_css(METER)
+    ui.add_head_html('<script src="/static/recorder.js"></script>')
+    draft = app.storage.general
+    voice = text_field(say("data.name"), "data.name", "my_voice")
+    languages = prompt_languages()
+    language = choice_field(say("record.language"), "record.language", languages, say.language)
+    _Recorder(workspace, say, draft, voice, language).build()
+
+
+class _Recorder:
+    """The state of the page: which sentence is read."""
+
+    def __init__(self, workspace: Workspace, say: Texts, draft: Any, voice: Any, language: Any) -> None:
+        self.workspace, self.say, self.draft = workspace, say, draft
+        self.voice, self.language = voice, language
+        self.number = 0
+        self.is_recording = False
+
+    @property
+    def takes(self) -> Takes:
+        return Takes(self.workspace, str(self.draft["data.name"] or "my_voice").strip())
+
+    def build(self) -> None:
+        """Lay the page out."""
+        say = self.say
+        heading(say("record.room"))
+        ui.label(say("record.room_about")).classes("studio-quiet")
+        self.meter = (
+            ui.element("div")
+            .classes("studio-meter")
+            .props(f'id=meter role=meter aria-valuemin=-60 aria-valuemax=0 aria-label="{say("record.level")}"')
+        )
+        with ui.row().classes("items-center"):
+            ui.button(say("record.check"), icon="hearing", on_click=self.check_room).props("no-caps outline")
+            self.room = ui.label().props("role=status")
+        heading(say("record.read"))
+        self.position = ui.label().classes("studio-quiet")
+        self.sentence = ui.label().classes("studio-prompt").props("aria-live=polite")
+        with ui.row():
+            self.button = ui.button(say("record.start"), icon="mic", on_click=self.toggle).props("no-caps unelevated")
+            self.button.props("color=negative")
+            ui.button(say("record.previous"), icon="chevron_left", on_click=lambda: self.move(-1)).props("no-caps flat")
+            ui.button(say("record.next"), icon="chevron_right", on_click=lambda: self.move(1)).props("no-caps flat")
+        self.said = ui.label().props("role=status")
+        self.heard = ui.column().classes("w-full")
+        heading(say("record.so_far"))
+        self.summary = ui.label()
+        self.bar = ui.linear_progress(0, show_value=False).props(f'aria-label="{say("record.minutes")}"')
+        go_button(say("record.done"), "/data")
+        self.language.on_value_change(lambda: self.move(-len(prompts_of(self.draft["record.language"]))))
+        self.first_open()
+        ui.timer(2.0, self.show_summary)
+
+    def first_open(self) -> None:
+        """Go to the first sentence that was not read yet."""
+        read = self.takes.of(self.draft["record.language"])
+        sentences = prompts_of(self.draft["record.language"])
+        self.number = next((number for number in range(len(sentences)) if number not in read), 0)
+        self.refresh()
+
+    def move(self, by: int) -> None:
+        """Go to another sentence."""
+        sentences = prompts_of(self.draft["record.language"])
+        self.number = min(max(0, self.number + by), len(sentences) - 1)
+        self.said.set_text("")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the sentence and what was recorded of it."""
+        language = self.draft["record.language"]
+        sentences = prompts_of(language)
+        self.position.set_text(self.say("record.position", number=self.number + 1, all=len(sentences)))
+        self.sentence.set_text(sentences[self.number])
+        self.heard.clear()
+        path = self.takes.path(language, self.number)
+        if path.is_file():
+            with self.heard:
+                player(self.workspace, path, self.say("record.take"))
+        self.button.set_text(self.say("record.again") if path.is_file() else self.say("record.start"))
+        self.show_summary()
+
+    def show_summary(self) -> None:
+        """Show minutes, sounds and pitch so far."""
+        found = self.takes.summary(self.draft["record.language"])
+        pitch = self.say("record.pitch", low=f"{found['low_hz']:.0f}", high=f"{found['high_hz']:.0f}")
+        words = self.say("record.summary", minutes=f"{found['minutes']:.1f}", share=f"{found['coverage']:.0%}")
+        self.summary.set_text(f"{words} {pitch if found['high_hz'] else ''}")
+        self.bar.set_value(min(1.0, found["minutes"] / GOAL_MINUTES))
+
+    async def check_room(self) -> None:
+        """Listen to the empty room for three seconds."""
+        self.room.set_text(self.say("record.silence"))
+        code = f"""
+            try {{ await window.studioRecorder.start("meter"); }} catch (error) {{ return {{ error: String(error) }}; }}
+            await new Promise((resolve) => setTimeout(resolve, {NOISE_SECONDS * 1000}));
+            return window.studioRecorder.stop();
+        """
+        found = await ui.run_javascript(code, timeout=60)
+        if "error" in found:
+            self.room.set_text(self.say("record.no_microphone", error=found["error"]))
+            return
+        level = float(found.get("level_db", 0))
+        word = "loud" if level > NOISE_LIMIT_DB else "fair" if level > NOISE_FAIR_DB else "quiet"
+        self.room.set_text(self.say(f"record.room_{word}", level=f"{level:.0f}"))
+
+    async def toggle(self) -> None:
+        """Begin to record, or end and keep it."""
+        try:
+            check_folder_name(str(self.draft["data.name"] or "").strip(), "name")
+        except ConfigError as error:
+            self.voice.error = str(error)
+            return
+        self.voice.error = None
+        await (self.finish() if self.is_recording else self.begin())
+
+    async def begin(self) -> None:
+        """Open the microphone and record."""
+        code = 'try { await window.studioRecorder.start("meter"); return ""; } catch (error) { return String(error); }'
+        problem = await ui.run_javascript(code, timeout=60)
+        if problem:
+            self.said.set_text(self.say("record.no_microphone", error=problem))
+            return
+        self.is_recording = True
+        self.button.set_text(self.say("record.stop"))
+        self.said.set_text(self.say("record.recording"))
+
+    async def finish(self) -> None:
+        """End the take, keep it and say what is wrong with it."""
+        self.is_recording = False
+        language = self.draft["record.language"]
+        place = f"/take/{quote(str(self.draft['data.name']).strip(), safe='')}/{language}/{self.number}"
+        found = await ui.run_javascript(TAKE % json.dumps(place), timeout=60)
+        if "error" in found:
+            self.said.set_text(str(found["error"]))
+            self.refresh()
+            return
+        take = self.takes.of(language).get(self.number)
+        fault = take.fault if take else ""
+        at = self.number
+        if not fault and at + 1 < len(prompts_of(language)):
+            self.move(1)
+        else:
+            self.refresh()
+        self.said.set_text(self.say(f"record.{fault or 'good'}", number=at + 1))
