@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from omegaconf import OmegaConf
 
 import utils.export
+from utils.audio.writing import SOUND_FORMATS
 from utils.config import to_plain
 from utils.config.environment import key_of
 from utils.config.export import ControlSettings, ExportJob, ExportSettings
@@ -15,7 +16,7 @@ from utils.config.fields import Section, allowed_range, choices_of
 from utils.config.job import Job
 from utils.config.renamed import with_current_keys
 from utils.config.roots import JOBS
-from utils.config.test_model import ConvertJob, VerifyJob, VoiceTrial
+from utils.config.test_model import ConvertJob, SoundFormatName, VerifyJob, VoiceTrial
 from utils.errors import ConfigError
 from utils.export.plans import plan_export, plan_files, plan_generator
 from utils.voice_file.controls import CONTROLS
@@ -51,6 +52,8 @@ EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
 }  # fmt: skip
 TRIAL_KEYS = {
     "onnx": "text?", "audio.path": "text?", "output": "text?", "report": "text?", "threads": "whole numbers",
+    "workers": "whole number", "resume": "bool", "format": "choice?", "output_rate": "whole number?",
+    "channels": "choice", "tags": "bool",
     "pitch_shift": "auto or number?", "speaker": "text or number?", "index_rate": "number?", "protect": "number?",
     "loudness_mix": "number?", "verify": "text?", "verify_minutes": "number", "verify_blocks": "whole number",
     "evaluate": "text?", "against": "text?", "sources": "text?", "target": "text?", "most_sources": "whole number",
@@ -195,6 +198,7 @@ def test_ranges_of_controls_are_those_of_the_one_table(section: type[Section], n
 
 def test_kinds_and_formats_are_those_of_the_rooms() -> None:
     assert set(KINDS) == set(choices_of(ExportSettings.model_fields["kind"].annotation))
+    assert get_args(SoundFormatName) == tuple(SOUND_FORMATS)
 
 
 IDLE = (

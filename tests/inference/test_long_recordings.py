@@ -14,8 +14,8 @@ from utils.audio.synthetic_speech import voice
 from utils.inference import figures
 from utils.inference.figures import conversion_figures, track_pitch
 from utils.inference.measures import PitchMeter, measure_level
-from utils.inference.pipeline import FADE_SECONDS, WHOLE_SECONDS, convert, convert_file, piece_bounds, segments
-from utils.inference.session import VoiceSession
+from utils.inference.pipeline import FADE_SECONDS, convert, convert_file, piece_bounds, segments
+from utils.inference.session import WHOLE_SECONDS, VoiceSession
 from utils.inference.source import SPOOL_BYTES, ArraySound, SpooledSound, read_source
 
 

@@ -18,8 +18,7 @@ from utils.audio.synthetic_speech import voice
 from utils.config.test_model import convert_job
 from utils.errors import ConfigError, FormatError
 from utils.inference.measures import PitchMeter, wrong_lengths
-from utils.inference.pipeline import WHOLE_SECONDS
-from utils.inference.session import VoiceSession
+from utils.inference.session import WHOLE_SECONDS, VoiceSession
 from utils.inference.trial import run_trial
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 

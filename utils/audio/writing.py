@@ -63,6 +63,7 @@ SOUND_FORMATS = {
     "opus": SoundFormat(".opus", "opus", "libopus", "flt", OPUS_RATES, 64_000),
     "m4a": SoundFormat(".m4a", "ipod", "aac", "fltp", AAC_RATES, 96_000),
 }
+WRITTEN_SUFFIXES = tuple(dict.fromkeys(known.suffix for known in SOUND_FORMATS.values()))
 
 
 def sound_format(name: str | None, path: Path) -> SoundFormat:
@@ -78,8 +79,7 @@ def sound_format(name: str | None, path: Path) -> SoundFormat:
     for known in SOUND_FORMATS.values():
         if known.suffix == path.suffix.lower():
             return known
-    endings = dict.fromkeys(known.suffix for known in SOUND_FORMATS.values())
-    raise DataError(f"{path} cannot be written: its name must end with one of {', '.join(endings)}")
+    raise DataError(f"{path} cannot be written: its name must end with one of {', '.join(WRITTEN_SUFFIXES)}")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ OF_CONTROLS = {"use": (CONVERT, EVALUATE)}
 OF_EVALUATIONS = {"use": (EVALUATE,)}
 OF_VERIFICATIONS = {"use": (VERIFY,)}
 MOST_THREADS = 256
+SoundFormatName = Literal["wav", "wav24", "wav32f", "flac", "flac24", "mp3", "ogg", "opus", "m4a"]
 AUTOMATIC_STEPS = {"auto": 1, "auto_octave": 12}
 
 
@@ -50,7 +51,7 @@ class VoiceTrial(Job):
     audio: Recordings
     output: OptionalPath = setting(
         None,
-        "folder, or a .wav file for one recording; null: converted/<voice>, evaluated/<voice>",
+        "folder, or a sound file for one recording; null: converted/<voice>, evaluated/<voice>",
         only_with=OF_CONTROLS,
     )
     report: OptionalPath = setting(
@@ -59,6 +60,25 @@ class VoiceTrial(Job):
     threads: WholeNumbers = setting(
         [1, 2], "speed is measured with each, 1 to 256; the conversion uses the last", only_with=OF_CONVERSIONS
     )
+    workers: int = setting(
+        1, "recordings that are converted at the same time, each by as many threads", ge=1, le=64,
+        only_with=OF_CONVERSIONS,
+    )  # fmt: skip
+    resume: bool = setting(
+        False, "leave out recordings that were converted with the same settings before", only_with=OF_CONVERSIONS
+    )
+    format: SoundFormatName | None = setting(
+        None, "of the converted files, wav with 16 bits, flac with 16; null: by the ending of output=, else wav",
+        example="flac", only_with=OF_CONVERSIONS,
+    )  # fmt: skip
+    output_rate: int | None = setting(
+        None, "of the converted files; null: that of the voice", unit="Hz", ge=4000, le=192000, example=48000,
+        only_with=OF_CONVERSIONS,
+    )  # fmt: skip
+    channels: Literal["mix", "keep"] = setting(
+        "mix", "convert the mean of the channels, or each of them", only_with=OF_CONVERSIONS
+    )
+    tags: bool = setting(True, "keep title, artist and the like of a recording", only_with=OF_CONVERSIONS)
     pitch_shift: Literal["auto", "auto_octave"] | Number | None = setting(
         None, "-36 to 36; auto: whole semitones from the recording's median pitch to the voice's; auto_octave: whole "
         "octaves, for songs; null: the voice's own default",

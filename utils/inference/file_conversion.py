@@ -159,6 +159,8 @@ def convert_into(
     made: SpooledSound,
     progress: ProgressCallback | None = None,
     channel: tuple[int, int] = (0, 1),
+    *,
+    keeps_length: bool = True,
 ) -> None:
     """Convert a sound into another one.
 
@@ -169,19 +171,23 @@ def convert_into(
         made: gets the result, as long as the sound.
         progress: is told how far it is.
         channel: number of this sound, and of how many.
+        keeps_length: refuse a result of another length.
     Raises:
-        GraphFailedError: if the graph fails or gives another length.
+        GraphFailedError: if the graph fails, gives another length or what is no sound.
     """
-    number, count = channel
+    (number, count), broken = channel, 0
     try:
         for block in converted_blocks(voice, sound, controls):
             made.append(block)
+            broken += int(np.count_nonzero(~np.isfinite(block)))
             tell(progress, "convert", (number + min(1.0, len(made) / max(1, len(sound)))) / count)
     except GraphFailedError:
         raise
     except FormatError as error:
         raise GraphFailedError(str(error)) from error
-    if len(made) != len(sound):
+    if broken:
+        raise GraphFailedError(f"{broken} of {len(made)} samples of the output are not finite; nothing was written")
+    if keeps_length and len(made) != len(sound):
         raise GraphFailedError(f"the graph made {len(made)} samples of {len(sound)}")
 
 

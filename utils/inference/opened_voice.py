@@ -39,6 +39,7 @@ class OpenedVoice:
         cpu_retry: run again on the processor when the device fails.
     Attributes:
         sample_rate: of the voice.
+        whole_seconds: longest audio that is best given in one piece.
         device: that runs the graph.
         counts: what was done with it.
     Raises:
@@ -50,7 +51,7 @@ class OpenedVoice:
         wanted = find_device(device)
         session = VoiceSession.open(graph, num_threads, providers=wanted.providers)
         self.device = _used_device(wanted, session)
-        self.sample_rate = session.sample_rate
+        self.sample_rate, self.whole_seconds = session.sample_rate, session.whole_seconds
         self.counts = Counts()
         self._session: VoiceSession | None = session
         self._on_cpu: VoiceSession | None = None

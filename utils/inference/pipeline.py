@@ -9,12 +9,12 @@ import numpy as np
 
 from utils.audio.decoding import SOUND_SUFFIXES, is_sound_by_content
 from utils.audio.io import open_wav
+from utils.audio.writing import WRITTEN_SUFFIXES
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import files_below
 from utils.inference.session import ControlValues
 from utils.inference.source import ArraySound, Sound
 
-WHOLE_SECONDS = 64.0  # longer recordings are converted in pieces: memory grows with the piece
 SEGMENT_SECONDS = 30.0  # of a piece, at most
 LONG_SECONDS, LONG_SEGMENT_SECONDS = 300.0, 15.0  # and much longer ones in shorter pieces
 SEARCH_SHARE = 1 / 3  # of a piece, at its end: the cut is the quietest place there
@@ -30,6 +30,7 @@ class Converter(Protocol):
     """A voice that converts audio in one piece, such as a VoiceSession."""
 
     sample_rate: int
+    whole_seconds: float
 
     def run(self, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
         """Convert [T] float32 at the rate; returns [T]."""
@@ -37,21 +38,22 @@ class Converter(Protocol):
 
 
 def convert(session: Converter, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
-    """Convert [T] float32 as converted_blocks does; returns [T], up to 30 s whatever the graph makes of it."""
+    """Convert [T] float32 as converted_blocks does; returns [T], of what is not cut whatever the graph makes of it."""
     return np.concatenate(list(converted_blocks(session, ArraySound(audio), controls)))
 
 
 def converted_blocks(session: Converter, source: Sound, controls: ControlValues | None = None) -> Iterator[np.ndarray]:
     """Convert audio of any length and yield the result, block after block, in bounded memory.
 
-    Up to 64 s go through the graph at once. Longer audio is cut at quiet places, after 30 s at most, of more than five
-    minutes after 15 s. The pieces overlap, see piece_bounds; the overlaps are thrown away but for a short fade.
+    Up to `whole_seconds` go through the graph at once. Longer audio is cut at quiet places, after 30 s at most, of more
+    than five minutes after 15 s. The pieces overlap, see piece_bounds; the overlaps are thrown away but for a short
+    fade.
 
     Raises:
         FormatError: if the graph fails, or gives a piece of longer audio another length.
     """
     rate, total = session.sample_rate, len(source)
-    if total <= round(WHOLE_SECONDS * rate):
+    if total <= round(session.whole_seconds * rate):
         yield session.run(source.read(0, total), controls)
         return
     fade = round(FADE_SECONDS * rate)
@@ -115,22 +117,23 @@ def overlooked_recordings(path: Path) -> list[Path]:
     return sorted(item for item in others if is_sound_by_content(item)) if path.is_dir() else []
 
 
-def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, Path]:
+def output_paths(sources: list[Path], audio: Path, output: Path, suffix: str = ".wav") -> dict[Path, Path]:
     """Decide where each converted file goes.
 
     Args:
         sources: the recordings.
         audio: the file or folder they come from.
-        output: a .wav file when `audio` is a file, else a folder, in which sub-folders are kept.
+        output: a sound file when `audio` is a file, else a folder, in which sub-folders are kept.
+        suffix: of the files in a folder.
     Raises:
-        ConfigError: if an output would overwrite a recording, or `output` is a .wav for a folder.
+        ConfigError: if an output would overwrite a recording, or `output` is a sound file for a folder.
     """
     if audio.is_file():
-        places = {audio: output if output.suffix.lower() == ".wav" else output / f"{audio.stem}.wav"}
-    elif output.suffix.lower() == ".wav" and not output.is_dir():
+        places = {audio: output if is_sound_file(output) else output / f"{audio.stem}{suffix}"}
+    elif is_sound_file(output):
         raise ConfigError(f"output={output} is one file, but audio={audio} is a folder; give a folder")
     else:
-        names = output_names([source.relative_to(audio) for source in sources])
+        names = output_names([source.relative_to(audio) for source in sources], suffix)
         places = {source: output / name for source, name in zip(sources, names, strict=True)}
     originals = {source.resolve() for source in sources}
     for place in places.values():
@@ -139,20 +142,26 @@ def output_paths(sources: list[Path], audio: Path, output: Path) -> dict[Path, P
     return places
 
 
-def output_names(sources: Sequence[Path]) -> list[Path]:
+def is_sound_file(output: Path) -> bool:
+    """Whether the place of a result is the name of a sound file, not a folder."""
+    return output.suffix.lower() in WRITTEN_SUFFIXES and not output.is_dir()
+
+
+def output_names(sources: Sequence[Path], suffix: str = ".wav") -> list[Path]:
     """Return the name of each converted file, no two the same.
 
-    The ending is replaced by .wav. Where that gives the same name twice, .wav follows the whole name: a.mp3 and a.wav
-    of one folder become a.mp3.wav and a.wav.wav.
+    The ending is replaced by the new one. Where that gives the same name twice, it follows the whole name: a.mp3 and
+    a.wav of one folder become a.mp3.wav and a.wav.wav.
 
     Args:
         sources: names of the recordings, each relative to the folder that was given; no two the same.
+        suffix: the new ending.
     """
-    names = [source.with_suffix(".wav") for source in sources]
+    names = [source.with_suffix(suffix) for source in sources]
     while max(Counter(names).values(), default=0) > 1:
         uses = Counter(names)
         names = [
-            source.with_name(f"{source.name}.wav") if uses[name] > 1 else name
+            source.with_name(f"{source.name}{suffix}") if uses[name] > 1 else name
             for name, source in zip(names, sources, strict=True)
         ]
     return names

@@ -17,6 +17,10 @@ from utils.voice_file.runtime import CPU_PROVIDER, RUNTIME_ERRORS, graph_values,
 from utils.voice_file.signature import FLOAT, GraphValue
 
 KEPT_SECONDS = 5.0
+# What goes through a graph at once. The memory of a run grows with the audio and with the network: of a large one less
+# fits, and attention over all frames, as RVC has it, grows with the square.
+WHOLE_SECONDS, LARGE_WHOLE_SECONDS = 64.0, 30.0
+LARGE_BYTES = 100_000_000
 ControlValues = Mapping[str, float]
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ class VoiceSession:
         sample_rate: rate of the audio in and out.
         metadata: what the exporter stored; None for a graph of another program.
         num_threads: threads of one run.
+        whole_seconds: longest audio that is best given in one piece.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class VoiceSession:
         self.sample_rate = sample_rate
         self.metadata = metadata
         self.num_threads = num_threads
+        self.whole_seconds = LARGE_WHOLE_SECONDS if path.stat().st_size > LARGE_BYTES else WHOLE_SECONDS
         self._session = session
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.conversion import AudioConverter
-from utils.inference.session import ControlValues
+from utils.inference.session import WHOLE_SECONDS, ControlValues
 from utils.voice_file.controls import CONTROLS, ControlDefaults
 
 
@@ -20,7 +20,7 @@ class TorchVoice:
 
     def __init__(self, converter: AudioConverter, defaults: ControlDefaults) -> None:
         self._converter, self._defaults = converter, defaults
-        self.sample_rate = converter.io_rate
+        self.sample_rate, self.whole_seconds = converter.io_rate, WHOLE_SECONDS
 
     @torch.no_grad()
     def run(self, audio: np.ndarray, controls: ControlValues | None = None) -> np.ndarray:
