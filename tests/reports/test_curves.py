@@ -7,7 +7,6 @@ import pytest
 from tests.tools.report_tools import CONFIG, falling, rising_again, write_run
 from utils.reports.curves import charts_of, read_curves, read_table, rule_of
 from utils.reports.verdict import Quality, dataset_verdict, export_verdict, run_verdict
-from utils.training.criterion import CRITERION
 
 RULE = rule_of(CONFIG["overtraining"])
 
@@ -90,10 +89,14 @@ def test_failed_rules_and_thin_datasets_come_first() -> None:
     assert "nothing is held out" in text and "1 file could not be used" in text and "lower rate" in text
 
 
-def test_columns_of_later_evaluations_are_drawn_without_being_known(tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_text("step,evaluation/similarity\n10,0.5\n20,0.6\n", encoding="utf-8")
+def test_figures_of_judged_states_are_drawn_by_themselves_the_score_first(tmp_path: Path) -> None:
+    columns = "step,val/mel,evaluation/similarity,evaluation/held_out_similarity,evaluation/score"
+    (tmp_path / "metrics.csv").write_text(f"{columns}\n10,0.4,0.5,0.9,0.1\n20,0.3,0.6,0.95,0.2\n", encoding="utf-8")
+    curves = read_curves(tmp_path / "metrics.csv", RULE)
 
-    charts = charts_of(read_curves(tmp_path / "metrics.csv", RULE))
+    charts = charts_of(curves, judged=True)
 
-    assert [chart.title for chart in charts] == ["Similarity"]
-    assert CRITERION not in read_table(tmp_path / "metrics.csv")
+    assert [chart.title for chart in charts_of(curves)] == ["Held-out loss"]
+    assert [chart.title for chart in charts] == ["Score of strangers", "Similarity"]
+    assert [line.label for line in charts[1].lines] == ["strangers", "held-out sentences"]
+    assert charts[1].y.high > 0.95 and charts[1].has_legend and not charts[0].has_legend

@@ -92,6 +92,7 @@ class Chart:
         x_label: its quantity and unit.
         y_label: its quantity and unit.
         note: what the reader should look for.
+        has_legend: whether the lines are named below.
     """
 
     title: str
@@ -105,6 +106,7 @@ class Chart:
     bars: list[Bar] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     bands: list[Band] = field(default_factory=list)
+    has_legend: bool = False
 
     def add_line(self, label: str, points: Sequence[tuple[float, float]], style: int) -> None:
         """Add a curve; where a value is not a number it has a gap."""

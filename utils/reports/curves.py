@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.evaluation.figures import describe_figure
+from utils.evaluation.score import SCORE
 from utils.reports.charts import Axis, Chart, short
 from utils.training.criterion import CRITERION, is_best
 from utils.training.overtraining import OvertrainingDetector, OvertrainingRule, Verdict
@@ -22,7 +24,9 @@ MEANINGS = {
     "performance/steps_per_second": ("Speed", "updates a second", "without validation"),
 }
 HIDDEN = ("val/best_mel",)
-SERIES = ("val/", "evaluation/")  # further columns of these are drawn too
+HELD_OUT = "held_out_"
+JUDGED = "evaluation/"
+SERIES = ("val/", JUDGED)  # further columns of these are drawn too
 
 
 @dataclass
@@ -82,15 +86,20 @@ def read_table(path: Path) -> dict[str, Series]:
     return series
 
 
-def charts_of(curves: RunCurves) -> list[Chart]:
-    """Return a plot for each figure that is known or belongs to a validation, the held-out criterion first."""
-    known = [key for key in MEANINGS if key in curves.series]
-    others = sorted(
-        key for key in curves.series if key.startswith(SERIES) and key not in MEANINGS and key not in HIDDEN
-    )
-    charts = [curve_chart(key, curves.series[key]) for key in [*known, *others]]
+def charts_of(curves: RunCurves, *, judged: bool = False) -> list[Chart]:
+    """Return a plot for each figure that is known or belongs to a validation, the held-out criterion first.
+
+    Args:
+        curves: of the run.
+        judged: return those of judged states, the score first, instead of all others.
+    """
+    keys = [key for key in curves.series if key.startswith(JUDGED) == judged and key not in HIDDEN]
+    keys = [key for key in keys if own_sentences(key.replace(HELD_OUT, "")) != key]  # they share a plot with strangers
+    known = [key for key in (f"{JUDGED}{SCORE}", *MEANINGS) if key in keys]
+    others = sorted(key for key in keys if key.startswith(SERIES) and key not in known)
+    charts = [curve_chart(key, curves.series[key], curves.series.get(own_sentences(key))) for key in [*known, *others]]
     for key, chart in zip([*known, *others], charts, strict=True):
-        if curves.chosen and key.startswith(SERIES):
+        if curves.chosen and key.startswith(SERIES) and len(curves.series[key]) > 1:
             chart.add_mark(curves.chosen[0], f"chosen: step {curves.chosen[0]}")
         if key == CRITERION and curves.verdict is not None:
             kind = "overtrained" if curves.verdict.kind == "overtrained" else "no further gain"
@@ -98,20 +107,41 @@ def charts_of(curves: RunCurves) -> list[Chart]:
     return charts
 
 
-def curve_chart(key: str, series: Series) -> Chart:
-    """Return the plot of one figure over the updates."""
-    default = (key.partition("/")[2].replace("_", " ").capitalize(), "", "")
-    title, unit, note = MEANINGS.get(key, default)
+def own_sentences(key: str) -> str:
+    """Return the column of held-out sentences that belongs to one of strangers; empty for other columns."""
+    return f"{JUDGED}{HELD_OUT}{key.removeprefix(JUDGED)}" if key.startswith(JUDGED) else ""
+
+
+def meaning_of(key: str) -> tuple[str, str, str]:
+    """Return title, unit and what to look for of a column of metrics.csv."""
+    if key in MEANINGS:
+        return MEANINGS[key]
+    name = key.partition("/")[2]
+    if not key.startswith(JUDGED):
+        return name.replace("_", " ").capitalize(), "", ""
+    if name == SCORE:
+        return "Score of strangers", "1 is best", "closeness less character error less half of what the melody lacks"
+    title, note = describe_figure(name)
+    return f"{title[0].upper()}{title[1:]}", "", note
+
+
+def curve_chart(key: str, series: Series, own: Series | None = None) -> Chart:
+    """Return the plot of one figure over the updates, of strangers beside held-out sentences where both are there."""
+    title, unit, note = meaning_of(key)
     finite = [value for _, value in series if math.isfinite(value)] or [0.0]
-    low, high = min(finite), max(finite)
+    values = finite + [value for _, value in own or [] if math.isfinite(value)]
+    low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     words = (
         f"{title}: {short(finite[0])} at the start, {short(finite[-1])} at step {series[-1][0]}, "
-        f"lowest {short(low)}, highest {short(high)}."
+        f"lowest {short(min(finite))}, highest {short(max(finite))}."
     )
     x = Axis(float(series[0][0]) if len(series) > 1 else 0.0, float(series[-1][0]))
     chart = Chart(title, words, x, Axis(low - margin, high + margin), "updates", unit, note)
-    chart.add_line(title, [(float(step), value) for step, value in series], 0)
+    chart.add_line("strangers" if own else title, [(float(step), value) for step, value in series], 0)
+    if own:
+        chart.add_line("held-out sentences", [(float(step), value) for step, value in own], 2)
+        chart.has_legend = True
     return chart
 
 

@@ -1,6 +1,7 @@
 """The pages of a run, a dataset and an exported voice, put together from what lies in their folders."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from utils.reports.sections import (
 from utils.reports.sounds import Group, SoundMaker, fitting
 from utils.reports.verdict import Quality, dataset_verdict, export_verdict, run_verdict
 from utils.training.criterion import CRITERION
+from utils.training.evaluation_folder import EvaluationFolder, best_state
+from utils.training.forecast import Forecast
 from utils.training.listening import ListeningFolder
 
 CARD = "card.json"
@@ -71,6 +74,8 @@ def run_page(run: Path, extras: Extras, maker: SoundMaker) -> Page:
     curves = read_curves(run / "metrics.csv", rule, first)
     dataset = Path(str(select(config, "dataset.root", "datasets"))) / str(select(config, "dataset.name", ""))
     store, problem = open_dataset(dataset)
+    judged = _judged_best(run, curves) if select(config, "evaluation.selects", False) else None
+    curves.chosen = judged or curves.chosen
     evaluated = Evaluated.find(extras.evaluation, run)
     minutes = sum(clip.duration_seconds for clip in store.split("train")) / 60 if store else None
     verdict = run_verdict(curves, minutes, evaluated.quality if evaluated else Quality())
@@ -80,13 +85,38 @@ def run_page(run: Path, extras: Extras, maker: SoundMaker) -> Page:
     page.sections += _sound_sections(groups)
     charts = charts_of(curves)
     if charts:
-        intro = f"{CRITERION} chooses the state that is exported." if CRITERION in curves.series else ""
+        chooses = "The score of strangers" if judged else CRITERION
+        intro = f"{chooses} chooses the state that is exported." if CRITERION in curves.series else ""
         page.sections.append(ChartsSection(title="Curves", anchor="curves", intro=intro, charts=charts))
+    page.sections += _judged_sections(curves) + _forecast_sections(run)
     page.sections += evaluated.sections() if evaluated else []
     page.sections.append(_settings_section(config, dataset, store, problem))
     page.sections += _dataset_sections(store) if store else []
     page.sections.append(_machine_section())
     return page
+
+
+def _judged_best(run: Path, curves: RunCurves) -> tuple[int, float] | None:
+    """Return step and criterion of the judged state with the best score."""
+    best = best_state(EvaluationFolder(run).states())
+    return (best.step, dict(curves.held_out).get(best.step, math.nan)) if best else None
+
+
+def _judged_sections(curves: RunCurves) -> list[Section]:
+    charts = charts_of(curves, judged=True)
+    if not charts:
+        return []
+    intro = "What the states of this run made of strangers and of held-out sentences; the sounds are above."
+    return [ChartsSection(title="Judged while it trained", anchor="judged", intro=intro, charts=charts)]
+
+
+def _forecast_sections(run: Path) -> list[Section]:
+    forecast = Forecast.read(run)
+    if forecast is None:
+        return []
+    facts = [Fact(what, how_much) for what, how_much in forecast.lines]
+    intro = f"As it looked at step {forecast.step}; times are counted from there, without validations."
+    return [FactsSection(title="Forecast", anchor="forecast", intro=intro, facts=facts)]
 
 
 def dataset_page(dataset: Path, extras: Extras, maker: SoundMaker) -> Page:

@@ -22,6 +22,7 @@ from utils.files import atomic_write_text
 from utils.training.assembly import build_data, build_training, renew_codebook
 from utils.training.callbacks.after_validation import AfterValidation
 from utils.training.callbacks.checkpointing import BestAndLastCheckpoint
+from utils.training.callbacks.forecasting import CostForecast
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.callbacks.nonfinite import NonFiniteGuard
 from utils.training.callbacks.run_payload import RunPayload
@@ -152,7 +153,8 @@ def prepare_run(
     history = HistoryRecorder()
     payload = RunPayload(job, store.description, pretrained_files(job) if checkpoint is None else None)
     guard = NonFiniteGuard(folder, max_skipped=job.trainer.max_skipped, name_clips=data.name_segments)
-    callbacks = [history, *build_overtraining_watch(job.overtraining), payload, guard]
+    forecast = CostForecast(job, folder, minutes_of(store))
+    callbacks = [history, *build_overtraining_watch(job.overtraining), payload, guard, forecast]
     listeners = [AfterValidation(after_validation, folder)] if after_validation else []
     trainer = build_trainer(job, folder, callbacks, checkpointing, listeners)
     expected = None if checkpoint is None else stored_codebook(checkpoint.content, checkpoint.path)
@@ -238,14 +240,18 @@ def probe_only(run: Run) -> None:
     report_probe(probe(run.module, share, device), device)
 
 
+def minutes_of(store: CorpusStore) -> float:
+    """Return the minutes of recordings that are trained on."""
+    return sum(clip.num_frames for clip in store.split("train")) / (60 * FRAME_RATE)
+
+
 def announce(run: Run) -> None:
     """Say what will be trained, how batches are loaded and where to watch it."""
     networks = {"generator": run.module.generator, "discriminator": run.module.discriminator}
     millions = {name: sum(p.numel() for p in net.parameters()) / 1e6 for name, net in networks.items() if net}
     counts = ", ".join(f"{name} {count:.2f} M" for name, count in millions.items())
-    minutes = sum(clip.num_frames for clip in run.store.split("train")) / (60 * FRAME_RATE)
     emit(
-        f"{'resuming' if run.resumed_from else 'training'} {run.folder}: {minutes:.1f} minutes of "
+        f"{'resuming' if run.resumed_from else 'training'} {run.folder}: {minutes_of(run.store):.1f} minutes of "
         f"{len(run.store.speakers)} speaker(s); {counts} parameters; precision {choose_precision(run.job)}"
     )
     emit(describe_loading(run.job))
