@@ -9,7 +9,12 @@ NO_WINDOW = 1e-3
 
 
 def shift_voice(
-    audio: np.ndarray, f0_hz: np.ndarray, *, sample_rate: int, pitch_ratio: float = 1.0, formant_ratio: float = 1.0
+    audio: np.ndarray,
+    f0_hz: np.ndarray,
+    *,
+    sample_rate: int,
+    pitch_ratio: float | np.ndarray = 1.0,
+    formant_ratio: float = 1.0,
 ) -> np.ndarray:
     """Move the fundamental frequency or the formants, keeping the tempo.
 
@@ -21,14 +26,16 @@ def shift_voice(
         audio: [F * hop] float32.
         f0_hz: [F] of the audio, 0 in unvoiced frames.
         sample_rate: samples per second.
-        pitch_ratio: new fundamental frequency over the old.
+        pitch_ratio: new fundamental frequency over the old, one for all or [F].
         formant_ratio: new formant frequencies over the old.
     Returns:
         [F * hop] float32; the audio itself where both ratios are 1, and where it is shorter than a period.
     """
-    if pitch_ratio == formant_ratio == 1.0 or not len(f0_hz):
+    if (np.all(pitch_ratio == 1.0) and formant_ratio == 1.0) or not len(f0_hz):
         return audio
     hop = len(audio) // len(f0_hz)
+    if isinstance(pitch_ratio, np.ndarray):
+        pitch_ratio = np.repeat(pitch_ratio, hop)
     is_voiced = np.repeat(f0_hz > 0, hop)
     frequency = np.where(is_voiced, np.repeat(f0_hz, hop), UNVOICED_HZ).astype(np.float64) / sample_rate
     source = _marks(frequency)

@@ -31,6 +31,7 @@ from utils.inference.options import (
     tell,
 )
 from utils.inference.pipeline import converted_blocks
+from utils.inference.reshaping import with_formants, with_pitch
 from utils.inference.session import ControlValues, VoiceSession
 from utils.inference.source import ArraySound
 from utils.inference.statistics import ConversionProfile, Counts, PipelineStatistics, StageTimer
@@ -283,8 +284,6 @@ class VoiceConversionPipeline:
         timer: StageTimer,
         progress: ProgressCallback | None = None,
     ) -> np.ndarray:
-        if options.f0_hz is not None or options.formant_shift_semitones:
-            raise InvalidParameterError("f0_hz and formant_shift_semitones are not possible yet")
         started, voice = time.perf_counter(), self._voice
         with _counted_errors(voice.counts):
             with timer.stage("prepare"):
@@ -297,8 +296,17 @@ class VoiceConversionPipeline:
                 with timer.stage("pitch"):
                     tell(progress, "pitch", 0.0)
                     controls["pitch_shift"] = voice.shift_for(ArraySound(np.mean(sources, axis=0)), options, controls)
+            elif options.f0_hz is not None:
+                with timer.stage("pitch"):
+                    tell(progress, "pitch", 0.0)
+                    given = [with_pitch(voice.meter, source, voice.sample_rate, options.f0_hz) for source in sources]
+                    sources, controls["pitch_shift"] = [item.audio for item in given], given[0].pitch_shift
             with timer.stage("convert"):
                 results = _converted_channels(voice, sources, controls, progress)
+            if options.formant_shift_semitones:
+                with timer.stage("formants"):
+                    semitones = options.formant_shift_semitones
+                    results = [with_formants(voice.meter, made, voice.sample_rate, semitones) for made in results]
             with timer.stage("finish"):
                 output_rate = options.output_sample_rate or rate
                 length = round(len(audio) * output_rate / rate)

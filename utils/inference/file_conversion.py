@@ -16,7 +16,8 @@ from utils.errors import DataError, FormatError
 from utils.inference.errors import GraphFailedError, InvalidAudioError, InvalidParameterError, OutputError
 from utils.inference.opened_voice import OpenedVoice
 from utils.inference.options import ConversionOptions, ProgressCallback, tell
-from utils.inference.pipeline import Converter, converted_blocks
+from utils.inference.pipeline import Converter, converted_blocks, segments
+from utils.inference.reshaping import with_formants
 from utils.inference.session import ControlValues
 from utils.inference.source import Sound, SourceAudio, SpooledSound, read_source
 from utils.inference.statistics import StageTimer
@@ -74,7 +75,9 @@ def convert_sound_file(
         kind = sound_format(output_format, destination)
     except DataError as error:
         raise InvalidParameterError(str(error)) from error
-    controls = voice.controls_of(options)
+    if options.f0_hz is not None:
+        raise InvalidParameterError("f0_hz belongs to convert(), which has the whole recording in memory")
+    controls, formants = voice.controls_of(options), options.formant_shift_semitones
     with ExitStack() as stack:
         with timer.stage("read"):
             sounds = stack.enter_context(OpenedChannels(source, voice.sample_rate, options.channels == "keep"))
@@ -87,6 +90,8 @@ def convert_sound_file(
             for number, sound in enumerate(sounds):
                 made = stack.enter_context(SpooledSound())
                 convert_into(voice, sound, controls, made, progress, (number, sounds.count))
+                if formants:
+                    made = stack.enter_context(_with_formants(voice, made, formants))
                 results.append(made)
         with timer.stage("write"):
             first = sounds.first
@@ -111,6 +116,14 @@ def convert_sound_file(
             tags=tags,
             real_time_factor=(time.perf_counter() - started) / max(seconds, 1e-3),
         )
+
+
+def _with_formants(voice: OpenedVoice, sound: SpooledSound, semitones: float) -> SpooledSound:
+    """Return a sound with other formants, made piece by piece between quiet places."""
+    moved = SpooledSound()
+    for first, end in segments(sound, voice.sample_rate):
+        moved.append(with_formants(voice.meter, sound.read(first, end), voice.sample_rate, semitones))
+    return moved
 
 
 class OpenedChannels:

@@ -121,7 +121,7 @@ class OpenedVoice:
         """
         session = self.session
         target = target_median_hz(session, controls, str(options.pitch_shift_semitones))
-        pitch = track_pitch(self._meter, sound, session.sample_rate)
+        pitch = track_pitch(self.meter, sound, session.sample_rate)
         return limited_shift(automatic_shift(pitch, target, options.pitch_step or 1))
 
     def _run_on_cpu(self, session: VoiceSession, audio: np.ndarray, controls: ControlValues | None) -> np.ndarray:
@@ -135,8 +135,12 @@ class OpenedVoice:
             raise GraphFailedError(str(error)) from error
 
     @property
-    def _meter(self) -> PitchMeter:
-        """The pitch meter of this thread; loaded when one is needed."""
+    def meter(self) -> PitchMeter:
+        """The pitch meter of this thread; loaded when one is needed.
+
+        Raises:
+            InvalidParameterError: if its package is missing.
+        """
         if not hasattr(self._local, "meter"):
             try:
                 self._local.meter = PitchMeter()

@@ -89,6 +89,8 @@ class ConversionOptions:
             raise InvalidParameterError(f"channels={self.channels!r} must be mix or keep")
         if self.f0_hz is not None and (np.ndim(self.f0_hz) != 1 or not np.isfinite(self.f0_hz).all()):
             raise InvalidParameterError("f0_hz must be one row of finite numbers, one for each 10 ms")
+        if self.f0_hz is not None and shift not in (0, None):
+            raise InvalidParameterError(f"pitch_shift_semitones={shift} and f0_hz both say the pitch; leave one out")
 
     @property
     def pitch_step(self) -> int | None:
@@ -99,6 +101,8 @@ class ConversionOptions:
     @property
     def automatic(self) -> dict[str, str]:
         """The controls whose value the recording decides."""
+        if self.f0_hz is not None:
+            return {"pitch_shift": "f0_hz"}
         return {"pitch_shift": self.pitch_shift_semitones} if isinstance(self.pitch_shift_semitones, str) else {}
 
     @property
