@@ -41,6 +41,7 @@ EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
     "run": "text?", "voice": "text?", "checkpoint": "choice", "name": "text?", "dataset": "text?", "licence": "text",
     "consent": "text", "export.kind": "choice", "export.root": "text", "export.rates": "whole numbers?",
     "export.graph_kinds": "choice", "export.stream_block_ms": "whole number", "export.exporter": "choice",
+    "export.controls": "choice",
     "export.opset": "whole number", "export.precision": "choice", "export.parity_tolerance": "number",
     "export.verify_minutes": "number", "export.verify_blocks": "whole number", "export.speaker": "text or number?",
     "export.pitch_shift": "number", "export.defaults.pitch_shift": "number", "export.defaults.index_rate": "number",

@@ -21,7 +21,7 @@ from utils.verification.reference import Reference
 from utils.verification.rules import verify
 from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.geometry import FileGeometry
-from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
+from utils.voice_file.metadata import CONTROLS_AS_INPUTS, CONTROLS_KEY, METADATA_KEY, VoiceMetadata
 from utils.voice_file.speakers import Speaker
 
 RATE = 8000
@@ -154,12 +154,16 @@ def export_standin(folder: Path, voice: nn.Module | None = None, options: GraphO
     """Export a module (default: the stand-in) into a folder."""
     module = voice if voice is not None else StandInVoice()
     path = folder / FileGeometry(name="test", sample_rate=RATE, hop_length=HOP, n_fft=4 * HOP).file_name
+    options = options or GraphOptions()
+    metadata = metadata_of()
+    if options.controls_as_inputs:
+        metadata.extra[CONTROLS_KEY] = CONTROLS_AS_INPUTS
     graph = build_graph(
         module,
         sample_rate=RATE,
         defaults=ControlDefaults(),
-        options=options or GraphOptions(),
-        metadata={METADATA_KEY: metadata_of().to_json()},
+        options=options,
+        metadata={METADATA_KEY: metadata.to_json()},
     )
     save_graph(graph, path)
     return StandIn(path, module)

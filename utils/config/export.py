@@ -83,6 +83,11 @@ class ExportSettings(Section):
     )
     stream_block_ms: int = setting(20, "block of the streaming graph, a multiple of 20", only_with=OF_STREAMS)
     exporter: Literal["torchscript", "dynamo"] = setting("torchscript", "which exporter of PyTorch", only_with=OF_ONNX)
+    controls: Literal["defaults", "inputs"] = setting(
+        "defaults",
+        "defaults: optional inputs; inputs: required ones, for runtimes that cannot set an optional one (OpenVINO)",
+        only_with=OF_ONNX,
+    )
     opset: int = setting(17, "version of the ONNX operators; dynamo: from 18 on", ge=17, le=20, only_with=OF_ONNX)
     precision: Literal["fp32", "fp16", "int8"] = setting(
         "fp32", "how the learned weights are stored", only_with=OF_GENERATORS

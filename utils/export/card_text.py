@@ -8,6 +8,7 @@ from utils.export.graph_kinds import ExportedGraph
 from utils.export.markdown import code, plain
 from utils.shipped import licences_of
 from utils.version import VERSION
+from utils.voice_file.control_inputs import asks_for_controls
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.names import parse_file_name
@@ -22,10 +23,10 @@ import soundfile
 session = onnxruntime.InferenceSession({file})
 audio, rate = soundfile.read("input.wav", dtype="float32", always_2d=True)
 assert rate == {rate}  # the graph does not resample for you
-converted = session.run(None, {{"audio": audio.mean(1)[None]}})[0][0]
-# optional controls: session.run(None, {{"audio": ..., "pitch_shift": np.array(-3, np.float32)}})
-soundfile.write("converted.wav", np.clip(converted, -1, 1), rate)
+{controls}converted = session.run(None, {{"audio": audio.mean(1)[None]{more}}})[0][0]
+{hint}soundfile.write("converted.wav", np.clip(converted, -1, 1), rate)
 """
+OPTIONAL = '# optional controls: session.run(None, {"audio": ..., "pitch_shift": np.array(-3, np.float32)})\n'
 STREAM_USAGE = """import numpy as np
 import onnxruntime
 import soundfile
@@ -35,9 +36,9 @@ audio, rate = soundfile.read("input.wav", dtype="float32", always_2d=True)
 assert rate == {rate}  # the graph does not resample for you
 block, late = {block}, {look_ahead}  # samples
 sound = np.pad(audio.mean(1), (0, late + -(len(audio) + late) % block))  # silence behind it: the output is late
-state, converted = np.zeros((1, {state_size}), np.float32), []
+{controls}state, converted = np.zeros((1, {state_size}), np.float32), []
 for start in range(0, len(sound), block):  # a live host gets these blocks from its device
-    feed = {{"audio": sound[None, start : start + block], "state": state}}
+    feed = {{"audio": sound[None, start : start + block], "state": state{more}}}
     output, state = session.run(["output", "next_state"], feed)
     converted.append(output[0])
 result = np.concatenate(converted)[late : late + len(audio)]
@@ -71,10 +72,9 @@ def card_text(card: dict[str, Any], graphs: Sequence[ExportedGraph], retrieval: 
         f"Licence: {plain(metadata.licence)}. Consent of the speaker: {plain(metadata.consent)}.",
         f"## Speakers\n\n| id | name | median pitch (Hz) |\n|---|---|---|\n{speakers}",
         f"## Files\n\n| file | MB | SHA-256 |\n|---|---|---|\n{files}",
-        "## Controls\n\nOptional inputs of the graph. onnxsim keeps them with mutable_initializer=True and "
-        "initializers_as_constants=False only.\n\n"
+        f"## Controls\n\n{_controls(metadata)}\n\n"
         f"| name | type | default | range | meaning |\n|---|---|---|---|---|\n{controls}",
-        f"## Use\n\n```python\n{_usage(card)}```",
+        f"## Use\n\n```python\n{_usage(card, metadata)}```",
         *_streams(card),
         f"## Rates\n\n{_rates(graphs)}",
         *(["## Retrieval", *(f"- {line}" for line in retrieval)] if retrieval else []),
@@ -99,14 +99,32 @@ def _summary(card: dict[str, Any]) -> str:
     )
 
 
-def _usage(card: dict[str, Any]) -> str:
+def _controls(metadata: VoiceMetadata) -> str:
+    if asks_for_controls(metadata):
+        return (
+            "Required inputs of the graph: every run must be given all of them. NaN stands for the default. "
+            "A program that knows audio alone, voclo among them, cannot use this file."
+        )
+    return (
+        "Optional inputs of the graph. onnxsim keeps them with mutable_initializer=True and "
+        "initializers_as_constants=False only."
+    )
+
+
+def _usage(card: dict[str, Any], metadata: VoiceMetadata) -> str:
     """Return code that converts a recording, with a stream only where there is no other graph."""
+    given = {"controls": "", "more": "", "hint": OPTIONAL}
+    if asks_for_controls(metadata):
+        pairs = (f'"{item.name}": np.array({metadata.defaults[item.name]:g}, np.{item.kind})' for item in CONTROLS)
+        lines = ",\n    ".join(pairs)
+        given = {"controls": f"controls = {{\n    {lines},\n}}\n", "more": ", **controls", "hint": ""}
     name = next((name for name in card["graphs"] if name not in card["streams"]), None)
     if name is not None:
-        return USAGE.format(file=json.dumps(name, ensure_ascii=False), rate=card["graphs"][name]["sample_rate"])
+        rate = card["graphs"][name]["sample_rate"]
+        return USAGE.format(file=json.dumps(name, ensure_ascii=False), rate=rate, **given)
     name, facts = next(iter(card["streams"].items()))
     return STREAM_USAGE.format(
-        file=json.dumps(name, ensure_ascii=False), rate=card["graphs"][name]["sample_rate"], **facts
+        file=json.dumps(name, ensure_ascii=False), rate=card["graphs"][name]["sample_rate"], **facts, **given
     )
 
 

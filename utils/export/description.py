@@ -9,7 +9,14 @@ from utils.config import to_yaml
 from utils.export.plans import ExportPlan
 from utils.training.checkpoints import TrainedVoice
 from utils.voice_file.geometry import FileGeometry
-from utils.voice_file.metadata import F0_CONVENTION, HIGHPASS_KEY, IDLE_KEY, VoiceMetadata
+from utils.voice_file.metadata import (
+    CONTROLS_AS_INPUTS,
+    CONTROLS_KEY,
+    F0_CONVENTION,
+    HIGHPASS_KEY,
+    IDLE_KEY,
+    VoiceMetadata,
+)
 from utils.voice_file.speakers import Speaker
 
 
@@ -58,7 +65,8 @@ def describe(
         extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.converter.idle_controls)}
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
         | ({"imported": voice.imported} if voice.imported is not None else {})
-        | ({HIGHPASS_KEY: highpass.identity} if highpass is not None else {}),
+        | ({HIGHPASS_KEY: highpass.identity} if highpass is not None else {})
+        | ({CONTROLS_KEY: CONTROLS_AS_INPUTS} if plan.options.controls_as_inputs else {}),
     )
 
 

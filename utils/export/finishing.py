@@ -24,6 +24,7 @@ def finish_graph(
     metadata: Mapping[str, str],
     axes: Mapping[str, Sequence[int | str]] | None = None,
     defaults: ControlDefaults | None = None,
+    controls_as_inputs: bool = False,
 ) -> onnx.ModelProto:
     """Return the graph that is delivered.
 
@@ -32,6 +33,7 @@ def finish_graph(
         metadata: texts to store in the graph.
         axes: shapes of inputs and outputs to write into the graph; those that are absent stay as traced.
         defaults: values of the controls, which are overridable inputs then; None for a graph without controls.
+        controls_as_inputs: whether the controls stay required inputs, without these defaults.
     Raises:
         ExportError: if it cannot be simplified, or a control was lost in tracing.
     """
@@ -39,7 +41,7 @@ def finish_graph(
     _name_axes(graph, axes or {})
     _remove_traces_of_origin(graph)
     if defaults is not None:
-        _attach_defaults(graph, defaults)
+        _attach_defaults(graph, defaults, as_inputs=controls_as_inputs)
     graph.producer_name, graph.producer_version = PRODUCER, ""
     # A newer IR version than the operators need would only shut out older runtimes.
     graph.ir_version = max(OLDEST_IR_VERSION, helper.find_min_ir_version_for(list(graph.opset_import)))
@@ -80,14 +82,15 @@ def _name_axes(model: onnx.ModelProto, axes: Mapping[str, Sequence[int | str]]) 
     del model.graph.value_info[:]
 
 
-def _attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults) -> None:
-    """Store a default beside each control; IR version 4 and later call this an overridable initializer."""
+def _attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults, *, as_inputs: bool) -> None:
+    """Store a default beside each control unless all stay required; IR 4 calls it an overridable initializer."""
     present = {value.name for value in model.graph.input}
     plain = asdict(defaults)
     for control in CONTROLS:
         if control.name not in present:
             raise ExportError(f"the graph lost its input {control.name}: forward_audio does not use it")
-        model.graph.initializer.append(numpy_helper.from_array(control.array(plain[control.name]), control.name))
+        if not as_inputs:
+            model.graph.initializer.append(numpy_helper.from_array(control.array(plain[control.name]), control.name))
 
 
 def _remove_traces_of_origin(model: onnx.ModelProto) -> None:

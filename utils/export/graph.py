@@ -62,4 +62,5 @@ def build_graph(
         metadata=metadata,
         axes={AUDIO_INPUT: AXES, AUDIO_OUTPUT: AXES},
         defaults=defaults,
+        controls_as_inputs=options.controls_as_inputs,
     )

@@ -129,7 +129,9 @@ def plan_export(job: ExportJob) -> ExportPlan:
         root=settings.root,
         rates=tuple(check_rate(rate) for rate in settings.rates or ()),
         graph_kinds=settings.graph_kinds,
-        options=GraphOptions(opset=settings.opset, exporter=settings.exporter),
+        options=GraphOptions(
+            opset=settings.opset, exporter=settings.exporter, controls_as_inputs=settings.controls == "inputs"
+        ),
         speaker=settings.speaker,
         defaults=ControlDefaults(**defaults),
         index=IndexOptions(**job.retrieval.model_dump(exclude={"codebook_size"})),

@@ -61,4 +61,4 @@ def build_stream_graph(
         free_axes={},
     )
     traced = trace(graph_form(voice).eval(), signature, opset=options.opset)
-    return finish_graph(traced, metadata=metadata, defaults=defaults)
+    return finish_graph(traced, metadata=metadata, defaults=defaults, controls_as_inputs=options.controls_as_inputs)

@@ -32,10 +32,12 @@ class GraphOptions:
         opset: version of the ONNX operators.
         exporter: "torchscript" (tracing; takes any network whose lengths follow from its input's) or "dynamo"
             (torch.export; refuses slices whose ends are computed, which frame-wise audio code is full of).
+        controls_as_inputs: whether every run must be given the controls, for runtimes that cannot override a default.
     """
 
     opset: int = 17
     exporter: Exporter = "torchscript"
+    controls_as_inputs: bool = False
 
     def __post_init__(self) -> None:
         if self.opset not in OPSETS:

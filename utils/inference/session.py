@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from utils.errors import ConfigError, FormatError
+from utils.voice_file.control_inputs import default_feed, other_inputs, settable_controls
 from utils.voice_file.controls import control_arrays, find_control
 from utils.voice_file.delivered import changed_since_export
 from utils.voice_file.metadata import IDLE_KEY, VoiceMetadata
@@ -50,7 +51,7 @@ class VoiceSession:
         self.metadata = metadata
         self.num_threads = num_threads
         self.whole_seconds = LARGE_WHOLE_SECONDS if path.stat().st_size > LARGE_BYTES else WHOLE_SECONDS
-        self._session = session
+        self._session, self._defaults = session, default_feed(session, metadata)
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
 
@@ -73,14 +74,14 @@ class VoiceSession:
         if changed is not None:
             log.warning("%s", changed)
         session = open_session(path, num_threads, providers=providers)
-        required = session.get_inputs()
         if is_stream_file(path):
             whole = path.name.replace("_stream.onnx", ".onnx")
             raise FormatError(f"{path} converts streams, block by block; give {whole} for recordings")
-        if [value.type for value in required] != [FLOAT] or len(required[0].shape or ()) != 2:
-            shown = ", ".join(f"{value.name} {value.type} {value.shape}" for value in required)
-            raise FormatError(f"{path} is no graph from audio to audio: it requires {shown}; use export_onnx.py")
         metadata = stored_metadata(session, str(path))
+        required = other_inputs(session, metadata)
+        if [value.type for value in required] != [FLOAT] or len(required[0].shape) != 2:
+            shown = ", ".join(f"{value.name} {value.type} {list(value.shape)}" for value in required)
+            raise FormatError(f"{path} is no graph from audio to audio: it requires {shown}; use export_onnx.py")
         rate = metadata.sample_rate if metadata else parse_file_name(path).sample_rate
         return cls(path, session, sample_rate=rate, metadata=metadata, num_threads=num_threads)
 
@@ -101,8 +102,8 @@ class VoiceSession:
 
     @property
     def overridable(self) -> list[GraphValue]:
-        """What a caller may give."""
-        return graph_values(self._session.get_overridable_initializers())
+        """What a caller may give: the controls, whether they have a default in the graph or in its metadata alone."""
+        return settable_controls(self._session, self.metadata)
 
     @property
     def outputs(self) -> list[GraphValue]:
@@ -159,7 +160,7 @@ class VoiceSession:
             FormatError: if onnxruntime fails or what comes back is no audio.
         """
         feed = {self._input: np.atleast_2d(np.asarray(audio, dtype=np.float32))}
-        feed |= control_arrays(controls or {})
+        feed |= self._defaults | control_arrays(controls or {})
         try:
             output: Any = self._session.run([self._output], feed, self._options(feed[self._input]))[0]
         except RUNTIME_ERRORS as error:

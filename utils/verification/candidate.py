@@ -14,13 +14,13 @@ from utils.verification.live_host import NAME_DEFAULTS, LiveHost, numbers_in_nam
 from utils.verification.rvc_client import RvcClient, rvc_graph_of
 from utils.verification.signals import speech_like
 from utils.verification.voices import Voice
+from utils.voice_file.control_inputs import CONTROL_VALUES, asks_for_controls, default_feed, settable_controls
 from utils.voice_file.controls import CONTROLS, Control, control_arrays
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM, is_stream, require_audio
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.runtime import stored_metadata
 from utils.voice_file.rvc_formats import RvcGraph
-from utils.voice_file.signature import FLOAT, INTEGER
 from utils.voice_file.stream import BlockStream
 
 
@@ -101,7 +101,7 @@ class Candidate:
     @cached_property
     def host(self) -> LiveHost:
         """The re-enacted live host."""
-        return LiveHost(self.session)
+        return LiveHost(self.session, default_feed(self.session, self.metadata))
 
     @cached_property
     def client(self) -> RvcClient:
@@ -127,19 +127,24 @@ class Candidate:
 
     @cached_property
     def controls(self) -> set[str]:
-        """Names of the optional inputs."""
-        return {value.name for value in self.session.get_overridable_initializers()}
+        """Names of the inputs beside audio and state that a host may set."""
+        return {value.name for value in settable_controls(self.session, self.metadata)}
+
+    @property
+    def asks_for_controls(self) -> bool:
+        """Whether the file states that every run must be given the controls."""
+        return asks_for_controls(self.metadata)
 
     @property
     def known_controls(self) -> list[Control]:
-        """The optional inputs that a graph of this workbench has."""
+        """The controls that a graph of this workbench has."""
         return [control for control in CONTROLS if control.name in self.controls]
 
     @property
     def lacks_controls(self) -> list[str]:
-        """What of the optional inputs of this workbench's graphs is absent or no scalar of its type."""
-        found = {(value.name, value.type, len(value.shape)) for value in self.session.get_overridable_initializers()}
-        return [item.name for item in CONTROLS if (item.name, INTEGER if item.is_integer else FLOAT, 0) not in found]
+        """Which controls of this workbench's graphs are absent or no scalars of their type."""
+        found = settable_controls(self.session, self.metadata)
+        return [name for name, value in CONTROL_VALUES.items() if value not in found]
 
     @property
     def needs_context(self) -> bool:
@@ -162,7 +167,8 @@ class Candidate:
         """
         first = self.session.get_outputs()[0]
         present = {name: value for name, value in (controls or {}).items() if name in self.controls}
-        feed = {self.session.get_inputs()[0].name: audio} | control_arrays(present)
+        defaults = default_feed(self.session, self.metadata)
+        feed = {self.session.get_inputs()[0].name: audio} | defaults | control_arrays(present)
         output: np.ndarray = self.session.run([first.name], feed)[0]
         if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
             raise FormatError(f"its first output {first.name} is {first.type}, no audio")

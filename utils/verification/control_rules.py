@@ -50,6 +50,25 @@ def check_hostile_controls(candidate: Candidate) -> Check:
     return verdict(name, problems[:4], detail)
 
 
+def check_required(candidate: Candidate) -> Check:
+    """Where a file states that its controls must be given, none has a default in the graph, and NaN is the file's."""
+    name = "control inputs"
+    if not candidate.asks_for_controls:
+        return skipped(name, "its controls are optional")
+    constant = [value.name for value in candidate.session.get_overridable_initializers()]
+    problems = [f"{', '.join(constant)} with a default in the graph"] * bool(constant)
+    problems += [f"no scalar input {', '.join(candidate.lacks_controls)}"] * bool(candidate.lacks_controls)
+    audio = candidate.speech(STREAM_DEFAULTS_SECONDS if candidate.is_stream else DEFAULTS_SECONDS, 0)
+    plain = candidate.convert(audio)
+    shares = [control.name for control in candidate.known_controls if not control.is_integer]
+    problems += [
+        f"NaN for {control} is not its default"
+        for control in shares
+        if not np.array_equal(plain, candidate.convert(audio, {control: math.nan}))
+    ]
+    return verdict(name, problems, f"{', '.join(sorted(candidate.controls))}: required; NaN is the file's default")
+
+
 def check_defaults(candidate: Candidate, reference: Reference | None = None) -> Check:
     """Leaving the controls out equals giving the defaults that the file states."""
     stated = asdict(reference.defaults) if reference is not None else {}

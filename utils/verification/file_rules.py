@@ -9,13 +9,14 @@ from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, skipped, verdict
 from utils.verification.live_host import numbers_in_name
 from utils.verification.reference import GeneratorReference, Reference
+from utils.voice_file.control_inputs import CONTROL_VALUES, other_inputs, settable_controls
 from utils.voice_file.controls import CONTROLS
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 from utils.voice_file.names import check_voice_name, parse_file_name
 from utils.voice_file.onnx_contents import FileContents, read_contents
 from utils.voice_file.runtime import graph_values, open_session, stored_metadata
-from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, FLOAT, INTEGER, OPSETS, GraphValue
+from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, FLOAT, OPSETS, GraphValue
 
 LARGEST_FILE = 2**31
 STANDARD_DOMAINS = {"", "ai.onnx"}
@@ -72,7 +73,7 @@ def check_consistency(candidate: Candidate, reference: Reference) -> Check:
 
 
 def check_simplifier(candidate: Candidate, reference: Reference) -> Check:
-    """onnxsim, run again on the file, leaves the controls overridable.
+    """onnxsim, run again on the file, leaves the controls to be set.
 
     With its plain defaults it drops every input that has a default value, as it treats those as constants.
     """
@@ -83,8 +84,9 @@ def check_simplifier(candidate: Candidate, reference: Reference) -> Check:
         onnx.load(str(candidate.path)), mutable_initializer=True, initializers_as_constants=False
     )
     session = open_session(simplified.SerializeToString(), 1)
-    kept = {item.name for item in session.get_overridable_initializers()}
-    required = [item.name for item in session.get_inputs()]
+    metadata = stored_metadata(session, candidate.path.name)
+    kept = {item.name for item in settable_controls(session, metadata)}
+    required = [item.name for item in other_inputs(session, metadata)]
     passed = is_valid and required == [AUDIO_INPUT] and kept == {control.name for control in CONTROLS}
     detail = f"required {required}, overridable {len(kept)} of {len(CONTROLS)}"
     return Check("simplifier keeps controls", passed, detail)
@@ -130,9 +132,9 @@ def check_metadata(candidate: Candidate, reference: Reference | None = None) -> 
 
 
 def check_inputs(candidate: Candidate, reference: Reference | None = None) -> Check:
-    """Only `audio`, float32 [batch, time] with free axes, is required; a graph of ours has its optional inputs."""
-    inputs = graph_values(candidate.session.get_inputs())
-    optional = graph_values(candidate.session.get_overridable_initializers())
+    """Only `audio`, float32 [batch, time] with free axes, and what it states is required; ours have controls."""
+    inputs = other_inputs(candidate.session, candidate.metadata)
+    optional = settable_controls(candidate.session, candidate.metadata)
     problems = []
     for value in inputs[1:]:
         fate = "is filled with audio" if value.type == FLOAT else "gets a number guessed from its name or none at all"
@@ -147,12 +149,13 @@ def check_inputs(candidate: Candidate, reference: Reference | None = None) -> Ch
     unknown = sorted(value.name for value in optional if value.name not in known)
     if unknown and reference is None:
         problems.append(f"optional input {', '.join(unknown[:4])}, which no program knows")
-    expected = {GraphValue(item.name, INTEGER if item.is_integer else FLOAT, ()) for item in CONTROLS}
+    expected = set(CONTROL_VALUES.values())
     if reference is not None and set(optional) != expected:
         wrong = sorted(value.name for value in set(optional) ^ expected)
         problems.append(f"optional inputs differ from those of this workbench in {', '.join(wrong)}")
     names = ", ".join(value.name for value in optional) or "none"
-    return verdict("required input", problems, f"only {AUDIO_INPUT}; optional: {names}")
+    asked = f"{AUDIO_INPUT} and, as it states, {names}" if candidate.asks_for_controls else ""
+    return verdict("required input", problems, asked or f"only {AUDIO_INPUT}; optional: {names}")
 
 
 def check_output(candidate: Candidate, reference: Reference | None = None) -> Check:

@@ -3,6 +3,7 @@
 Source: crates/ai/src/voice_converter.rs and model.rs of voclo at commit 5d9fd3b.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,11 @@ class LiveHost:
 
     Args:
         session: the graph, loaded from memory.
+        controls: what a host that knows the graph's controls gives for them, where every run must be given them.
     """
 
-    def __init__(self, session: GraphSession) -> None:
-        self._session = session
+    def __init__(self, session: GraphSession, controls: Mapping[str, np.ndarray] | None = None) -> None:
+        self._session, self._controls = session, dict(controls or {})
         self._inputs = [(value.name, value.type) for value in session.get_inputs()]
         outputs = session.get_outputs()
         self._output, self._output_type = outputs[0].name, outputs[0].type
@@ -49,7 +51,9 @@ class LiveHost:
         """Return what the graph is given for [N]: audio for every float input, a number by name for every integer."""
         fed: dict[str, np.ndarray] = {}
         for name, kind in self._inputs:
-            if kind == FLOAT:
+            if name in self._controls:
+                fed[name] = self._controls[name]
+            elif kind == FLOAT:
                 fed[name] = block[None].astype(np.float32)
             elif kind == INTEGER:
                 value = host_integer(name, len(block))

@@ -123,6 +123,7 @@ def _first_line(check: Callable[..., Check]) -> str:
 
 FILE = _beside("file", EVERY, file_rules.check_file)
 LOADING = _alone("loading", EVERY, file_rules.check_loading)
+CONTROL_INPUTS = _alone("control inputs", VOICES, control_rules.check_required)
 RULES: tuple[Rule, ...] = (
     FILE,
     LOADING,
@@ -131,6 +132,7 @@ RULES: tuple[Rule, ...] = (
     _alone("name", VOICES, file_rules.check_name),
     _beside("metadata", VOICES, file_rules.check_metadata),
     _beside("required input", WHOLE, file_rules.check_inputs),
+    CONTROL_INPUTS,
     _beside("first output", WHOLE, file_rules.check_output),
     _alone("stream, signature", STREAMS, stream_rules.check_signature),
     _against("parity with PyTorch", WHOLE, parity_rules.check_parity),
@@ -209,6 +211,7 @@ def outcomes(candidate: Candidate, reference: Reference | GeneratorReference | N
     yield loading
     if not loading.passed:
         return
-    kind, left_out = candidate.kind, set() if candidate.extent.listens else LISTENING
-    others = [rule for rule in RULES if kind in rule.kinds and rule.name not in {FILE.name, LOADING.name, *left_out}]
+    kind, left_out = candidate.kind, {FILE.name, LOADING.name} | (set() if candidate.extent.listens else LISTENING)
+    left_out |= set() if candidate.asks_for_controls else {CONTROL_INPUTS.name}
+    others = [rule for rule in RULES if kind in rule.kinds and rule.name not in left_out]
     yield from (rule.outcome(candidate, reference) for rule in others)

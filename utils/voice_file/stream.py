@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from utils.errors import FormatError
+from utils.voice_file.control_inputs import default_feed, other_inputs
 from utils.voice_file.controls import control_arrays
 from utils.voice_file.metadata import StreamFacts, VoiceMetadata
 from utils.voice_file.runtime import GraphSession, graph_values
@@ -34,11 +35,11 @@ class BlockStream:
             )
         self.facts = StreamFacts(**metadata.extra["stream"])
         self.sample_rate, self.metadata = metadata.sample_rate, metadata
-        self._session = session
+        self._session, self._defaults = session, default_feed(session, metadata)
         block, size = (1, self.facts.block), (1, self.facts.state_size)
         expected = [GraphValue(AUDIO_INPUT, FLOAT, block), GraphValue(STATE_INPUT, FLOAT, size)]
         expected_out = [GraphValue(AUDIO_OUTPUT, FLOAT, block), GraphValue(NEXT_STATE_OUTPUT, FLOAT, size)]
-        found, found_out = (graph_values(values) for values in (session.get_inputs(), session.get_outputs()))
+        found, found_out = other_inputs(session, metadata), graph_values(session.get_outputs())
         if found != expected or found_out != expected_out:
             raise FormatError(
                 f"{source} takes {_shown(found)} and gives {_shown(found_out)}; "
@@ -52,7 +53,7 @@ class BlockStream:
 
     def process(self, block: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
         """Return the next [N] for the next [N] of `facts.block` samples, float32."""
-        feed = {AUDIO_INPUT: block[None], STATE_INPUT: self.state} | control_arrays(controls or {})
+        feed = {AUDIO_INPUT: block[None], STATE_INPUT: self.state} | self._defaults | control_arrays(controls or {})
         output, self.state = self._session.run([AUDIO_OUTPUT, NEXT_STATE_OUTPUT], feed)
         samples: np.ndarray = output[0]
         return samples
