@@ -91,20 +91,21 @@ class JobQueue:
     """The queue of a folder. Objects of several processes on the same folder see and change the same queue.
 
     Args:
-        folder: where the jobs are kept; made when missing. Opening the queue starts the workers that are missing, so a
-            studio that comes back goes on with what was waiting.
+        folder: where the jobs are kept; made when missing.
         work: working folder of the commands; this process's unless given.
         scripts: folder of the scripts.
+        starts: whether opening the queue starts the workers that are missing, so that a studio that comes back goes on
+            with what was waiting.
     """
 
-    def __init__(self, folder: Path, *, work: Path | None = None, scripts: Path = ROOT) -> None:
+    def __init__(self, folder: Path, *, work: Path | None = None, scripts: Path = ROOT, starts: bool = True) -> None:
         self.folder = folder.absolute()
         self.work = (work or Path.cwd()).absolute()
         self.scripts = scripts.absolute()
         self._workers: list[subprocess.Popen[bytes]] = []
         with one_line_for_files():
             self.folder.mkdir(parents=True, exist_ok=True)
-        for device in {job.device for job in self.jobs() if job.state == "queued"}:
+        for device in {job.device for job in self.jobs() if starts and job.state == "queued"}:
             self._ensure_worker(device)
 
     def submit(self, arguments: Sequence[str], *, title: str = "", device: str = "cpu") -> Job:
