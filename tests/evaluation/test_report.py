@@ -13,7 +13,7 @@ from utils.evaluation import report, speaker_networks
 from utils.evaluation.evaluation import Evaluation, evaluate
 from utils.evaluation.evaluators import DEFAULT_EVALUATORS, Evaluators, load_evaluators
 from utils.evaluation.optional_packages import MissingEvaluatorError
-from utils.evaluation.recognizers import CachedRecognizer
+from utils.evaluation.remembering import Memory, RememberingRecognizer, RememberingSpeaker
 from utils.evaluation.report import main, render
 
 RATE = 16000
@@ -80,11 +80,28 @@ def test_a_source_of_several_voices_is_transcribed_once() -> None:
             lengths.append(len(audio))
             return super().transcribe(audio)
 
-    recognizer, sound = CachedRecognizer(Counting()), np.linspace(-1, 1, 3200, dtype=np.float32)
+    recognizer = RememberingRecognizer("counting", Counting(), Memory())
+    sound = np.linspace(-1, 1, 3200, dtype=np.float32)
     texts = [recognizer.transcribe(audio) for audio in (sound, sound.copy(), -sound, sound[1600:])]
 
     assert texts == ["aa", "aa", "aa", "a"]
     assert lengths == [3200, 3200, 1600]
+
+
+def test_what_was_heard_outlives_the_process_bit_for_bit() -> None:
+    class Thirds:
+        def embed(self, audio: np.ndarray) -> np.ndarray:
+            return np.asarray(audio[:3] / 3, np.float32)
+
+    memory, sound = Memory(), np.array([0.1, -0.7, 1.0, 0.2], np.float32)
+    fresh = RememberingSpeaker("thirds", Thirds(), memory).embed(sound)
+    RememberingSpeaker("thirds", Thirds(), memory).embed(-sound)
+
+    kept = json.loads(json.dumps(memory.of_sounds([sound])))
+
+    assert len(kept) == 1
+    again = RememberingSpeaker("thirds", Thirds(), Memory(kept)).embed(sound)
+    assert again.dtype == np.float32 and np.array_equal(again, fresh) and np.array_equal(fresh, Thirds().embed(sound))
 
 
 def test_report_pairs_files_by_name_and_averages(folders: Path) -> None:

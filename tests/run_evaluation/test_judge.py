@@ -99,6 +99,7 @@ def test_a_waiting_state_is_judged_and_nothing_of_it_is_lost_when_that_is_interr
     assert [sound.name for sound in state.sounds] == ["stranger_0", "stranger_1"]
     assert all((folder.folder / sound.converted).is_file() for sound in state.sounds)
     assert folder.waiting_path(1).is_file() and folder.waiting() == []
+    assert json.loads((folder.folder / "material/material.json").read_text("utf-8"))["identity"] == state.material
 
 
 def test_a_state_that_cannot_be_read_ends_the_program_with_one_line(

@@ -12,7 +12,8 @@ import numpy as np
 
 from utils.errors import WorkbenchError
 from utils.evaluation.optional_packages import MissingEvaluatorError
-from utils.evaluation.recognizers import CachedRecognizer, Recognizer
+from utils.evaluation.recognizers import Recognizer
+from utils.evaluation.remembering import Memory, RememberingNaturalness, RememberingRecognizer, RememberingSpeaker
 
 # By name, since some need PyTorch: without it the others can still be used.
 CLASSES = {
@@ -59,18 +60,21 @@ class Evaluators:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def load_evaluators(names: Sequence[str], *, language: str = "en", num_threads: int = 1) -> Evaluators:
+def load_evaluators(
+    names: Sequence[str], *, language: str = "en", num_threads: int = 1, memory: Memory | None = None
+) -> Evaluators:
     """Load the named evaluators.
 
     Args:
         names: any of EVALUATOR_NAMES.
         language: two-letter code for the multilingual recognizer.
         num_threads: threads of the multilingual recognizer.
+        memory: of audio that they have heard before; None for an empty one.
     Raises:
         WorkbenchError: if a name is unknown, or the language is.
     """
     arguments: dict[str, dict[str, Any]] = {"whisper": {"language": language, "num_threads": num_threads}}
-    found = Evaluators()
+    found, memory = Evaluators(), memory or Memory()
     for name in names:
         if name not in CLASSES:
             raise WorkbenchError(f"unknown evaluator '{name}'; known: {', '.join(CLASSES)}")
@@ -80,11 +84,11 @@ def load_evaluators(names: Sequence[str], *, language: str = "en", num_threads: 
             found.missing[name] = str(error)
             continue
         if hasattr(evaluator, "embed"):
-            found.speakers[name] = evaluator
+            found.speakers[name] = RememberingSpeaker(name, evaluator, memory)
         elif hasattr(evaluator, "transcribe"):
-            found.recognizers[name] = CachedRecognizer(evaluator)
+            found.recognizers[name] = RememberingRecognizer(f"{name} {language}", evaluator, memory)
         else:
-            found.naturalness[name] = evaluator
+            found.naturalness[name] = RememberingNaturalness(name, evaluator, memory)
     return found
 
 

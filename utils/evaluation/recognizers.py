@@ -1,6 +1,5 @@
 """Evaluators that write down what is said: Whisper base and Moonshine tiny, with their weights inside packages."""
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -75,25 +74,6 @@ class MoonshineRecognizer:
         """Return the text of 16 kHz audio [T]."""
         transcript = self._transcriber.transcribe_without_streaming(audio.tolist(), EVALUATION_RATE)
         return " ".join(line.text.strip() for line in transcript.lines)
-
-
-class CachedRecognizer:
-    """A recognizer that transcribes the same audio only once; sources that several voices convert come again and again.
-
-    Args:
-        recognizer: must give the same text for the same audio.
-    """
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        self._recognizer = recognizer
-        self._texts: dict[str, str] = {}
-
-    def transcribe(self, audio: np.ndarray) -> str:
-        """Return the text of 16 kHz audio [T]."""
-        key = hashlib.sha256(np.ascontiguousarray(audio, np.float32).tobytes()).hexdigest()
-        if key not in self._texts:
-            self._texts[key] = self._recognizer.transcribe(audio)
-        return self._texts[key]
 
 
 def whisper_model(folder: Path, *, num_threads: int) -> Any:

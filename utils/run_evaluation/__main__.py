@@ -40,6 +40,7 @@ def judge_waiting(folder: EvaluationFolder) -> None:
 
     from utils.corpus.store import CorpusStore
     from utils.evaluation.evaluators import load_evaluators
+    from utils.evaluation.remembering import Memory
     from utils.run_evaluation.judge import judge_state
     from utils.run_evaluation.material import open_material
 
@@ -48,9 +49,11 @@ def judge_waiting(folder: EvaluationFolder) -> None:
     settings = validate(EvaluationSettings, config["evaluation"], "evaluation")
     store = CorpusStore.open(Path(config["dataset"]["root"]) / str(config["dataset"]["name"]))
     material = open_material(folder.folder / MATERIAL, store, settings)
-    evaluators = load_evaluators(settings.evaluators, language=settings.language)
+    memory = Memory(material.heard())
+    evaluators = load_evaluators(settings.evaluators, language=settings.language, memory=memory)
     while waiting := folder.waiting():
         judge_state(folder, waiting[0], material, evaluators)
+        material.remember(memory)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ from utils.config.train import EvaluationSettings
 from utils.corpus.manifest import Clip
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, DataError
+from utils.evaluation.optional_packages import EVALUATION_RATE
+from utils.evaluation.remembering import Memory
 from utils.files import atomic_write_json, sha256_of_json
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 
 HELD_OUT, STRANGERS, TARGET = "held_out", "strangers", "target"
-INDEX = "material.json"
+INDEX, HEARD = "material.json", "heard.json"
 VERSION = 1
 TARGET_CLIPS, TARGET_SECONDS = 8, 8.0
 LEAST_SECONDS = 1.0
@@ -49,6 +51,21 @@ class Material:
     def sounds(self, kind: str) -> list[Path]:
         """Return the files of held_out, strangers or target in the order of their names."""
         return sorted((self.folder / kind).glob("*.wav"))
+
+    def heard(self) -> dict[str, Any]:
+        """Return what evaluators have found of the sounds themselves, which no state changes."""
+        try:
+            known: dict[str, Any] = json.loads((self.folder / HEARD).read_text(encoding="utf-8"))
+            return known if isinstance(known, dict) else {}
+        except (OSError, ValueError):
+            return {}
+
+    def remember(self, memory: Memory) -> None:
+        """Keep what evaluators have found of the sounds themselves."""
+        paths = [path for kind in (HELD_OUT, STRANGERS, TARGET) for path in self.sounds(kind)]
+        known = memory.of_sounds(load_audio(path, EVALUATION_RATE) for path in paths)
+        if known.keys() != self.heard().keys():
+            atomic_write_json(self.folder / HEARD, known)
 
 
 def open_material(folder: Path, store: CorpusStore, settings: EvaluationSettings) -> Material:
