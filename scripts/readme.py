@@ -9,6 +9,8 @@ EXECUTED = (
     "docs/tutorials/live.md",
     "docs/tutorials/other_program.md",
     "docs/guides/training.md",
+    "docs/guides/judged_training.md",
+    "docs/guides/report.md",
     "docs/guides/sweeps.md",
     "docs/guides/evaluation.md",
 )

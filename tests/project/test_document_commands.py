@@ -30,6 +30,7 @@ CONFIG_OF = {
     "train.py": "train",
     "export_onnx.py": "export",
     "test_model.py": "test_model",
+    "report.py": "report",
 }
 SETTING = re.compile(r"[~+]*(?P<key>[a-z_]+(?:[./][a-z_0-9]+)*)=(?P<value>.*)")
 KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")

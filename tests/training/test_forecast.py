@@ -37,7 +37,10 @@ def test_a_run_tells_its_forecast_once_after_fifty_updates(tmp_path: Path, capsy
 def test_the_lines_say_when_and_where_that_was_measured() -> None:
     assert forecast().lines == [
         ("the end", "in 2 h 0 min, by trainer.steps=3650; 0.5 updates a second"),
-        ("trainings like this stop gaining", "after about 1000 updates, in 32 min (a.md, 14.3 minutes)"),
+        (
+            "trainings like this stop gaining",
+            "after about 1000 updates, in 32 min (one with 14.3 minutes of recordings was watched: a.md)",
+        ),
         ("memory", "2.0 GiB in use, 1.5 GiB of this machine are free"),
     ]
     assert "that is past" in forecast(gain_seconds=0.0).lines[1][1]

@@ -18,7 +18,10 @@ PLAIN = {
     "identical_files": ("files equal to their source", "recordings that came out unconverted; must be 0"),
 }
 OF_EVALUATORS = {
-    "converted_to_target": ("similarity to the target", "two speakers and one speaker: see the two lines below"),
+    "converted_to_target": (
+        "similarity to the target",
+        "higher is nearer; compare with strangers and with the target's own clips",
+    ),
     "converted_to_source": ("similarity to the source", "how much of the source is left; compare with strangers"),
     "source_to_target": ("similarity of the sources before", "what strangers get"),
     "target_own": ("similarity of the target's own clips", "what a perfect conversion could reach"),

@@ -69,9 +69,8 @@ class Forecast:
             gain = "was not measured for such a training"
         else:
             when = f"in {spoken(self.gain_seconds)}" if self.gain_seconds else "that is past"
-            gain = (
-                f"after about {self.gain_updates} updates, {when} ({self.gain_source}, {self.gain_minutes:g} minutes)"
-            )
+            watched = f"one with {self.gain_minutes:g} minutes of recordings was watched: {self.gain_source}"
+            gain = f"after about {self.gain_updates} updates, {when} ({watched})"
         used, free = (value / GIBIBYTE for value in (self.memory_bytes, self.memory_free_bytes))
         memory = f"{used:.1f} GiB in use, {free:.1f} GiB of {self.memory_of} are free"
         return [("the end", end), ("trainings like this stop gaining", gain), ("memory", memory)]
