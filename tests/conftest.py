@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from utils.verification.candidate import Extent
 
 # one thread, here and in the scripts that tests start: small networks are faster so, and sums have one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a terminal's end is ignored under nohup, and by all that is started there; some tests send this signal
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # fork processes, or end them by signals that Windows does not have
 POSIX_ALONE = [
