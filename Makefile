@@ -16,7 +16,7 @@ INFERENCE_STAMP := $(INFERENCE)/.installed
 help:
 	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
 	@echo "make studio          record, train, listen and convert in a browser: opens http://127.0.0.1:7860"
-	@echo "make test            the tests that take at most two seconds each"
+	@echo "make test            the tests that take about a second each or less"
 	@echo "make test-all        the whole test suite"
 	@echo "make check           ruff, mypy and codespell"
 	@echo "make smoke           README's commands and the demo in a small size (minutes)"

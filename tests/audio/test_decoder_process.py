@@ -89,6 +89,7 @@ def is_running(number: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="other words")
 @pytest.mark.parametrize(
     ("deed", "words"),

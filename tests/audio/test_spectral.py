@@ -109,6 +109,7 @@ def test_frames_of_an_odd_difference_are_centred_half_a_sample_late() -> None:
     assert_close(energy[:, 2], torch.full((481,), float(torch.hann_window(961)[480].square())), rtol=1e-5, atol=0)
 
 
+@pytest.mark.slow
 def test_log_mel_equals_librosa_on_the_same_frames() -> None:
     audio = noise(1, 30 * 240)
     padded = np.pad(audio[0].numpy(), (480 - 120, 480 - 120))

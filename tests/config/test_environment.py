@@ -78,6 +78,7 @@ def test_path_from_the_environment_is_spelled_like_one_from_the_command_line(mon
     assert job.audio.path == Path("a, b (1)/c'd.wav")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config_name", list(JOBS))
 def test_unknown_variable_is_one_line_and_code_2(
     config_name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -153,6 +154,7 @@ def test_sweep_gives_each_run_a_folder_and_goes_on_after_a_run_that_fails(
     assert (lines[0], lines[-1]) == ("error in run 0_seed-1: this run cannot be", "error: this run cannot be")
 
 
+@pytest.mark.slow
 def test_training_returns_its_lowest_held_out_value(tmp_path: Path) -> None:
     import json
 
@@ -209,6 +211,7 @@ def test_names_and_paths_are_taken_as_they_are_typed(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "key"), [("train", "run.name"), ("export", "name")])
 def test_sweep_over_names_that_look_like_numbers_has_each_as_it_is_typed(
     script: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -64,6 +64,7 @@ def test_help_lists_the_options_of_a_group(group: str) -> None:
     assert [option.rstrip("*") for option in listed.split()] == options_of(group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--version", "--help", "-h"])
 @pytest.mark.parametrize("job", JOBS.values(), ids=list(JOBS))
 def test_script_answers_without_its_task(

@@ -45,6 +45,7 @@ def test_aliases_are_refused_before_they_unfold() -> None:
     assert "aliases" in refusal(bomb)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

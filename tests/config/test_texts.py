@@ -84,6 +84,7 @@ def test_every_text_of_an_object_that_a_group_chooses_is_declared(config_name: s
         assert not isinstance(value, str) or f"{group}.{key}" in texts, key
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=150, deadline=None, database=None)
 @given(some.text(some.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30))
 def test_any_text_reaches_hydra_whole(value: str) -> None:
@@ -134,6 +135,7 @@ def test_in_a_sweep_a_comma_separates_where_no_blank_is_behind_it(typed: str, na
     assert spell([f"run.name={typed}"], ["run.name"]) == [f"run.name={quoted(typed)}"] or typed[0] == "'"
 
 
+@pytest.mark.slow
 def test_a_sweep_reaches_each_run_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     words = ["-m", "run.name=a (1,2),it's", "dataset.name=a, b", f"hydra.sweep.dir={tmp_path}"]

@@ -74,6 +74,7 @@ def test_clips_keep_what_is_long_enough_beside_broken_frames(
     assert without_spans(clips, [Span(*span) for span in broken], shortest=20) == [Span(*span) for span in left]
 
 
+@pytest.mark.slow
 def test_recordings_that_are_none_cost_no_other(tmp_path: Path) -> None:
     source = tmp_path / "source"
     write_sounds(source, {f"good {index}.wav": voice(2.0, f0_hz=200, seed=index) for index in range(2)})

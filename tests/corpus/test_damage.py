@@ -172,6 +172,7 @@ def test_cache_on_the_device_refuses_damage(folder: Path) -> None:
         CachedSegments(module(folder).examples, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_dataset_from_before_is_opened_trained_on_and_continued_as_it_was(folder: Path, whole: Path) -> None:
     forget_checksums(folder)
 

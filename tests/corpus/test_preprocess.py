@@ -149,6 +149,7 @@ def test_results_are_not_kept_beside_the_arrays_that_have_them(source: Path, tmp
     assert array_files(tmp_path / "data") == []
 
 
+@pytest.mark.slow
 def test_dataset_that_grew_and_changed_equals_one_made_at_once(source: Path, tmp_path: Path) -> None:
     prepare_dataset(make_job(source, tmp_path / "data"))
     write_sounds(source, sounds(5, 2))

@@ -154,6 +154,7 @@ def test_merge_refuses_a_source_that_changed(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "dataset.json").exists()
 
 
+@pytest.mark.slow
 def test_dataset_grows_by_the_same_shards_without_computing_anything_twice(tmp_path: Path) -> None:
     source = tmp_path / "source"
     jobs = {name: make_job(source, tmp_path / name / "data") for name in ("parts", "alone")}
@@ -219,6 +220,7 @@ def test_shard_and_merge_together_are_refused() -> None:
         preprocess_job(["dataset.shard=1/2", "dataset.merge=2"])
 
 
+@pytest.mark.slow
 def test_preprocess_script_prepares_a_shard_and_refuses_an_early_merge(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

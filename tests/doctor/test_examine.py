@@ -41,6 +41,7 @@ def test_findings_and_facts_are_written(folder: Path) -> None:
     assert diagnosis.voices[0].f0_hz[1] == pytest.approx(190, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_list_to_leave_out_is_written_and_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Diagnosis, "left_out", ["anna/loud (1).wav"])
     text = examine_dataset(make_job(folder.parent / "source", folder))
@@ -61,6 +62,7 @@ def test_a_dataset_without_its_recordings_is_examined_as_far_as_it_goes(folder: 
     assert diagnosis.voices[0].minutes > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patterns", "count"), [(["anna/0.wav"], 4), (["*/0.wav"], 4), (["anna/?.wav"], 1), (["anna/loud (1).wav"], 4)]
 )
@@ -81,6 +83,7 @@ def test_a_list_that_cannot_be_used_is_an_error(folder: Path, tmp_path: Path, va
         prepare_dataset(job)
 
 
+@pytest.mark.slow
 def test_a_copy_in_another_format_is_found(tmp_path: Path) -> None:
     sounds = {f"{index}.wav": voice(3.0, seed=index, f0_hz=190.0) for index in range(4)}
     write_sounds(tmp_path / "source", {**sounds, "again.mp3": sounds["2.wav"]})

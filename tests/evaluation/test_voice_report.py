@@ -85,6 +85,7 @@ def test_a_folder_of_conversions_of_any_program_is_evaluated(folder: Path) -> No
     assert "score (closeness - errors)" in text
 
 
+@pytest.mark.slow
 def test_two_voices_stand_side_by_side_with_the_difference(folder: Path) -> None:
     content = evaluate("evaluate=good", "against=poor")
 
@@ -138,6 +139,7 @@ def test_noises_have_their_level_and_are_the_same_each_time() -> None:
     assert np.array_equal(room_noise(RATE), room_noise(RATE))
 
 
+@pytest.mark.slow
 def test_a_sweep_tries_settings_and_recommends_in_one_line(folder: Path) -> None:
     export_standin(folder).path.rename(folder / "voice.onnx")
 

@@ -17,6 +17,8 @@ from utils.export.markdown import code, plain
 from utils.shipped import ROOT, licences_of, shipped_hashes
 from utils.voice_file.speakers import Speaker
 
+pytestmark = pytest.mark.slow  # makes and tries whole graphs
+
 EVIL = (
     "<img src=x onerror=alert(1)> | 9 | 9\n\n# Verified by nobody\n<script>x</script> "
     "[a](javascript:x) `y` **z** ![i](u)"

@@ -19,6 +19,8 @@ from utils.shipped import shipped_hashes
 from utils.verification.signals import speech_like
 from utils.version import VERSION
 
+pytestmark = pytest.mark.slow  # makes and tries whole graphs
+
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:

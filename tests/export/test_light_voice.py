@@ -77,6 +77,7 @@ def test_each_operator_version_passes_the_checker_and_converts_alike(opset: int)
     assert relative_db(runner(opset)(speech()), runner()(speech())) < -100.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 159, 1600, 24001])
 @pytest.mark.parametrize("seed", [3, 12])
 def test_graph_is_within_80_db_of_pytorch(length: int, seed: int) -> None:

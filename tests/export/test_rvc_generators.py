@@ -28,6 +28,7 @@ def job(path: Path, *overrides: str) -> GeneratorPlan:
     return plan_generator(export_job([f"voice={path}", f"export.root={path.parent / 'out'}", *overrides]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     rvc_format = "wokada"
@@ -59,6 +60,7 @@ def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     assert any("PASS  conversion" in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(seed=1)))
@@ -76,6 +78,7 @@ def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "out" / "bob" / "bob_wokada.onnx").read_bytes() == b"earlier"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("overrides", "message"),
@@ -113,6 +116,7 @@ def test_what_a_run_knows_itself_is_not_asked(override: str) -> None:
         plan_generator(export_job(["run=runs/x", "export=wokada", override]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_encoder_and_convention_come_from_the_settings_else_from_the_file(tmp_path: Path) -> None:
     own = {"voclo_trainer": {"f0_convention": "interpolated", "embedder": "spin"}}

@@ -66,6 +66,7 @@ def test_weights_speakers_and_conventions_come_from_the_file(tmp_path: Path) -> 
     assert loaded.imported is not None and loaded.imported["f0_convention"] == "zero_unvoiced"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_chosen_rows_of_the_speaker_table_are_kept(tmp_path: Path) -> None:
     network = small_generator(num_speakers=3, seed=1)

@@ -25,6 +25,8 @@ from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import StreamFacts
 from utils.voice_file.names import is_stream_file, parse_file_name
 
+pytestmark = pytest.mark.slow  # makes and tries whole graphs
+
 FACTS = StreamFacts(block=320, look_ahead=128, state_size=1, latency_ms=28.0)
 
 

@@ -32,6 +32,8 @@ from utils.verification.candidate import Candidate, Extent
 from utils.verification.rules import verify
 from utils.voice_file.metadata import BANDWIDTH_KEY, NOT_JUDGED_KEY
 
+pytestmark = pytest.mark.slow  # makes and tries whole graphs
+
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
 STEPS = 120
@@ -73,7 +75,6 @@ def test_every_rule_holds_for_a_trained_voice(exported: ExportOutcome) -> None:
     assert exported.failures == []
 
 
-@pytest.mark.slow
 def test_a_file_alone_is_not_blamed_for_what_its_voice_has_not_learnt(folder: Path) -> None:
     plan = job(folder, "name=heard")
     heard = export_voice(replace(plan, extent=replace(plan.extent, listens=True)))
@@ -184,7 +185,6 @@ def test_the_card_names_what_is_in_the_first_graph(folder: Path, monkeypatch: py
     assert said in (outcome.folder / "card.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_weights_in_fewer_bits_and_another_codebook_pass_every_rule(
     folder: Path, exported: ExportOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +256,6 @@ def test_an_export_of_a_later_version_is_left_alone(folder: Path, tmp_path: Path
     assert [item.name for item in (tmp_path / "pair").iterdir()] == ["card.json"]
 
 
-@pytest.mark.slow
 def test_a_graph_for_each_rate(folder: Path) -> None:
     outcome = export_voice(job(folder, "name=rates", "export.rates=[44100,16000]"))
 
@@ -272,7 +271,6 @@ def test_a_graph_for_each_rate(folder: Path) -> None:
     assert rates == [(44100, 16000), (16000, 44100)] and resamplers["rates_sr16000_hop160_nfft640.onnx"] == []
 
 
-@pytest.mark.slow
 def test_a_failed_export_leaves_the_earlier_one_as_it_was(folder: Path, exported: ExportOutcome) -> None:
     before = {path.name: path.read_bytes() for path in exported.folder.iterdir()}
 
@@ -343,7 +341,6 @@ def test_a_run_without_checkpoint_is_refused(folder: Path, tmp_path: Path) -> No
         export_voice(replace(job(folder), run=tmp_path))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "stream", "text"),
     [

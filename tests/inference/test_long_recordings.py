@@ -84,6 +84,7 @@ def test_source_is_what_load_audio_gives(tmp_path: Path) -> None:
         assert (source.original_rate, source.original_channels, source.problem) == (44100, 2, None)
 
 
+@pytest.mark.slow
 def test_figures_in_steps_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     source = speech(40.0)
     converted = np.clip(4 * source, -1.1, 1.1)

@@ -12,6 +12,8 @@ from utils.inference.stream import StreamSession
 from utils.verification.signals import speech_like
 from utils.voice_file.controls import CONTROLS
 
+pytestmark = pytest.mark.slow  # makes and tries whole graphs
+
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "live.md"
 
 

@@ -210,6 +210,7 @@ def test_a_model_converts_audio_as_the_converter_around_it() -> None:
     assert torch.equal(converted, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_recomputed_blocks_change_no_gradient(name: str) -> None:
     batch = batch_of(20, build(name).hop_length)

@@ -76,6 +76,7 @@ def test_no_dead_key(path: Path) -> None:
     assert not dead, f"{path.name}: nothing reads {dead}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_every_field_is_read(name: str) -> None:
     assert not [key for key in sorted(keys_of_section(JOBS[name])) if not is_read(key)]

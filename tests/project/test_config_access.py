@@ -28,6 +28,7 @@ def test_no_composed_configuration_outside_its_room() -> None:
     assert [str(path) for path in sources() if kind in (ROOT / path).read_text(encoding="utf-8")] == []
 
 
+@pytest.mark.slow
 def test_omegaconf_is_imported_by_its_room_and_the_plug_ins_alone() -> None:
     found = []
     for path in sources():

@@ -134,6 +134,7 @@ def test_light_environment_has_the_versions_of_the_whole_one_and_nothing_heavy()
     assert not TOO_HEAVY & light.keys()
 
 
+@pytest.mark.slow
 def test_every_imported_package_is_pinned() -> None:
     known = pins(*LOCKS)
     distributions = importlib.metadata.packages_distributions()

@@ -97,6 +97,7 @@ def test_recordings_that_come_before_the_training_are_used(tmp_path: Path, teach
     assert len(teacher) == 2
 
 
+@pytest.mark.slow
 def test_a_run_of_a_voice_is_left_alone(tmp_path: Path, teacher: list[Path]) -> None:
     (tmp_path / "alice" / "checkpoints").mkdir(parents=True)
     (tmp_path / "alice" / "config.yaml").write_text("task: voice")
@@ -118,6 +119,7 @@ def test_what_is_refused_leaves_the_record_of_the_run(tmp_path: Path, teacher: l
     assert (tmp_path / "content_encoder" / "config.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_runs_of_other_names_have_folders_of_their_own(tmp_path: Path, teacher: list[Path]) -> None:
     for seed in (1, 2):
         make_content_encoder(settings(tmp_path, f"seed={seed}", f"run.name=encoder_{seed}"), sizes=SIZES)

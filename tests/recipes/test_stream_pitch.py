@@ -69,6 +69,7 @@ def test_training_brings_the_network_nearer_to_its_teacher(corpus: Path, monkeyp
     assert float(disagreement(student, teacher, audio).detach()) < 0.9 * before
 
 
+@pytest.mark.slow
 def test_command_writes_weights_like_the_shipped_ones(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_doctor_that_wrote_nonsense_is_left_out(dataset: Path, tmp_path: Path)
     ).place.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_an_upsampled_recording_does_not_reach_the_upper_end(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = 0.1 * rng.standard_normal(3 * 16000)
@@ -123,6 +124,7 @@ def test_a_run_without_anything_has_a_page_too(tmp_path: Path) -> None:
     assert written.verdict.startswith("The training has begun")
 
 
+@pytest.mark.slow
 def test_the_page_of_an_export_shows_each_rule_in_its_colour(tmp_path: Path) -> None:
     export = write_card(tmp_path / "alice", ("PASS", "WARN", "FAIL", "SKIP"))
     sources, converted, target = write_conversions(tmp_path)

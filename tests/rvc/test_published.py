@@ -63,6 +63,7 @@ def test_the_config_list_is_the_published_one() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["v1_32k", "v1_40k", "v1_48k", "v2_32k", "v2_40k", "v2_48k"])
 @pytest.mark.parametrize("use_f0", ["true", "false"])
 def test_our_networks_have_the_layout_of_their_name(model: str, use_f0: str) -> None:

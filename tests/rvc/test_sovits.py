@@ -79,6 +79,7 @@ def test_a_configuration_of_another_voice_is_refused(changes: dict[str, Any], re
     assert reason in refusal(sovits_files(tmp_path, network, sovits_config(network, **changes)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -129,6 +130,7 @@ def test_a_voice_converts_with_the_weights_and_speakers_of_its_file(overrides: t
     assert (loaded.speakers, loaded.io_rate) == (["anna", "bert"], 44100)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_released_generator_without_posterior_is_enough(tmp_path: Path) -> None:
     network = small_sovits()

@@ -92,6 +92,7 @@ def test_the_report_holds_every_figure(folder: Path, finished: subprocess.Comple
     assert [Path(row["file"]).name for row in report["failures"]] == ["broken.wav"]
 
 
+@pytest.mark.slow
 def test_one_file_can_be_given_a_name(folder: Path) -> None:
     finished = run(folder, "onnx=voice.onnx", "audio=recordings/one.wav", "output=mine.wav", "threads=1", "speaker=1")
 
@@ -100,6 +101,7 @@ def test_one_file_can_be_given_a_name(folder: Path) -> None:
     assert (folder / "mine.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_graph_that_breaks_the_length_rule_is_diagnosed(folder: Path, tmp_path: Path) -> None:
     ends = {"start": np.array([0]), "end": np.array([-1]), "axis": np.array([1])}
     graph = write(tmp_path, node("Slice", "sound", *ends), constants=ends)
@@ -113,6 +115,7 @@ def test_a_graph_that_breaks_the_length_rule_is_diagnosed(folder: Path, tmp_path
     assert not json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["files"][0]["has_same_length"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

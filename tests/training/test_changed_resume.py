@@ -46,6 +46,7 @@ def best_step(run: Path) -> int:
     return int(read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]["steps_done"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["data.val_segment_frames=40", "dataset"])
 def test_figures_that_do_not_compare_are_forgotten_for_good(
     changed: str,
@@ -84,6 +85,7 @@ def test_figures_that_compare_are_kept(datasets: Path, tmp_path: Path, monkeypat
     assert best_step(run) == json.loads((run / "metrics.json").read_text())["best"]["step"] == 2
 
 
+@pytest.mark.slow
 def test_codebook_of_other_data_or_another_size_is_made_anew(datasets: Path, others: Path, tmp_path: Path) -> None:
     run = train(training(datasets, tmp_path, "run", 1))
     first, fresh = load_codebook(run), load_codebook(train(training(others, tmp_path, "fresh", 1)))

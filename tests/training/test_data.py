@@ -69,6 +69,7 @@ def test_changed_voices_with_device_cache_are_refused_before_anything_is_written
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_share_of_copies_that_the_dataset_lacks_is_said_and_refused_where_it_was_typed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -127,6 +127,7 @@ def test_signal_saves_the_update_and_the_run_goes_on_from_it(
     assert curves[0] == curves[1] == ["3", "6", "7"]
 
 
+@pytest.mark.slow
 def test_signal_in_the_last_update_changes_nothing(
     datasets: Path, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_signal_in_the_last_update_changes_nothing(
     assert_same_run(run, whole())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, *OF_A_TERMINAL[:1]])
 def test_signal_before_the_first_update_asks_for_another_try(
     sent: signal.Signals, datasets: Path, whole: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,6 +157,7 @@ def test_signal_before_the_first_update_asks_for_another_try(
     assert_same_run(train(config(datasets, tmp_path, "early", "resume=auto")), whole())
 
 
+@pytest.mark.slow
 def test_auto_resume_begins_a_run_that_does_not_exist(
     datasets: Path, whole: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ class Diverges:
         monkeypatch.setattr(ToyVoice, "inference", sick)
 
 
+@pytest.mark.slow
 def test_diverged_training_stops_with_a_report_and_leaves_sound_states(
     datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_sixteen_bits_train_resume_and_learn(precision: str, datasets: Path, tmp
     assert set(ours["adversarial_training"]["scalers"]) == {"generator", "discriminator"}
 
 
+@pytest.mark.slow
 def test_probe_tries_halves_down_to_one_clip_and_trains_nothing(
     datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

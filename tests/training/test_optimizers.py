@@ -114,6 +114,7 @@ def factors(steps: list[int], *overrides: str, epoch_steps: int = 1) -> list[flo
     return [factor(step) for step in steps]
 
 
+@pytest.mark.slow
 def test_each_schedule_follows_its_formula() -> None:
     steps = [0, 50, 100, 1000]
 

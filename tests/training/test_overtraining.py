@@ -215,6 +215,7 @@ def test_run_stops_keeps_its_best_and_says_why(
     assert best[PAYLOAD_KEY]["metrics"]["val/mel"] == pytest.approx(metrics["best"]["val/mel"])
 
 
+@pytest.mark.slow
 def test_warning_goes_on(datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(training(datasets, tmp_path, "warned", 30, *RUINED, *IMPATIENT, "overtraining=warn"))
 

@@ -136,6 +136,7 @@ def test_two_processes_killed_and_resumed_end_as_two_never_interrupted(
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_signal_to_one_process_stops_both_at_the_same_update(
     datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +160,7 @@ def test_signal_to_one_process_stops_both_at_the_same_update(
     assert int(read_checkpoint(tmp_path / "asked" / "checkpoints" / "last.ckpt")["state_dict"]["steps_done"]) == 4
 
 
+@pytest.mark.slow
 def test_report_names_the_clips_of_the_process_that_found_the_fault(
     datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +196,7 @@ def test_report_names_the_clips_of_the_process_that_found_the_fault(
     assert report["clips"] == data.name_segments(json.loads(seen.read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("how", ["exception", "killed"])
 def test_death_of_one_process_ends_the_other(

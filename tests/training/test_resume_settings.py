@@ -42,6 +42,7 @@ def resumed(finished: Path, datasets: Path, *changed: str) -> Path:
     return train(training(datasets, finished.parent, finished.name, STEPS + 2, *more, *changed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["shortened", "flipped"])
 def test_damaged_state_is_named_and_only_the_one_before_it_continues(
     which: str, finished: Path, datasets: Path, tmp_path: Path
@@ -64,6 +65,7 @@ def test_damaged_state_is_named_and_only_the_one_before_it_continues(
     assert not differences(ours, theirs, "last")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -88,6 +90,7 @@ def test_resuming_with_other_settings_needs_a_word_and_says_what_is_lost(
     assert int(read_checkpoint(finished / "checkpoints" / "last.ckpt")["state_dict"]["steps_done"]) == STEPS + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["data.num_workers=1", "trainer.validate_every=4", "trainer.save_every=1"])
 def test_settings_that_decide_no_number_can_change(
     changed: str, finished: Path, datasets: Path, tmp_path: Path
@@ -113,6 +116,7 @@ def test_a_run_from_before_a_setting_existed_goes_on_with_what_it_had(datasets: 
         require_same_run(content, tmp_path / "last.ckpt", new, dataset)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_what_its_start_brought(datasets: Path, tmp_path: Path) -> None:
     def settings(steps: int, *changed: str) -> TrainJob:
         return training(datasets, tmp_path, "run", steps, "data.batch_size=${pretrained.batch_size}", *changed)
@@ -137,6 +141,7 @@ def test_a_run_from_before_starts_brought_settings_keeps_the_older_ones() -> Non
     assert now.optim.schedule.arguments["half_life_steps"] == 5000
 
 
+@pytest.mark.slow
 def test_the_base_voice_brings_batch_and_rate_and_given_ones_win() -> None:
     def settings(*changed: str) -> tuple[int, float]:
         config = train_job(list(changed))

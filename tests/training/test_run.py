@@ -148,6 +148,7 @@ def test_tensorboard_has_scalars_pictures_and_sounds_by_step(run: Path) -> None:
     assert [item.step for item in events.Audio("clip0/converted")] == [15, 30, 45]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["seed=5", "discriminator=none", "optim.accumulate=2", "loss.adversarial_start=2"])
 def test_resumed_run_equals_the_uninterrupted_one_bit_by_bit(datasets: Path, tmp_path: Path, changed: str) -> None:
     whole = train(training(datasets, tmp_path, "whole", 6, changed))
@@ -160,6 +161,7 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_by_bit(datasets: Path, tmp
     assert [row["step"] for row in json.loads((parts / "metrics.json").read_text())["history"]] == [3, 6]
 
 
+@pytest.mark.slow
 def test_run_cut_between_validations_is_judged_and_resumed_from_there(datasets: Path, tmp_path: Path) -> None:
     whole = train(training(datasets, tmp_path, "whole", 5))
     part = train(training(datasets, tmp_path, "part", 3, "trainer.validate_every=2"))
@@ -180,6 +182,7 @@ def test_resuming_a_complete_run_adds_no_step(datasets: Path, tmp_path: Path) ->
     assert json.loads((again / "metrics.json").read_text())["steps"] == 2
 
 
+@pytest.mark.slow
 def test_seed_decides_the_run(datasets: Path, tmp_path: Path) -> None:
     first, second, other = (
         train(training(datasets, tmp_path, name, 2, f"seed={seed}")) for name, seed in (("a", 1), ("b", 1), ("c", 2))

@@ -33,6 +33,7 @@ def endless(folder: Path) -> Path:
     return write(folder, loop, constants={"rounds": np.int64(10**15), "true": np.bool_(True)})
 
 
+@pytest.mark.slow
 def test_a_graph_that_never_ends_is_ended_once_and_named_in_every_rule(tmp_path: Path) -> None:
     extent = Extent(minutes=0, num_blocks=0, limits=SHORT, listens=False)
 

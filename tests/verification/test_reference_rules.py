@@ -54,6 +54,7 @@ def test_the_other_exporter_passes_every_rule_too(tmp_path: Path) -> None:
     assert failed(exported.verify()) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "voice"),
     [

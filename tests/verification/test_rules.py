@@ -43,6 +43,7 @@ def infinity_rule(candidate: Candidate) -> Check:
     return audio_rules.check_case(candidate, case=case)
 
 
+@pytest.mark.slow
 def test_a_sound_graph_passes_every_rule(tmp_path: Path) -> None:
     checks = verify(write(tmp_path), extent=Extent(minutes=0.6, num_blocks=60, listens=False))
 
@@ -57,6 +58,7 @@ def test_a_sound_graph_passes_every_rule(tmp_path: Path) -> None:
     assert all(np.isfinite(list(check.figures.values())).all() for check in checks)
 
 
+@pytest.mark.slow
 def test_an_exported_voice_passes_every_rule_beside_pytorch(tmp_path: Path) -> None:
     checks = export_standin(tmp_path).verify()
 
@@ -193,6 +195,7 @@ def test_a_rule_by_itself_finds_its_fault(
     assert reason in check.detail
 
 
+@pytest.mark.slow
 def test_only_the_rule_of_a_late_output_finds_it(tmp_path: Path) -> None:
     assert set(failed(verify(delayed(tmp_path, 3.0)))) == {"latency"}
     assert failed(verify(delayed(tmp_path, 0.75))) == {}
@@ -208,6 +211,7 @@ def test_weights_in_another_file_are_found_even_when_it_lies_beside(tmp_path: Pa
     assert "weight" in read_contents(path).external
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -234,6 +238,7 @@ def test_a_name_that_contradicts_the_metadata_is_found(tmp_path: Path) -> None:
     assert "sr48000 in the name, 8000 inside" in found["name"]
 
 
+@pytest.mark.slow
 def test_a_difference_from_pytorch_is_found(tmp_path: Path) -> None:
     candidate = Candidate(path=write(tmp_path))
 

@@ -48,6 +48,7 @@ def test_all_programs_hear_the_same_from_the_same_features(tmp_path: Path, kind:
         assert error < 1e-5 * level, name
 
 
+@pytest.mark.slow
 def test_a_window_of_frames_is_the_conversion_of_its_latent(tmp_path: Path) -> None:
     client = write(tmp_path, "deiteris", V1_WITHOUT_F0).client
     features = client.features(120, 3)
@@ -149,6 +150,7 @@ def newer_operators(model: onnx.ModelProto) -> None:
     model.opset_import[0].version = 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rules", "change"),
     [
@@ -190,6 +192,7 @@ def test_each_planted_fault_is_found(
     assert rules <= set(failed(edited(candidate, change)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rvc_format", "rules", "change"),
     [
@@ -233,6 +236,7 @@ def test_a_reference_that_is_nan_is_no_proof(tmp_path: Path) -> None:
     assert {"conversion", "window"} <= set(found)
 
 
+@pytest.mark.slow
 def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) -> None:
     """What the file is comes from our metadata, else the client's, else its inputs."""
     own = {"voclo_trainer_generator": json.dumps({"dialect": "wokada", **asdict(shape_of(V2)), "num_speakers": 2})}
@@ -258,6 +262,7 @@ def test_verify_tries_a_generator_by_the_rules_of_its_program(tmp_path: Path) ->
         assert (found.rvc_format.name, found.shape, found.precision) == (rvc_format, expected, "fp32")
 
 
+@pytest.mark.slow
 def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
     path = write(tmp_path, "wokada", V1_WITHOUT_F0).path
 
@@ -270,6 +275,7 @@ def test_verify_writes_whose_rules_a_generator_keeps(tmp_path: Path) -> None:
     assert "metadata" in [check["name"] for check in report["checks"]]
 
 
+@pytest.mark.slow
 def test_a_file_of_another_program_is_found(tmp_path: Path) -> None:
     written = {name: write(tmp_path, name) for name in RVC_FORMATS}
 

@@ -28,6 +28,8 @@ from utils.voice_file.kinds import STREAM
 from utils.voice_file.metadata import metadata_from_json
 from utils.voice_file.runtime import open_session
 
+pytestmark = pytest.mark.slow  # makes and tries whole graphs
+
 OF_FILES = {"file", "loading", "name", "metadata"}
 OF_STREAMS = {rule.name for rule in rules.RULES if STREAM in rule.kinds} - OF_FILES - rules.LISTENING
 OF_STREAMS -= {rules.CONTROL_INPUTS.name}  # only of a file that states them
@@ -255,7 +257,6 @@ def test_a_wrong_name_of_a_stream_is_found_and_its_rules_are_those_of_streams(
     assert Candidate(path=paths[1]).kind == STREAM
 
 
-@pytest.mark.slow
 def test_limit_of_a_stream_is_taken_literally_when_it_is_stricter(exported: ExportedGraph) -> None:
     candidate = Candidate(path=exported.path)
 
