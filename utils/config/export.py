@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
+from utils.config.blending import read_shares
 from utils.config.fields import (
     FilePath,
     NameOrNumber,
@@ -41,6 +42,7 @@ Export a trained run as one ONNX graph from audio to audio, with a FAISS index a
   python export_onnx.py voice=bob.pth export=rvc_report                      what a shared voice of RVC or Applio holds
   python export_onnx.py run=runs/alice_rvc export=rvc_pth                    a voice that they load
   python export_onnx.py run=runs/alice_rvc export=rvc_checkpoint             a pair that they resume from
+  python export_onnx.py "blend={runs/alice: 0.6, runs/bob: 0.4}" name=alba   a voice between two
 
 Nothing is written to export.root unless every rule of the verification holds.
 
@@ -48,6 +50,7 @@ Environment variables set keys too, beneath the command line: VOCLO_EXPORT__ROOT
 HINT = "python export_onnx.py run=runs/<run>"
 FORMATS = ("export=rvc_webui", "export=wokada", "export=deiteris")  # the generator alone, for programs of RVC
 PAIR = "export=rvc_checkpoint"
+VOICE_SUFFIXES = (".pth", ".safetensors")  # of voices of other programs
 WRITING = ("export=onnx", *FORMATS, "export=rvc_pth", PAIR)
 OF_ONNX = {"export": ("export=onnx",)}
 OF_FORMATS = {"export": FORMATS}
@@ -169,6 +172,10 @@ class ExportJob(Job):
 
     run: OptionalPath = setting(None, "folder that train.py made; this or voice", only_with=OF_ALL_BUT_REPORTS)
     voice: OptionalPath = setting(None, "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too")
+    blend: OptionalText = setting(
+        None, "voices of one kind, or with run= or voice= speakers of one, and their shares; in quotes",
+        example='"{a.pth: 0.6, b.pth: 0.4}"', only_with=OF_ALL_BUT_REPORTS,
+    )  # fmt: skip
     checkpoint: Literal["best", "last"] = setting("best", "the best by validation, or the last", only_with=OF_RUNS)
     name: OptionalText = setting(
         None, "name of the voice and of its folder; null: the name of the run's folder", only_with=OF_ALL_BUT_REPORTS
@@ -205,9 +212,19 @@ class ExportJob(Job):
         streams = "stream" in self.export.graph_kinds
         return {
             "export": self.use,
-            "source": "voice=" if self.voice else "run=",
+            "source": "voice=" if self.voice or self.blends_files else "run=",
             "graphs": "export.graph_kinds=[stream]" if streams else "the graph for recordings alone",
         }
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What is blended, by path or speaker; empty without blend=."""
+        return read_shares(self.blend) if self.blend else {}
+
+    @property
+    def blends_files(self) -> bool:
+        """Whether voices of other programs are blended."""
+        return not (self.run or self.voice) and any(name.lower().endswith(VOICE_SUFFIXES) for name in self.shares)
 
     @property
     def run_folder(self) -> Path:
@@ -219,6 +236,7 @@ class ExportJob(Job):
         require_trust(self.trust)
         if self.run and self.voice:
             raise ConfigError(f"run={self.run} and voice={self.voice} are given; export one of them")
+        self._check_blend()
         is_graph = self.use in ("export=onnx", *FORMATS)
         if self.voice and not is_graph and self.use != "export=rvc_report":
             raise ConfigError(f"{self.use} writes a run of train.py; give run=<folder> instead of voice=")
@@ -229,11 +247,28 @@ class ExportJob(Job):
                 "export=onnx"
             )
         foreign = [f"rvc.{key}" for key, value in self.rvc if value is not None] + chosen
-        if foreign and is_graph and not self.voice:
+        if foreign and is_graph and not (self.voice or self.blends_files):
             raise ConfigError(f"{foreign[0]} belongs to voice=<file.pth>; a run knows its own")
         if self.voice and self.use == "export=onnx" and self.retrieval.codebook_size is not None:
             raise ConfigError("retrieval.codebook_size needs a run with its dataset; a voice= has no recordings")
         return self
+
+    def _check_blend(self) -> None:
+        if not self.shares:
+            return
+        if self.use == PAIR:
+            raise ConfigError(
+                f"{self.use} writes what a training was at; a blend was never trained, type export=rvc_pth"
+            )
+        files = [name for name in self.shares if name.lower().endswith(VOICE_SUFFIXES)]
+        if self.blends_files and len(files) < len(self.shares):
+            other = next(name for name in self.shares if name not in files)
+            raise ConfigError(
+                f"blend={self.blend}: {files[0]} is a file of another program, {other} is none; blend files, or runs"
+            )
+        if self.retrieval.codebook_size or self.dataset:
+            key = "dataset" if self.dataset else "retrieval.codebook_size"
+            raise ConfigError(f"{key} does nothing with blend=, which has the codebooks of its voices; leave it out")
 
 
 def export_job(overrides: Sequence[str]) -> ExportJob:

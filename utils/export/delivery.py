@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.conversion import AudioConverter, Retrieval
 from utils.corpus.store import CorpusStore
+from utils.export.blended_runs import load_blended_voice
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
 from utils.export.description import describe
@@ -32,8 +33,9 @@ def export_voice(plan: ExportPlan) -> ExportOutcome:
         ExportError: if the network cannot be traced.
     """
     voice = _load(plan)
-    store = None if plan.imported else open_training_data(plan, voice)
-    refuse_lost_codebook(plan.run, plan.codebook_size, voice)
+    has_recordings = not (plan.imported or plan.blend)
+    store = open_training_data(plan, voice) if has_recordings else None
+    refuse_lost_codebook(plan.run if has_recordings else None, plan.codebook_size, voice)
     plan = _with_speaker(plan, voice)
     target = plan.root / plan.name
     earlier = files_of_card(target)
@@ -55,13 +57,18 @@ def _load(plan: ExportPlan, io_rate: int | None = None) -> TrainedVoice:
     if plan.imported is not None:
         return load_imported_voice(plan.imported, io_rate)
     assert plan.run is not None
+    if plan.blend is not None:
+        return load_blended_voice(
+            plan.run, plan.checkpoint, plan.blend, io_rate, trust=plan.trust, with_codebook=plan.codebook_size is None
+        )
     return load_voice(plan.run, plan.checkpoint, io_rate, trust=plan.trust, with_codebook=plan.codebook_size is None)
 
 
 def _with_speaker(plan: ExportPlan, voice: TrainedVoice) -> ExportPlan:
-    """Return a plan whose default speaker is the chosen one, by number."""
+    """Return a plan whose default speaker is the chosen one, by number; of blended speakers the blend, the last."""
     if plan.speaker is None:
-        return plan
+        is_new = plan.blend is not None and plan.blend.kind == "speakers"
+        return replace(plan, defaults=replace(plan.defaults, speaker_id=len(voice.speakers) - 1)) if is_new else plan
     chosen = speaker_number(plan.speaker, voice.speakers, "export.speaker", "this voice")
     return replace(plan, defaults=replace(plan.defaults, speaker_id=chosen))
 
@@ -131,4 +138,5 @@ def _file_names(plan: ExportPlan, voice: TrainedVoice) -> list[str]:
         for geometry in _geometries(plan, voice)
         for kind in plan.graph_kinds
     ]
-    return [*graphs, *([] if plan.imported else [f"{plan.name}.index"]), CARD, CARD_TEXT]
+    has_index = not (plan.imported or plan.blend)
+    return [*graphs, *[f"{plan.name}.index"] * has_index, CARD, CARD_TEXT]

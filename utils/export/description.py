@@ -56,7 +56,7 @@ def describe(
         index_sha256=index_sha256,
         licence=plan.licence,
         consent=plan.consent,
-        dataset_fingerprint=voice.dataset.fingerprint if voice.imported is None else "unknown",
+        dataset_fingerprint=voice.dataset.fingerprint if voice.imported is voice.blend is None else "unknown",
         step=voice.step,
         metrics={name: float(value) for name, value in voice.metrics.items() if math.isfinite(float(value))},
         config=to_yaml(without_places(voice.config)),
@@ -65,6 +65,7 @@ def describe(
         extra={"needs_context": voice.model.needs_context, IDLE_KEY: sorted(voice.converter.idle_controls)}
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
         | ({"imported": voice.imported} if voice.imported is not None else {})
+        | ({"blend": voice.blend} if voice.blend is not None else {})
         | ({HIGHPASS_KEY: highpass.identity} if highpass is not None else {})
         | ({CONTROLS_KEY: CONTROLS_AS_INPUTS} if plan.options.controls_as_inputs else {}),
     )

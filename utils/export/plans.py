@@ -6,6 +6,7 @@ from typing import Literal
 
 from utils.config import Pluggable
 from utils.config.export import ExportJob
+from utils.export.blending import Blend
 from utils.export.precision import Precision
 from utils.export.tracing import GraphOptions
 from utils.features.index import IndexOptions
@@ -22,7 +23,7 @@ RESUME_IN: dict[str, Order | None] = {"either": None, "rvc_webui": "rvc_webui", 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings:
-    """A foreign voice and what its file does not say itself; null where nobody says it."""
+    """A foreign voice, or a blend of them, and what its file does not say itself; null where nobody says it."""
 
     file: Path
     content: Pluggable | None
@@ -30,6 +31,7 @@ class ImportSettings:
     f0_convention: F0Convention | None = None
     embedder: str | None = None
     speakers: tuple[int, ...] | None = None
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class ExportPlan:
     Attributes:
         trust: packages or classes that a run may name besides those of this workbench.
         asked: values of the controls' defaults that somebody typed, by key.
+        blend: what is blended; None for a voice as it is.
     """
 
     run: Path | None
@@ -62,6 +65,7 @@ class ExportPlan:
     consent: str
     trust: tuple[str, ...] = ()
     asked: dict[str, float] = field(default_factory=dict)
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,7 @@ class GeneratorPlan:
     licence: str
     consent: str
     trust: tuple[str, ...] = ()
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +113,7 @@ class FilesPlan:
     licence: str
     consent: str
     trust: tuple[str, ...] = ()
+    blend: Blend | None = None
 
 
 def plan_export(job: ExportJob) -> ExportPlan:
@@ -117,14 +123,13 @@ def plan_export(job: ExportJob) -> ExportPlan:
         ConfigError: if the run is missing, or the name, a rate or a control cannot be.
     """
     imported, settings = _import_settings(job), job.export
-    run = None if imported else job.run_folder
-    default_name = imported.file.stem if imported else job.run_folder.resolve().name
+    run, _ = sources_of(job)
     defaults = settings.defaults.model_dump()
     return ExportPlan(
         run=run,
         imported=imported,
         checkpoint=job.checkpoint,
-        name=check_voice_name(job.name or default_name),
+        name=_name(job),
         dataset=job.dataset,
         root=settings.root,
         rates=tuple(check_rate(rate) for rate in settings.rates or ()),
@@ -148,6 +153,7 @@ def plan_export(job: ExportJob) -> ExportPlan:
             for key in sorted(job.given)
             if key == "export.pitch_shift" or key.startswith("export.defaults.")
         },
+        blend=blend_of(job),
     )
 
 
@@ -158,12 +164,13 @@ def plan_generator(job: ExportJob) -> GeneratorPlan:
         ConfigError: if the run is missing, the name cannot be, or the program loads no such precision.
     """
     rvc_format = find_rvc_format(job.export.kind, job.export.precision)
+    run, file = sources_of(job)
     return GeneratorPlan(
-        run=None if job.voice else job.run_folder,
-        file=job.voice,
+        run=run,
+        file=file,
         checkpoint=job.checkpoint,
         speakers=job.rvc.speakers,
-        name=check_voice_name(job.name or (job.voice.stem if job.voice else job.run_folder.resolve().name)),
+        name=_name(job),
         root=job.export.root,
         rvc_format=rvc_format,
         precision=job.export.precision,
@@ -173,6 +180,7 @@ def plan_generator(job: ExportJob) -> GeneratorPlan:
         licence=job.licence,
         consent=job.consent,
         trust=job.trust,
+        blend=blend_of(job),
     )
 
 
@@ -183,28 +191,60 @@ def plan_files(job: ExportJob) -> FilesPlan:
         ConfigError: if the run is missing, or the name cannot be.
     """
     assert job.export.kind in ("rvc_pth", "rvc_checkpoint")
+    run, file = sources_of(job)
     return FilesPlan(
-        run=job.run_folder,
+        run=run or file or job.run_folder,
         kind=job.export.kind,
         checkpoint=job.checkpoint,
-        name=check_voice_name(job.name or job.run_folder.resolve().name),
+        name=_name(job),
         root=job.export.root,
         resume_in=job.export.resume_in,
         licence=job.licence,
         consent=job.consent,
         trust=job.trust,
+        blend=blend_of(job),
     )
+
+
+def blend_of(job: ExportJob) -> Blend | None:
+    """Return what is blended; None without blend=."""
+    if not job.shares:
+        return None
+    kind: Literal["runs", "files", "speakers"]
+    kind = "speakers" if job.run or job.voice else "files" if job.blends_files else "runs"
+    return Blend(kind, job.shares)
+
+
+def sources_of(job: ExportJob) -> tuple[Path | None, Path | None]:
+    """Return the run and the foreign voice, one of which is None; of several that are blended the heaviest."""
+    blend = blend_of(job)
+    if blend is None or blend.kind == "speakers":
+        return (None, job.voice) if job.voice else (job.run_folder, None)
+    heaviest = Path(blend.heaviest)
+    return (None, heaviest) if blend.kind == "files" else (heaviest, None)
+
+
+def _name(job: ExportJob) -> str:
+    """Return the name of the voice: what is typed, or what its sources are called."""
+    run, file = sources_of(job)
+    blend = blend_of(job)
+    if blend is not None and blend.kind != "speakers":
+        stems = [Path(name).stem if blend.kind == "files" else Path(name).resolve().name for name in blend.shares]
+        return check_voice_name(job.name or "_".join(stems))
+    return check_voice_name(job.name or (file.stem if file else run.resolve().name if run else ""))
 
 
 def _import_settings(job: ExportJob) -> ImportSettings | None:
     """Return what belongs to voice=, or None without it."""
-    if not job.voice:
+    _, file = sources_of(job)
+    if file is None:
         return None
     return ImportSettings(
-        file=job.voice,
+        file=file,
         content=job.content,
         pitch=job.pitch,
         f0_convention=job.rvc.f0_convention,
         embedder=job.rvc.embedder,
         speakers=job.rvc.speakers,
+        blend=blend_of(job),
     )

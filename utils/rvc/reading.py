@@ -191,7 +191,7 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
         weights=weights,
         layout=layout,
         sample_rate=rate,
-        f0_convention=convention or PROGRAM_CONVENTIONS.get(program),
+        f0_convention=convention or (None if own else PROGRAM_CONVENTIONS.get(program)),
         embedder=encoder_name(embedder) if embedder else None if is_applio else CONTENTVEC,
         trained_speakers=_whole(content.get("speakers_id")),
         epoch=_whole(content.get("epoch")) or _digits(content.get("info")),

@@ -57,6 +57,7 @@ class TrainedVoice:
         pretrained: name and SHA-256 of the weights that the run started from, by network; None where its checkpoint
             does not say.
         imported: what is known of the file that the voice was imported from; None for a voice of train.py.
+        blend: share of each voice or speaker that it is a mean of, by name; None for a voice that is none.
     """
 
     model: BaseVoiceConversionModel
@@ -67,6 +68,7 @@ class TrainedVoice:
     metrics: dict[str, float]
     pretrained: dict[str, dict[str, str]] | None = None
     imported: dict[str, Any] | None = None
+    blend: dict[str, float] | None = None
 
     @property
     def speakers(self) -> list[str]:
@@ -190,9 +192,13 @@ def voice_of(
     for_export: bool = True,
     trust: Collection[str] = (),
     with_codebook: bool = True,
+    content: dict[str, Any] | None = None,
 ) -> TrainedVoice:
-    """Load the voice of a checkpoint of a run, which lies anywhere; all else as load_voice."""
-    content = read_checkpoint(path)
+    """Load the voice of a checkpoint of a run, which lies anywhere; all else as load_voice.
+
+    Where its content was read already, and perhaps changed, that is taken.
+    """
+    content = read_checkpoint(path) if content is None else content
     config, dataset = stored_config(content, path, trust), stored_dataset(content, path)
     encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)
     tracker_node = StoredObject.of(dataset.pitch.config, "pitch", str(path), trust)

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from utils.config import select, to_yaml
 from utils.errors import ConfigError, FormatError
+from utils.export.blended_runs import read_voice
 from utils.export.description import without_places
 from utils.export.outcome import ExportOutcome
 from utils.export.plans import RESUME_IN, FilesPlan
+from utils.export.rvc.blended_files import blended_voice_files
 from utils.export.rvc.sovits_files import sovits_training_files
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write, atomic_write_json
@@ -35,7 +37,7 @@ from utils.training.checkpoint_checks import (
     stored_config,
     stored_dataset,
 )
-from utils.training.checkpoints import checkpoint_path, read_checkpoint, stored_generator, voice_state
+from utils.training.checkpoints import stored_generator, voice_state
 
 
 def export_files(plan: FilesPlan) -> ExportOutcome:
@@ -45,14 +47,7 @@ def export_files(plan: FilesPlan) -> ExportOutcome:
         ConfigError: if the run is absent or not one of RVC's networks of a published size.
         FormatError: if its checkpoint is damaged.
     """
-    path = checkpoint_path(plan.run, plan.checkpoint)
-    content = read_checkpoint(path)
-    model = stored_generator(content, path, plan.trust)
-    require_same_shapes(content, path, model)
-    if plan.kind == "rvc_checkpoint" and is_sovits(model.state_dict()):
-        files, notes = sovits_training_files(plan, content, path, model)
-    else:
-        files, notes = (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content, path)
+    files, notes = _files(plan)
     target = plan.root / plan.name
     with staging_folder(target, files) as folder:
         for name, value in files.items():
@@ -62,6 +57,18 @@ def export_files(plan: FilesPlan) -> ExportOutcome:
                 atomic_write(folder / name, partial(torch.save, value))
         written = move_into_place(folder, target, lambda path: False)
     return ExportOutcome(folder=target, files=written, notes=tuple(notes))
+
+
+def _files(plan: FilesPlan) -> tuple[dict[str, Any], list[str]]:
+    """Return what is written, by name, and notes."""
+    if plan.blend is not None and plan.blend.kind == "files":
+        return blended_voice_files(plan, plan.blend)
+    path, content = read_voice(plan.run, plan.checkpoint, plan.blend)
+    model = stored_generator(content, path, plan.trust)
+    require_same_shapes(content, path, model)
+    if plan.kind == "rvc_checkpoint" and is_sovits(model.state_dict()):
+        return sovits_training_files(plan, content, path, model)
+    return (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content, path)
 
 
 def _voice_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 from models.base import BaseVoiceConversionModel
 from utils.config import to_yaml
 from utils.errors import ConfigError
+from utils.export.blended_runs import read_voice
 from utils.export.description import without_places
 from utils.export.plans import GeneratorPlan
 from utils.export.rvc.imported_voice import load_imported_network
@@ -15,7 +16,7 @@ from utils.rvc.encoders import require_published_content
 from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import F0Convention, known_convention
 from utils.training.checkpoint_checks import PAYLOAD_KEY, steps_done, stored_config, stored_dataset
-from utils.training.checkpoints import checkpoint_path, read_checkpoint, stored_generator, voice_state
+from utils.training.checkpoints import stored_generator, voice_state
 from utils.voice_file.rvc_formats import GeneratorShape
 
 
@@ -69,7 +70,7 @@ def load_generator(plan: GeneratorPlan) -> GeneratorVoice:
 
 
 def _of_file(plan: GeneratorPlan, path: Path) -> GeneratorVoice:
-    network = load_imported_network(path, plan.speakers)
+    network = load_imported_network(path, plan.speakers, plan.blend)
     file = network.file
     if file.layout.sovits is not None:
         raise ConfigError(f"voice={path} is a {file.layout}, which programs of RVC do not load; type export=onnx")
@@ -86,8 +87,7 @@ def _of_file(plan: GeneratorPlan, path: Path) -> GeneratorVoice:
 
 
 def _of_run(plan: GeneratorPlan, run: Path) -> GeneratorVoice:
-    path = checkpoint_path(run, plan.checkpoint)
-    content = read_checkpoint(path)
+    path, content = read_voice(run, plan.checkpoint, plan.blend)
     payload = content[PAYLOAD_KEY]
     config, dataset = stored_config(content, path, plan.trust), stored_dataset(content, path)
     weights = voice_state(content["state_dict"])

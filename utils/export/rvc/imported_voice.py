@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
@@ -15,13 +16,16 @@ from utils.config.train import train_job
 from utils.console import table
 from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.errors import ConfigError
+from utils.export.blended_runs import blended_row, name_of
+from utils.export.blending import Blend, mean_row
 from utils.export.plans import ImportSettings
+from utils.export.rvc.blended_files import blended_file
 from utils.features.content.base import ContentEncoder
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.filling import FilledPitch
 from utils.features.pitch.swift import builtin_tracker
 from utils.rvc.encoders import content_overrides, encoder_name
-from utils.rvc.layout import POSTERIOR, Layout, shapes_of
+from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import TrainedVoice
@@ -32,38 +36,50 @@ HIGHPASS_HZ, HIGHPASS_ORDER = 48.0, 5
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A foreign generator without front end: its file, model and audio sections, rows of its speaker table."""
+    """A foreign generator without front end: its file, model and audio sections, rows of its speaker table.
+
+    Attributes:
+        blended: name of a last speaker that is a mean of others; None without one.
+    """
 
     file: ForeignFile
     config: dict[str, Any]
     model: BaseVoiceConversionModel
     rows: tuple[int, ...]
     summary: str
+    blended: str | None = None
 
     @property
     def speakers(self) -> list[str]:
-        """Names of the kept speakers."""
-        return _names(self.file, self.rows)
+        """Names of the speakers."""
+        return [*_names(self.file, self.rows), *([self.blended] if self.blended else [])]
 
 
-def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -> ImportedNetwork:
+def load_imported_network(
+    path: Path, speakers: tuple[int, ...] | None = None, blend: Blend | None = None
+) -> ImportedNetwork:
     """Read the generator of a foreign voice.
 
     Args:
         path: a shared .pth.
         speakers: rows of its speaker table to keep; None keeps all.
+        blend: of several files, of which this is the heaviest, or of kept speakers; None for the file as it is.
     Raises:
         FormatError: if the file is not safe, not whole or no voice.
         ConfigError: if it does not fit the published network of its size.
     """
-    file = read_foreign(path)
+    file = blended_file(blend) if blend is not None and blend.kind == "files" else read_foreign(path)
     config = voice_config(file)
     # the table of So-VITS-SVC has rows that nobody trained
     count = len(file.speakers) if file.layout.sovits and file.speakers else file.layout.num_speakers
     rows = speakers if speakers is not None else tuple(range(count))
-    weights = take_speakers(file.weights, rows, "rvc.speakers")
+    weights, blended = take_speakers(file.weights, rows, "rvc.speakers"), None
+    if blend is not None and blend.kind == "speakers":
+        weights, blended = _with_blended_speaker(weights, _names(file, rows), blend, path)
     node = Pluggable.of(config["model"], "model")
-    model: BaseVoiceConversionModel = node.build(content_dim=file.layout.content_dim, num_speakers=len(rows))
+    model: BaseVoiceConversionModel = node.build(
+        content_dim=file.layout.content_dim, num_speakers=len(weights[SPEAKER_TABLE])
+    )
     ours = network_weights(model)
     own: dict[str, Tensor] = {}
     if not file.layout.has_posterior:  # conversion has no use for it
@@ -74,7 +90,17 @@ def load_imported_network(path: Path, speakers: tuple[int, ...] | None = None) -
     fill(model, {**weights, **own})
     model.requires_grad_(False)
     model.eval()
-    return ImportedNetwork(file, config, model, rows, match.summary())
+    return ImportedNetwork(file, config, model, rows, match.summary(), blended)
+
+
+def _with_blended_speaker(
+    weights: dict[str, Tensor], names: list[str], blend: Blend, path: Path
+) -> tuple[dict[str, Tensor], str]:
+    """Return weights with one speaker more, the mean of others, and its name."""
+    numbers, shares = blended_row(names, blend, str(path))
+    row = mean_row(weights[SPEAKER_TABLE].float(), numbers, shares)
+    table = torch.cat([weights[SPEAKER_TABLE].float(), row])
+    return {**weights, SPEAKER_TABLE: table}, name_of([names[number] for number in numbers])
 
 
 def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) -> TrainedVoice:
@@ -87,7 +113,7 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         FormatError: if the file is not safe, not whole or no voice.
         ConfigError: if something that it needs is not given or does not fit.
     """
-    network = load_imported_network(settings.file, settings.speakers)
+    network = load_imported_network(settings.file, settings.speakers, settings.blend)
     file, config, model, rows = network.file, network.config, network.model, network.rows
     embedder = settings.embedder or file.embedder
     encoder = _encoder(settings, file, embedder)
@@ -112,6 +138,8 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         "epoch": file.epoch,
         "parameters": network.summary,
     }
+    if settings.blend is not None:
+        record["blend"] = str(settings.blend) if settings.blend.kind == "speakers" else settings.blend.by_file_name()
     dataset = DatasetDescription(
         name="",
         audio=audio_config(config["audio"]),
@@ -131,9 +159,11 @@ def explain_import(voice: TrainedVoice) -> list[str]:
     kept, rows, trained = len(voice.speakers), record["speaker_rows_in_file"], record["speakers_trained"]
     how = "all of them" if kept == rows else f"rows {record['speaker_rows']}"
     said = f", of which it says {trained} were trained" * bool(trained)
+    blend = [f"blend of {record['blend']}"] if "blend" in record else []
     other = "" if record["has_recorded_encoder"] else " (with other weights or another precision than the file records)"
     return [
         record["what"],
+        *blend,
         record["parameters"],
         f"speaker table: {rows} rows in the file{said}; in the voice {how} (rvc.speakers=[0] keeps the first alone)",
         f"content encoder {record['embedder']}{other}, f0 {record['f0_convention']}",
