@@ -39,6 +39,7 @@ FITTING = {
 }
 EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
     "run": "text?", "voice": "text?", "checkpoint": "choice", "name": "text?", "dataset": "text?", "licence": "text",
+    "blend": "choice?", "report": "text?",
     "consent": "text", "export.kind": "choice", "export.root": "text", "export.rates": "whole numbers?",
     "export.graph_kinds": "choice", "export.stream_block_ms": "whole number", "export.exporter": "choice",
     "export.controls": "choice",
@@ -128,7 +129,8 @@ def test_every_key_of_a_trial_is_declared() -> None:
 
 @pytest.mark.parametrize("key", EXPORT_KEYS)
 def test_a_value_of_another_kind_is_one_line(key: str) -> None:
-    kind = "rvc_checkpoint" if key == "export.resume_in" else "wokada" if "embedder" in key else "onnx"
+    kinds = {"export.resume_in": "rvc_checkpoint", "report": "rvc_report"}
+    kind = kinds.get(key, "wokada" if "embedder" in key else "onnx")
     voice = "voice=bob.pth" if key.startswith("rvc.") else "run=runs/x"
     allowed = fitting(EXPORT_KEYS[key])
 

@@ -13,6 +13,7 @@ from models.base import BaseVoiceConversionModel
 from utils.config.export import export_job
 from utils.config.train import TrainJob, train_job
 from utils.export.plans import ImportSettings, plan_export
+from utils.export.rvc import analysed_voice
 from utils.export.rvc import imported_voice as imported
 from utils.rvc.layout import POSTERIOR
 
@@ -106,7 +107,8 @@ def shrink_imported_voices(monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = (item.removeprefix("model.").split("=") for item in SMALL)
         return {**config, "model": config["model"] | {name: int(value) for name, value in sizes}}
 
-    monkeypatch.setattr(imported, "voice_config", shrunk)
+    for module in (imported, analysed_voice):
+        monkeypatch.setattr(module, "voice_config", shrunk)
 
 
 def settings_of(path: Path, *overrides: str) -> ImportSettings:

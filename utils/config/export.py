@@ -39,7 +39,7 @@ Export a trained run as one ONNX graph from audio to audio, with a FAISS index a
   python export_onnx.py run=runs/alice export.pitch_shift=-4   a fixed shift for runtimes without controls
   python export_onnx.py run=runs/alice export.graph_kinds=[audio_to_audio,stream]   and a graph for streams
   python export_onnx.py run=runs/alice_rvc export=wokada                     the generator for another program
-  python export_onnx.py voice=bob.pth export=rvc_report                      what a shared voice of RVC or Applio holds
+  python export_onnx.py voice=bob.pth export=rvc_report                      what a .pth, .onnx, .index or run= holds
   python export_onnx.py run=runs/alice_rvc export=rvc_pth                    a voice that they load
   python export_onnx.py run=runs/alice_rvc export=rvc_checkpoint             a pair that they resume from
   python export_onnx.py "blend={runs/alice: 0.6, runs/bob: 0.4}" name=alba   a voice between two
@@ -51,13 +51,15 @@ HINT = "python export_onnx.py run=runs/<run>"
 FORMATS = ("export=rvc_webui", "export=wokada", "export=deiteris")  # the generator alone, for programs of RVC
 PAIR = "export=rvc_checkpoint"
 VOICE_SUFFIXES = (".pth", ".safetensors")  # of voices of other programs
+REPORT = "export=rvc_report"
 WRITING = ("export=onnx", *FORMATS, "export=rvc_pth", PAIR)
 OF_ONNX = {"export": ("export=onnx",)}
 OF_FORMATS = {"export": FORMATS}
 OF_GENERATORS = {"export": ("export=onnx", *FORMATS)}
 OF_ALL_BUT_REPORTS = {"export": WRITING}
 OF_PAIRS = {"export": (PAIR,)}
-OF_RUNS = {"export": WRITING, "source": ("run=",)}
+OF_REPORTS = {"export": (REPORT,)}
+OF_RUNS = {"source": ("run=",)}
 OF_DATASETS = {"export": ("export=onnx",), "source": ("run=",)}
 OF_STREAMS = {"export": ("export=onnx",), "graphs": ("export.graph_kinds=[stream]",)}
 
@@ -170,8 +172,12 @@ class ExportJob(Job):
     config_name: ClassVar[str] = "export"
     usage: ClassVar[str] = USAGE
 
-    run: OptionalPath = setting(None, "folder that train.py made; this or voice", only_with=OF_ALL_BUT_REPORTS)
-    voice: OptionalPath = setting(None, "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too")
+    run: OptionalPath = setting(None, "folder that train.py made; this or voice")
+    voice: OptionalPath = setting(
+        None,
+        "a shared voice .pth of RVC-WebUI or Applio; give its encoder, too; export=rvc_report also takes .onnx, .index",
+    )
+    report: OptionalPath = setting(None, "JSON file of what is found", example="bob.json", only_with=OF_REPORTS)
     blend: OptionalText = setting(
         None, "voices of one kind, or with run= or voice= speakers of one, and their shares; in quotes",
         example='"{a.pth: 0.6, b.pth: 0.4}"', only_with=OF_ALL_BUT_REPORTS,
@@ -238,7 +244,7 @@ class ExportJob(Job):
             raise ConfigError(f"run={self.run} and voice={self.voice} are given; export one of them")
         self._check_blend()
         is_graph = self.use in ("export=onnx", *FORMATS)
-        if self.voice and not is_graph and self.use != "export=rvc_report":
+        if self.voice and not is_graph and self.use != REPORT:
             raise ConfigError(f"{self.use} writes a run of train.py; give run=<folder> instead of voice=")
         chosen = [key for key in ("content", "pitch") if getattr(self, key)]
         if chosen and self.use in FORMATS:

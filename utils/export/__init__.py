@@ -34,10 +34,15 @@ def export(job: "ExportJob") -> "ExportOutcome":
 
         return export_generator(plan_generator(job))
     if job.export.kind == "rvc_report":
-        from utils.export.rvc.imported_voice import report_file
+        from utils.export.analysed_files import analyse
+        from utils.files import atomic_write_json
 
-        path = required("voice", job.voice, HINT)
-        return ExportOutcome(folder=path.parent, notes=tuple(report_file(path)))
+        given = job.run or required("voice", job.voice, HINT)
+        analysis = analyse(job.voice, job.run, job.checkpoint)
+        if job.report is not None:
+            atomic_write_json(job.report, analysis.to_plain())
+        written = () if job.report is None else (job.report,)
+        return ExportOutcome(folder=given.parent, files=written, notes=tuple(analysis.lines()))
     from utils.export.rvc.files import export_files
 
     return export_files(plan_files(job))

@@ -80,14 +80,14 @@ def take_speakers(weights: Mapping[str, Tensor], rows: Sequence[int], key: str) 
     return {**weights, SPEAKER_TABLE: table[list(rows)]}
 
 
-def require_finite(weights: Mapping[str, Tensor], source: str) -> None:
-    """Raise FormatError if a weight is not a finite floating-point tensor."""
+def require_floats(weights: Mapping[str, Tensor], source: str, *, must_be_finite: bool = True) -> None:
+    """Raise FormatError if a weight is not a floating-point tensor, or where asked for not finite."""
     for name, value in weights.items():
         if not value.is_floating_point():
             raise FormatError(
                 f"{source}: {shown_name(name)} holds {value.dtype}, no floating-point numbers; take another file"
             )
-        if not bool(torch.isfinite(value).all()):
+        if must_be_finite and not bool(torch.isfinite(value).all()):
             raise FormatError(
                 f"{source}: {shown_name(name)} holds NaN or infinity; take an earlier save of that training"
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 SHOWN_CHARACTERS = 40
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")  # every parameter of RVC has such a name
 SHOWN_AXES = 6
+SHOWN_TEXT = 200
 
 
 def quoted(value: object) -> str:
@@ -30,3 +31,11 @@ def shown_name(name: object) -> str:
 def shown_shape(shape: Sequence[int]) -> str:
     """Return a shape such as [3, 7, 2]; of many axes the first ones."""
     return str(list(shape)) if len(shape) <= SHOWN_AXES else f"[{len(shape)} axes]"
+
+
+def said_text(value: object) -> str:
+    """Return a text of a file that is only shown: one line, cut, empty where there is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value in ("", "None", "not stated"):
+        return ""
+    text = str(value) if not isinstance(value, int) or abs(value) < 10**SHOWN_TEXT else quoted(value)
+    return text if len(text) <= SHOWN_TEXT and text.isprintable() else quoted(text)

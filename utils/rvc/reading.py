@@ -11,8 +11,8 @@ from utils.errors import FormatError
 from utils.rvc.archive import read_archive
 from utils.rvc.encoders import CONTENTVEC, encoder_name
 from utils.rvc.layout import CONTENT_LAYERS, Layout, Published, layout_of, legacy_name, shapes_of
-from utils.rvc.matching import require_finite
-from utils.rvc.quoting import quoted, shown_name
+from utils.rvc.matching import require_floats
+from utils.rvc.quoting import quoted, said_text, shown_name
 from utils.rvc.safetensors_voice import SUFFIX, read_safetensors_voice
 from utils.rvc.sovits import SAMPLE_RATE as SOVITS_RATE
 from utils.rvc.sovits import Bins, read_config
@@ -39,6 +39,11 @@ PLAIN_FIELDS = (
     "info", "sr", "vocoder", "version", "f0", "epoch", "step", "iteration", "speakers_id", "embedder_model",
     "embedder_name", "f0_convention", "embedder",
 )  # fmt: skip
+# fields that are only shown to people
+SAID = {
+    "model_name": "name", "author": "creator", "creation_date": "created", "dataset_length": "dataset_length",
+    "model_hash": "hash", "info": "info",
+}  # fmt: skip
 # places of the config list that say what a version and rate have
 BINS_AT, FACTORS_AT, KERNELS_AT = 0, 12, 14
 LISTS_AT, NESTED_LISTS_AT = (10, FACTORS_AT, KERNELS_AT), (11,)
@@ -63,6 +68,7 @@ class ForeignFile:
         speakers: names of the rows of the speaker table; empty where the file does not say them.
         bins: version of So-VITS-SVC whose bins of pitch a voice of it has; None for other programs, and where
             nobody says it.
+        said: what it says for people: name, creator, created, dataset_length, hash, info.
         own: what this workbench recorded, empty for files of others.
     """
 
@@ -79,6 +85,7 @@ class ForeignFile:
     step: int = 0
     speakers: tuple[str, ...] = ()
     bins: Bins | None = None
+    said: dict[str, str] = field(default_factory=dict)
     own: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -106,25 +113,28 @@ def known_convention(value: object) -> F0Convention | None:
     return next((known for known in F0_CONVENTIONS if known == value), None)
 
 
-def read_foreign(path: Path) -> ForeignFile:
+def read_foreign(path: Path, *, must_be_finite: bool = True) -> ForeignFile:
     """Read a shared voice, a pretrained network or a training checkpoint.
 
+    Args:
+        path: of the file.
+        must_be_finite: refuse weights with NaN or infinity.
     Raises:
         FormatError: one line with the reason, if the file is unsafe, not whole, of another kind or contradicts itself.
     """
     content = read_safetensors_voice(path) if path.suffix.lower() == SUFFIX else read_archive(path)
     _require_plain(path, content)
     if "weight" in content:
-        return _voice(path, content)
+        return _voice(path, content, must_be_finite)
     if "model" in content:
-        return _training(path, content)
+        return _training(path, content, must_be_finite)
     found = ", ".join(sorted(shown_name(key) for key in content)[:5]) or "nothing"
     remedy = "; give its run with run=<folder>" if OWN_KEY in content else ""
     raise FormatError(f"{path} is no RVC file: it has neither 'weight' nor 'model', but {found}{remedy}")
 
 
-def _training(path: Path, content: dict[str, Any]) -> ForeignFile:
-    weights = _weights(path, content["model"], "model")
+def _training(path: Path, content: dict[str, Any], must_be_finite: bool) -> ForeignFile:
+    weights = _weights(path, content["model"], "model", must_be_finite)
     layout = _layout(path, weights)
     if layout.sovits is not None:
         return _sovits(path, content, weights, layout)
@@ -164,11 +174,11 @@ def _sovits(path: Path, content: dict[str, Any], weights: dict[str, Tensor], lay
     )
 
 
-def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
+def _voice(path: Path, content: dict[str, Any], must_be_finite: bool) -> ForeignFile:
     vocoder = known_vocoder(content.get("vocoder"))
     if vocoder is None:
         raise FormatError(f"{path} has the vocoder {quoted(content['vocoder'])}; {', '.join(DECODERS)} are read")
-    weights = _weights(path, content["weight"], "weight")
+    weights = _weights(path, content["weight"], "weight", must_be_finite)
     layout = _layout(path, weights)
     if layout.role != "generator":
         raise FormatError(f"{path} holds a {layout} under 'weight'; a voice has a generator there")
@@ -197,11 +207,12 @@ def _voice(path: Path, content: dict[str, Any]) -> ForeignFile:
         epoch=_whole(content.get("epoch")) or _digits(content.get("info")),
         step=_whole(content.get("step")),
         speakers=_speakers(path, own) or speaker_names(path, content.get("speaker_info"), layout.num_speakers),
+        said={SAID[key]: value for key in SAID if (value := said_text(content.get(key)))},
         own=own,
     )
 
 
-def _weights(path: Path, value: Any, key: str) -> dict[str, Tensor]:
+def _weights(path: Path, value: Any, key: str, must_be_finite: bool) -> dict[str, Tensor]:
     if not isinstance(value, Mapping) or not value:
         raise FormatError(f"{path}: {key!r} is no table of weights; it is no RVC file")
     weights: dict[str, Tensor] = {}
@@ -212,7 +223,7 @@ def _weights(path: Path, value: Any, key: str) -> dict[str, Tensor]:
         if plain in weights:
             raise FormatError(f"{path}: {shown_name(plain)} is there twice; it is no RVC file")
         weights[plain] = tensor.detach()
-    require_finite(weights, str(path))
+    require_floats(weights, str(path), must_be_finite=must_be_finite)
     return weights
 
 

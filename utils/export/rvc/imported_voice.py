@@ -13,7 +13,6 @@ from utils.audio.highpass import HighPass
 from utils.audio.resample import RationalResampler
 from utils.config import Pluggable, audio_config
 from utils.config.train import train_job
-from utils.console import table
 from utils.corpus.description import DatasetDescription, FeatureDescription, SpeakerDescription
 from utils.errors import ConfigError
 from utils.export.blended_runs import blended_row, name_of
@@ -168,27 +167,6 @@ def explain_import(voice: TrainedVoice) -> list[str]:
         f"speaker table: {rows} rows in the file{said}; in the voice {how} (rvc.speakers=[0] keeps the first alone)",
         f"content encoder {record['embedder']}{other}, f0 {record['f0_convention']}",
     ]
-
-
-def report_file(path: Path) -> list[str]:
-    """Return lines that say what a file is, and each of its parameters against the published network of its size.
-
-    Raises:
-        FormatError: if the file is not safe, not whole or not of RVC.
-        ConfigError: if there is no published network of its size.
-    """
-    file = read_foreign(path)
-    if file.layout.role == "discriminator":
-        network: nn.Module = train_job([f"discriminator={discriminator_option(file.layout)}"]).discriminator.build()
-    else:
-        sizes = {"content_dim": file.layout.content_dim, "num_speakers": file.layout.num_speakers}
-        network = Pluggable.of(voice_config(file)["model"], "model").build(**sizes)
-    ours = network_weights(network)
-    if not file.layout.has_posterior:
-        ours = {name: value for name, value in ours.items() if not name.startswith(POSTERIOR)}
-    match = compare(shapes_of(file.weights), shapes_of(ours))
-    said = f"content encoder {file.embedder or 'not said'}, f0 in unvoiced frames {file.f0_convention or 'not said'}"
-    return [str(file), said, match.summary(), table(match.rows(), ["", "parameter"])]
 
 
 def discriminator_option(layout: Layout) -> str:
