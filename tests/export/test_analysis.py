@@ -15,7 +15,8 @@ from tests.tools.training_tools import make_dataset, training
 from utils.config.export import export_job
 from utils.errors import FormatError
 from utils.export import export
-from utils.export.analysed_files import analyse, analyse_graph, analyse_index
+from utils.export.analyse import analyse
+from utils.export.analysed_files import analyse_graph, analyse_index
 from utils.export.health import health_of
 from utils.export.rvc.analysed_voice import analyse_voice
 from utils.rvc.reading import read_foreign

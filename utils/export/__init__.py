@@ -34,7 +34,7 @@ def export(job: "ExportJob") -> "ExportOutcome":
 
         return export_generator(plan_generator(job))
     if job.export.kind == "rvc_report":
-        from utils.export.analysed_files import analyse
+        from utils.export.analyse import analyse
         from utils.files import atomic_write_json
 
         given = job.run or required("voice", job.voice, HINT)

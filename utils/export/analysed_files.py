@@ -14,7 +14,7 @@ from torch import Tensor
 
 from utils.config import select
 from utils.errors import FormatError
-from utils.export.analysis import Analysis
+from utils.export.analysis import Analysis, name_remarks
 from utils.export.health import health_of
 from utils.features.index import load_index
 from utils.rvc.encoders import encoder_name
@@ -29,15 +29,7 @@ from utils.voice_file.rvc_formats import CLIENT_KEY
 from utils.voice_file.rvc_formats import OWN_KEY as GENERATOR_KEY
 
 VERSION_OF_SIZE = {256: "v1", 768: "v2"}
-LEFT_OUT = "trained"  # in the name of a file, for which the programs pass over it
 INDEX_VECTORS = 20_000  # that are looked at
-
-
-def name_remarks(path: Path) -> list[str]:
-    """Return what to know about the name of a voice's or an index's file."""
-    if LEFT_OUT not in path.name.lower():
-        return []
-    return [f"RVC-WebUI and rvc-next pass over files with {LEFT_OUT!r} in their names, such as {path.name}; rename it"]
 
 
 def analyse_index(path: Path) -> Analysis:
@@ -134,24 +126,6 @@ def analyse_run(run: Path, which: str) -> Analysis:
     remarks += [f"speaker {item.name} has no audio to train on" for item in dataset.speakers if not item.minutes]
     what = f"{run}: run of this workbench, checkpoint {which}"
     return Analysis(path=run, what=what, facts=facts, speakers=speakers, health=health_of(weights), remarks=remarks)
-
-
-def analyse(voice: Path | None, run: Path | None, which: str) -> Analysis:
-    """Look into a file, or else a run.
-
-    Raises:
-        ConfigError: if the run is absent, or the voice of no size that is known.
-        FormatError: if the file is damaged, unsafe or of another kind.
-    """
-    from utils.export.rvc.analysed_voice import analyse_voice
-
-    if voice is None:
-        assert run is not None
-        return analyse_run(run, which)
-    suffix = voice.suffix.lower()
-    if suffix == ".index":
-        return analyse_index(voice)
-    return analyse_graph(voice) if suffix == ".onnx" else analyse_voice(voice)
 
 
 def _vectors(index: Any, count: int) -> np.ndarray | None:

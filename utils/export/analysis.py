@@ -9,6 +9,7 @@ from utils.console import table
 from utils.export.health import Health
 
 SCHEMA_VERSION = 1
+LEFT_OUT = "trained"  # in the name of a file, for which the programs pass over it
 # key -> words; the order in which they are shown. null in JSON, "not said" in text: the file does not say it
 FACTS = {
     "name": "name", "creator": "creator", "created": "created", "program": "program", "architecture": "architecture",
@@ -69,6 +70,13 @@ class Analysis:
         found += [f"note: {remark}" for remark in self.remarks]
         found += [self.comparison] if self.comparison else []
         return [*found, table(self.parameters, ["", "parameter"])] if self.parameters else found
+
+
+def name_remarks(path: Path) -> list[str]:
+    """Return what to know about the name of a voice's or an index's file."""
+    if LEFT_OUT not in path.name.lower():
+        return []
+    return [f"RVC-WebUI and rvc-next pass over files with {LEFT_OUT!r} in their names, such as {path.name}; rename it"]
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

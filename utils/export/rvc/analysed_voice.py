@@ -7,8 +7,7 @@ from torch import nn
 
 from utils.config import Pluggable
 from utils.config.train import train_job
-from utils.export.analysed_files import name_remarks
-from utils.export.analysis import Analysis
+from utils.export.analysis import Analysis, name_remarks
 from utils.export.health import health_of
 from utils.export.rvc.imported_voice import discriminator_option, voice_config
 from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, shapes_of
