@@ -38,7 +38,7 @@ def export(job: "ExportJob") -> "ExportOutcome":
         from utils.files import atomic_write_json
 
         given = job.run or required("voice", job.voice, HINT)
-        analysis = analyse(job.voice, job.run, job.checkpoint)
+        analysis = analyse(job.voice, job.run, job.checkpoint, job.trust)
         if job.report is not None:
             atomic_write_json(job.report, analysis.to_plain())
         written = () if job.report is None else (job.report,)

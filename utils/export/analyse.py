@@ -1,5 +1,6 @@
 """Look into a voice, whatever file or run it is."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from utils.export.analysed_files import analyse_graph, analyse_index, analyse_run
@@ -7,7 +8,7 @@ from utils.export.analysis import Analysis
 from utils.export.rvc.analysed_voice import analyse_voice
 
 
-def analyse(voice: Path | None, run: Path | None, which: str) -> Analysis:
+def analyse(voice: Path | None, run: Path | None, which: str, trust: Collection[str] = ()) -> Analysis:
     """Look into a file, or else a run.
 
     Raises:
@@ -16,7 +17,7 @@ def analyse(voice: Path | None, run: Path | None, which: str) -> Analysis:
     """
     if voice is None:
         assert run is not None
-        return analyse_run(run, which)
+        return analyse_run(run, which, trust)
     suffix = voice.suffix.lower()
     if suffix == ".index":
         return analyse_index(voice)

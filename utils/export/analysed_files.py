@@ -1,7 +1,7 @@
 """What voices of other programs, indexes, graphs and runs say of themselves, and how their weights are."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def analyse_graph(path: Path) -> Analysis:
     )
 
 
-def analyse_run(run: Path, which: str) -> Analysis:
+def analyse_run(run: Path, which: str, trust: Collection[str] = ()) -> Analysis:
     """Look into a run of train.py.
 
     Raises:
@@ -94,7 +94,7 @@ def analyse_run(run: Path, which: str) -> Analysis:
     """
     path = checkpoint_path(run, which)
     content = read_checkpoint(path)
-    config, dataset = stored_config(content, path), stored_dataset(content, path)
+    config, dataset = stored_config(content, path, trust), stored_dataset(content, path)
     weights = legacy_state(voice_state(content["state_dict"]))
     layout = layout_of(shapes_of(weights)) if is_rvc(weights) else None
     identity = dataset.content.identity

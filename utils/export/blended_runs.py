@@ -1,6 +1,7 @@
 """Runs of ours blended into one voice, or speakers of one run into a new one, as content of a checkpoint."""
 
 import copy
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,20 +30,21 @@ from utils.training.checkpoint_checks import (
     stored_config,
     stored_dataset,
 )
-from utils.training.checkpoints import TrainedVoice, checkpoint_path, load_voice, read_checkpoint, voice_state
+from utils.training.checkpoints import TrainedVoice, checkpoint_path, read_checkpoint, voice_of, voice_state
 from utils.training.codebook import read_codebook
 from utils.voice_file.speakers import speaker_number
 
 Which = Literal["best", "last"]
 
 
-def read_voice(run: Path, which: str, blend: Blend | None) -> tuple[Path, dict[str, Any]]:
+def read_voice(run: Path, which: str, blend: Blend | None, trust: Collection[str] = ()) -> tuple[Path, dict[str, Any]]:
     """Return the checkpoint of a run and its content, blended where that is asked for.
 
     Args:
         run: its folder; of blended runs that with the largest share.
         which: "best" or "last".
         blend: of runs, or of speakers of this one; None for the run as it is.
+        trust: see load_voice.
     Raises:
         ConfigError: if a run is absent, or what is blended does not fit.
         FormatError: if a checkpoint is damaged.
@@ -53,15 +55,15 @@ def read_voice(run: Path, which: str, blend: Blend | None) -> tuple[Path, dict[s
         return path, content
     if blend.kind == "speakers":
         return path, _with_new_speaker(content, path, blend)
-    return path, _mean_of_runs(content, path, which, blend)
+    return path, _mean_of_runs(content, path, which, blend, trust)
 
 
 def load_blended_voice(
-    run: Path, which: Which, blend: Blend, io_rate: int | None, *, trust: tuple[str, ...], with_codebook: bool
+    run: Path, which: Which, blend: Blend, io_rate: int | None, *, trust: Collection[str], with_codebook: bool
 ) -> TrainedVoice:
     """Load a blend as load_voice loads a run; its codebook has entries of all that is blended, by their shares."""
-    _, content = read_voice(run, which, blend)
-    voice = load_voice(run, which, io_rate, trust=trust, with_codebook=False, content=content)
+    path, content = read_voice(run, which, blend, trust)
+    voice = voice_of(run, path, io_rate, trust=trust, with_codebook=False, content=content)
     if with_codebook:
         voice.converter.retrieval = _mixed_retrieval(run, which, blend)
     return replace(voice, blend=blend.by_file_name())
@@ -81,10 +83,12 @@ def name_of(names: list[str]) -> str:
     return "+".join(dict.fromkeys(names))
 
 
-def _mean_of_runs(content: dict[str, Any], path: Path, which: str, blend: Blend) -> dict[str, Any]:
+def _mean_of_runs(
+    content: dict[str, Any], path: Path, which: str, blend: Blend, trust: Collection[str]
+) -> dict[str, Any]:
     contents = {name: read_checkpoint(checkpoint_path(Path(name), which)) for name in blend.shares}
     for name, other in contents.items():
-        _require_same_kind(content, other, blend.heaviest, name, path)
+        _require_same_kind((content, other), (blend.heaviest, name), path, trust)
     states = {name: voice_state(other["state_dict"]) for name, other in contents.items()}
     for name, state in states.items():
         require_finite_weights(state, checkpoint_path(Path(name), which))
@@ -101,9 +105,11 @@ def _mean_of_runs(content: dict[str, Any], path: Path, which: str, blend: Blend)
     return content
 
 
-def _require_same_kind(one: dict[str, Any], other: dict[str, Any], first: str, second: str, path: Path) -> None:
-    configs = [stored_config(content, path) for content in (one, other)]
-    datasets = [stored_dataset(content, path) for content in (one, other)]
+def _require_same_kind(
+    contents: tuple[dict[str, Any], dict[str, Any]], names: tuple[str, str], path: Path, trust: Collection[str]
+) -> None:
+    configs = [stored_config(content, path, trust) for content in contents]
+    datasets = [stored_dataset(content, path) for content in contents]
     facts = (
         ("are of different models", [config["model"] for config in configs], "model"),
         ("have different rates", [select(config, "audio.sample_rate") for config in configs], "audio"),
@@ -114,7 +120,9 @@ def _require_same_kind(one: dict[str, Any], other: dict[str, Any], first: str, s
     for words, (ours, theirs), key in facts:
         if ours != theirs:
             remedy = "; blend speakers of one run with run=" if key == "speakers" else ""
-            raise ConfigError(f"blend: {first} and {second} {words}; only voices of one kind can be blended{remedy}")
+            raise ConfigError(
+                f"blend: {names[0]} and {names[1]} {words}; only voices of one kind can be blended{remedy}"
+            )
 
 
 def _with_new_speaker(content: dict[str, Any], path: Path, blend: Blend) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _files(plan: FilesPlan) -> tuple[dict[str, Any], list[str]]:
     """Return what is written, by name, and notes."""
     if plan.blend is not None and plan.blend.kind == "files":
         return blended_voice_files(plan, plan.blend)
-    path, content = read_voice(plan.run, plan.checkpoint, plan.blend)
+    path, content = read_voice(plan.run, plan.checkpoint, plan.blend, plan.trust)
     model = stored_generator(content, path, plan.trust)
     require_same_shapes(content, path, model)
     if plan.kind == "rvc_checkpoint" and is_sovits(model.state_dict()):

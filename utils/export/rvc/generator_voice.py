@@ -87,7 +87,7 @@ def _of_file(plan: GeneratorPlan, path: Path) -> GeneratorVoice:
 
 
 def _of_run(plan: GeneratorPlan, run: Path) -> GeneratorVoice:
-    path, content = read_voice(run, plan.checkpoint, plan.blend)
+    path, content = read_voice(run, plan.checkpoint, plan.blend, plan.trust)
     payload = content[PAYLOAD_KEY]
     config, dataset = stored_config(content, path, plan.trust), stored_dataset(content, path)
     weights = voice_state(content["state_dict"])
