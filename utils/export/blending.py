@@ -86,7 +86,7 @@ def require_alike(states: Mapping[str, State]) -> None:
     """
     (first, weights), *others = states.items()
     for name, other in others:
-        different = [key for key in weights | other if _shape(weights, key) != _shape(other, key)]
+        different = [key for key in {**weights, **other} if _shape(weights, key) != _shape(other, key)]
         if different:
             raise ConfigError(
                 f"blend: {first} and {name} are networks of different sizes ({len(different)} weights differ, first "
