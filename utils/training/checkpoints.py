@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -250,6 +251,12 @@ def stored_generator(content: dict[str, Any], path: Path, trust: Collection[str]
         model: BaseVoiceConversionModel = node.build(
             BaseVoiceConversionModel, content_dim=dataset.content_dim, num_speakers=len(dataset.speakers)
         )
+    ours = model.state_dict()
+    rounded = [
+        name for name in sorted(ours.keys() & state.keys()) if _is_real(ours[name]) and not _is_real(state[name])
+    ]
+    if rounded:  # they would be converted without a word
+        raise FormatError(f"checkpoint {path} holds {rounded[0]} as {state[rounded[0]].dtype}; get the file again")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -257,6 +264,10 @@ def stored_generator(content: dict[str, Any], path: Path, trust: Collection[str]
             f"checkpoint {path} holds other weights than its model has ({' '.join(str(error).split())[:200]})"
         ) from error
     return model
+
+
+def _is_real(value: Tensor) -> bool:
+    return value.is_floating_point() and value.layout == torch.strided
 
 
 def _read_retrieval(
