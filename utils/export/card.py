@@ -12,13 +12,13 @@ from utils.errors import FormatError
 from utils.export.card_text import card_text, origins
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import WrittenIndex
-from utils.files import atomic_write_json, atomic_write_text, sha256_of_file, sha256_of_json
+from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
+from utils.verification.card_rules import CHECKSUM, checksum_of_card
 from utils.version import VERSION
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
 from utils.voice_file.names import parse_file_name
 
 CARD, CARD_TEXT = "card.json", "card.md"
-CHECKSUM = "checksum"  # of everything else in card.json
 CARD_SCHEMA_VERSION = 3  # 2: precision, baking, further figures of the index; 3: graphs; later: origins
 OF_ONE_GRAPH = ("sample_rate", "hop_length", "n_fft", "flavour")
 TOOLS = ("torch", "onnx", "onnxruntime", "onnxsim", "faiss-cpu")
@@ -35,7 +35,7 @@ def write_cards(folder: Path, graphs: Sequence[ExportedGraph], index: WrittenInd
     """
     card = _card(graphs, index)
     retrieval = [str(item) for item in (index.report, index.baking) if item] if index else []
-    atomic_write_json(folder / CARD, card | {CHECKSUM: _checksum(card)})
+    atomic_write_json(folder / CARD, card | {CHECKSUM: checksum_of_card(card)})
     atomic_write_text(folder / CARD_TEXT, card_text(card, graphs, retrieval))
     return card
 
@@ -57,7 +57,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     if not isinstance(card, dict):
         return None
     checksum = card.pop(CHECKSUM, None)
-    if checksum is not None and checksum != _checksum(card):
+    if checksum is not None and checksum != checksum_of_card(card):
         log.warning("%s was changed after it was written", path)
     version = card.get("schema_version")
     if isinstance(version, int) and version > CARD_SCHEMA_VERSION:
@@ -78,11 +78,6 @@ def files_of_card(folder: Path) -> set[str]:
         return {str(entry["name"]) for entry in (read_card(folder) or {"files": []})["files"]}
     except (KeyError, TypeError):
         return set()
-
-
-def _checksum(card: dict[str, Any]) -> str:
-    """Return the hash of a card as it reads back: keys are texts then."""
-    return sha256_of_json(json.loads(json.dumps(card)))
 
 
 def _card(graphs: Sequence[ExportedGraph], index: WrittenIndex | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from utils.errors import ConfigError
 from utils.verification import (
     amount_rules,
     audio_rules,
+    card_rules,
     control_rules,
     file_rules,
     host_rules,
@@ -131,6 +132,7 @@ RULES: tuple[Rule, ...] = (
     _against("simplifier keeps controls", WHOLE, file_rules.check_simplifier),
     _alone("name", VOICES, file_rules.check_name),
     _beside("metadata", VOICES, file_rules.check_metadata),
+    _alone("files beside it", VOICES, card_rules.check_files_beside),
     _beside("required input", WHOLE, file_rules.check_inputs),
     CONTROL_INPUTS,
     _beside("first output", WHOLE, file_rules.check_output),
