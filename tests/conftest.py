@@ -25,14 +25,31 @@ POSIX_ALONE = [
 collect_ignore = POSIX_ALONE if os.name == "nt" else []
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _exports_are_not_listened_to() -> None:
-    """Leave out the rules that listen to speech, unless a test asks for them.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --listening: exports of tests are listened to as those of users are."""
+    parser.addoption(
+        "--listening", action="store_true", help="try the rules that listen to speech in every export, too"
+    )
 
-    They cost seconds on each graph, and the small networks of tests say nothing.
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end of each run what verification did in it."""
+    if not config.getoption("--listening"):
+        terminalreporter.write_line(
+            "verification left out the rules that listen to speech, but where a test asks for them by "
+            "Extent(listens=True); pytest --listening tries them everywhere"
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_are_not_listened_to(pytestconfig: pytest.Config) -> None:
+    """Leave out the rules that listen to speech, unless a test or --listening asks for them.
+
+    They cost seconds on each graph, and the small networks of tests say nothing. Scripts that tests start as programs
+    listen as always.
     """
     assert Extent.__init__.__kwdefaults__ is not None
-    Extent.__init__.__kwdefaults__["listens"] = False
+    Extent.__init__.__kwdefaults__["listens"] = bool(pytestconfig.getoption("--listening"))
 
 
 @pytest.fixture(autouse=True)
