@@ -86,7 +86,7 @@ def build_trainer(
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             logger=loggers,
-            log_every_n_steps=settings.log_every,
+            log_every_n_steps=0,  # RunMonitor does: Lightning counts batches, and others after a resume
             profiler=clock,
             detect_anomaly=settings.detect_anomaly,
             callbacks=[*callbacks, *extra, *listeners, checkpointing, *judging, *ends],

@@ -34,7 +34,10 @@ MEGABYTE = 2**20
 
 
 class RunMonitor(Callback):
-    """Logs what Lightning does not: every `log_every` steps, and the best criterion after each validation.
+    """Logs losses and what tells of the machine every `log_every` steps, and the best criterion after each validation.
+
+    Lightning would log the losses after all callbacks, when the state of the step may be saved: a run that is killed in
+    between would go on behind a row without them. And it counts batches, where one of a step may be the first of many.
 
     Args:
         job: of the run.
@@ -69,19 +72,17 @@ class RunMonitor(Callback):
         self._set_mark(pl_module.steps)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """Log at the steps at which Lightning logs the losses."""
+        """Log a step, each at most once."""
         assert isinstance(pl_module, AdversarialTraining)
         if not trainer.is_global_zero:
             return
         step = pl_module.steps
         if step % self.log_every == 0 and step > self._marked_step:
-            values = (
-                self._rates(pl_module, step) | memory_figures(pl_module.device) | weighted_losses(trainer, pl_module)
-            )
+            values = self._rates(pl_module, step) | memory_figures(pl_module.device)
+            values |= weighted_losses(trainer, pl_module) | losses(trainer)
             for name, optimizer in zip(("generator", "discriminator"), trainer.optimizers, strict=False):
                 values[f"learning_rate/{name}"] = float(optimizer.param_groups[0]["lr"])
             log_everywhere(trainer, values, step)
-            complete_row(trainer, step)
             self._set_mark(step)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -134,16 +135,9 @@ class RunMonitor(Callback):
         }
 
 
-def complete_row(trainer: lightning.Trainer, step: int) -> None:
-    """Write the losses of a step into the table at once.
-
-    Lightning does so after all callbacks, when the state of the step may be saved: a run that is killed in between
-    would go on behind a row without them.
-    """
-    losses = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
-    for logger in trainer.loggers:
-        if isinstance(logger, CsvLogger):
-            logger.log_metrics(losses, step)
+def losses(trainer: lightning.Trainer) -> dict[str, float]:
+    """Return the losses of the latest batch."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
 
 
 def weighted_losses(trainer: lightning.Trainer, module: AdversarialTraining) -> dict[str, float]:
