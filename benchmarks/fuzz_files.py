@@ -18,7 +18,7 @@ from benchmarks.fuzz_material import make_material
 from benchmarks.fuzzing import Trial
 from utils.audio.synthetic_speech import voice
 from utils.config.train import train_job
-from utils.export.rvc.imported_voice import report_file
+from  import report_file
 from utils.inference.session import VoiceSession
 from utils.rvc.layout import POSTERIOR
 from utils.rvc.reading import read_foreign

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def checked(folder: Path, *, is_ours: bool = True) -> Check:
     return check_files_beside(SimpleNamespace(path=folder / "a.onnx", metadata=metadata))  # type: ignore[arg-type]
 
 
-def card_of(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+def card_of(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     card = json.loads((folder / "card.json").read_text("utf-8"))
     change(card)
     (folder / "card.json").write_text(json.dumps(card), "utf-8")
