@@ -11,7 +11,9 @@ fault, 10 s with all rules or for a voice.
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.fault_edits import GraphEditor
@@ -22,18 +24,16 @@ from utils.console import emit
 from utils.errors import ConfigError
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
-from utils.verification.rules import verify
+from utils.verification.rules import outcomes
 
 EXTENT = Extent(minutes=0, num_blocks=20)
 MOST_SHOWN = 4
 
 
-def failures(path: Path) -> list[Check]:
-    """Return the rules that a file does not hold."""
-    candidate = Candidate(path=path, extent=EXTENT)
-    failed = [check for check in verify(candidate) if not check.passed]
-    candidate.close()
-    return failed
+def failures(path: Path) -> Iterator[Check]:
+    """Yield the rules that a file does not hold."""
+    with closing(Candidate(path=path, extent=EXTENT)) as candidate:
+        yield from (check for check in outcomes(candidate) if not check.passed)
 
 
 def plant(voice: Path, name: str, folder: Path) -> Path:
@@ -43,12 +43,12 @@ def plant(voice: Path, name: str, folder: Path) -> Path:
     return editor.save(folder / name / voice.name)
 
 
-def count_faults(voice: Path, names: Sequence[str]) -> int:
-    """Print for each fault whether it is found; return how many are not."""
+def count_faults(voice: Path, names: Sequence[str], most_rules: int | None = 1) -> int:
+    """Print for each fault whether it is found, and the first rules that find it; return how many are not."""
     missed = 0
     for number, name in enumerate(names, start=1):
         with tempfile.TemporaryDirectory() as folder:
-            found = failures(plant(voice, name, Path(folder)))
+            found = list(islice(failures(plant(voice, name, Path(folder))), most_rules))
         missed += not found
         rules = ", ".join(check.name for check in found[:MOST_SHOWN]) + ", ..." * (len(found) > MOST_SHOWN)
         emit(f"{'caught' if found else 'MISSED'}  {name}: {rules or 'every rule holds'}  ({number - missed}/{number})")
@@ -67,7 +67,7 @@ def count_alarms(folder: Path) -> int:
         raise ConfigError(f"--sound={folder} holds no .onnx file; give a folder of exported voices")
     alarms = 0
     for voice in voices:
-        found = failures(voice)
+        found = list(failures(voice))
         alarms += bool(found)
         words = "; ".join(f"{check.name}: {check.detail[:160]}" for check in found[:MOST_SHOWN])
         emit(f"{'ALARM' if found else 'sound'}  {voice.relative_to(folder)}{f': {words}' if words else ''}")
@@ -79,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser = BenchmarkParser("planted_faults", __doc__)
     parser.add_argument("voice", type=Path, nargs="?", help="a good voice")
     parser.add_argument("--faults", nargs="+", choices=sorted(FAULTS), metavar="NAME", help="only these")
+    parser.add_argument("--all-rules", action="store_true", help="try all rules, not only until the first finds it")
     parser.add_argument("--list", action="store_true", help="print the names of the faults")
     parser.add_argument("--sound", type=Path, help="folder of sound voices: count false alarms instead")
     options = parser.parse_args()
@@ -96,7 +97,8 @@ def _work() -> int:
         return int(count_alarms(options.sound) > 0)
     if not options.voice.is_file():
         raise ConfigError(f"{options.voice} does not exist; give an exported voice")
-    return int(count_faults(options.voice, options.faults or list(FAULTS)) > 0)
+    most_rules = None if options.all_rules else 1
+    return int(count_faults(options.voice, options.faults or list(FAULTS), most_rules) > 0)
 
 
 def main() -> int:
