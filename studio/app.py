@@ -32,12 +32,13 @@ def serve(job: StudioJob) -> None:
     state.mkdir(parents=True, exist_ok=True)
     os.environ["NICEGUI_STORAGE_PATH"] = str(state / "pages")  # read when the framework is imported
     try:
-        from nicegui import app, ui
+        from nicegui import app, binding, ui
     except ImportError as error:
         raise ConfigError(f"the studio needs NiceGUI; {INSTALL}") from error
     from studio.safety import Guard
     from studio.workspace import Workspace
 
+    binding.MAX_PROPAGATION_TIME = 1.0  # seconds from which on it warns; a training takes the processor for longer
     workspace = Workspace(work)
     register(workspace)
     app.add_middleware(Guard, access=access)

@@ -90,7 +90,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 
 
-def prepare(source: str, name: str, goal: str, *, encoder: str = "", exclude: str = "") -> Command:
+def prepare(
+    source: str, name: str, goal: str, *, encoder: str = "", exclude: str = "", settings: Iterable[str] = ()
+) -> Command:
     """Make a dataset of a folder of recordings.
 
     Args:
@@ -99,10 +101,12 @@ def prepare(source: str, name: str, goal: str, *, encoder: str = "", exclude: st
         goal: one of GOALS.
         encoder: file of ContentVec, for "rvc".
         exclude: a .txt file of recordings to leave out; empty: none.
+        settings: key=value for everything else; they win over the goal's.
     """
     extra = [f"content.path={encoder}"] if goal == "rvc" else []
     extra += [f"dataset.exclude={exclude}"] if exclude else []
-    return Command("preprocess.py", (f"dataset.source={source}", f"dataset.name={name}", *GOALS[goal], *extra))
+    places = (f"dataset.source={source}", f"dataset.name={name}")
+    return Command("preprocess.py", (*places, *_last([*GOALS[goal], *extra, *settings])))
 
 
 def train(dataset: str, run: str, preset: str, minutes: float | None, settings: Iterable[str] = ()) -> Command:
@@ -116,9 +120,8 @@ def train(dataset: str, run: str, preset: str, minutes: float | None, settings: 
         settings: key=value for everything else; they win over the preset's.
     """
     limit = [] if minutes is None else [f"trainer.max_minutes={minutes:g}"]
-    given = [*PRESETS[preset], *limit, *settings]
-    last = {item.partition("=")[0]: item for item in given}  # Hydra refuses a key that is given twice
-    return Command("train.py", (f"dataset.name={dataset}", f"run.name={run}", *last.values()))
+    given = _last([*PRESETS[preset], *limit, *settings])
+    return Command("train.py", (f"dataset.name={dataset}", f"run.name={run}", *given))
 
 
 def resume(dataset: str, run: str, preset: str, minutes: float | None, settings: Iterable[str] = ()) -> Command:
@@ -128,7 +131,7 @@ def resume(dataset: str, run: str, preset: str, minutes: float | None, settings:
 
 
 def export(
-    run: str, name: str, licence: str, consent: str, formats: str = "onnx", extra: Iterable[str] = ()
+    run: str, name: str, licence: str, consent: str, formats: str = "onnx", settings: Iterable[str] = ()
 ) -> Command:
     """Export a run as a voice.
 
@@ -138,11 +141,12 @@ def export(
         licence: of the voice, in words; empty: not stated.
         consent: whose voice it is and what they agreed to; empty: not stated.
         formats: one of FORMATS.
-        extra: further settings.
+        settings: key=value for everything else; they win over the format's.
     """
     words = [f"licence={licence}"] if licence else []
     words += [f"consent={consent}"] if consent else []
-    return Command("export_onnx.py", (f"run={run}", f"name={name}", *FORMATS[formats], *words, *extra))
+    given = _last([*FORMATS[formats], *words, *settings])
+    return Command("export_onnx.py", (f"run={run}", f"name={name}", *given))
 
 
 def convert(voice: str, recordings: str, output: str, controls: Iterable[str] = ()) -> Command:
@@ -154,3 +158,8 @@ def convert(voice: str, recordings: str, output: str, controls: Iterable[str] = 
 def verify(voice: str) -> Command:
     """Prove that an exported voice does what its hosts need."""
     return Command("test_model.py", (f"verify={voice}", "verify_minutes=1"))
+
+
+def _last(settings: Iterable[str]) -> list[str]:
+    """Return settings with the last value of each key: Hydra refuses a key that is given twice."""
+    return list({item.partition("=")[0]: item for item in settings}.values())

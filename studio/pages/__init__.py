@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from studio.pages import convert, data, deliver, home, jobs, listen, record, train
+from studio.pages import convert, data, deliver, home, jobs, library, listen, record, train
 from studio.texts import Texts
 from studio.workspace import Workspace
 
@@ -14,5 +14,6 @@ PAGES: dict[str, Callable[[Workspace, Texts], None]] = {
     "listen": listen.show,
     "deliver": deliver.show,
     "convert": convert.show,
+    "library": library.show,
     "jobs": jobs.show,
 }

@@ -18,6 +18,7 @@ from studio.components import (
 )
 from studio.jobs import Job
 from studio.jobview import job_panel
+from studio.setting_search import changed_settings, setting_search
 from studio.shell import heading
 from studio.texts import Texts
 from studio.uploads import UploadFolder
@@ -45,11 +46,17 @@ def show(workspace: Workspace, say: Texts) -> None:
     leave_out = switch_field(say("data.leave_out"), "data.leave_out")
     leave_out.bind_visibility_from(draft, "data.name", lambda value: _exclude_file(workspace, value) != "")
 
+    setting_search(say, "data.settings", "preprocess")
+
     def make() -> commands.Command | None:
         given = str(draft["data.name"] or "").strip()
         folder = f"recordings/{given}" if draft["data.from"] == "files" else str(draft["data.folder"] or "").strip()
         exclude = _exclude_file(workspace, given) if draft["data.leave_out"] else ""
-        return commands.prepare(folder, given, draft["data.goal"], encoder=draft["data.encoder"] or "", exclude=exclude)
+        settings = changed_settings("data.settings")
+        encoder_file = draft["data.encoder"] or ""
+        return commands.prepare(
+            folder, given, draft["data.goal"], encoder=encoder_file, exclude=exclude, settings=settings
+        )
 
     fields = {"dataset.name": name, "dataset.source": source, "content.path": encoder}
     start_button(workspace, say, say("data.start"), make, lambda: say("data.job", name=draft["data.name"]), fields)

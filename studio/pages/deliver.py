@@ -17,6 +17,7 @@ from studio.components import (
 )
 from studio.jobs import Job
 from studio.jobview import job_panel
+from studio.setting_search import changed_settings, setting_search
 from studio.shell import heading
 from studio.texts import Texts
 from studio.workspace import Seen, Workspace, read_json
@@ -38,16 +39,16 @@ def show(workspace: Workspace, say: Texts) -> None:
     note = ui.label(say("deliver.agree_first")).classes("studio-quiet")
     note.bind_visibility_from(draft, "deliver.agreed", value=False)
 
+    setting_search(say, "deliver.settings", "export")
+
     def make() -> commands.Command | None:
         if not draft["deliver.run"]:
             return None
-        words = [str(draft[key] or "").strip() for key in ("deliver.name", "deliver.licence", "deliver.consent")]
+        name_of, terms, agreed = (str(draft[f"deliver.{key}"] or "").strip() for key in ("name", "licence", "consent"))
+        folder = f"runs/{draft['deliver.run']}"
+        settings = changed_settings("deliver.settings")
         return commands.export(
-            f"runs/{draft['deliver.run']}",
-            words[0] or draft["deliver.run"],
-            words[1],
-            words[2],
-            draft["deliver.format"],
+            folder, name_of or draft["deliver.run"], terms, agreed, draft["deliver.format"], settings
         )
 
     fields = {"run": source, "name": name, "licence": licence, "consent": whose}
@@ -96,8 +97,9 @@ def _verify_button(workspace: Workspace, say: Texts, voice: Path) -> None:
 def _rules(say: Texts, card: dict[str, Any]) -> None:
     """Show the rules of the verification that the card has."""
     for graph, rows in card.get("verification", {}).items():
-        passed = sum(row.get("outcome") == "PASS" for row in rows)
-        title = say("deliver.rules", passed=passed, all=len(rows), graph=graph)
+        outcomes = [row.get("outcome") for row in rows]
+        tried = len(outcomes) - outcomes.count("SKIP")
+        title = say("deliver.rules", passed=outcomes.count("PASS"), all=tried, graph=graph)
         with ui.expansion(title, icon="fact_check").classes("w-full"):
             for row in rows:
                 with ui.row().classes("w-full items-center no-wrap"):

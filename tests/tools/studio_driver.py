@@ -14,6 +14,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is started as a file
+from tests.tools.browser_driver import CONTRAST, UNLABELLED
+
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-ui-for-media-stream",
@@ -111,7 +114,153 @@ def voice(person: Person, recordings: list[Path]) -> dict[str, Any]:
     return seen
 
 
-SCENARIOS = {"voice": voice}
+def training(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """A training is reloaded, seen in a second browser, stopped, and goes on."""
+    seen: dict[str, Any] = {}
+    person.open("/train")
+    person.type("Name of the training", "again")
+    person.click("Train")
+    name = person.wait_for_job("running")
+    person.page.reload()
+    seen["after_reload"] = person.wait_for_job("running") == name
+    seen["typed"] = person.page.get_by_label("Name of the training").input_value()
+    other = Person(person.context.browser, person.address, person.downloads)
+    other.open("/jobs")
+    seen["other_browser"] = other.wait_for_job("running") == name
+    other.open("/train")
+    seen["typed_there"] = other.page.get_by_label("Name of the training").input_value()
+    person.page.get_by_text("steps").first.wait_for()  # its progress: it has begun, so there is something to save
+    seen["progress"] = person.page.locator("[data-job]").inner_text()
+    person.click("Stop")
+    person.wait_for_job("stopped")
+    seen["stopped_there"] = other.wait_for_job("stopped") == name
+    person.click("Go on")
+    again = person.wait_for_job("running")
+    seen["goes_on"] = again != name
+    person.page.get_by_text("steps").first.wait_for()
+    person.click("Stop")
+    person.wait_for_job("stopped")
+    seen["errors_there"] = other.errors
+    return seen
+
+
+def wrong(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Files and names that are no good are told where they were given."""
+    seen: dict[str, Any] = {}
+    person.open("/data")
+    text = person.downloads / "notes.txt"
+    text.write_text("no sound", "utf-8")
+    person.choose_files([text])
+    alert = person.page.locator("[role=alert]")
+    alert.filter(has_text="notes.txt").or_(alert.filter(has_text="refused")).first.wait_for()
+    seen["kind"] = alert.first.inner_text()
+    person.type("Name of the voice", "a/b")
+    person.click("Make the dataset")
+    field = person.page.locator(".q-field--error")
+    field.first.wait_for()
+    seen["field"] = field.first.inner_text()
+    person.type("Name of the voice", "broken")
+    broken = person.downloads / "broken.wav"
+    broken.write_bytes(b"this is no sound at all" * 99)
+    person.choose_files([broken])
+    person.page.get_by_text("1 recordings in recordings/broken").wait_for()
+    person.click("Make the dataset")
+    person.wait_for_job("failed")
+    seen["job"] = person.page.locator("[data-job] [role=alert]").inner_text()
+    return seen
+
+
+def recorded(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """The room is listened to, two sentences are read into the browser's own test microphone, one of them again."""
+    seen: dict[str, Any] = {}
+    person.open("/record")
+    person.click("Listen to the room")
+    room = person.page.get_by_text("dB)").first
+    room.wait_for()
+    seen["room"] = room.inner_text()
+    for number in (1, 2):
+        person.click("Record")
+        person.page.get_by_text("Recording ...").wait_for()
+        person.page.wait_for_timeout(2000)
+        seen[f"level {number}"] = person.page.locator("#meter").inner_text()
+        person.click("Stop and keep")
+        person.page.get_by_text(f"Sentence {number} ").first.wait_for()
+        person.page.wait_for_timeout(500)
+        if person.page.get_by_role("button", name="Record again").count():
+            person.click("Next")
+    seen["summary"] = person.page.get_by_text("minutes;").inner_text()
+    person.click("Previous")
+    person.click("Record again")
+    person.page.get_by_text("Recording ...").wait_for()
+    person.page.wait_for_timeout(1500)
+    person.click("Stop and keep")
+    person.page.wait_for_timeout(1500)
+    person.click("Go on with these recordings")
+    person.page.get_by_text("2 recordings in").wait_for()
+    return seen
+
+
+def looks(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Every page at two widths and in two colour schemes: its width, contrast, names of its controls."""
+    seen: dict[str, Any] = {"widths": {}, "contrast": {}, "unlabelled": {}}
+    browser = person.context.browser
+    assert browser is not None
+    for scheme in ("light", "dark"):
+        for width in (1200, 390):
+            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            page = context.new_page()
+            for name in PAGES:
+                page.goto(f"{person.address}/{name}")
+                page.wait_for_load_state("networkidle")
+                page.wait_for_timeout(700)
+                case = f"{name} {scheme} {width}"
+                seen["widths"][case] = page.evaluate("document.documentElement.scrollWidth")
+                seen["contrast"][case] = page.evaluate(CONTRAST)
+                seen["unlabelled"][case] = page.evaluate(UNLABELLED)["unlabelled"]
+                if (person.downloads / "pictures").is_dir():
+                    place = person.downloads / "pictures" / f"{name or 'home'}_{scheme}_{width}.png"
+                    page.screenshot(path=place, full_page=True)
+            context.close()
+    return seen
+
+
+def languages(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Another language and other colours are chosen and stay."""
+    seen: dict[str, Any] = {}
+    person.open("/train")
+    person.click("Language")
+    person.page.get_by_text("Deutsch").click()
+    person.page.get_by_role("heading", name="Trainieren").wait_for()
+    person.click("Farben")
+    person.page.get_by_text("Dunkel").click()
+    person.page.locator("body.body--dark").wait_for()
+    person.open("/data")
+    seen["heading"] = person.page.locator("h1").inner_text()
+    seen["language"] = person.page.evaluate("document.documentElement.lang")
+    seen["dark"] = person.page.locator("body.body--dark").count() == 1
+    return seen
+
+
+def reaction(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Milliseconds from a key that is pressed to what the server answers, 30 times; both ways, as a person sees it."""
+    person.open("/record")
+    button = person.page.get_by_role("button", name="Next", exact=True)
+    button.focus()
+    measured = []
+    for number in range(2, 20):
+        began = time.monotonic()
+        person.page.keyboard.press("Enter")
+        person.page.get_by_text(f"Sentence {number} of").wait_for()
+        measured.append(1000 * (time.monotonic() - began))
+        person.page.wait_for_timeout(150)
+    return {"milliseconds": [round(value) for value in measured]}
+
+
+PAGES = ("", "record", "data", "train", "listen", "deliver", "convert", "library", "jobs")
+SCENARIOS = {
+    "voice": voice, "training": training, "wrong": wrong, "recorded": recorded, "looks": looks, "languages": languages,
+    "reaction": reaction,
+}  # fmt: skip
 
 
 def main(address: str, scenario: str, recordings: Path, folder: Path) -> dict[str, Any]:
