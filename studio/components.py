@@ -1,5 +1,6 @@
 """What several pages are made of: fields that remember, uploads, sounds, command lines."""
 
+import html
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,12 @@ from studio.uploads import AUDIO, UploadFolder
 from studio.workspace import Workspace
 from utils.errors import WorkbenchError
 
+# the framework's own header has a button without a name, its list a line for each file that was ever dropped
+PICK = """<div class="row no-wrap items-center q-pa-xs">
+  <q-btn type="a" icon="upload_file" label="LABEL" no-caps flat class="col"><q-uploader-add-trigger /></q-btn>
+  <q-spinner v-if="props.isUploading" class="q-ma-sm" />
+</div>"""
+DROP = '<div class="text-center studio-quiet">LABEL</div>'
 Fields = Mapping[str, Any]  # key of a setting -> the field that it is typed into
 
 
@@ -144,6 +151,8 @@ def upload_field(
 
     upload = ui.upload(label=label, multiple=True, auto_upload=True, on_upload=take, on_rejected=refuse)
     upload.props(f'accept="{",".join(endings)}" flat bordered aria-label="{label}"').classes("w-full")
+    upload.add_slot("header", PICK.replace("LABEL", html.escape(label)))
+    upload.add_slot("list", DROP.replace("LABEL", html.escape(say("common.drop"))))
     problems.move(target_index=-1)
     return upload
 

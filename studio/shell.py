@@ -34,10 +34,10 @@ h2 { font-size: 1.15rem !important; line-height: 1.4 !important; font-weight: 60
 audio { width: 100%; max-width: 26rem; height: 2.4rem; }
 .q-card { box-shadow: none !important; border: 1px solid rgba(128,128,128,.35); }
 *:focus-visible { outline: 3px solid #f2a900 !important; outline-offset: 2px; }
-body.body--dark a:not(.q-btn) { color: #9cc2ff; }
+.studio-page a:not(.q-btn) { color: #1f5fbf; } body.body--dark .studio-page a:not(.q-btn) { color: #9cc2ff; }
 body.body--dark .q-field--outlined .q-field__label, body.body--dark .q-field__bottom { color: #cfcfcf; }
 .q-field__bottom, .q-field__label { color: #444; }
-body.body--dark .text-primary { color: #9cc2ff !important; }
+body.body--dark .text-primary { --q-primary: #9cc2ff; }
 """
 Show = Callable[[Workspace, Texts], None]
 
@@ -96,7 +96,8 @@ def _navigation(say: Texts, current: str) -> ui.left_drawer:
 
 def _running(workspace: Workspace, say: Texts) -> None:
     """Show the job that is being worked on, on every page."""
-    link = ui.link(target="/jobs").classes("text-white ellipsis").props("aria-live=polite id=running")
+    link = ui.link(target="/jobs").classes("text-white ellipsis").props("aria-live=polite")
+    link.props(f'aria-label="{say("nav.jobs")}"')
     with link:
         label = ui.label().classes("ellipsis").style("max-width: 40vw")
 
@@ -106,6 +107,7 @@ def _running(workspace: Workspace, say: Texts) -> None:
         share = f" {seen.progress.share:.0%}" if seen and seen.progress else ""
         text = f"{seen.job.title}{share}" if seen else ""
         label.set_text(f"{text} {say('shell.waiting', count=waiting) if waiting else ''}".strip())
+        link.set_visibility(bool(label.text))
 
     refresh()
     ui.timer(1.0, refresh)

@@ -15,7 +15,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is started as a file
-from tests.tools.browser_driver import CONTRAST, UNLABELLED
+from tests.tools.browser_driver import CONTRAST
 
 CHROMIUM = "/usr/bin/chromium"
 OPTIONS = [
@@ -216,7 +216,7 @@ def looks(person: Person, recordings: list[Path]) -> dict[str, Any]:
                 case = f"{name} {scheme} {width}"
                 seen["widths"][case] = page.evaluate("document.documentElement.scrollWidth")
                 seen["contrast"][case] = page.evaluate(CONTRAST)
-                seen["unlabelled"][case] = page.evaluate(UNLABELLED)["unlabelled"]
+                seen["unlabelled"][case] = page.evaluate(UNLABELLED)
                 if (person.downloads / "pictures").is_dir():
                     place = person.downloads / "pictures" / f"{name or 'home'}_{scheme}_{width}.png"
                     page.screenshot(path=place, full_page=True)
@@ -256,6 +256,22 @@ def reaction(person: Person, recordings: list[Path]) -> dict[str, Any]:
     return {"milliseconds": [round(value) for value in measured]}
 
 
+# controls without a name: letters that are drawn as a picture ("add_box") are none
+UNLABELLED = """
+() => {
+  const own = (item) => {
+    const copy = item.cloneNode(true);
+    copy.querySelectorAll("[aria-hidden=true]").forEach((node) => node.remove());
+    return copy.textContent.trim();
+  };
+  const around = (item) => item.closest("label, [aria-label]");
+  const named = (item) => item.getAttribute("aria-label") || own(item) || around(item) || item.alt;
+  const kinds = "button, input, textarea, a, [role=button], [role=checkbox], [role=radio]";
+  const items = [...document.querySelectorAll(kinds)];
+  const seen = items.filter((item) => item.checkVisibility() && !item.matches(".hidden, .q-uploader__input"));
+  return seen.filter((item) => !named(item)).map((item) => item.outerHTML.slice(0, 120));
+}
+"""
 PAGES = ("", "record", "data", "train", "listen", "deliver", "convert", "library", "jobs")
 SCENARIOS = {
     "voice": voice, "training": training, "wrong": wrong, "recorded": recorded, "looks": looks, "languages": languages,
