@@ -22,7 +22,7 @@ OPTIONS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 ]  # fmt: skip
-JOB_MS = 280_000
+JOB_MS = 240_000
 
 
 class Person:
@@ -129,7 +129,7 @@ def training(person: Person, recordings: list[Path]) -> dict[str, Any]:
     seen["other_browser"] = other.wait_for_job("running") == name
     other.open("/train")
     seen["typed_there"] = other.page.get_by_label("Name of the training").input_value()
-    person.page.get_by_text("steps").first.wait_for()  # its progress: it has begun, so there is something to save
+    person.page.get_by_text("/1000000 steps").first.wait_for(timeout=JOB_MS)  # it has begun: there is something to save
     seen["progress"] = person.page.locator("[data-job]").inner_text()
     person.click("Stop")
     person.wait_for_job("stopped")
@@ -137,7 +137,7 @@ def training(person: Person, recordings: list[Path]) -> dict[str, Any]:
     person.click("Go on")
     again = person.wait_for_job("running")
     seen["goes_on"] = again != name
-    person.page.get_by_text("steps").first.wait_for()
+    person.page.get_by_text("/1000000 steps").first.wait_for(timeout=JOB_MS)
     person.click("Stop")
     person.wait_for_job("stopped")
     seen["errors_there"] = other.errors
