@@ -60,7 +60,7 @@ def test_pipeline_takes_both(tmp_path: Path) -> None:
 
     assert not np.array_equal(pipeline.convert(audio, 8000, formant_shift_semitones=3.0), np.abs(audio))
     with pytest.raises(InvalidParameterError, match="f0_hz has 7 values, the audio 50 frames of 10 ms"):
-        pipeline.convert(audio, 8000, f0_hz=np.ones(7))
+        with_pitch(METER, audio, 8000, np.ones(7))
     with pytest.raises(InvalidParameterError, match="pitch_shift_semitones=auto and f0_hz both say the pitch"):
         pipeline.convert(audio, 8000, f0_hz=np.ones(50), pitch_shift_semitones="auto")
     with pytest.raises(InvalidParameterError, match="formant_shift_semitones=20 is out of range"):
