@@ -6,6 +6,7 @@ import re
 EXECUTED = (
     "README.md",
     "docs/tutorials/first_voice.md",
+    "docs/tutorials/python_pipeline.md",
     "docs/tutorials/live.md",
     "docs/tutorials/other_program.md",
     "docs/guides/training.md",
