@@ -16,18 +16,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.bars import Bar, all_reached, plain_bars, show_bars
 from benchmarks.options import BenchmarkParser, write_figures
 from scripts.pipeline import ROOT
+from utils.audio.io import load_audio
+from utils.audio.listing import list_audio
 from utils.audio.synthetic_speech import voice
 from utils.command_line import run_program
 from utils.console import emit, table
 from utils.inference import VoiceConversionPipeline
 from utils.inference.pipeline import convert, segments
+from utils.inference.session import VoiceSession
 from utils.inference.source import ArraySound
 from utils.inference.statistics import ConversionProfile
 from utils.memory import resident_bytes
@@ -35,6 +38,7 @@ from utils.memory import resident_bytes
 LONG_SECONDS, FILE_SECONDS, NUM_FILES, NUM_CONVERSIONS = 60.0, 5.0, 100, 500
 ROUNDS, COLD_STARTS, SETTLED = 5, 3, 50
 NEAR_CUT_SECONDS, STEP_SECONDS = 0.2, 0.5
+LEVELS, MOST_RECORDINGS = (-20, -26, -35), 20
 COLD = """
 import numpy, sys, time
 from utils.inference import VoiceConversionPipeline
@@ -106,28 +110,41 @@ def memory_growth(pipeline: VoiceConversionPipeline) -> float:
     return (resident_bytes() - before) / 1e6
 
 
-def difference_of_pieces(pipeline: VoiceConversionPipeline) -> float:
-    """Return how far a recording in pieces is from one in one piece, in dB below its level, in the worst half second.
+class Difference(NamedTuple):
+    """How far a recording in pieces is from one in one piece, in dB below its level: worst and median half second."""
 
-    What is nearer than .2 s to a cut does not count.
-    """
-    session = pipeline.session
+    worst_db: float
+    median_db: float
+
+
+def difference_of_pieces(session: VoiceSession, audio: np.ndarray) -> Difference:
+    """Compare audio [T] in pieces with audio in one piece; what is nearer than .2 s to a cut does not count."""
     rate, whole_seconds = session.sample_rate, session.whole_seconds
-    audio = speech(LONG_SECONDS, rate)
     expected = session.run(audio)
     session.whole_seconds = 0.0
     try:
         made = convert(session, audio)
-        cuts = np.array([end for _, end in segments(ArraySound(audio), rate)][:-1])
     finally:
         session.whole_seconds = whole_seconds
-    level, step, worst = np.mean(np.square(expected)), round(STEP_SECONDS * rate), 0.0
+    cuts = np.array([end for _, end in segments(ArraySound(audio), rate)][:-1])
+    level, step, powers = np.mean(np.square(expected)), round(STEP_SECONDS * rate), []
     for first in range(0, len(audio), step):
         place = np.arange(first, min(first + step, len(audio)))
         place = place[np.abs(place[:, None] - cuts).min(axis=1) > NEAR_CUT_SECONDS * rate]
         if len(place):
-            worst = max(worst, float(np.mean(np.square(made[place] - expected[place])) / level))
-    return float(10 * np.log10(max(worst, 1e-20)))
+            powers.append(np.mean(np.square(made[place] - expected[place])) / level)
+    return Difference(*(float(10 * np.log10(max(value, 1e-20))) for value in (max(powers), median(powers))))
+
+
+def differences(session: VoiceSession, recordings: Path | None) -> dict[int, Difference]:
+    """Return the differences for a minute of speech at some levels (root mean square)."""
+    rate = session.sample_rate
+    audio = speech(LONG_SECONDS, rate)
+    if recordings is not None:
+        paths = list_audio(recordings)[:MOST_RECORDINGS]
+        audio = np.concatenate([load_audio(path, rate) for path in paths])[: round(LONG_SECONDS * rate)]
+    audio = audio / np.sqrt(np.mean(np.square(audio)))
+    return {level: difference_of_pieces(session, (audio * 10 ** (level / 20)).astype(np.float32)) for level in LEVELS}
 
 
 def speech(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
@@ -170,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("graph", metavar="onnx=<file>", help="a voice of model=lite, as test_model.py takes it")
     parser.add_argument("--rvc", action="store_true", help="profile a voice of RVC v2 48k beside it (needs PyTorch)")
     parser.add_json()
+    parser.add_argument("--recordings", type=Path, help="folder of speech for the pieces; without it some is made")
     options = parser.parse_args(arguments)
     graph = Path(options.graph.removeprefix("onnx="))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -179,20 +197,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         profiles = {pipeline.name: profile_of(pipeline)}
         if options.rvc:
             profiles["rvc_v2_48k"] = rvc_profile()
-        first = profiles[pipeline.name]
+        first, apart = profiles[pipeline.name], differences(pipeline.session, options.recordings)
         bars = [
             Bar("overhead over the bare graph, 60 s", overhead(pipeline), 0.03, at_least=False),
             Bar("two workers over one, 100 files of 5 s", side_by_side(pipeline), 1.8, at_least=True),
             Bar("first output from a cold start, s", cold_start(graph), 2.0, at_least=False),
             Bar("growth of memory over 450 conversions, MB", memory_growth(pipeline), 5.0, at_least=False),
             Bar("samples a second, two workers", samples_a_second(pipeline), 1e6, at_least=True),
-            Bar("pieces against one piece, dB", difference_of_pieces(pipeline), -50.0, at_least=False),
+            Bar("pieces against one piece, dB", apart[LEVELS[0]].worst_db, -50.0, at_least=False),
             Bar("stages beside the total", abs(sum(first.stages.values()) / first.total_ms - 1), 0.1, at_least=False),
         ]
         emit(table(profile_rows(profiles), ["voice", "ms", "seconds", "RTF", "samples/s", "stages, ms", "device"]))
+        rows = [[level, f"{item.worst_db:.1f}", f"{item.median_db:.1f}"] for level, item in apart.items()]
+        emit(table(rows, ["level of a minute, dB", "pieces: worst half second, dB", "median, dB"]))
         show_bars(bars)
         emit(f"load of the machine: {', '.join(f'{value:.1f}' for value in os.getloadavg())}")
         figures: dict[str, Any] = {"profiles": {name: asdict(item) for name, item in profiles.items()}}
+        figures["pieces"] = {str(level): item._asdict() for level, item in apart.items()}
         write_figures(options, "pipeline", figures | {"bars": plain_bars(bars), "load": os.getloadavg()})
         return 0 if all_reached(bars) else 1
 

@@ -38,7 +38,8 @@ FITTING = {
     "bool": {"true"},
 }
 EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
-    "run": "text?", "voice": "text?", "checkpoint": "choice", "name": "text?", "dataset": "text?", "licence": "text",
+    "run": "text?", "voice": "text?", "index": "text?", "checkpoint": "choice", "name": "text?",
+    "dataset": "text?", "licence": "text",
     "blend": "choice?", "report": "text?",
     "consent": "text", "export.kind": "choice", "export.root": "text", "export.rates": "whole numbers?",
     "export.graph_kinds": "choice", "export.stream_block_ms": "whole number", "export.exporter": "choice",
@@ -131,7 +132,7 @@ def test_every_key_of_a_trial_is_declared() -> None:
 def test_a_value_of_another_kind_is_one_line(key: str) -> None:
     kinds = {"export.resume_in": "rvc_checkpoint", "report": "rvc_report"}
     kind = kinds.get(key, "wokada" if "embedder" in key else "onnx")
-    voice = "voice=bob.pth" if key.startswith("rvc.") else "run=runs/x"
+    voice = "voice=bob.pth" if key.startswith(("rvc.", "index")) else "run=runs/x"
     allowed = fitting(EXPORT_KEYS[key])
 
     for value in WRONG if key != "run" else WRONG[3:]:  # without a run there is a hint of two lines

@@ -182,6 +182,10 @@ class ExportJob(Job):
         None, "voices of one kind, or with run= or voice= speakers of one, and their shares; in quotes",
         example='"{a.pth: 0.6, b.pth: 0.4}"', only_with=OF_ALL_BUT_REPORTS,
     )  # fmt: skip
+    index: OptionalPath = setting(
+        None, "the .index of voice=: its frames become the codebook in the graph, for index_rate",
+        only_with={"export": ("export=onnx",), "source": ("voice=",)},
+    )  # fmt: skip
     checkpoint: Literal["best", "last"] = setting("best", "the best by validation, or the last", only_with=OF_RUNS)
     name: OptionalText = setting(
         None, "name of the voice and of its folder; null: the name of the run's folder", only_with=OF_ALL_BUT_REPORTS

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from utils.config import select
 from utils.corpus.store import CorpusStore
-from utils.errors import ConfigError
-from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
+from utils.errors import ConfigError, FormatError
+from utils.features.index import load_index
+from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
 from utils.training.checkpoints import TrainedVoice
-from utils.training.codebook import CODEBOOK_FILE, build_codebooks
+from utils.training.codebook import CODEBOOK_FILE, CODEBOOK_FRAMES, build_codebooks
 
 
 def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: TrainedVoice) -> None:
@@ -35,3 +39,34 @@ def rebuilt_retrieval(store: CorpusStore, size: int, *, seed: int) -> CodebookRe
     """Return the retrieval inside the graph with a codebook of another size than the run's; None for 0."""
 
     return CodebookRetrieval(build_codebooks(store, size, seed=seed)) if size else None
+
+
+def retrieval_of_index(path: Path, *, num_speakers: int, dim: int, seed: int) -> CodebookRetrieval:
+    """Return the retrieval inside the graph with a codebook of what a FAISS index holds.
+
+    Args:
+        path: the .index that came with a voice of another program.
+        num_speakers: of the voice.
+        dim: D, size of its content vectors.
+        seed: of the clustering.
+    Raises:
+        FormatError: if it is no index that can be read, or a damaged one.
+        ConfigError: if it is not of this voice.
+    """
+    index = load_index(path)
+    if num_speakers != 1:
+        raise ConfigError(
+            f"index={path} belongs to one speaker, the voice has {num_speakers}; type rvc.speakers=[0] to keep the "
+            "first"
+        )
+    if index.d != dim or not index.ntotal:
+        raise ConfigError(
+            f"index={path} holds {index.ntotal} vectors of {index.d} values, the voice reads {dim}; give the index "
+            "that came with it"
+        )
+    vectors = index.reconstruct_n(0, index.ntotal)
+    if not np.isfinite(vectors).all():
+        raise FormatError(f"index={path} is damaged: it holds NaN or infinity; get the file again")
+    kept = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), CODEBOOK_FRAMES)).astype(np.int64)]
+    size = entries_per_speaker(None, num_speakers)
+    return CodebookRetrieval(build_codebook(torch.from_numpy(kept), size, seed=seed)[None])

@@ -7,7 +7,7 @@ from models.conversion import AudioConverter, Retrieval
 from utils.corpus.store import CorpusStore
 from utils.export.blended_runs import load_blended_voice
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
-from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook
+from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook, retrieval_of_index
 from utils.export.description import describe
 from utils.export.graph_kinds import ExportedGraph, GraphJob, find_graph_kind
 from utils.export.outcome import ExportOutcome
@@ -74,7 +74,12 @@ def _with_speaker(plan: ExportPlan, voice: TrainedVoice) -> ExportPlan:
 
 
 def _with_codebook(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | None) -> TrainedVoice:
-    """Return a voice with a codebook of the size that is asked for."""
+    """Return a voice with a codebook of the size that is asked for, or of an index that came with it."""
+    if plan.imported is not None and plan.imported.index is not None:
+        retrieval = retrieval_of_index(
+            plan.imported.index, num_speakers=len(voice.speakers), dim=voice.model.content_dim, seed=plan.index.seed
+        )
+        return replace(voice, converter=_with_retrieval(voice.converter, retrieval))
     if store is None or plan.codebook_size is None:
         return voice
     rebuilt = rebuilt_retrieval(store, plan.codebook_size, seed=plan.index.seed)

@@ -32,6 +32,7 @@ class ImportSettings:
     embedder: str | None = None
     speakers: tuple[int, ...] | None = None
     blend: Blend | None = None
+    index: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,4 +248,5 @@ def _import_settings(job: ExportJob) -> ImportSettings | None:
         embedder=job.rvc.embedder,
         speakers=job.rvc.speakers,
         blend=blend_of(job),
+        index=job.index,
     )
