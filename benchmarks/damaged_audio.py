@@ -13,6 +13,7 @@ from utils.audio.synthetic_speech import voice
 
 SECONDS = 1.5
 HEADER_BYTES = 160
+AMR_HEAD, AMR_FRAME, AMR_MODE = b"#!AMR\n", 13, 4  # bytes of a frame at the lowest bit rate, and the first of each
 ABSURD = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 SNDFILE_FORMATS = {
     "wav": ("WAV", "PCM_16", 16000, 1),
@@ -90,7 +91,15 @@ def damage(sample: Sample, rng: np.random.Generator) -> tuple[bytes, str]:
         _cut, _flip_in_header, _flip_in_header, _flip_anywhere, _absurd_field, _absurd_field, _absurd_field,
         _without_a_part, _with_a_part, _behind_another, _script,
     )  # fmt: skip
-    return ways[int(rng.integers(len(ways)))](sample, rng)
+    data, how = ways[int(rng.integers(len(ways)))](sample, rng)
+    return (data[:-1], f"{how}, and one less") if _is_shorter_and_whole(sample, data) else (data, how)
+
+
+def _is_shorter_and_whole(sample: Sample, data: bytes) -> bool:
+    """Whether only whole frames are gone of a format that says nowhere how many there are: no program can tell that."""
+    frames = data[len(AMR_HEAD) :]
+    is_amr = sample.kind == "amr" and data.startswith(AMR_HEAD) and len(data) < len(sample.data)
+    return is_amr and len(frames) % AMR_FRAME == 0 and set(frames[::AMR_FRAME]) <= {AMR_MODE}
 
 
 def _cut(sample: Sample, rng: np.random.Generator) -> tuple[bytes, str]:
