@@ -208,6 +208,8 @@ def check_minute(candidate: Candidate) -> Check:
 def check_long(candidate: Candidate) -> Check:
     """Minutes of audio in one piece: length, level in each second, and an end that sounds as if it were alone."""
     minutes = candidate.extent.minutes
+    if minutes and candidate.extent.listens and minutes * 60 < MINUTE_SECONDS:
+        return skipped("long recording", "part of what is longer than a minute")
     return _long(candidate, minutes) if minutes else skipped("long recording", "left out")
 
 
