@@ -105,6 +105,7 @@ def _plan(voice: VoiceFacts, rate: int) -> str:
     verdict = verdict_of(voice)
     words = f"{verdict}, {voice.minutes:.1f} minutes ({voice.voiced_minutes:.1f} voiced)"
     words += "" if voice.bandwidth_hz is None else f"; {_rate(voice.bandwidth_hz, rate)}"
+    words += "" if voice.coverage is None else f"; {voice.coverage:.0%} of the sounds of speech"
     return f"{words}; {TRAINING[verdict]}"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from utils.audio.frames import FRAME_RATE
 from utils.corpus.store import CorpusStore
+from utils.doctor.coverage import coverage
 from utils.doctor.measures import SoundMeasures
 
 F0_EDGES = np.geomspace(50.0, 1100.0, 49)  # Hz; of the histogram, about a semitone each
@@ -53,6 +54,7 @@ class VoiceFacts:
         f0_histogram: seconds of voiced speech between neighbours of F0_EDGES.
         loudness_spread_db: standard deviation of the recordings' loudness before their gain.
         bandwidth_hz: median of the recordings; None where none could be measured.
+        coverage: share of the sounds of speech that the recordings hold; None with a content encoder of others.
     """
 
     name: str
@@ -62,6 +64,7 @@ class VoiceFacts:
     f0_histogram: tuple[float, ...]
     loudness_spread_db: float
     bandwidth_hz: float | None
+    coverage: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -102,4 +105,5 @@ def _voice(store: CorpusStore, name: str, files: list[FileFacts]) -> VoiceFacts:
         f0_histogram=tuple(float(count) / FRAME_RATE for count in counts),
         loudness_spread_db=float(np.std(levels)) if levels else 0.0,
         bandwidth_hz=float(np.median(bands)) if bands else None,
+        coverage=coverage(store, name),
     )

@@ -23,6 +23,7 @@ LEAST_SIMILARITY = 0.7
 LEAST_VOICED = 0.12  # share of the clips; speech has about half
 ENOUGH_MINUTES, THIN_MINUTES = 8.0, 2.0
 MOST_LOUDNESS_SPREAD_DB = 6.0
+LEAST_COVERAGE = 0.9  # of the sounds of speech
 USUAL_F0_HZ = (60.0, 500.0)  # between these the base voice heard speech
 
 
@@ -141,6 +142,10 @@ def find_in_voice(voice: VoiceFacts) -> list[Finding]:
         found.append(
             Finding("loudness", voice.name, words, "nothing to do for speech: each file is brought to one level")
         )
+    if voice.coverage is not None and voice.coverage < LEAST_COVERAGE:
+        words = f"only {voice.coverage:.0%} of the sounds of speech are among the recordings"
+        remedy = "read varied sentences: the voice says best what was recorded"
+        found.append(Finding("coverage", voice.name, words, remedy))
     low, high = USUAL_F0_HZ
     if voice.f0_hz and not low <= voice.f0_hz[0] <= voice.f0_hz[2] <= high:
         words = f"pitch from {voice.f0_hz[0]:.0f} to {voice.f0_hz[2]:.0f} Hz; speech has {low:.0f} to {high:.0f} Hz"
