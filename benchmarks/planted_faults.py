@@ -24,7 +24,7 @@ from utils.console import emit
 from utils.errors import ConfigError
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.checks import Check
-from utils.verification.rules import outcomes
+from utils.verification.rules import LISTENING, outcomes
 
 EXTENT = Extent(minutes=0, num_blocks=20)
 MOST_SHOWN = 4
@@ -33,7 +33,8 @@ MOST_SHOWN = 4
 def failures(path: Path) -> Iterator[Check]:
     """Yield the rules that a file does not hold."""
     with closing(Candidate(path=path, extent=EXTENT)) as candidate:
-        yield from (check for check in outcomes(candidate) if not check.passed)
+        # those that listen find most, and soon
+        yield from (check for check in outcomes(candidate, first=LISTENING) if not check.passed)
 
 
 def plant(voice: Path, name: str, folder: Path) -> Path:

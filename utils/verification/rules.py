@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -202,8 +202,10 @@ def verify(candidate: Candidate, reference: Reference | GeneratorReference | Non
     return list(outcomes(candidate, reference))
 
 
-def outcomes(candidate: Candidate, reference: Reference | GeneratorReference | None = None) -> Iterator[Check]:
-    """Yield what `verify` returns, each rule when it has been tried."""
+def outcomes(
+    candidate: Candidate, reference: Reference | GeneratorReference | None = None, *, first: Collection[str] = ()
+) -> Iterator[Check]:
+    """Yield what `verify` returns, each rule when it has been tried, some of them by name before the others."""
     if not candidate.path.is_file():
         raise ConfigError(f"{candidate.path} does not exist; give an exported .onnx file")
     if candidate.path.suffix.lower() != ".onnx":
@@ -216,4 +218,5 @@ def outcomes(candidate: Candidate, reference: Reference | GeneratorReference | N
     kind, left_out = candidate.kind, {FILE.name, LOADING.name} | (set() if candidate.extent.listens else LISTENING)
     left_out |= set() if candidate.asks_for_controls else {CONTROL_INPUTS.name}
     others = [rule for rule in RULES if kind in rule.kinds and rule.name not in left_out]
+    others.sort(key=lambda rule: rule.name not in first)
     yield from (rule.outcome(candidate, reference) for rule in others)
