@@ -30,6 +30,11 @@ class BackgroundProgram:
         """Whether one has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def process_id(self) -> int | None:
+        """Number of the running process; None where none runs."""
+        return self._process.pid if self._process is not None and self.is_running else None
+
     def start(self, *arguments: str) -> None:
         """Start it; the last one must have ended.
 

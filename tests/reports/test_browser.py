@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.tools.report_tools import falling, write_card, write_conversions, write_run
+from tests.tools.report_tools import add_judged, falling, write_card, write_conversions, write_run
 from utils.config.report import report_job
 from utils.reports.report import write_report
 
@@ -47,6 +47,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A run's page with sounds, a name that is code, and what a browser made of it."""
     folder = tmp_path_factory.mktemp("pages")
     run = write_run(folder / "<img src=x onerror=window.planted=1>", falling(8), num_states=3, seconds=2.0)
+    add_judged(run, {500: 0.3, 1000: 0.8, 1500: 0.5})
     sources, converted, target = write_conversions(folder)
     overrides = [f"sources={sources}", f"converted={converted}", f"target={target}"]
     job = report_job([f"output={folder / 'page.html'}", *overrides, "run=placeholder"]).with_values({"run": str(run)})
@@ -76,7 +77,7 @@ def test_text_has_contrast_in_both_schemes_and_everything_has_a_name(seen: dict[
 def test_a_player_switches_between_sounds_at_the_same_place(seen: dict[str, Any]) -> None:
     playing = seen["playing"]
 
-    assert seen["players"] == 4
+    assert seen["players"] == 5  # conversions, held-out clips and a stranger
     assert playing["error"] == ""
     assert playing["before"] > 0
     assert playing["before"] <= playing["after"] < playing["before"] + 1.5

@@ -2,36 +2,20 @@
 
 from pathlib import Path
 
-from tests.tools.report_tools import RATE, falling, speech, write_run
+from tests.tools.report_tools import add_judged, falling, write_run
 from utils.reports.charts import Chart
 from utils.reports.pages import Extras, run_page
 from utils.reports.render import render
 from utils.reports.sections import ChartsSection, FactsSection
 from utils.reports.sounds import SoundMaker
-from utils.training.evaluation_folder import EvaluationFolder, JudgedState
-from utils.training.forecast import Forecast
-from utils.training.listening import HeardSound, ListeningFolder
-
-STEPS = (500, 1000, 1500)
 
 
 def judged_run(folder: Path, *, selects: bool) -> Path:
-    """Write a run of three judged states, of which the second has the best score, with a stranger to listen to."""
+    """Write a run of three judged states, of which the second has the best score."""
     run = write_run(folder, falling(3))
     text = (run / "config.yaml").read_text("utf-8")
     (run / "config.yaml").write_text(f"{text}evaluation:\n  mode: background\n  selects: {selects}\n", "utf-8")
-    rows = (run / "metrics.csv").read_text("utf-8").splitlines()
-    scores = (0.3, 0.8, 0.5)
-    added = ["evaluation/score,evaluation/f0_correlation,evaluation/held_out_f0_correlation"]
-    added += [f"{score},{score},0.95" for score in scores]
-    lines = [f"{row},{more}" for row, more in zip(rows, added, strict=True)]
-    (run / "metrics.csv").write_text("\n".join(lines) + "\n", "utf-8")
-    for step, score in zip(STEPS, scores, strict=True):
-        EvaluationFolder(run).accept(JudgedState(step, {"score": score}, "m", score))
-    sounds = [HeardSound("source", None, speech(0.5, 110.0), RATE)]
-    sounds += [HeardSound("converted", step, speech(0.5, 200.0), RATE) for step in STEPS]
-    ListeningFolder(run).add("stranger_0", "Stranger 1", "stranger", sounds)
-    Forecast(50, 0.5, 600.0, "trainer.steps=350", None, None, None, None, 2**30, 2**31, "this machine").write(run)
+    add_judged(run, {500: 0.3, 1000: 0.8, 1500: 0.5})
     return run
 
 

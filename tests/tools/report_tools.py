@@ -9,6 +9,8 @@ import yaml
 
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
+from utils.training.evaluation_folder import EvaluationFolder, JudgedState
+from utils.training.forecast import Forecast
 from utils.training.listening import HeardSound, ListeningFolder
 
 RATE = 24000
@@ -59,6 +61,23 @@ def write_run(folder: Path, criterion: list[tuple[int, float]], *, num_states: i
         ]
         listening.add(f"held_out_{clip}", f"Held-out clip {clip + 1}", "held_out", sounds)
     return folder
+
+
+def add_judged(run: Path, scores: dict[int, float]) -> None:
+    """Add to a run that write_run made states judged at its validations, a stranger to listen to, and a forecast."""
+    lines = (run / "metrics.csv").read_text("utf-8").splitlines()
+    added = ["evaluation/score,evaluation/f0_correlation,evaluation/held_out_f0_correlation"]
+    for line in lines[1:]:
+        score = scores.get(int(line.partition(",")[0]))
+        added.append(",," if score is None else f"{score},{score},0.95")
+    rows = [f"{line},{more}" for line, more in zip(lines, added, strict=True)]
+    (run / "metrics.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    for step, score in scores.items():
+        EvaluationFolder(run).accept(JudgedState(step, {"score": score}, "m", score))
+    sounds = [HeardSound("source", None, speech(0.5, 110.0), RATE)]
+    sounds += [HeardSound("converted", step, speech(0.5, 200.0), RATE) for step in scores]
+    ListeningFolder(run).add("stranger_0", "Stranger 1", "stranger", sounds)
+    Forecast(50, 0.5, 600.0, "trainer.steps=350", None, None, None, None, 2**30, 2**31, "this machine").write(run)
 
 
 def speech(seconds: float, f0_hz: float) -> np.ndarray:

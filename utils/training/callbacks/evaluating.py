@@ -54,6 +54,11 @@ class BackgroundEvaluation(Checkpoint):
         self._failures: dict[int, int] = {}
         self._has_told_missing = False
 
+    @property
+    def process_id(self) -> int | None:
+        """Number of the process that judges; None where none runs."""
+        return self._program.process_id
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Forget what lies beyond the step of the start, and go on with what an interrupted run has left."""
         if not trainer.is_global_zero:
