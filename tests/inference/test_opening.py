@@ -1,0 +1,114 @@
+"""From whatever a voice is kept in to a graph: exported once, by export_onnx.py in its own process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tools.planted_graphs import NAME, write
+from utils.errors import ConfigError, FormatError
+from utils.inference import VoiceConversionPipeline, opening
+from utils.inference.errors import VoiceLoadError
+from utils.inference.opening import graph_of
+
+# what export_onnx.py does, as far as its caller sees it: a line for each call, a graph and a card in <root>/<name>
+EXPORTER = """
+import json, pathlib, shutil, sys
+given = dict(item.split("=", 1) for item in sys.argv[1:])
+with open({calls!r}, "a") as stream:
+    stream.write(json.dumps(given) + "\\n")
+if given.get("content") == "wrong":
+    sys.exit("error: content=wrong is no option")
+folder = pathlib.Path(given["export.root"], given["name"])
+folder.mkdir()
+shutil.copy({graph!r}, folder / "{name}_sr8000_hop80_nfft320.onnx".format(name=given["name"]))
+(folder / "card.json").write_text("{{}}")
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file in which each export leaves a line; a run `bob` and a file bob.pth are beside it."""
+    calls, program = tmp_path / "calls", tmp_path / "export.py"
+    (tmp_path / "planted").mkdir()
+    graph = write(tmp_path / "planted")
+    program.write_text(EXPORTER.replace("{name}", "{{name}}").format(calls=str(calls), graph=str(graph)))
+    monkeypatch.setattr(opening, "EXPORTER", program)
+    (tmp_path / "bob" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "bob" / "config.yaml").write_text("a: 1")
+    for name in ("best", "last"):
+        (tmp_path / "bob" / "checkpoints" / f"{name}.ckpt").write_text(name)
+    (tmp_path / "bob.pth").write_text("weights")
+    return calls
+
+
+def num_calls(calls: Path) -> int:
+    return len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
+def test_run_is_exported_once_for_each_content(tmp_path: Path, calls: Path) -> None:
+    cache = tmp_path / "cache"
+
+    first = graph_of(tmp_path / "bob", cache=cache)
+    again = graph_of(tmp_path / "bob", cache=cache)
+    last = graph_of(tmp_path / "bob" / "checkpoints" / "last.ckpt", cache=cache)
+    (tmp_path / "bob" / "checkpoints" / "best.ckpt").write_text("trained on")
+    later = graph_of(tmp_path / "bob", cache=cache)
+
+    assert first == again and first.name == "bob_sr8000_hop80_nfft320.onnx"
+    assert len({first, last, later}) == 3
+    assert num_calls(calls) == 3
+    assert '"checkpoint": "last"' in calls.read_text()
+    assert sorted(path.name for path in first.parent.iterdir()) == [first.name, "card.json"]
+    assert not [path for path in cache.iterdir() if path.name.startswith(".")]
+
+
+def test_file_of_rvc_is_exported_with_its_options_and_index(tmp_path: Path, calls: Path) -> None:
+    (tmp_path / "bob.index").write_text("index")
+    options = ["content=contentvec", "content.path=hubert_base.pt"]
+
+    graph_of(tmp_path / "bob.pth", cache=tmp_path / "cache", options=options, index=tmp_path / "bob.index")
+    graph_of(tmp_path / "bob.pth", cache=tmp_path / "cache", options=options)
+
+    said = calls.read_text()
+    assert num_calls(calls) == 2
+    assert f'"voice": "{tmp_path / "bob.pth"}"' in said and '"content": "contentvec"' in said
+    assert f'"index": "{tmp_path / "bob.index"}"' in said.splitlines()[0]
+
+
+def test_pipeline_opens_a_run(tmp_path: Path, calls: Path) -> None:
+    with VoiceConversionPipeline(tmp_path / "bob", cache=tmp_path / "cache") as pipeline:
+        assert pipeline.sample_rate == 8000
+    assert num_calls(calls) == 1
+
+
+def test_export_that_fails_is_one_line_and_leaves_nothing(tmp_path: Path, calls: Path) -> None:
+    with pytest.raises(VoiceLoadError, match=r"bob\.pth cannot be exported: content=wrong is no option"):
+        VoiceConversionPipeline(tmp_path / "bob.pth", cache=tmp_path / "cache", export_options=["content=wrong"])
+
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_graph_is_taken_as_it_is(tmp_path: Path) -> None:
+    graph = write(tmp_path)
+    (tmp_path / NAME.replace(".onnx", "_stream.onnx")).touch()
+
+    assert graph_of(graph) == graph_of(tmp_path) == graph
+    with pytest.raises(ConfigError, match="is exported already"):
+        graph_of(graph, options=["content=contentvec"])
+    with pytest.raises(FormatError, match="is no voice"):
+        (tmp_path / "x.ckpt").touch()
+        graph_of(tmp_path / "x.ckpt")
+
+
+def test_opening_a_graph_imports_no_torch(tmp_path: Path) -> None:
+    graph = write(tmp_path)
+    program = (
+        "import sys; from utils.inference import VoiceConversionPipeline as Pipeline; "
+        f"Pipeline({str(graph)!r}); print('torch' in sys.modules, 'av' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "False"]
