@@ -17,11 +17,12 @@ from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
 from utils.config.test_model import EvaluateJob, VoiceTrial
 from utils.errors import ConfigError, DataError
-from utils.evaluation import voice_report, voices
+from utils.evaluation import voice_report
 from utils.evaluation.evaluators import Evaluators
 from utils.evaluation.leaks import LeakCheck, at_level, breath, identity_checks, room_noise, sound_checks
 from utils.evaluation.voice_report import evaluation_text, run_evaluation
 from utils.evaluation.voices import open_voice
+from utils.inference import opening
 from utils.inference.measures import measure_level
 from utils.inference.session import VoiceSession
 
@@ -162,7 +163,7 @@ def test_a_run_is_exported_first_and_what_the_exporter_says_is_passed_on(
         asked.append(command)
         return subprocess.CompletedProcess(command, 2, "", "note\nerror: no checkpoint there\n")
 
-    monkeypatch.setattr(voices.subprocess, "run", fail)
+    monkeypatch.setattr(opening.subprocess, "run", fail)
 
     with pytest.raises(ConfigError, match="cannot be exported: no checkpoint there"):
         open_voice(tmp_path / "run", tmp_path / "work")

@@ -1,7 +1,5 @@
 """The voices that can be evaluated: a run, an export, a graph, a .pth of RVC, or recordings that somebody converted."""
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +9,11 @@ from utils.errors import ConfigError, DataError, FormatError
 from utils.files import files_below
 from utils.inference.figures import track_pitch
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
+from utils.inference.opening import exported, is_run
 from utils.inference.pipeline import convert_file, output_names
 from utils.inference.session import VoiceSession
 from utils.inference.source import read_source
 
-EXPORTER = Path(__file__).resolve().parents[2] / "export_onnx.py"
 WHAT = "a run, an exported voice (its folder or .onnx), a .pth of RVC, or a folder of converted recordings"
 
 
@@ -48,39 +46,16 @@ def open_voice(path: Path, work: Path) -> Voice:
         if path.suffix.lower() == ".onnx":
             return Voice(path.stem, path, path, [])
         if path.suffix.lower() == ".pth":
-            return Voice(path.stem, path, exported({"voice": path}, work), [])
+            return Voice(path.stem, path, exported([f"voice={path.resolve()}"], work), [])
         raise ConfigError(f"evaluate={path} is no voice; give {WHAT}")
-    if (path / "config.yaml").is_file() and (path / "checkpoints").is_dir():
-        return Voice(path.name, path, exported({"run": path}, work), [])
+    if is_run(path):
+        return Voice(path.name, path, exported([f"run={path.resolve()}"], work), [])
     graphs = sorted(item for item in path.glob("*.onnx") if not item.name.endswith("_stream.onnx"))
     if graphs:
         return Voice(path.name, path, graphs[0], [])
     if any(item.suffix.lower() in SOUND_SUFFIXES for item in files_below(path)):
         return Voice(path.name, path, None, [])
     raise ConfigError(f"evaluate={path} holds neither a voice nor recordings; give {WHAT}")
-
-
-def exported(source: Mapping[str, Path], work: Path) -> Path:
-    """Export a voice with export_onnx.py, in a process of its own since that needs PyTorch; returns the graph.
-
-    Args:
-        source: "run" or "voice" -> its path.
-        work: an empty folder for the export.
-    Raises:
-        ConfigError: with the line that export_onnx.py ends with.
-    """
-    options = [f"{key}={path.resolve()}" for key, path in source.items()]
-    command = [
-        sys.executable, str(EXPORTER), *options, "name=evaluated", f"export.root={work}", "export.verify_minutes=0",
-        "export.verify_blocks=0",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    graphs = sorted((work / "evaluated").glob("*.onnx"))
-    if done.returncode or not graphs:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason was given"]
-        given = next(iter(source.values()))
-        raise ConfigError(f"{given} cannot be exported: {lines[-1].removeprefix('error: ')}")
-    return graphs[0]
 
 
 def convert_sources(
@@ -122,10 +97,9 @@ def convert_sources(
 
 
 def _median_hz(session: VoiceSession, controls: Mapping[str, float]) -> float:
-    if session.metadata is not None:
-        number = int(controls.get("speaker_id", session.metadata.defaults["speaker_id"]))
-        if 0 <= number < len(session.metadata.speakers) and session.metadata.speakers[number].f0_median_hz > 0:
-            return float(session.metadata.speakers[number].f0_median_hz)
-    raise ConfigError(
-        f"pitch_shift=auto needs the target's median pitch, which {session.path.name} does not tell; give semitones"
-    )
+    median = session.f0_median_hz(int(controls["speaker_id"]) if "speaker_id" in controls else None)
+    if median is None:
+        raise ConfigError(
+            f"pitch_shift=auto needs the target's median pitch, which {session.path.name} does not tell; give semitones"
+        )
+    return median

@@ -12,6 +12,7 @@ from utils.audio.io import open_wav
 from utils.audio.writing import WRITTEN_SUFFIXES
 from utils.errors import ConfigError, DataError, FormatError
 from utils.files import files_below
+from utils.inference.levelling import filling, mean_power
 from utils.inference.session import ControlValues
 from utils.inference.source import ArraySound, Sound
 
@@ -58,17 +59,37 @@ def converted_blocks(session: Converter, source: Sound, controls: ControlValues 
         return
     fade = round(FADE_SECONDS * rate)
     begun = np.zeros(0, dtype=np.float32)  # what the piece before gave of this one
+    power = mean_power(source, rate)
     for start, end in segments(source, rate):
         low, high = piece_bounds(start, end, total, rate)
-        piece = session.run(source.read(low, high), controls)
-        if len(piece) != high - low:
-            raise FormatError(f"the graph made {len(piece)} samples of a piece of {high - low}")
+        piece = _converted_piece(session, source.read(low, high), controls, power=power, is_first=low == 0)
         first, last = max(0, start - fade), min(total, end + fade)
         block = piece[first - low : last - low] * fade_weight(first, last, start, end, fade=fade, total=total)
         block[: len(begun)] += begun
         final = total if end == total else end - fade
         yield block[: final - first]
         begun = block[final - first :]
+
+
+def _converted_piece(
+    session: Converter, audio: np.ndarray, controls: ControlValues | None, *, power: float, is_first: bool
+) -> np.ndarray:
+    """Return a piece [T] of a recording, converted as it would be within all of it.
+
+    Args:
+        session: the voice.
+        audio: [T].
+        controls: values of the graph's optional inputs.
+        power: mean square of the recording.
+        is_first: whether the recording begins with it: nothing may come before it then.
+    """
+    room = round(session.whole_seconds * session.sample_rate) - len(audio)
+    filled = filling(audio, power, session.sample_rate, room)
+    given = np.concatenate([audio, filled[::-1]] if is_first else [filled, audio]) if len(filled) else audio
+    made = session.run(given, controls)
+    if len(made) != len(given):
+        raise FormatError(f"the graph made {len(made)} samples of a piece of {len(given)}")
+    return made[: len(audio)] if is_first else made[len(filled) :]
 
 
 def piece_bounds(start: int, end: int, total: int, sample_rate: int) -> tuple[int, int]:
