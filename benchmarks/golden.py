@@ -1,13 +1,13 @@
-"""Compare our networks with recorded numbers of the public implementations of RVC, Applio and So-VITS-SVC.
+"""Compare our networks with recorded numbers of the public implementations of RVC, Applio, So-VITS-SVC and VITS.
 
     python -m benchmarks.golden <folder>
 
 Files rvc_<version>_<rate>_<f0|nof0>.npz, applio_<mrf|refinegan>_<rate>.npz, discriminator_<version>.npz,
-applio_discriminator_v3.npz, spectrograms.npz, sovits_<version>_<variant>.npz, sovits_4.1_discriminator.npz and
-sovits_features.npz of the folder hold inputs and outputs of networks whose weights are a
-formula of their names, with all noise switched off. Printed is the largest difference of each array over its largest
-value, each array that a file of its kind must have and this one lacks, and each .npz file of another name; the exit
-code is 1 if a difference exceeds 1e-4 or an array is missing.
+applio_discriminator_v3.npz, spectrograms.npz, sovits_<version>_<variant>.npz, sovits_4.1_discriminator.npz,
+sovits_features.npz and vits_<configuration>_voice_conversion.npz of the folder hold inputs and outputs of networks
+whose weights are a formula of their names, with all noise switched off. Printed is the largest difference of each
+array over its largest value, each array that a file of its kind must have and this one lacks, and each .npz file of
+another name; the exit code is 1 if a difference exceeds 1e-4 or an array is missing.
 """
 
 import math
@@ -26,6 +26,7 @@ from benchmarks.golden_networks import (
     sovits_errors,
     sovits_feature_errors,
     spectrum_errors,
+    vits_errors,
 )
 from benchmarks.golden_weights import Arrays
 from benchmarks.options import BenchmarkParser
@@ -98,6 +99,12 @@ KINDS = (
         r"sovits_(?P<version>4\.[01])_(?P<variant>\w+)",
         lambda arrays, match: ["c", "f0", "uv", "spec", "speaker"],
         lambda arrays, match: sovits_errors(arrays, match["version"], match["variant"]),
+    ),
+    Kind(
+        "vits_<configuration>_voice_conversion.npz",
+        r"vits_\w+_voice_conversion",
+        lambda arrays, match: ["spec", "speaker_source", "speaker_target"],
+        lambda arrays, match: vits_errors(arrays),
     ),
     Kind("spectrograms.npz", "spectrograms", _needed_waves, lambda arrays, match: spectrum_errors(arrays)),
 )

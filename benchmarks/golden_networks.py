@@ -111,6 +111,24 @@ def sovits_errors(arrays: Arrays, version: str, variant: str) -> Iterator[tuple[
 
 
 @torch.no_grad()
+def vits_errors(arrays: Arrays) -> Iterator[tuple[str, float]]:
+    """Yield (array, relative error) for the outputs of VITS as a voice converter."""
+    job = train_job(["model=vits_vc", "audio=vits"])
+    voice: Any = fill_published(job.model.build(content_dim=1, num_speakers=NUM_SPEAKERS))
+    source, target = (torch.from_numpy(arrays[f"speaker_{name}"]).reshape(-1) for name in ("source", "target"))
+    made = voice.convert(torch.from_numpy(arrays["spec"]), source, target)
+    found = {
+        "posterior_mean": made.posterior.mean,
+        "posterior_log_std": made.posterior.log_std,
+        "flow_forward": made.free,
+        "latent": made.latent,
+        "audio": made.audio,
+        "reconstruction": voice.decode(made.posterior.mean, voice.emb_g(source).unsqueeze(-1)),
+    }
+    yield from errors_of(found, arrays, inputs={"spec", "speaker_source", "speaker_target"})
+
+
+@torch.no_grad()
 def sovits_feature_errors(arrays: Arrays) -> Iterator[tuple[str, float]]:
     """Yield (array, relative error) for the spectra, the volume and the frames of So-VITS-SVC."""
     given = {name: torch.from_numpy(value)[None] for name, value in arrays.items()}

@@ -102,14 +102,23 @@ def public_folder(given: Path | None) -> Path | None:
 class Sides:
     """The processes of a part: "ours fp32", "ours bf16" and, where it is given, "public"."""
 
-    def __init__(self, options: argparse.Namespace, public: Path | None, precisions: Sequence[str]) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        public: Path | None,
+        precisions: Sequence[str],
+        *,
+        public_side: str = "benchmarks.rvc_speed_public",
+        experiment: str = "rvc_v2_48k",
+    ) -> None:
         common = [f"--device={options.device}", f"--threads={options.threads}", f"--seed={options.seed}"]
         self.workers: dict[str, Worker] = {}
         if public is not None:
-            self._start(options, "public", "benchmarks.rvc_speed_public", [f"--folder={public.resolve()}", *common])
+            self._start(options, "public", public_side, [f"--folder={public.resolve()}", *common])
         for precision in precisions:
             name = f"ours {precision}"
-            self._start(options, name, "benchmarks.rvc_speed_ours", [f"--precision={precision}", *common])
+            own = [f"--precision={precision}", f"--experiment={experiment}"]
+            self._start(options, name, "benchmarks.rvc_speed_ours", [*own, *common])
 
     def _start(self, options: argparse.Namespace, name: str, module: str, arguments: list[str]) -> None:
         log = options.logs / f"{name.replace(' ', '_')}.log"

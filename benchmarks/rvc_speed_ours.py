@@ -1,4 +1,4 @@
-"""Our side of benchmarks/rvc_speed.py: RVC v2 48k as experiment=rvc_v2_48k trains it and export_onnx.py exports it."""
+"""Our side of benchmarks/rvc_speed.py and sovits_speed.py: a voice as its experiment trains it and it is exported."""
 
 import argparse
 from typing import Any
@@ -79,9 +79,11 @@ class Ours:
         device: "cpu" or "cuda".
         threads: for the exported graph.
         seed: of weights, inputs and random numbers.
+        experiment: what is trained; rvc_v2_48k is also converted with.
     """
 
-    def __init__(self, precision: str, device: str, threads: int, seed: int) -> None:
+    def __init__(self, precision: str, device: str, threads: int, seed: int, experiment: str = "rvc_v2_48k") -> None:
+        self.experiment = experiment
         self.precision, self.device, self.threads, self.seed = precision, device, threads, seed
         self.training: PlainTraining | None = None
         self.batch: VoiceBatch | None = None
@@ -91,11 +93,11 @@ class Ours:
         if self.device == "cpu":
             keep_freed_memory()
         torch.manual_seed(self.seed)
-        config = train_job(["experiment=rvc_v2_48k", "dataset.name=none"])
+        config = train_job([f"experiment={self.experiment}", "dataset.name=none"])
         precision = "bf16-mixed" if self.precision == "bf16" else "32-true"
         self.training = build_step(config, self.seed, precision).to(self.device)
         self.training.prepare()
-        self.batch = as_batch(make_inputs(batch, frames, self.seed, self.device))
+        self.batch = as_batch(make_inputs(batch, frames, self.seed, self.device, config.audio.sample_rate))
         return {}
 
     def step(self) -> Reply:
@@ -196,15 +198,16 @@ def as_batch(inputs: SpeechInputs) -> VoiceBatch:
 
 
 def main() -> None:
-    """Serve the requests of benchmarks/rvc_speed.py."""
+    """Serve the requests of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--precision", choices=("fp32", "bf16"), required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--experiment", default="rvc_v2_48k")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    ours = Ours(options.precision, options.device, options.threads, options.seed)
+    ours = Ours(options.precision, options.device, options.threads, options.seed, options.experiment)
     calls = (ours.prepare, ours.step, ours.gradient_agreement, ours.prepare_conversion, ours.convert, ours.prior)
     serve({call.__name__: call for call in calls})
 

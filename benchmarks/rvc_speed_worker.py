@@ -22,18 +22,18 @@ Reply = dict[str, Any]
 
 
 class SpeechInputs(NamedTuple):
-    """What both sides are given: content [B, F, D], f0_hz [B, F], audio [B, F * HOP]."""
+    """What both sides are given: content [B, F, D], f0_hz [B, F], audio [B, F * hop]."""
 
     content: Tensor
     f0_hz: Tensor
     audio: Tensor
 
 
-def make_inputs(batch: int, frames: int, seed: int, device: str) -> SpeechInputs:
+def make_inputs(batch: int, frames: int, seed: int, device: str, sample_rate: int = SAMPLE_RATE) -> SpeechInputs:
     """Return synthetic speech with its pitch, and smooth noise for content."""
     generator = torch.Generator().manual_seed(seed)
     sounds = [
-        torch.from_numpy(voice(frames / 100, SAMPLE_RATE, f0_hz=110.0 + 15 * (index % 8), seed=seed + index))
+        torch.from_numpy(voice(frames / 100, sample_rate, f0_hz=110.0 + 15 * (index % 8), seed=seed + index))
         for index in range(batch)
     ]
     noise = torch.randn(batch, CONTENT_DIM, frames, generator=generator)

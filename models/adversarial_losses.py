@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.discriminators import DiscriminatorOutput
 
-Objective = Literal["balanced", "hifigan", "refinegan", "sovits"]
+Objective = Literal["balanced", "hifigan", "refinegan", "sovits", "vits"]
 
 
 class AdversarialLosses:

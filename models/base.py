@@ -47,6 +47,8 @@ class BaseVoiceConversionModel(nn.Module):
         needs_context: whether the architecture is meant to be given sound before and after what is wanted, so that
             blocks converted by themselves may meet with a click.
         is_for_streams: whether it can be exported as a streaming graph alone.
+        reads_audio: whether the recording itself is its content, [B, F, hop_length] samples at its rate; it needs no
+            content encoder, no pitch and no retrieval then.
 
     Args:
         sample_rate: samples per second of the generated audio, a multiple of 100.
@@ -58,6 +60,7 @@ class BaseVoiceConversionModel(nn.Module):
     training_terms: ClassVar[tuple[str, ...]] = ()
     needs_context: ClassVar[bool] = False
     is_for_streams: ClassVar[bool] = False
+    reads_audio: ClassVar[bool] = False
     use_f0: bool = True
 
     def __init__(self, *, sample_rate: int, content_dim: int, num_speakers: int) -> None:
@@ -67,12 +70,17 @@ class BaseVoiceConversionModel(nn.Module):
         self.content_dim = content_dim
         self.num_speakers = num_speakers
 
+    @property
+    def special_controls(self) -> tuple[str, ...]:
+        """Names of utils.voice_file.controls.SPECIAL_CONTROLS that `inference` also takes, as scalars or None."""
+        return ()
+
     @abstractmethod
     def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
         """Generate audio.
 
         Args:
-            content: [B, F, D].
+            content: [B, F, D]; see reads_audio.
             f0_hz: [B, F], 0 in unvoiced frames.
             loudness_db: [B, F], dB relative to full scale.
             speaker_id: [B] int64.
@@ -82,7 +90,11 @@ class BaseVoiceConversionModel(nn.Module):
 
     def forward(self, batch: VoiceBatch) -> Tensor:
         """Reconstruct the audio [B, T] of a batch from its features, as a conversion would."""
-        return self.inference(batch.content, batch.f0_hz, batch.loudness_db, batch.speaker_id)
+        return self.inference(self.content_of(batch), batch.f0_hz, batch.loudness_db, batch.speaker_id)
+
+    def content_of(self, batch: VoiceBatch) -> Tensor:
+        """Return what `inference` reads of a batch: its content, or its audio in frames, see reads_audio."""
+        return batch.audio.reshape(len(batch.audio), -1, self.hop_length) if self.reads_audio else batch.content
 
     def training_pass(self, batch: VoiceBatch, clip_random: ClipRandom) -> TrainingPass:
         """Generate what the losses compare; every random number is one of `clip_random`."""

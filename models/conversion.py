@@ -3,12 +3,12 @@
 The parts that whole recordings and streams share stand below AudioConverter, once.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from models.layers.controls import Controls, bounded_controls
+from models.layers.controls import Controls, bounded_controls, bounded_special
 from models.layers.frames import FramesToSamples
 from utils.audio.decoder import BROKEN_LEVEL
 from utils.audio.frames import FRAME_RATE
@@ -16,7 +16,7 @@ from utils.audio.highpass import HighPass
 from utils.audio.loudness import FLOOR_DB
 from utils.audio.resample import RationalResampler
 from utils.audio.reshaping import reshape
-from utils.voice_file.controls import ControlDefaults
+from utils.voice_file.controls import SPEAKER_CONTROLS, ControlDefaults
 
 SILENCE_DB = FLOOR_DB + 8.0  # below this the output is silent
 GATE_RANGE_DB = 6.0  # the output fades in over this range above SILENCE_DB
@@ -27,7 +27,10 @@ MAX_LEVEL_GAIN = 10.0
 
 
 class Generator(Protocol):
-    """What conversion needs of a network, see BaseVoiceConversionModel."""
+    """What conversion needs of a network, see BaseVoiceConversionModel.
+
+    One that has `special_controls`, names of utils.voice_file.controls, is given their values by name, as scalars.
+    """
 
     num_speakers: int
     use_f0: bool
@@ -83,6 +86,7 @@ class AudioConverter(nn.Module):
         self.envelope = FramesToSamples(resampler.target_rate // FRAME_RATE)
         self.defaults = defaults or ControlDefaults()
         self.highpass = highpass
+        self.special_controls: tuple[str, ...] = getattr(generator, "special_controls", ())
 
     @property
     def io_rate(self) -> int:
@@ -94,7 +98,8 @@ class AudioConverter(nn.Module):
         """Names of the controls that this voice gives nothing to act on."""
         idle = set() if self.retrieval is not None else {"index_rate", "protect"}
         idle |= set() if self.generator.use_f0 else {"pitch_shift"}
-        return frozenset(idle | (set() if self.generator.num_speakers > 1 else {"speaker_id"}))
+        alone = SPEAKER_CONTROLS & {"speaker_id", *self.special_controls}
+        return frozenset(idle | (set() if self.generator.num_speakers > 1 else alone))
 
     def forward(
         self,
@@ -104,6 +109,7 @@ class AudioConverter(nn.Module):
         index_rate: Tensor,
         protect: Tensor,
         loudness_mix: Tensor,
+        *special: Tensor,
     ) -> Tensor:
         """Convert audio to the target voice.
 
@@ -111,6 +117,7 @@ class AudioConverter(nn.Module):
             audio: [B, T] at io_rate, any T >= 1; what is no number counts as silence.
             pitch_shift: this and the others are scalars, see Controls; outside its range counts the nearest end, for
                 NaN the default.
+            special: scalars, the controls that the network of this voice adds; none at all leaves it to the network.
         Returns:
             [B, T], finite; silent where the input is silent.
         """
@@ -120,7 +127,9 @@ class AudioConverter(nn.Module):
         content, f0_hz, loudness_db = self.frontend(whole)
         speaker = controls.speaker_id + torch.zeros_like(audio[:, 0]).to(torch.int64)
         content = self._retrieve(content, f0_hz, speaker, controls)
-        generated = self.generator.inference(content, shifted_pitch(f0_hz, controls), loudness_db, speaker)
+        added = bounded_special(self.special_controls, special, self.generator.num_speakers)
+        generate: Any = self.generator.inference
+        generated: Tensor = generate(content, shifted_pitch(f0_hz, controls), loudness_db, speaker, **added)
         converted = self.resampler(generated)
         gain = self._level_gain(converted, whole, controls.loudness_mix) * silence_gate(loudness_db)
         shaped: Tensor = (converted * self.envelope(gain))[:, : audio.shape[1]]

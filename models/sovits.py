@@ -137,11 +137,27 @@ class SovitsModel(BaseVoiceConversionModel):
         self.emb_uv = nn.Embedding(2, hidden_channels)
         self.prior_table, self.source_table = FixedNoise(hidden_channels, seed=1), FixedNoise(self.own_hop, seed=2)
 
-    def inference(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Tensor:
-        """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
+    @property
+    def special_controls(self) -> tuple[str, ...]:
+        """See the base class."""
+        return () if self.f0_decoder is None else ("automatic_f0",)
+
+    def inference(
+        self,
+        content: Tensor,
+        f0_hz: Tensor,
+        loudness_db: Tensor,
+        speaker_id: Tensor,
+        *,
+        automatic_f0: Tensor | None = None,
+    ) -> Tensor:
+        """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B].
+
+        Whether the predicted pitch is used says automatic_f0, a scalar; None: as the model was made.
+        """
         num_frames = torch.ones_like(f0_hz, dtype=torch.int64).sum(dim=1)
-        frames = self._own_frames(content, f0_hz, loudness_db, num_frames)
-        return self._as_long_as(f0_hz, self._convert_with_tables(frames._replace(mask=None), speaker_id))
+        frames = self._own_frames(content, f0_hz, loudness_db, num_frames)._replace(mask=None)
+        return self._as_long_as(f0_hz, self._convert_with_tables(frames, speaker_id, automatic_f0))
 
     def forward(self, batch: VoiceBatch) -> Tensor:
         """Reconstruct the audio [B, T] of a batch by way of the prior; padding does not reach the rest."""
@@ -164,18 +180,25 @@ class SovitsModel(BaseVoiceConversionModel):
         samples = torch.ones_like(f0_hz[0], dtype=torch.int64).sum() * self.hop_length
         return functional.pad(audio, (0, self.own_hop))[:, :samples]
 
-    def _convert_with_tables(self, frames: OwnFrames, speaker_id: Tensor) -> Tensor:
+    def _convert_with_tables(self, frames: OwnFrames, speaker_id: Tensor, automatic_f0: Tensor | None = None) -> Tensor:
         prior_noise = self.prior_table(frames.f0_hz).reshape(frames.f0_hz.shape[0], -1, self.hidden_channels)
         conversion = self.convert(
             frames,
             speaker_id,
             prior_noise=PRIOR_DEVIATION * prior_noise.transpose(1, 2),
             source_noise=self.source_table(frames.f0_hz),
+            automatic_f0=automatic_f0,
         )
         return conversion.audio
 
     def convert(
-        self, frames: OwnFrames, speaker_id: Tensor, *, prior_noise: Tensor, source_noise: Tensor
+        self,
+        frames: OwnFrames,
+        speaker_id: Tensor,
+        *,
+        prior_noise: Tensor,
+        source_noise: Tensor,
+        automatic_f0: Tensor | None = None,
     ) -> Conversion:
         """Generate audio with given noise.
 
@@ -184,12 +207,14 @@ class SovitsModel(BaseVoiceConversionModel):
             speaker_id: [B] int64.
             prior_noise: [B, C, T]; of a deviation of PRIOR_DEVIATION in the published command.
             source_noise: [B, T * hop] of unit variance.
+            automatic_f0: see inference.
         """
         speaker, mask = self.emb_g(speaker_id).unsqueeze(-1), frames.mask
         x = self.embed(frames)
         f0_hz = frames.f0_hz
-        if self.automatic_f0:
-            f0_hz = f0_of_log(self.predict_pitch(x, frames, speaker))
+        if self.f0_decoder is not None and (self.automatic_f0 or automatic_f0 is not None):
+            predicted = f0_of_log(self.predict_pitch(x, frames, speaker))
+            f0_hz = predicted if automatic_f0 is None else torch.where(automatic_f0 > 0, predicted, f0_hz)
         prior = self.enc_p(x, f0_hz, mask)
         latent = self.flow.reverse(masked(prior.sample(prior_noise), mask), speaker, mask)
         return Conversion(prior, latent, self.dec(masked(latent, mask), f0_hz, speaker, source_noise))

@@ -1,11 +1,12 @@
 """The controls of a voice as tensors: whatever a host sends, within what the table allows."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.controls import CONTROLS, SPEAKER_CONTROLS, ControlDefaults, controls_with
 
 
 class Controls(NamedTuple):
@@ -43,3 +44,20 @@ def bounded_controls(given: Controls, defaults: ControlDefaults, num_speakers: i
             default = torch.full_like(value, getattr(defaults, control.name))
             bounded[control.name] = torch.where(value == value, value, default).clamp(control.low, control.high)
     return Controls(**bounded)
+
+
+def bounded_special(names: Sequence[str], given: Sequence[Tensor], num_speakers: int) -> dict[str, Tensor]:
+    """Return the special controls of these names, scalars within their ranges.
+
+    Args:
+        names: of SPECIAL_CONTROLS, in the order of that table.
+        given: what the host sent; none at all leaves it to the network.
+        num_speakers: S.
+    """
+    special = [control for control in controls_with(names) if control.name in names]
+    return {
+        control.name: value.clamp(
+            int(control.low), num_speakers - 1 if control.name in SPEAKER_CONTROLS else int(control.high)
+        )
+        for control, value in zip(special if given else [], given, strict=True)
+    }

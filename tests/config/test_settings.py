@@ -19,7 +19,7 @@ from utils.config.roots import JOBS
 from utils.config.test_model import ConvertJob, SoundFormatName, VerifyJob, VoiceTrial
 from utils.errors import ConfigError
 from utils.export.plans import plan_export, plan_files, plan_generator
-from utils.voice_file.controls import CONTROLS
+from utils.voice_file.controls import ALL_CONTROLS
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 GROUPS = ("export", "retrieval", "content")
@@ -48,8 +48,10 @@ EXPORT_KEYS = {  # key -> kind of its value, and whether it may be null
     "export.verify_minutes": "number", "export.verify_blocks": "whole number", "export.speaker": "text or number?",
     "export.pitch_shift": "number", "export.defaults.pitch_shift": "number", "export.defaults.index_rate": "number",
     "export.defaults.protect": "number", "export.defaults.loudness_mix": "number", "export.embedder": "text?",
+    "export.defaults.automatic_f0": "whole number?", "export.source": "text or number?",
     "export.resume_in": "choice", "rvc.f0_convention": "choice?", "rvc.embedder": "text?",
-    "rvc.speakers": "whole numbers?", "retrieval.kind": "choice", "retrieval.max_vectors": "whole number",
+    "rvc.speakers": "whole numbers?", "rvc.cluster": "text?",
+    "retrieval.kind": "choice", "retrieval.max_vectors": "whole number",
     "retrieval.target_recall": "number", "retrieval.code_bytes": "whole number?", "retrieval.seed": "whole number",
     "retrieval.codebook_size": "whole number?", "trust": "packages",
 }  # fmt: skip
@@ -58,7 +60,8 @@ TRIAL_KEYS = {
     "workers": "whole number", "resume": "bool", "format": "choice?", "output_rate": "whole number?",
     "channels": "choice", "tags": "bool",
     "pitch_shift": "auto or number?", "speaker": "text or number?", "index_rate": "number?", "protect": "number?",
-    "loudness_mix": "number?", "verify": "text?", "verify_minutes": "number", "verify_blocks": "whole number",
+    "loudness_mix": "number?", "automatic_f0": "whole number?", "source": "text or number?",
+    "verify": "text?", "verify_minutes": "number", "verify_blocks": "whole number",
     "evaluate": "text?", "against": "text?", "sources": "text?", "target": "text?", "most_sources": "whole number",
     "most_target": "whole number", "evaluators": "texts", "language": "text", "leaks": "bool", "sweep": "bool",
 }  # fmt: skip
@@ -190,12 +193,12 @@ def test_a_wrong_value_for_a_trial_is_one_line(key: str) -> None:
 @pytest.mark.parametrize(
     ("section", "names"),
     [
-        (ControlSettings, {"pitch_shift", "index_rate", "protect", "loudness_mix"}),
-        (VoiceTrial, {"index_rate", "protect", "loudness_mix"}),
+        (ControlSettings, {"pitch_shift", "index_rate", "protect", "loudness_mix", "automatic_f0"}),
+        (VoiceTrial, {"index_rate", "protect", "loudness_mix", "automatic_f0"}),
     ],
 )
 def test_ranges_of_controls_are_those_of_the_one_table(section: type[Section], names: set[str]) -> None:
-    ranges = {name: f"between {item.low:g} and {item.high:g}" for item in CONTROLS if (name := item.name) in names}
+    ranges = {name: f"between {item.low:g} and {item.high:g}" for item in ALL_CONTROLS if (name := item.name) in names}
 
     assert {name: allowed_range(section.model_fields[name]) for name in names} == ranges
 

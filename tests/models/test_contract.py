@@ -16,7 +16,7 @@ from utils.audio.resample import RationalResampler
 from utils.audio.synthetic_speech import voice
 from utils.config.train import train_job
 from utils.features.content.builtin import RandomContent
-from utils.features.frontend import AnalysisFrontend
+from utils.features.frontend import AnalysisFrontend, AudioFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.features.retrieval import CodebookRetrieval
 from utils.training.checkpoints import build_generator
@@ -36,8 +36,10 @@ def build(name: str) -> BaseVoiceConversionModel:
 def converter(name: str, io_rate: int = 24000) -> AudioConverter:
     model = build(name) if io_rate == 24000 else build.__wrapped__(name)
     codebook = torch.randn(3, 8, DIM, generator=torch.Generator().manual_seed(0))
-    frontend = AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate)
     resampler = RationalResampler(model.sample_rate, io_rate)
+    if model.reads_audio:
+        return AudioConverter(model, AudioFrontend(io_rate, model.sample_rate), None, resampler).eval()
+    frontend = AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), io_rate)
     return AudioConverter(model, frontend, CodebookRetrieval(codebook), resampler).eval()
 
 
@@ -111,7 +113,7 @@ def test_a_training_pass_depends_on_its_random_numbers_alone(name: str) -> None:
 def test_items_of_a_batch_do_not_touch_each_other(name: str) -> None:
     model = build(name)
     batch = batch_of(11, model.hop_length)
-    rows = (batch.content, batch.f0_hz, batch.loudness_db, batch.speaker_id)
+    rows = (model.content_of(batch), batch.f0_hz, batch.loudness_db, batch.speaker_id)
 
     together = model(batch)
 
@@ -125,7 +127,8 @@ def test_speakers_sound_different(name: str) -> None:
     batch = batch_of(11, model.hop_length)
 
     first, second = (
-        model.inference(batch.content, batch.f0_hz, batch.loudness_db, torch.tensor([index, index])) for index in (0, 1)
+        model.inference(model.content_of(batch), batch.f0_hz, batch.loudness_db, torch.tensor([index, index]))
+        for index in (0, 1)
     )
 
     assert (first - second).abs().max().item() > 1e-5

@@ -1,4 +1,4 @@
-"""The networks of Applio and So-VITS-SVC give the published numbers."""
+"""The networks of Applio, So-VITS-SVC and VITS give the published numbers."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from benchmarks.golden import TOLERANCE, check_file
 
 SMALL = Path(__file__).resolve().parents[1] / "golden"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
-SMALL_FILES = ("applio_mrf_32k", "applio_refinegan_32k", "sovits_4.0_vec256l9")
+SMALL_FILES = ("applio_mrf_32k", "applio_refinegan_32k", "sovits_4.0_vec256l9", "vits_vctk_voice_conversion")
 SHARED_FILES = (
     "applio_discriminator_v3", "applio_mrf_48k", "applio_refinegan_48k", "sovits_4.1_discriminator",
     "sovits_4.1_vec768l12", "sovits_4.1_vec768l12_shared_flow", "sovits_4.1_vec768l12_snake",
-    "sovits_4.1_vec768l12_vol", "sovits_features",
+    "sovits_4.1_vec768l12_vol", "sovits_features", "vits_vctk_voice_conversion",
 )  # fmt: skip
 
 

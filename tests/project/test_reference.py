@@ -9,7 +9,7 @@ import pytest
 from tests.tools.document_tools import ROOT, read
 from utils import errors
 from utils.corpus.manifest import Clip
-from utils.voice_file.controls import CONTROLS
+from utils.voice_file.controls import CONTROLS, SPEAKER_CONTROLS, SPECIAL_CONTROLS, Control
 from utils.voice_file.metadata import StreamFacts, VoiceMetadata
 
 ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
@@ -38,10 +38,11 @@ def test_every_error_is_named_with_its_exit_code(kind: type[errors.WorkbenchErro
     assert f"| {kind.exit_code} |" in text
 
 
-def test_table_of_controls_is_that_of_the_code() -> None:
+@pytest.mark.parametrize("controls", [CONTROLS, SPECIAL_CONTROLS], ids=["every voice", "some voices"])
+def test_table_of_controls_is_that_of_the_code(controls: tuple[Control, ...]) -> None:
     rows = []
-    for control in CONTROLS:
-        high = "the last speaker" if control.name == "speaker_id" else f"{control.high:g}"
+    for control in controls:
+        high = "the last speaker" if control.name in SPEAKER_CONTROLS else f"{control.high:g}"
         rows.append(f"| `{control.name}` | {control.kind} | {control.low:g} to {high} | {control.meaning} |")
     table = "\n".join(rows)
 

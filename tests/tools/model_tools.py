@@ -26,6 +26,9 @@ def small_model(name: str) -> list[str]:
     """Return the overrides that choose an architecture, the audio group it needs, and widths that are fast."""
     if name.startswith("sovits_"):
         return [f"model={name}", "audio=sovits", *SMALL_RVC]
+    if name == "vits_vc":
+        kept = ("hidden_channels", "posterior_layers", "upsample_channels", "speaker_dim", "training_frames")
+        return ["model=vits_vc", "audio=vits", *(item for item in SMALL_RVC if item.split("=")[0][6:] in kept)]
     if not name.startswith("rvc_"):
         return [f"model={name}"]
     return [f"model={name}", f"audio=rvc_{name.rsplit('_', 1)[-1]}", *SMALL_RVC]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.tools.corpus_tools import make_job, write_sounds
-from tests.tools.model_tools import SMALL_RVC
+from tests.tools.model_tools import small_model
 from utils.audio.synthetic_speech import voice
 from utils.config.train import train_job
 from utils.corpus.pipeline import prepare_dataset
@@ -17,6 +17,7 @@ EXPERIMENTS = {
     "rvc_mrf_32k": ("audio=rvc_32k", "discriminator.periods=[2,3]"),
     "rvc_refinegan_24k": ("audio=rvc_24k", "discriminator.periods=[2]", "discriminator.resolutions=[[512,50,240]]"),
     "sovits_4_1": ("audio=sovits", "discriminator.periods=[2,3]", "model.use_volume=true"),
+    "vits_vc": ("audio=vits", "discriminator.periods=[2,3]"),
     "sovits_4_0": ("audio=sovits", "discriminator.periods=[2,3]", "model.shares_flow=true"),
 }
 
@@ -33,9 +34,10 @@ def test_two_updates_change_every_part_and_the_voice_converts(experiment: str, t
     }
     write_sounds(tmp_path / "source", sounds)
     prepare_dataset(make_job(tmp_path / "source", tmp_path / "datasets" / "tiny", audio))
+    small = [item for item in small_model(experiment) if item.startswith("model.")]
     job = train_job(
         [
-            f"experiment={experiment}", *SMALL_RVC, "discriminator.channels=64", *judges,
+            f"experiment={experiment}", *small, "discriminator.channels=64", *judges,
             "dataset.name=tiny", f"dataset.root={tmp_path / 'datasets'}", f"run.root={tmp_path}", "run.name=run",
             "data.batch_size=2", "data.segment_frames=40", "data.val_segment_frames=60", "retrieval.codebook_size=0",
             "trainer.steps=2", "trainer.validate_every=2", "trainer.precision=32-true", "trainer.accelerator=cpu",

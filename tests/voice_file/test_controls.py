@@ -7,6 +7,7 @@ import pytest
 
 from utils.errors import ConfigError
 from utils.voice_file.controls import (
+    ALL_CONTROLS,
     CONTROLS,
     Control,
     ControlDefaults,
@@ -18,11 +19,11 @@ from utils.voice_file.controls import (
 
 def test_defaults_have_the_fields_of_the_table_in_its_order() -> None:
     assert [(item.name, item.default) for item in fields(ControlDefaults)] == [
-        (control.name, control.default) for control in CONTROLS
+        (control.name, control.default) for control in ALL_CONTROLS
     ]
 
 
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+@pytest.mark.parametrize("control", ALL_CONTROLS, ids=lambda control: control.name)
 def test_every_default_and_trial_is_within_the_range(control: Control) -> None:
     low, high = control.trial
 
@@ -30,7 +31,7 @@ def test_every_default_and_trial_is_within_the_range(control: Control) -> None:
     assert low != high
 
 
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+@pytest.mark.parametrize("control", ALL_CONTROLS, ids=lambda control: control.name)
 def test_a_default_out_of_range_is_refused_with_the_range(control: Control) -> None:
     with pytest.raises(ConfigError, match=rf"export.defaults.{control.name}=.* allowed: between {control.low:g} and"):
         ControlDefaults(**{control.name: control.high + 1})  # type: ignore[arg-type]

@@ -73,6 +73,9 @@ class ControlSettings(Section):
     index_rate: Number = setting(0.0, "share of content taken from the voice's own frames", ge=0, le=1)
     protect: Number = setting(0.33, "share of index_rate in unvoiced frames; 0.5: no protection", ge=0, le=0.5)
     loudness_mix: Number = setting(1.0, "1 keeps the level of the voice, 0 imposes that of the input", ge=0, le=1)
+    automatic_f0: int | None = setting(
+        None, "1: the pitch that the voice predicts, for speech; 0: the input's; null: as it was trained", ge=0, le=1
+    )
 
 
 class ExportSettings(Section):
@@ -109,6 +112,10 @@ class ExportSettings(Section):
     speaker: NameOrNumber | None = setting(
         None, "name or number of the speaker of a runtime without controls; null: the first", only_with=OF_ONNX
     )
+    source: NameOrNumber | None = setting(
+        None, "who speaks where a runtime without controls converts with model=vits_vc; null: the first",
+        only_with=OF_ONNX,
+    )  # fmt: skip
     pitch_shift: Number = setting(
         0.0,
         "shift of the pitch baked into the graph, for runtimes without controls",
@@ -149,6 +156,9 @@ class ForeignSettings(Section):
     )
     embedder: OptionalText = setting(None, "name of the content encoder it was trained with; null: what the file says")
     speakers: WholeNumbers | None = setting(None, "rows of its speaker table to keep; null: all", example="[0]")
+    cluster: OptionalPath = setting(
+        None, "kmeans_<count>.pt or feature_and_index.pkl of So-VITS-SVC, what index_rate blends in"
+    )
 
 
 class IndexSettings(Section):

@@ -96,6 +96,13 @@ class VoiceTrial(Job):
     loudness_mix: Number | None = setting(
         None, "1 keeps the voice's level, 0 imposes the input's", ge=0, le=1, example=1, only_with=OF_CONTROLS
     )
+    automatic_f0: int | None = setting(
+        None, "1: the pitch that the voice predicts, for speech; 0: the recording's; null: the voice's own default",
+        ge=0, le=1, example=1, only_with=OF_CONVERSIONS,
+    )  # fmt: skip
+    source: NameOrNumber | None = setting(
+        None, "name or number of the speaker of the recording, for a voice that must know it", only_with=OF_CONVERSIONS
+    )
     verify: OptionalPath = setting(None, "prove instead that this voice does what its hosts need")
     verify_minutes: Number = setting(
         10.0, "length of the long recording; 0 leaves it out", ge=0, le=60, only_with=OF_VERIFICATIONS
@@ -152,7 +159,7 @@ class VoiceTrial(Job):
     @property
     def controls(self) -> dict[str, float]:
         """Values of the graph's optional inputs, without those that are null, automatic or a name."""
-        names = ("pitch_shift", "index_rate", "protect", "loudness_mix")
+        names = ("pitch_shift", "index_rate", "protect", "loudness_mix", "automatic_f0")
         values = {name: getattr(self, name) for name in names}
         return {
             name: float(value) for name, value in values.items() if value is not None and not isinstance(value, str)

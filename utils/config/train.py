@@ -95,10 +95,10 @@ class RetrievalSettings(Section):
 class LossSettings(Section):
     """The section `loss`: what the generator is trained towards."""
 
-    objective: Literal["balanced", "hifigan", "refinegan", "sovits"] = setting(
+    objective: Literal["balanced", "hifigan", "refinegan", "sovits", "vits"] = setting(
         "balanced",
         "balanced: five resolutions, relative feature matching, means; hifigan: one log-mel, plain sums; refinegan: "
-        "seven resolutions, plain sums; sovits: hifigan with frames of 512 samples",
+        "seven resolutions, plain sums; sovits: hifigan with frames of 512 samples; vits: hifigan with those of VITS",
     )
     weights: dict[str, Number] = setting(
         {"spectral": 15.0, "adversarial": 1.0, "feature_matching": 2.0}, "factor of each part of the generator's loss"

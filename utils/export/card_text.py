@@ -9,7 +9,7 @@ from utils.export.markdown import code, plain
 from utils.shipped import licences_of
 from utils.version import VERSION
 from utils.voice_file.control_inputs import asks_for_controls
-from utils.voice_file.controls import CONTROLS
+from utils.voice_file.controls import SPEAKER_CONTROLS, controls_with
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.names import parse_file_name
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
@@ -64,7 +64,7 @@ def card_text(card: dict[str, Any], graphs: Sequence[ExportedGraph], retrieval: 
     controls = "\n".join(
         f"| `{item.name}` | {item.kind} | {metadata.defaults[item.name]:g} | "
         f"{item.low:g} to {_highest(item.name, item.high, metadata):g} | {item.meaning} |"
-        for item in CONTROLS
+        for item in controls_with(metadata.defaults)
     )
     parts = [
         f"# {plain(metadata.name)}",
@@ -115,7 +115,10 @@ def _usage(card: dict[str, Any], metadata: VoiceMetadata) -> str:
     """Return code that converts a recording, with a stream only where there is no other graph."""
     given = {"controls": "", "more": "", "hint": OPTIONAL}
     if asks_for_controls(metadata):
-        pairs = (f'"{item.name}": np.array({metadata.defaults[item.name]:g}, np.{item.kind})' for item in CONTROLS)
+        pairs = (
+            f'"{item.name}": np.array({metadata.defaults[item.name]:g}, np.{item.kind})'
+            for item in controls_with(metadata.defaults)
+        )
         lines = ",\n    ".join(pairs)
         given = {"controls": f"controls = {{\n    {lines},\n}}\n", "more": ", **controls", "hint": ""}
     name = next((name for name in card["graphs"] if name not in card["streams"]), None)
@@ -233,4 +236,4 @@ def _verification(card: dict[str, Any]) -> str:
 
 
 def _highest(name: str, high: float, metadata: VoiceMetadata) -> float:
-    return len(metadata.speakers) - 1 if name == "speaker_id" else high
+    return len(metadata.speakers) - 1 if name in SPEAKER_CONTROLS else high

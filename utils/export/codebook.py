@@ -24,7 +24,7 @@ def refuse_lost_codebook(run: Path | None, wanted: int | None, voice: TrainedVoi
     Raises:
         ConfigError: if the codebook is absent and nothing takes its place.
     """
-    if run is None or wanted is not None or voice.converter.retrieval is not None:
+    if run is None or wanted is not None or voice.converter.retrieval is not None or voice.model.reads_audio:
         return
     size = entries_per_speaker(select(voice.config, "retrieval.codebook_size", 0), len(voice.speakers))
     if size:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.conversion import AudioConverter, Retrieval
 from utils.corpus.store import CorpusStore
+from utils.errors import ConfigError
 from utils.export.blended_runs import load_blended_voice
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook, retrieval_of_index
@@ -18,7 +19,7 @@ from utils.export.rvc.imported_voice import explain_import, load_imported_voice
 from utils.export.staging import move_into_place, staging_folder
 from utils.export.training_data import excerpts, open_training_data
 from utils.training.checkpoints import TrainedVoice, load_voice
-from utils.voice_file.controls import ControlDefaults, refuse_idle_controls
+from utils.voice_file.controls import SPECIAL_CONTROLS, ControlDefaults, refuse_idle_controls
 from utils.voice_file.geometry import FileGeometry, geometry_at
 from utils.voice_file.kinds import STREAM
 from utils.voice_file.metadata import VoiceMetadata
@@ -36,12 +37,12 @@ def export_voice(plan: ExportPlan) -> ExportOutcome:
     has_recordings = not (plan.imported or plan.blend)
     store = open_training_data(plan, voice) if has_recordings else None
     refuse_lost_codebook(plan.run if has_recordings else None, plan.codebook_size, voice)
-    plan = _with_speaker(plan, voice)
+    plan = _with_defaults(plan, voice)
     target = plan.root / plan.name
     earlier = files_of_card(target)
     with staging_folder(target, _file_names(plan, voice)) as folder:
         voice = _with_codebook(plan, voice, store)
-        refuse_idle_controls(plan.asked, voice.converter.idle_controls, "the voice")
+        refuse_idle_controls(plan.asked, voice.converter.idle_controls | _absent(voice), "the voice")
         index = _write_index(plan, voice, store, folder)
         graphs = [_make(plan, voice, item, store, folder) for item in _descriptions(plan, voice, index)]
         origin = tuple(explain_import(voice)) if plan.imported else ()
@@ -55,7 +56,9 @@ def export_voice(plan: ExportPlan) -> ExportOutcome:
 
 def _load(plan: ExportPlan, io_rate: int | None = None) -> TrainedVoice:
     if plan.imported is not None:
-        return load_imported_voice(plan.imported, io_rate)
+        # the retrieval is the same at every rate, and made once
+        once = plan.imported if io_rate is None else replace(plan.imported, cluster=None)
+        return load_imported_voice(once, io_rate)
     assert plan.run is not None
     if plan.blend is not None:
         return load_blended_voice(
@@ -64,13 +67,27 @@ def _load(plan: ExportPlan, io_rate: int | None = None) -> TrainedVoice:
     return load_voice(plan.run, plan.checkpoint, io_rate, trust=plan.trust, with_codebook=plan.codebook_size is None)
 
 
-def _with_speaker(plan: ExportPlan, voice: TrainedVoice) -> ExportPlan:
-    """Return a plan whose default speaker is the chosen one, by number; of blended speakers the blend, the last."""
-    if plan.speaker is None:
-        is_new = plan.blend is not None and plan.blend.kind == "speakers"
-        return replace(plan, defaults=replace(plan.defaults, speaker_id=len(voice.speakers) - 1)) if is_new else plan
-    chosen = speaker_number(plan.speaker, voice.speakers, "export.speaker", "this voice")
-    return replace(plan, defaults=replace(plan.defaults, speaker_id=chosen))
+def _with_defaults(plan: ExportPlan, voice: TrainedVoice) -> ExportPlan:
+    """Return a plan whose defaults are the chosen speakers, by number, and the pitch that the voice was trained for."""
+    chosen: dict[str, int] = {}
+    if plan.speaker is not None:
+        chosen["speaker_id"] = speaker_number(plan.speaker, voice.speakers, "export.speaker", "this voice")
+    elif plan.blend is not None and plan.blend.kind == "speakers":
+        chosen["speaker_id"] = len(voice.speakers) - 1  # the blend
+    if plan.source is not None:
+        if "source_id" in _absent(voice):
+            raise ConfigError(
+                f"export.source={plan.source} does nothing: the voice takes anybody's speech; leave it out"
+            )
+        chosen["source_id"] = speaker_number(plan.source, voice.speakers, "export.source", "this voice")
+    if plan.automatic_f0 is None and "automatic_f0" not in _absent(voice):
+        chosen["automatic_f0"] = int(getattr(voice.model, "automatic_f0", False))
+    return replace(plan, defaults=replace(plan.defaults, **chosen))
+
+
+def _absent(voice: TrainedVoice) -> frozenset[str]:
+    """Return the names of the controls that other voices have and this one lacks."""
+    return frozenset(item.name for item in SPECIAL_CONTROLS) - frozenset(voice.converter.special_controls)
 
 
 def _with_codebook(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | None) -> TrainedVoice:
@@ -80,7 +97,7 @@ def _with_codebook(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | N
             plan.imported.index, num_speakers=len(voice.speakers), dim=voice.model.content_dim, seed=plan.index.seed
         )
         return replace(voice, converter=_with_retrieval(voice.converter, retrieval))
-    if store is None or plan.codebook_size is None:
+    if store is None or plan.codebook_size is None or voice.model.reads_audio:
         return voice
     rebuilt = rebuilt_retrieval(store, plan.codebook_size, seed=plan.index.seed)
     return replace(voice, converter=_with_retrieval(voice.converter, rebuilt))
@@ -95,7 +112,7 @@ def _with_retrieval(
 
 
 def _write_index(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | None, folder: Path) -> WrittenIndex | None:
-    if store is None:
+    if store is None or voice.model.reads_audio:
         return None
     return write_index(store, plan.index, voice.converter.retrieval, folder / f"{plan.name}.index")
 
@@ -143,5 +160,5 @@ def _file_names(plan: ExportPlan, voice: TrainedVoice) -> list[str]:
         for geometry in _geometries(plan, voice)
         for kind in plan.graph_kinds
     ]
-    has_index = not (plan.imported or plan.blend)
+    has_index = not (plan.imported or plan.blend or voice.model.reads_audio)
     return [*graphs, *[f"{plan.name}.index"] * has_index, CARD, CARD_TEXT]

@@ -1,13 +1,13 @@
 """What an exported graph says of itself: where the voice comes from and who may use it."""
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from utils.config import to_yaml
 from utils.export.plans import ExportPlan
 from utils.training.checkpoints import TrainedVoice
+from utils.voice_file.controls import controls_with
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import (
     CONTROLS_AS_INPUTS,
@@ -15,6 +15,7 @@ from utils.voice_file.metadata import (
     F0_CONVENTION,
     HIGHPASS_KEY,
     IDLE_KEY,
+    NO_PART,
     VoiceMetadata,
 )
 from utils.voice_file.speakers import Speaker
@@ -38,6 +39,7 @@ def describe(
         index_sha256: hash of the index beside the graph, or None without one.
     """
     highpass = voice.converter.highpass
+    controls = controls_with(voice.converter.special_controls)
     speakers = tuple(
         Speaker(id=index, name=speaker.name, f0_median_hz=float(speaker.f0_median_hz or 0.0))
         for index, speaker in enumerate(voice.dataset.speakers)
@@ -49,10 +51,10 @@ def describe(
         n_fft=geometry.n_fft,
         model_rate=voice.model.sample_rate,
         flavour=graph_kind,
-        encoder=dict(voice.dataset.content.identity),
+        encoder=dict(NO_PART if voice.model.reads_audio else voice.dataset.content.identity),
         pitch=dict(_pitch_identity(voice)),
         speakers=speakers,
-        defaults=asdict(plan.defaults),
+        defaults={item.name: getattr(plan.defaults, item.name) for item in controls},
         index_sha256=index_sha256,
         licence=plan.licence,
         consent=plan.consent,
@@ -72,6 +74,8 @@ def describe(
 
 
 def _pitch_identity(voice: TrainedVoice) -> dict[str, Any]:
+    if voice.model.reads_audio:
+        return dict(NO_PART)
     tracker = getattr(voice.converter.frontend, "pitch_tracker", None)
     return dict(tracker.identity) if tracker is not None else {}
 

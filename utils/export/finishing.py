@@ -1,6 +1,6 @@
 """From traced nodes to the file that is delivered: simplify, name axes, drop traces of origin, defaults, metadata."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from utils.errors import ExportError
 from utils.export.storage import store_without_loss
 from utils.export.tracing import quiet
-from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.controls import ControlDefaults, controls_with
 
 PRODUCER = "voclo-trainer"
 OLDEST_IR_VERSION = 8
@@ -25,6 +25,7 @@ def finish_graph(
     axes: Mapping[str, Sequence[int | str]] | None = None,
     defaults: ControlDefaults | None = None,
     controls_as_inputs: bool = False,
+    special: Collection[str] = (),
 ) -> onnx.ModelProto:
     """Return the graph that is delivered.
 
@@ -34,6 +35,7 @@ def finish_graph(
         axes: shapes of inputs and outputs to write into the graph; those that are absent stay as traced.
         defaults: values of the controls, which are overridable inputs then; None for a graph without controls.
         controls_as_inputs: whether the controls stay required inputs, without these defaults.
+        special: names of the special controls that it has.
     Raises:
         ExportError: if it cannot be simplified, or a control was lost in tracing.
     """
@@ -41,7 +43,7 @@ def finish_graph(
     _name_axes(graph, axes or {})
     _remove_traces_of_origin(graph)
     if defaults is not None:
-        _attach_defaults(graph, defaults, as_inputs=controls_as_inputs)
+        _attach_defaults(graph, defaults, special, as_inputs=controls_as_inputs)
     graph.producer_name, graph.producer_version = PRODUCER, ""
     # A newer IR version than the operators need would only shut out older runtimes.
     graph.ir_version = max(OLDEST_IR_VERSION, helper.find_min_ir_version_for(list(graph.opset_import)))
@@ -82,11 +84,13 @@ def _name_axes(model: onnx.ModelProto, axes: Mapping[str, Sequence[int | str]]) 
     del model.graph.value_info[:]
 
 
-def _attach_defaults(model: onnx.ModelProto, defaults: ControlDefaults, *, as_inputs: bool) -> None:
+def _attach_defaults(
+    model: onnx.ModelProto, defaults: ControlDefaults, special: Collection[str], *, as_inputs: bool
+) -> None:
     """Store a default beside each control unless all stay required; IR 4 calls it an overridable initializer."""
     present = {value.name for value in model.graph.input}
     plain = asdict(defaults)
-    for control in CONTROLS:
+    for control in controls_with(special):
         if control.name not in present:
             raise ExportError(f"the graph lost its input {control.name}: forward_audio does not use it")
         if not as_inputs:

@@ -33,6 +33,7 @@ class ImportSettings:
     speakers: tuple[int, ...] | None = None
     blend: Blend | None = None
     index: Path | None = None
+    cluster: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class ExportPlan:
 
     Attributes:
         trust: packages or classes that a run may name besides those of this workbench.
+        source: name or number of the speaker that the input is of, for a voice that must know it.
+        automatic_f0: of a voice that predicts a pitch, whether it is used; None: as the voice was trained.
         asked: values of the controls' defaults that somebody typed, by key.
         blend: what is blended; None for a voice as it is.
     """
@@ -55,6 +58,8 @@ class ExportPlan:
     graph_kinds: tuple[str, ...]
     options: GraphOptions
     speaker: str | int | None
+    source: str | int | None
+    automatic_f0: int | None
     defaults: ControlDefaults
     index: IndexOptions
     codebook_size: int | None
@@ -125,7 +130,7 @@ def plan_export(job: ExportJob) -> ExportPlan:
     """
     imported, settings = _import_settings(job), job.export
     run, _ = sources_of(job)
-    defaults = settings.defaults.model_dump()
+    defaults = settings.defaults.model_dump(exclude_none=True)
     return ExportPlan(
         run=run,
         imported=imported,
@@ -139,6 +144,8 @@ def plan_export(job: ExportJob) -> ExportPlan:
             opset=settings.opset, exporter=settings.exporter, controls_as_inputs=settings.controls == "inputs"
         ),
         speaker=settings.speaker,
+        source=settings.source,
+        automatic_f0=settings.defaults.automatic_f0,
         defaults=ControlDefaults(**defaults),
         index=IndexOptions(**job.retrieval.model_dump(exclude={"codebook_size"})),
         codebook_size=job.retrieval.codebook_size,
@@ -152,7 +159,7 @@ def plan_export(job: ExportJob) -> ExportPlan:
         asked={
             key: defaults[key.rpartition(".")[2]]
             for key in sorted(job.given)
-            if key == "export.pitch_shift" or key.startswith("export.defaults.")
+            if key == "export.pitch_shift" or key.removeprefix("export.defaults.") in defaults
         },
         blend=blend_of(job),
     )
@@ -249,4 +256,5 @@ def _import_settings(job: ExportJob) -> ImportSettings | None:
         speakers=job.rvc.speakers,
         blend=blend_of(job),
         index=job.index,
+        cluster=job.rvc.cluster,
     )

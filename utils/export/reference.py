@@ -31,10 +31,11 @@ def voice_reference(
         convert: makes audio [B, T] of audio [B, T] and the controls; default: the converter itself.
     """
     make = convert or converter
+    special = converter.special_controls if convert is None else ()
 
     def answer(audio: np.ndarray, values: ControlDefaults) -> np.ndarray:
         with torch.no_grad():
-            output: np.ndarray = make(torch.from_numpy(audio), *control_tensors(values)).numpy()
+            output: np.ndarray = make(torch.from_numpy(audio), *control_tensors(values, special)).numpy()
         return output
 
     return Reference(
@@ -43,6 +44,7 @@ def voice_reference(
         sample_rate=converter.io_rate,
         num_speakers=converter.generator.num_speakers,
         idle_controls=converter.idle_controls,
+        special_controls=frozenset(special),
         parity_db=20 * math.log10(tolerance),
         recordings=recordings,
     )

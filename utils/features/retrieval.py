@@ -1,5 +1,6 @@
 """Retrieval inside the model: replace content by a blend of the target speaker's own content."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -138,6 +139,16 @@ def build_codebook(content: Tensor, size: int, *, iterations: int = 15, seed: in
         normalize=normalize_content, rows_at_once=16384,
     )  # fmt: skip
     return centres.half().float()
+
+
+def equal_codebooks(vectors: Sequence[Tensor], most: int) -> Tensor:
+    """Return [S, K, D] of each speaker's vectors [N, D]: at most `most`, filled up by repeating them.
+
+    Repeated entries are for a retrieval of one neighbour, or of speakers of like many.
+    """
+    books = [build_codebook(each, most) for each in vectors]
+    size = max(len(book) for book in books)
+    return torch.stack([book[torch.arange(size) % len(book)] for book in books])
 
 
 def entries_per_speaker(wanted: int | None, num_speakers: int) -> int:

@@ -175,15 +175,15 @@ def open_voice(
         raise VoiceLoadError(str(error)) from error
 
 
-def speaker_number_of(session: VoiceSession, speaker: str | int) -> int:
-    """Return the speaker_id of a name or number.
+def speaker_number_of(session: VoiceSession, speaker: str | int, key: str = "speaker") -> int:
+    """Return the speaker_id of a name or number that stood under a key.
 
     Raises:
         ConfigError: if the voice has no such speaker.
     """
     if not session.speakers and isinstance(speaker, int):  # a graph of another program, which has numbers alone
         return speaker
-    return speaker_number(speaker, session.speakers, "speaker", session.path.name)
+    return speaker_number(speaker, session.speakers, key, session.path.name)
 
 
 def target_median_hz(session: VoiceSession, controls: ControlValues, asked: str) -> float:

@@ -10,7 +10,7 @@ import onnxruntime
 
 from utils.errors import ConfigError, FormatError
 from utils.voice_file.control_inputs import default_feed, other_inputs, settable_controls
-from utils.voice_file.controls import control_arrays, find_control
+from utils.voice_file.controls import SPEAKER_CONTROLS, control_arrays, find_control
 from utils.voice_file.delivered import changed_since_export
 from utils.voice_file.metadata import IDLE_KEY, VoiceMetadata
 from utils.voice_file.names import is_stream_file, parse_file_name
@@ -144,7 +144,7 @@ class VoiceSession:
             control = find_control(name)
             if name not in present:
                 raise ConfigError(f"{name}={value:g} cannot be set: {self.path.name} has no such input; export anew")
-            high = len(self.speakers) - 1 if name == "speaker_id" and self.speakers else control.high
+            high = len(self.speakers) - 1 if name in SPEAKER_CONTROLS and self.speakers else control.high
             if not control.low <= value <= high:
                 raise ConfigError(f"{name}={value:g} is out of range; allowed: between {control.low:g} and {high:g}")
 

@@ -88,6 +88,8 @@ def _plan(job: ConvertJob, session: VoiceSession) -> _Plan:
 def _checked_controls(job: ConvertJob, session: VoiceSession) -> dict[str, float]:
     chosen = {} if job.speaker is None else {"speaker_id": float(speaker_number_of(session, job.speaker))}
     controls = job.controls | chosen
+    if job.source is not None:
+        controls["source_id"] = float(speaker_number_of(session, job.source, "source"))
     session.check_controls(controls | ({"pitch_shift": 0.0} if job.is_pitch_automatic else {}))
     asked = job.controls | ({"pitch_shift": str(job.pitch_shift)} if job.is_pitch_automatic else {})
     refuse_idle_controls(asked, session.idle_controls, session.path.name)

@@ -14,6 +14,7 @@ from torch import Tensor
 from utils.errors import FormatError
 from utils.rvc.quoting import shown_name
 from utils.rvc.sovits import SovitsOptions, is_sovits, sovits_options
+from utils.rvc.vits import VitsOptions, is_vits, vits_options
 from utils.rvc.vocoders import DECODERS, WEBUI_ORDER, Vocoder, vocoder_of
 
 Role = Literal["generator", "discriminator"]
@@ -127,7 +128,8 @@ class Layout:
         has_posterior: whether the network's training part is there.
         num_speakers: rows of the speaker table; 0 in a discriminator.
         content_dim: size of a content vector; 0 in a discriminator.
-        sovits: what a generator of So-VITS-SVC is; None for one of RVC.
+        sovits: what a generator of So-VITS-SVC is; None for another.
+        vits: what VITS as a voice converter is; None for another.
     """
 
     role: Role
@@ -139,8 +141,16 @@ class Layout:
     num_speakers: int = 0
     content_dim: int = 0
     sovits: SovitsOptions | None = None
+    vits: VitsOptions | None = None
+
+    @property
+    def is_rvc(self) -> bool:
+        """Whether it is a network of RVC or Applio, and so of no other program."""
+        return self.sovits is None and self.vits is None and self.version != "sovits"
 
     def __str__(self) -> str:
+        if self.vits is not None:
+            return f"generator of VITS for {self.num_speakers} speakers"
         if self.sovits is not None:
             return f"generator of So-VITS-SVC for content of {self.content_dim} values ({self.sovits})"
         kind = " or ".join(item.name for item in self.fits) or (self.version or "of no published size")
@@ -171,7 +181,8 @@ def is_rvc(names: Iterable[str]) -> bool:
     """Whether the names are those of RVC's generator or discriminator."""
     everything = set(names)
     heads = {name.split(".")[0] for name in everything}
-    return heads == {"discriminators"} or ({"enc_p", "dec", "flow", "emb_g"} <= heads and not is_sovits(everything))
+    is_other = is_sovits(everything) or is_vits(everything)
+    return heads == {"discriminators"} or ({"enc_p", "dec", "flow", "emb_g"} <= heads and not is_other)
 
 
 def layout_of(shapes: Shapes) -> Layout:
@@ -192,6 +203,11 @@ def layout_of(shapes: Shapes) -> Layout:
         return Layout(
             role="generator", version=VERSIONS.get(content_dim), has_f0=True, has_posterior=_has(shapes, POSTERIOR),
             num_speakers=num_speakers, content_dim=content_dim, sovits=options,
+        )  # fmt: skip
+    if is_vits(shapes):
+        return Layout(
+            role="generator", version=None, has_posterior=True, num_speakers=shapes.get(SPEAKER_TABLE, (1,))[0],
+            vits=vits_options(shapes),
         )  # fmt: skip
     vocoder = vocoder_of(shapes)
     if vocoder is None and _has(shapes, "dec."):

@@ -1,7 +1,7 @@
 """What a foreign file is: a shared voice, or a generator or discriminator to train on from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,12 @@ from utils.rvc.quoting import quoted, said_text, shown_name
 from utils.rvc.safetensors_voice import SUFFIX, read_safetensors_voice
 from utils.rvc.sovits import SAMPLE_RATE as SOVITS_RATE
 from utils.rvc.sovits import Bins, read_config
+from utils.rvc.vits import SAMPLE_RATE as VITS_RATE
+from utils.rvc.vits import read_vits_speakers, without_text
 from utils.rvc.vocoders import DECODERS, known_vocoder
 
 F0Convention = Literal["zero_unvoiced", "interpolated"]
-Program = Literal["rvc_webui", "applio", "rvc_next", "sovits", "voclo_trainer", "unknown"]
+Program = Literal["rvc_webui", "applio", "rvc_next", "sovits", "vits", "voclo_trainer", "unknown"]
 F0_CONVENTIONS: tuple[F0Convention, ...] = ("zero_unvoiced", "interpolated")
 OWN_KEY = "voclo_trainer"  # what only this workbench records; the other programs ignore it
 # keys that one program alone writes; creation_date and embedder_model are none of them
@@ -29,7 +31,7 @@ PROGRAM_KEYS: dict[Program, frozenset[str]] = {
 }
 PROGRAM_NAMES = {
     "rvc_webui": "RVC-WebUI", "applio": "Applio", "rvc_next": "rvc-next", "sovits": "So-VITS-SVC",
-    "voclo_trainer": "this workbench",
+    "vits": "VITS",    "voclo_trainer": "this workbench",
 }  # fmt: skip
 # what their training puts into unvoiced frames; RVC-WebUI fills the gaps since July 2026, and no file of it says so
 PROGRAM_CONVENTIONS: dict[Program, F0Convention] = {"applio": "zero_unvoiced", "rvc_next": "interpolated"}
@@ -136,8 +138,8 @@ def read_foreign(path: Path, *, must_be_finite: bool = True) -> ForeignFile:
 def _training(path: Path, content: dict[str, Any], must_be_finite: bool) -> ForeignFile:
     weights = _weights(path, content["model"], "model", must_be_finite)
     layout = _layout(path, weights)
-    if layout.sovits is not None:
-        return _sovits(path, content, weights, layout)
+    if layout.sovits is not None or layout.vits is not None:
+        return _with_config(path, content, weights, layout)
     rates = {item.sample_rate for item in layout.fits}
     own = _own(path, content)
     embedder = _text(path, own, "embedder")
@@ -156,22 +158,20 @@ def _training(path: Path, content: dict[str, Any], must_be_finite: bool) -> Fore
     )
 
 
-def _sovits(path: Path, content: dict[str, Any], weights: dict[str, Tensor], layout: Layout) -> ForeignFile:
-    """Return what a generator of So-VITS-SVC is, by its weights and the config.json beside it, if there is one."""
-    config = read_config(path, shapes_of(weights))
-    return ForeignFile(
-        path=path,
-        kind="training",
-        program="sovits",
-        weights=weights,
-        layout=layout,
-        sample_rate=SOVITS_RATE,
-        f0_convention="zero_unvoiced",  # its network fills the gaps itself
-        embedder=config.embedder if config else None,
+def _with_config(path: Path, content: dict[str, Any], weights: dict[str, Tensor], layout: Layout) -> ForeignFile:
+    """Return what a network of So-VITS-SVC or VITS is, with the config.json beside it, if there is one."""
+    file = ForeignFile(
+        path=path, kind="training", program="vits", weights=weights, layout=layout, sample_rate=None,
         epoch=_whole(content.get("iteration")),
-        speakers=config.speakers if config else (),
-        bins=config.bins if config else None,
-    )
+    )  # fmt: skip
+    if layout.vits is not None:
+        speakers = read_vits_speakers(path, shapes_of(weights))
+        rate = VITS_RATE if speakers is not None else None
+        return replace(file, weights=without_text(weights), sample_rate=rate, speakers=speakers or ())
+    config = read_config(path, shapes_of(weights))
+    # its network fills the gaps of the pitch itself
+    file = replace(file, program="sovits", sample_rate=SOVITS_RATE, f0_convention="zero_unvoiced")
+    return replace(file, **vars(config)) if config else file
 
 
 def _voice(path: Path, content: dict[str, Any], must_be_finite: bool) -> ForeignFile:

@@ -112,8 +112,8 @@ def read_config(voice: Path, shapes: Shapes) -> SovitsConfig | None:
     path = voice.parent / CONFIG_NAME
     if not path.is_file():
         return None
-    content = _json(path)
-    model, data = _section(content, "model", path), _section(content, "data", path)
+    content = read_json(path)
+    model, data = section_of(content, "model", path), section_of(content, "data", path)
     for key, section, wanted in (
         ("sampling_rate", data, SAMPLE_RATE),
         ("hop_length", data, HOP_LENGTH),
@@ -140,22 +140,24 @@ def read_config(voice: Path, shapes: Shapes) -> SovitsConfig | None:
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a config.json; raise FormatError in one line if it is none."""
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise FormatError(f"{path} has {path.stat().st_size} bytes; it is no configuration of So-VITS-SVC")
+        raise FormatError(f"{path} has {path.stat().st_size} bytes; it is no configuration of a voice")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is no JSON; get it again") from error
     if not isinstance(content, dict):
-        raise FormatError(f"{path} holds {quoted(content)} instead of sections; it is no configuration of So-VITS-SVC")
+        raise FormatError(f"{path} holds {quoted(content)} instead of sections; it is no configuration of a voice")
     return content
 
 
-def _section(content: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+def section_of(content: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    """Return a section of a config.json; raise FormatError in one line if it has none."""
     section = content.get(key)
     if not isinstance(section, dict):
-        raise FormatError(f"{path}: its section {key!r} is {quoted(section)}; it is no configuration of So-VITS-SVC")
+        raise FormatError(f"{path}: its section {key!r} is {quoted(section)}; it is no configuration of a voice")
     return section
 
 

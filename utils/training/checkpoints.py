@@ -23,7 +23,7 @@ from utils.corpus.description import DatasetDescription, FeatureDescription
 from utils.errors import ConfigError, FormatError
 from utils.features.content.base import ContentEncoder
 from utils.features.content.hubert_files import HUB_PREFIX, cached_from_hub
-from utils.features.frontend import AnalysisFrontend
+from utils.features.frontend import AnalysisFrontend, AudioFrontend
 from utils.features.pitch.base import PitchTracker
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import atomic_write_bytes
@@ -201,9 +201,37 @@ def voice_of(
     """
     content = read_checkpoint(path) if content is None else content
     config, dataset = stored_config(content, path, trust), stored_dataset(content, path)
+    model = stored_generator(content, path, trust)
+    rate = io_rate or model.sample_rate
+    converter = AudioConverter(
+        model,
+        _stored_frontend(run, path, dataset, model, rate, for_export=for_export, trust=trust),
+        _read_retrieval(run, path, content, config, dataset) if with_codebook and not model.reads_audio else None,
+        RationalResampler(model.sample_rate, rate),
+        highpass=HighPass(dataset.highpass_hz, rate) if dataset.highpass_hz else None,
+    )
+    converter.requires_grad_(False)
+    converter.eval()
+    payload = content[PAYLOAD_KEY]
+    metrics = dict(payload["metrics"])
+    return TrainedVoice(model, converter, config, dataset, steps_done(content), metrics, payload.get("pretrained"))
+
+
+def _stored_frontend(
+    run: Path,
+    path: Path,
+    dataset: DatasetDescription,
+    model: BaseVoiceConversionModel,
+    rate: int,
+    *,
+    for_export: bool,
+    trust: Collection[str],
+) -> AnalysisFrontend | AudioFrontend:
+    """Return the part before the generator: encoder and tracker of the dataset, where the generator reads them."""
     encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)
     tracker_node = StoredObject.of(dataset.pitch.config, "pitch", str(path), trust)
-    model = stored_generator(content, path, trust)
+    if model.reads_audio:
+        return AudioFrontend(rate, model.sample_rate)
     with bounded_size(MOST_ENCODER_VALUES, str(path)):
         encoder: ContentEncoder = encoder_node.build(ContentEncoder)
     trained = dataset.content.identity
@@ -216,20 +244,7 @@ def voice_of(
         raise FormatError(f"checkpoint {path} says {dataset.content_dim} values of content, its encoder {encoder.dim}")
     if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
-    tracker = _load_tracker(run, dataset.pitch, tracker_node)
-    rate = io_rate or model.sample_rate
-    converter = AudioConverter(
-        model,
-        AnalysisFrontend(encoder, tracker, rate),
-        _read_retrieval(run, path, content, config, dataset) if with_codebook else None,
-        RationalResampler(model.sample_rate, rate),
-        highpass=HighPass(dataset.highpass_hz, rate) if dataset.highpass_hz else None,
-    )
-    converter.requires_grad_(False)
-    converter.eval()
-    payload = content[PAYLOAD_KEY]
-    metrics = dict(payload["metrics"])
-    return TrainedVoice(model, converter, config, dataset, steps_done(content), metrics, payload.get("pretrained"))
+    return AnalysisFrontend(encoder, _load_tracker(run, dataset.pitch, tracker_node), rate)
 
 
 def stored_generator(content: dict[str, Any], path: Path, trust: Collection[str] = ()) -> BaseVoiceConversionModel:

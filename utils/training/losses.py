@@ -10,6 +10,7 @@ from utils.audio.spectral import LOG_FLOOR, PUBLISHED_OFFSET, LogMelSpectrogram
 from utils.config import AudioConfig
 
 SOVITS_HOP = 512  # samples between the frames of So-VITS-SVC
+VITS_RATE, VITS_HOP, VITS_N_FFT = 22050, 256, 1024  # that VITS has inside, whatever the audio group says
 
 
 class MultiResolutionMelLoss(nn.Module):
@@ -130,6 +131,9 @@ def build_spectral_loss(objective: str, audio: AudioConfig) -> nn.Module:
     """Return the spectral loss that belongs to an objective."""
     if objective == "refinegan":
         return SummedMelLoss(audio.sample_rate)
+    if objective == "vits":
+        own = {"sample_rate": VITS_RATE, "hop_length": VITS_HOP, "n_fft": VITS_N_FFT, "f_max": VITS_RATE / 2}
+        return PublishedMelLoss(audio.model_copy(update=own))
     if objective == "sovits":
         return PublishedMelLoss(audio, SOVITS_HOP)
     return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)

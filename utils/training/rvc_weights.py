@@ -12,6 +12,7 @@ from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, is_rvc, layout_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import ForeignFile, read_foreign
 from utils.rvc.sovits import is_sovits
+from utils.rvc.vits import is_vits
 
 Speakers = str | Sequence[int] | None
 
@@ -42,7 +43,7 @@ def load_rvc_weights(
         ConfigError: if it does not fit the network or the dataset.
     """
     ours = network_weights(network)
-    if not (is_rvc(ours) or is_sovits(ours)):
+    if not (is_rvc(ours) or is_sovits(ours) or is_vits(ours)):
         kind = type(network).__name__
         raise ConfigError(f"{name}={path} is a file for RVC, the network here is {kind}; type experiment=rvc_<..>")
     file = read_foreign(path)
@@ -71,13 +72,14 @@ def _require_same_kind(theirs: Layout, ours: Layout, what: str) -> None:
         raise ConfigError(f"{what} is a {theirs}, a {ours.role} is needed; give it as pretrained.{theirs.role}")
     other_rate = bool(theirs.fits and ours.fits) and not set(theirs.fits) & set(ours.fits)
     is_other = (theirs.version, theirs.vocoder, theirs.has_f0) != (ours.version, ours.vocoder, ours.has_f0)
-    if is_other or other_rate or (theirs.sovits is None) != (ours.sovits is None):
+    other_program = (theirs.sovits is None, theirs.vits is None) != (ours.sovits is None, ours.vits is None)
+    if is_other or other_rate or other_program:
         raise ConfigError(f"{what} is a {theirs}, this model is a {ours}; choose the other file or experiment")
 
 
 def _require_same_features(file: ForeignFile, dataset: DatasetDescription, what: str) -> None:
     """Check encoder and layer of a generator's content, where the file names the encoder: published networks do not."""
-    if file.layout.role != "generator":
+    if file.layout.role != "generator" or file.layout.vits is not None:
         return
     identity = dataset.content.identity
     have, layer = encoder_name(str(identity.get("id"))), file.content_layer
@@ -95,7 +97,9 @@ def _require_same_features(file: ForeignFile, dataset: DatasetDescription, what:
 
 def _feature_notes(file: ForeignFile, dataset: DatasetDescription) -> list[str]:
     """Say on which features the voice is trained, where the file was trained on others or does not say."""
-    notes = []
+    notes: list[str] = []
+    if file.layout.vits is not None:
+        return notes
     if file.embedder is None:
         have = dataset.content.identity.get("id")
         notes.append(f"the file does not say its content encoder; the dataset's {have} is used")

@@ -15,7 +15,7 @@ from utils.verification.rvc_client import RvcClient, rvc_graph_of
 from utils.verification.signals import speech_like
 from utils.verification.voices import Voice
 from utils.voice_file.control_inputs import CONTROL_VALUES, asks_for_controls, default_feed, settable_controls
-from utils.voice_file.controls import CONTROLS, Control, control_arrays
+from utils.voice_file.controls import ALL_CONTROLS, CONTROLS, Control, control_arrays
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM, is_stream, require_audio
 from utils.voice_file.metadata import VoiceMetadata
@@ -138,13 +138,13 @@ class Candidate:
     @property
     def known_controls(self) -> list[Control]:
         """The controls that a graph of this workbench has."""
-        return [control for control in CONTROLS if control.name in self.controls]
+        return [control for control in ALL_CONTROLS if control.name in self.controls]
 
     @property
     def lacks_controls(self) -> list[str]:
         """Which controls of this workbench's graphs are absent or no scalars of their type."""
         found = settable_controls(self.session, self.metadata)
-        return [name for name, value in CONTROL_VALUES.items() if value not in found]
+        return [item.name for item in CONTROLS if CONTROL_VALUES[item.name] not in found]
 
     @property
     def needs_context(self) -> bool:

@@ -10,6 +10,7 @@ from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, skipped, verdict
 from utils.verification.measures import faults, relative_difference
 from utils.verification.reference import Reference
+from utils.voice_file.controls import SPEAKER_CONTROLS
 from utils.voice_file.runtime import RUNTIME_ERRORS
 
 HOSTILE_SECONDS = 0.3
@@ -21,6 +22,8 @@ EFFECT_SECONDS, STREAM_EFFECT_SECONDS = 2.0, 0.8
 LEAST_EFFECT = 1e-3  # relative change that counts as an effect
 # a file alone does not tell whether its voice has a codebook, or is told the pitch
 OFTEN_IDLE = frozenset({"pitch_shift", "index_rate", "protect"})
+# values of other controls at which each acts
+WITH: dict[str, dict[str, float]] = {"protect": {"index_rate": 1.0}, "pitch_shift": {"automatic_f0": 0}}
 
 Controls = dict[str, float]
 Answer = Callable[[np.ndarray, Controls], list[str]]
@@ -92,7 +95,7 @@ def check_effects(candidate: Candidate, reference: Reference | None = None) -> C
     effects: Controls = {}
     for control in candidate.known_controls:
         if control.name not in left_out:
-            others = {"index_rate": 1.0} if control.name == "protect" else {}
+            others = WITH.get(control.name, {})
             low, high = (candidate.convert(audio, {**others, control.name: value}) for value in control.trial)
             effects[control.name] = relative_difference(high, low)
     broken = [name for name, effect in effects.items() if not math.isfinite(effect)]
@@ -109,9 +112,9 @@ def check_effects(candidate: Candidate, reference: Reference | None = None) -> C
 def _idle_controls(candidate: Candidate, reference: Reference | None) -> set[str]:
     """Return the names of the controls that the voice is known to give nothing to act on."""
     if reference is not None:
-        return set(reference.idle_controls) | ({"speaker_id"} if reference.num_speakers < 2 else set())
+        return set(reference.idle_controls) | (SPEAKER_CONTROLS if reference.num_speakers < 2 else set())
     has_one_speaker = candidate.metadata is not None and len(candidate.metadata.speakers) < 2
-    return {"speaker_id"} if has_one_speaker else set()
+    return set(SPEAKER_CONTROLS) if has_one_speaker else set()
 
 
 def _answer_in_one_piece(candidate: Candidate) -> Answer:

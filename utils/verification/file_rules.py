@@ -10,7 +10,7 @@ from utils.verification.checks import Check, skipped, verdict
 from utils.verification.live_host import numbers_in_name
 from utils.verification.reference import GeneratorReference, Reference
 from utils.voice_file.control_inputs import CONTROL_VALUES, other_inputs, settable_controls
-from utils.voice_file.controls import CONTROLS
+from utils.voice_file.controls import ALL_CONTROLS
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import METADATA_KEY, VoiceMetadata
 from utils.voice_file.names import check_voice_name, parse_file_name
@@ -87,8 +87,8 @@ def check_simplifier(candidate: Candidate, reference: Reference) -> Check:
     metadata = stored_metadata(session, candidate.path.name)
     kept = {item.name for item in settable_controls(session, metadata)}
     required = [item.name for item in other_inputs(session, metadata)]
-    passed = is_valid and required == [AUDIO_INPUT] and kept == {control.name for control in CONTROLS}
-    detail = f"required {required}, overridable {len(kept)} of {len(CONTROLS)}"
+    passed = is_valid and required == [AUDIO_INPUT] and kept == {control.name for control in reference.controls}
+    detail = f"required {required}, overridable {len(kept)} of {len(reference.controls)}"
     return Check("simplifier keeps controls", passed, detail)
 
 
@@ -145,11 +145,11 @@ def check_inputs(candidate: Candidate, reference: Reference | None = None) -> Ch
     problems += _axis_problems(first, reference)
     if candidate.metadata is not None and candidate.lacks_controls:
         problems.append(f"no optional scalar input {', '.join(candidate.lacks_controls)}")
-    known = {control.name for control in CONTROLS}
+    known = {control.name for control in ALL_CONTROLS}
     unknown = sorted(value.name for value in optional if value.name not in known)
     if unknown and reference is None:
         problems.append(f"optional input {', '.join(unknown[:4])}, which no program knows")
-    expected = set(CONTROL_VALUES.values())
+    expected = {CONTROL_VALUES[item.name] for item in reference.controls} if reference is not None else set()
     if reference is not None and set(optional) != expected:
         wrong = sorted(value.name for value in set(optional) ^ expected)
         problems.append(f"optional inputs differ from those of this workbench in {', '.join(wrong)}")

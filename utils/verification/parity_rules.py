@@ -17,7 +17,10 @@ STREAM_PARITY_DB = -60.0
 
 def other_values(num_speakers: int) -> ControlDefaults:
     """Return a value for every control that is not its usual default."""
-    return ControlDefaults(pitch_shift=-3.5, speaker_id=num_speakers - 1, index_rate=1.0, protect=0.1, loudness_mix=0.4)
+    last = num_speakers - 1
+    return ControlDefaults(
+        pitch_shift=-3.5, speaker_id=last, index_rate=1.0, protect=0.1, loudness_mix=0.4, automatic_f0=1, source_id=last
+    )
 
 
 def check_parity(candidate: Candidate, reference: Reference) -> Check:

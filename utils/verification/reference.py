@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.verification.measures import relative_db
 from utils.verification.voices import Said, Voice
-from utils.voice_file.controls import CONTROLS, ControlDefaults
+from utils.voice_file.controls import SPEAKER_CONTROLS, Control, ControlDefaults, controls_with
 from utils.voice_file.metadata import VoiceMetadata
 
 PARITY_DB = -80.0
@@ -29,6 +29,7 @@ class Reference:
         sample_rate: of the graph's input and output.
         num_speakers: voices inside the graph.
         idle_controls: names of those that the voice gives nothing to act on.
+        special_controls: names of those that it has beside those of every voice.
         parity_db: largest allowed difference of the graph, relative to its level.
         recordings: [T] excerpts of real recordings at the graph's rate, tried beside the synthetic ones.
     """
@@ -38,6 +39,7 @@ class Reference:
     sample_rate: int
     num_speakers: int
     idle_controls: frozenset[str]
+    special_controls: frozenset[str] = frozenset()
     parity_db: float = PARITY_DB
     recordings: tuple[np.ndarray, ...] = ()
     _kept: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -50,9 +52,9 @@ class Reference:
         """Return the PyTorch side as a voice that speaks; of a stream, with the blocks and the delay that it states."""
 
         def convert(audio: np.ndarray, controls: Mapping[str, float]) -> np.ndarray:
-            values = asdict(self.defaults) | {name: value for name, value in controls.items() if name != "speaker_id"}
-            if "speaker_id" in controls:  # as the graph takes it
-                values["speaker_id"] = min(max(int(controls["speaker_id"]), 0), self.num_speakers - 1)
+            values = asdict(self.defaults) | dict(controls)
+            for name in SPEAKER_CONTROLS & controls.keys():  # as the graph takes it
+                values[name] = min(max(int(controls[name]), 0), self.num_speakers - 1)
             made: np.ndarray = self.convert(audio[None], ControlDefaults(**values))[0]
             return made
 
@@ -60,12 +62,17 @@ class Reference:
         return Voice(
             sample_rate=self.sample_rate,
             convert=convert,
-            controls=frozenset(control.name for control in CONTROLS),
+            controls=frozenset(control.name for control in self.controls),
             block=stream.get("block", 1),
             look_ahead=stream.get("look_ahead", 0),
             metadata=metadata,
             kept=self._kept,
         )
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """What the graph takes beside the audio."""
+        return controls_with(self.special_controls)
 
     @property
     def plain(self) -> Conversion:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from utils.voice_file.controls import CONTROLS, control_arrays
+from utils.voice_file.controls import ALL_CONTROLS, control_arrays
 from utils.voice_file.metadata import CONTROLS_AS_INPUTS, CONTROLS_KEY, VoiceMetadata
 from utils.voice_file.runtime import GraphSession, graph_values
 from utils.voice_file.signature import FLOAT, INTEGER, GraphValue
 
 CONTROL_VALUES = {
-    control.name: GraphValue(control.name, INTEGER if control.is_integer else FLOAT, ()) for control in CONTROLS
+    control.name: GraphValue(control.name, INTEGER if control.is_integer else FLOAT, ()) for control in ALL_CONTROLS
 }
 
 

@@ -1,6 +1,7 @@
 """The controls of an exported voice: optional inputs of its graph, each a scalar with a default.
 
-CONTROLS is the one table. The graph's signature, the defaults, the card, the documents and the tests are made from it.
+CONTROLS is the one table of what every voice has, SPECIAL_CONTROLS of what the network of some adds. The graph's
+signature, the defaults, the card, the documents and the tests are made from them.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +21,7 @@ class Control:
         name: of the graph input.
         kind: element type, as numpy spells it.
         low: smallest value that is accepted.
-        high: largest value that is accepted; of speaker_id the number of speakers lowers it.
+        high: largest value that is accepted; of SPEAKER_CONTROLS the number of speakers lowers it.
         default: value where nobody chose another.
         trial: pair of values whose outputs must differ when the control takes effect.
         meaning: one line for cards and documents.
@@ -64,12 +65,24 @@ CONTROLS: tuple[Control, ...] = (
         "loudness_mix", "float32", 0.0, 1.0, 1.0, (0.0, 1.0), "1 keeps the voice's own level, 0 imposes the input's"
     ),
 )  # fmt: skip
-_BY_NAME = {control.name: control for control in CONTROLS}
+SPECIAL_CONTROLS: tuple[Control, ...] = (
+    Control(
+        "automatic_f0", "int64", 0, 1, 0, (0, 1), "1: the pitch that the voice predicts, for speech; 0: the input's",
+        "does not predict a pitch",
+    ),
+    Control(
+        "source_id", "int64", 0, 2**31 - 1, 0, (0, 1), "which speaker of the graph the input is of",
+        "takes the speech of anybody",
+    ),
+)  # fmt: skip
+ALL_CONTROLS = CONTROLS + SPECIAL_CONTROLS
+SPEAKER_CONTROLS = frozenset({"speaker_id", "source_id"})  # the number of speakers lowers what they may be
+_BY_NAME = {control.name: control for control in ALL_CONTROLS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlDefaults:
-    """A value for each control, in the order of CONTROLS: what a voice does when a caller gives none.
+    """A value for each control, in the order of ALL_CONTROLS: what a voice does when a caller gives none.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -80,15 +93,22 @@ class ControlDefaults:
     index_rate: float = _BY_NAME["index_rate"].default
     protect: float = _BY_NAME["protect"].default
     loudness_mix: float = _BY_NAME["loudness_mix"].default
+    automatic_f0: int = int(_BY_NAME["automatic_f0"].default)
+    source_id: int = int(_BY_NAME["source_id"].default)
 
     def __post_init__(self) -> None:
-        for control in CONTROLS:
+        for control in ALL_CONTROLS:
             value = getattr(self, control.name)
             if not control.low <= value <= control.high:
                 raise ConfigError(
                     f"export.defaults.{control.name}={value:g} is out of range; "
                     f"allowed: between {control.low:g} and {control.high:g}"
                 )
+
+
+def controls_with(special: Collection[str]) -> tuple[Control, ...]:
+    """Return the controls of a voice: those of every voice, and the special ones of these names."""
+    return CONTROLS + tuple(control for control in SPECIAL_CONTROLS if control.name in special)
 
 
 def find_control(name: str) -> Control:

@@ -17,6 +17,7 @@ BANDWIDTH_KEY = "bandwidth_hz"  # under extra: how high the voice's speech reach
 CONTROLS_KEY = "controls"  # under extra: CONTROLS_AS_INPUTS where every run must be given the controls; else absent
 CONTROLS_AS_INPUTS = "inputs"
 NOT_JUDGED_KEY = "not_judged"  # under extra: names of the rules that the voice itself did not keep at its export
+NO_PART = {"id": "none"}  # identity of the encoder and tracker of a voice that reads the audio itself
 SCHEMA_VERSION = 2  # 2: precision
 F0_CONVENTION = "zero_unvoiced"
 

@@ -60,7 +60,7 @@ def _facts(file: ForeignFile) -> dict[str, Any]:
         {key: file.said.get(key) for key in ("name", "creator", "created")}
         | facts
         | {
-            "architecture": f"So-VITS-SVC {file.bins or ''}".strip() if layout.sovits else "RVC",
+            "architecture": _architecture(file),
             "vocoder": layout.vocoder,
             "sample_rate": file.sample_rate,
             "uses_f0": layout.has_f0,
@@ -75,6 +75,12 @@ def _facts(file: ForeignFile) -> dict[str, Any]:
         }
         | training
     )
+
+
+def _architecture(file: ForeignFile) -> str:
+    if file.layout.vits is not None:
+        return "VITS"
+    return f"So-VITS-SVC {file.bins or ''}".strip() if file.layout.sovits else "RVC"
 
 
 def _remarks(file: ForeignFile) -> list[str]:

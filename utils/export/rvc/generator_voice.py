@@ -72,7 +72,7 @@ def load_generator(plan: GeneratorPlan) -> GeneratorVoice:
 def _of_file(plan: GeneratorPlan, path: Path) -> GeneratorVoice:
     network = load_imported_network(path, plan.speakers, plan.blend)
     file = network.file
-    if file.layout.sovits is not None:
+    if not file.layout.is_rvc:
         raise ConfigError(f"voice={path} is a {file.layout}, which programs of RVC do not load; type export=onnx")
     require_published_content(file.encoder, file.layout.version, str(path))
     return GeneratorVoice(

@@ -19,15 +19,18 @@ from utils.export.blended_runs import blended_row, name_of
 from utils.export.blending import Blend, mean_row
 from utils.export.plans import ImportSettings
 from utils.export.rvc.blended_files import blended_file
+from utils.export.rvc.cluster_retrieval import cluster_retrieval
 from utils.features.content.base import ContentEncoder
-from utils.features.frontend import AnalysisFrontend
+from utils.features.frontend import AnalysisFrontend, AudioFrontend
 from utils.features.pitch.filling import FilledPitch
 from utils.features.pitch.swift import builtin_tracker
+from utils.features.retrieval import CodebookRetrieval
 from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import TrainedVoice
+from utils.voice_file.metadata import NO_PART
 
 # what RVC-WebUI and Applio put recordings through, before training and before a conversion
 HIGHPASS_HZ, HIGHPASS_ORDER = 48.0, 5
@@ -113,25 +116,68 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
         ConfigError: if something that it needs is not given or does not fit.
     """
     network = load_imported_network(settings.file, settings.speakers, settings.blend)
-    file, config, model, rows = network.file, network.config, network.model, network.rows
+    file, config, model = network.file, network.config, network.model
+    rate = io_rate or model.sample_rate
+    if model.reads_audio:
+        return _reading_audio(network, settings, rate)
     embedder = settings.embedder or file.embedder
     encoder = _encoder(settings, file, embedder)
     convention = _convention(settings, file)
     tracker = _tracker(settings, convention)
-    rate = io_rate or model.sample_rate
     resampler = RationalResampler(model.sample_rate, rate)
     highpass = HighPass(HIGHPASS_HZ, rate, order=HIGHPASS_ORDER)
-    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), None, resampler, highpass=highpass)
+    retrieval = _retrieval(settings, network)
+    converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), retrieval, resampler, highpass=highpass)
     converter.requires_grad_(False)
     converter.eval()
-    record = {
+    record = _record(network, settings) | {
+        "f0_convention": convention,
+        "embedder": embedder or encoder.identity["id"],
+        "cluster": settings.cluster.name if settings.cluster else None,
+        "has_recorded_encoder": _recorded_weights(file) in (None, encoder.identity.get("weights_sha256")),
+    }
+    dataset = _dataset(network, encoder.identity, tracker.identity)
+    return TrainedVoice(model, converter, config, dataset, file.step, {}, imported=record)
+
+
+def _reading_audio(network: ImportedNetwork, settings: ImportSettings, rate: int) -> TrainedVoice:
+    """Return a voice that needs no encoder and no tracker, and so refuses them."""
+    model, name = network.model, settings.file.name
+    given = {"content": settings.content, "pitch": settings.pitch, "rvc.embedder": settings.embedder,
+             "rvc.cluster": settings.cluster}  # fmt: skip
+    idle = [key for key, value in given.items() if value is not None]
+    if idle:
+        raise ConfigError(f"{idle[0]}= does nothing: {name} is VITS, which reads the audio itself; leave it out")
+    if len(network.rows) < 2:
+        raise ConfigError(f"rvc.speakers={list(network.rows)}: {name} converts between its speakers; name two or more")
+    resampler = RationalResampler(model.sample_rate, rate)
+    converter = AudioConverter(model, AudioFrontend(rate, model.sample_rate), None, resampler)
+    converter.requires_grad_(False)
+    converter.eval()
+    record, dataset = _record(network, settings) | {"embedder": None}, _dataset(network, NO_PART, NO_PART)
+    return TrainedVoice(model, converter, network.config, dataset, network.file.step, {}, imported=record)
+
+
+def _retrieval(settings: ImportSettings, network: ImportedNetwork) -> CodebookRetrieval | None:
+    if settings.cluster is None:
+        return None
+    if network.file.layout.sovits is None:
+        raise ConfigError(f"rvc.cluster={settings.cluster} is for a voice of So-VITS-SVC; leave it out")
+    if settings.index is not None:
+        raise ConfigError(f"index={settings.index} and rvc.cluster={settings.cluster}: a voice has one; leave one out")
+    if network.blended:
+        raise ConfigError(f"rvc.cluster={settings.cluster} has nothing of a blend of speakers; leave one of them out")
+    return cluster_retrieval(settings.cluster, network.rows, network.speakers, network.file.layout.content_dim)
+
+
+def _record(network: ImportedNetwork, settings: ImportSettings) -> dict[str, Any]:
+    """Return what a graph keeps of the file that its voice came from."""
+    file = network.file
+    record: dict[str, Any] = {
         "file": settings.file.name,
         "what": str(file),
         "program": file.program,
-        "f0_convention": convention,
-        "embedder": embedder or encoder.identity["id"],
-        "has_recorded_encoder": _recorded_weights(file) in (None, encoder.identity.get("weights_sha256")),
-        "speaker_rows": list(rows),
+        "speaker_rows": list(network.rows),
         "speaker_rows_in_file": file.layout.num_speakers,
         "speakers_trained": file.trained_speakers,
         "epoch": file.epoch,
@@ -139,16 +185,17 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     }
     if settings.blend is not None:
         record["blend"] = str(settings.blend) if settings.blend.kind == "speakers" else settings.blend.by_file_name()
-    dataset = DatasetDescription(
+    return record
+
+
+def _dataset(network: ImportedNetwork, content: dict[str, Any], f0_hz: dict[str, Any]) -> DatasetDescription:
+    """Describe the unknown dataset of a foreign voice by what its conversions use."""
+    return DatasetDescription(
         name="",
-        audio=audio_config(config["audio"]),
+        audio=audio_config(network.config["audio"]),
         speakers=tuple(SpeakerDescription(name=name) for name in network.speakers),
-        features={
-            "content": FeatureDescription(identity=encoder.identity),
-            "f0_hz": FeatureDescription(identity=tracker.identity),
-        },
+        features={"content": FeatureDescription(identity=content), "f0_hz": FeatureDescription(identity=f0_hz)},
     )
-    return TrainedVoice(model, converter, config, dataset, file.step, {}, imported=record)
 
 
 def explain_import(voice: TrainedVoice) -> list[str]:
@@ -159,14 +206,22 @@ def explain_import(voice: TrainedVoice) -> list[str]:
     how = "all of them" if kept == rows else f"rows {record['speaker_rows']}"
     said = f", of which it says {trained} were trained" * bool(trained)
     blend = [f"blend of {record['blend']}"] if "blend" in record else []
+    if record["embedder"] is None:
+        heard = "it reads the audio itself: no content encoder, no pitch; source_id says which of its speakers it hears"
+        return [record["what"], *blend, record["parameters"], _speaker_line(rows, said, how), heard]
     other = "" if record["has_recorded_encoder"] else " (with other weights or another precision than the file records)"
     return [
         record["what"],
         *blend,
         record["parameters"],
-        f"speaker table: {rows} rows in the file{said}; in the voice {how} (rvc.speakers=[0] keeps the first alone)",
+        _speaker_line(rows, said, how),
+        *([f"index_rate blends in what {record['cluster']} holds"] if record.get("cluster") else []),
         f"content encoder {record['embedder']}{other}, f0 {record['f0_convention']}",
     ]
+
+
+def _speaker_line(rows: int, said: str, how: str) -> str:
+    return f"speaker table: {rows} rows in the file{said}; in the voice {how} (rvc.speakers=[0] keeps the first alone)"
 
 
 def discriminator_option(layout: Layout) -> str:
@@ -189,6 +244,14 @@ def voice_config(file: ForeignFile) -> dict[str, Any]:
             )
         model = f"model=sovits_{file.bins.replace('.', '_')}"
         composed = train_job([model, "audio=sovits", *layout.sovits.overrides()]).to_plain()
+        return {"model": composed["model"], "audio": composed["audio"]}
+    if layout.vits is not None:
+        if file.sample_rate is None:
+            raise ConfigError(
+                f"voice={file.path} is a {layout}; put the config.json that it came with into its folder, which says "
+                "its rate"
+            )
+        composed = train_job(["model=vits_vc", "audio=vits", *layout.vits.overrides()]).to_plain()
         return {"model": composed["model"], "audio": composed["audio"]}
     fits = [item for item in layout.fits if file.sample_rate in (None, item.sample_rate)]
     if layout.role != "generator" or not fits:

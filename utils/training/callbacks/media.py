@@ -124,7 +124,7 @@ class MediaLogger(Callback):
     ) -> None:
         frames, step, rate = int(batch.num_frames[row]), module.steps, self.audio.sample_rate
         content, f0_hz, loudness_db = (
-            value[row : row + 1, :frames] for value in (batch.content, batch.f0_hz, batch.loudness_db)
+            value[row : row + 1, :frames] for value in (module.voice.content_of(batch), batch.f0_hz, batch.loudness_db)
         )
         speaker = batch.speaker_id[row : row + 1]
         transposed_hz = f0_hz * 2 ** (TRANSPOSED_SEMITONES / 12)
