@@ -7,11 +7,12 @@ PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
 STUDIO_STAMP := $(VENV)/.installed-studio
+NOTEBOOK_STAMP := $(VENV)/.installed-notebook
 INFERENCE := .venv-inference
 INFERENCE_STAMP := $(INFERENCE)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-inference demo studio test test-all check smoke fuzz clean-venv
+.PHONY: help venv venv-inference venv-studio demo studio test test-all check smoke fuzz clean-venv
 
 help:
 	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
@@ -23,6 +24,7 @@ help:
 	@echo "make fuzz            wrong command lines and damaged files (15 minutes; MINUTES=1 for one)"
 	@echo "make venv            only create .venv from requirements.lock (all others do it when needed)"
 	@echo "make venv-inference  create .venv-inference, which is enough for test_model.py (20 times smaller)"
+	@echo "make venv-studio     .venv with what the studio needs"
 	@echo "make clean-venv      remove both"
 	@echo "Another interpreter: make PYTHON=python3.12 <target>"
 
@@ -59,6 +61,13 @@ $(STUDIO_STAMP): requirements-studio.lock $(STAMP)
 	$(PIP) install --quiet --no-deps --requirement requirements-studio.lock
 	@touch $@
 
+# What runs notebooks/voclo_trainer.ipynb, which one of the slow tests does.
+$(NOTEBOOK_STAMP): requirements-notebook.lock $(STAMP)
+	$(PIP) install --quiet --no-deps --requirement requirements-notebook.lock
+	@touch $@
+
+venv-studio: $(STUDIO_STAMP)
+
 studio: $(STUDIO_STAMP)
 	$(BIN)/python studio.py
 
@@ -72,7 +81,7 @@ test: $(STAMP)
 	$(PYTEST) -m "not slow"
 
 # some of the slow ones need what the demo and the light environment consist of
-test-all: test $(DEMO_STAMP) $(INFERENCE_STAMP)
+test-all: test $(DEMO_STAMP) $(INFERENCE_STAMP) $(NOTEBOOK_STAMP)
 	$(PYTEST) -m slow
 
 check: $(STAMP)

@@ -35,6 +35,7 @@ State = Literal["queued", "running", "cancelling", "done", "failed", "stopped", 
 ENDED: tuple[State, ...] = ("done", "failed", "stopped", "cancelled", "interrupted")
 ROOT = Path(__file__).resolve().parents[1]
 ASKED, STARTED, END, CANCEL, LOG = "job.json", "started.json", "ended.json", "cancel.json", "log.txt"
+HOLD = "hold"  # a file of the queue
 LOG_BYTES = 64 * 1024
 
 
@@ -105,6 +106,8 @@ class JobQueue:
         self._workers: list[subprocess.Popen[bytes]] = []
         with one_line_for_files():
             self.folder.mkdir(parents=True, exist_ok=True)
+            if starts:
+                (self.folder / HOLD).unlink(missing_ok=True)
         for device in {job.device for job in self.jobs() if starts and job.state == "queued"}:
             self._ensure_worker(device)
 
@@ -201,6 +204,11 @@ class JobQueue:
                 f"job={name!r} ({job.script}, {job.state}) is no training that ended early; submit it anew"
             )
         return self.submit(continued(job.arguments), title=job.title, device=job.device)
+
+    def hold(self) -> None:
+        """Let no further job begin until a queue is opened here again, which starts what waits."""
+        with one_line_for_files():
+            (self.folder / HOLD).touch()
 
     def remove(self, name: str) -> None:
         """Remove an ended job from the list, its log too; what it made stays.

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import yaml
 
-from studio.secret_texts import NAMES, STARS
 from utils.config import select
+from utils.config.secret_keys import SECRET_NAME, STARS
 
 Kind = Literal["dataset", "run", "voice", "imported"]
 Facts = dict[str, str | int | float]
@@ -50,7 +50,7 @@ def settings_of(kind: Kind, folder: Path) -> dict[str, str]:
             return {}
     except UNREADABLE:
         return {}
-    return {key: STARS if NAMES.search(key) else value for key, value in _flat(content)}
+    return {key: STARS if SECRET_NAME.search(key) else value for key, value in _flat(content)}
 
 
 def read_json(path: Path) -> Any:

@@ -4,15 +4,14 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 
-STARS = "***"
-NAME = r"(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization)"
-NAMES = re.compile(NAME, re.IGNORECASE)
+from utils.config.secret_keys import SECRET_NAME, SECRET_WORD, STARS
+
 SHORTEST = 6  # letters; a shorter value of a variable would blank out words that have nothing to do with it
 WORD = r"[\w.-]{0,60}"  # bounded: a long line without a blank would take minutes
 VALUE = r"(?:bearer\s+|basic\s+)?(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&]+)"
 PATTERNS = (
     # key=value and key: value, with a name in front such as logger.api_key or "HF_TOKEN"
-    (re.compile(rf"(\b{WORD}{NAME}{WORD}[\"']?\s*[=:]\s*){VALUE}", re.IGNORECASE), rf"\1{STARS}"),
+    (re.compile(rf"(\b{WORD}{SECRET_WORD}{WORD}[\"']?\s*[=:]\s*){VALUE}", re.IGNORECASE), rf"\1{STARS}"),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {STARS}"),
     (re.compile(r"(://)[^\s/@]+@"), rf"\1{STARS}@"),  # user and password of an address
     # forms that services give their keys: Hugging Face, GitHub, OpenAI, AWS, Slack, Google; JSON web tokens
@@ -36,7 +35,7 @@ def without_secrets(text: str, known: Iterable[str] = (), environment: Mapping[s
             given.
     """
     variables = os.environ if environment is None else environment
-    values = {value for name, value in variables.items() if NAMES.search(name) and len(value) >= SHORTEST}
+    values = {value for name, value in variables.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST}
     for value in sorted(values | {value for value in known if value}, key=len, reverse=True):
         text = text.replace(value, STARS)
     for pattern, replacement in PATTERNS:

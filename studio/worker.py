@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from studio.command_lines import environment_of
-from studio.jobs import ASKED, CANCEL, END, LOG, STARTED, content_of, lock_of
+from studio.jobs import ASKED, CANCEL, END, HOLD, LOG, STARTED, content_of, lock_of
 from studio.processes import end_session, identity, is_alive
 from utils.files import atomic_write_json
 from utils.locks import try_lock
@@ -84,6 +84,8 @@ def run_job(place: Path) -> None:
 
 
 def _next_job(folder: Path, device: str) -> Path | None:
+    if (folder / HOLD).exists():
+        return None
     for place in sorted(path.parent for path in folder.glob(f"*/{ASKED}")):
         if any((place / name).exists() for name in (STARTED, END, CANCEL)):
             continue

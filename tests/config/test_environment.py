@@ -72,6 +72,15 @@ def test_command_line_stands_above_the_environment(
     assert lines == ["from the environment: seed=7", "no keys of train.py, left alone: VOCLO_EXPORT__ROOT"]
 
 
+def test_a_password_from_the_environment_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (job,) = jobs_of("studio", [], {"VOCLO_PASSWORD": "swordfish", "VOCLO_PORT": "8000"}, monkeypatch)
+
+    assert (job.password, job.port) == ("swordfish", 8000)
+    assert capsys.readouterr().err == "from the environment: password=***, port=8000\n"
+
+
 def test_path_from_the_environment_is_spelled_like_one_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     (job,) = jobs_of("test_model", [], {"VOCLO_AUDIO": "a, b (1)/c'd.wav"}, monkeypatch)
 

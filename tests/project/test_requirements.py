@@ -11,10 +11,10 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE, DEMO, EVALUATION, INFERENCE, STUDIO = (
-    f"requirements{part}.lock" for part in ("", "-demo", "-evaluation", "-inference", "-studio")
+BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO = (
+    f"requirements{part}.lock" for part in ("", "-demo", "-evaluation", "-inference", "-notebook", "-studio")
 )
-LOCKS = (BASE, DEMO, EVALUATION, INFERENCE, STUDIO)
+LOCKS = (BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO)
 OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts", "studio"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
 OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright"}
@@ -98,7 +98,7 @@ def test_lock_names_each_package_once(name: str) -> None:
 
 
 def test_locks_do_not_contradict_each_other() -> None:
-    assert not pins(BASE).keys() & pins(DEMO, EVALUATION, STUDIO).keys()
+    assert not pins(BASE).keys() & pins(DEMO, EVALUATION, NOTEBOOK, STUDIO).keys()
     demo, evaluation = pins(DEMO), pins(EVALUATION)
     assert {name: demo[name] for name in demo.keys() & evaluation} == {
         name: evaluation[name] for name in demo.keys() & evaluation

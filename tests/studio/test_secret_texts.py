@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from studio.secret_texts import STARS, without_secrets
+from studio.secret_texts import without_secrets
+from utils.config.secret_keys import STARS, without_secret
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,9 @@ def test_a_long_line_takes_no_time() -> None:
     without_secrets("a.b-" * 16_384, environment={})
 
     assert time.monotonic() - began < 5.0
+
+
+def test_a_password_of_the_environment_is_told_as_stars() -> None:
+    assert without_secret("password=swordfish") == "password=***"
+    assert without_secret("logger.api_key=a=b") == "logger.api_key=***"
+    assert without_secret("trainer.steps=5") == "trainer.steps=5"

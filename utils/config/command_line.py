@@ -10,6 +10,7 @@ from utils.config.job import Job
 from utils.config.places import CONFIG_FOLDER, script_of
 from utils.config.renamed import KEYS, with_current_keys
 from utils.config.roots import JOBS
+from utils.config.secret_keys import without_secret
 from utils.config.suggestions import did_you_mean
 from utils.console import tell
 from utils.errors import ConfigError
@@ -84,6 +85,6 @@ def _tell(notes: Sequence[str], environment: Environment, config_name: str) -> N
     for note in [*notes, *environment.renamed]:
         tell(note)
     if environment.overrides:
-        tell(f"from the environment: {', '.join(environment.overrides.values())}")
+        tell(f"from the environment: {', '.join(map(without_secret, environment.overrides.values()))}")
     if environment.foreign:
         tell(f"no keys of {script_of(config_name)}, left alone: {', '.join(environment.foreign)}")
