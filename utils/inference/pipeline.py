@@ -19,7 +19,7 @@ from utils.inference.source import ArraySound, Sound
 SEGMENT_SECONDS = 30.0  # of a piece, at most
 LONG_SECONDS, LONG_SEGMENT_SECONDS = 300.0, 15.0  # and much longer ones in shorter pieces
 SEARCH_SHARE = 1 / 3  # of a piece, at its end: the cut is the quietest place there
-CONTEXT_SECONDS = 2.0  # sound that each piece also sees before and after itself, at least
+CONTEXT_SECONDS = 3.0  # sound that each piece also sees before and after itself, at least
 # A piece begins on this grid. The noise of our voices' sources comes from a table of 4 s, which begins with the audio:
 # so every piece hears the noise that the whole recording would have there. Their phases begin anew at each onset.
 GRID_SECONDS = 4.0
