@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from tests.tools.training_tools import make_dataset, training
 from utils.audio.io import save_audio
 from utils.audio.synthetic_speech import voice
 from utils.background import BackgroundProgram
+from utils.errors import WorkbenchError
 from utils.training.callbacks import evaluating
 from utils.training.checkpoint_checks import steps_done
 from utils.training.checkpoints import read_checkpoint
@@ -125,6 +127,24 @@ def test_a_state_whose_judge_is_killed_again_and_again_is_given_up(
 
     assert "the state of step 2 is not judged: killed" in caplog.text
     assert (run / "checkpoints/best.ckpt").is_file() and not EvaluationFolder(run).waiting()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("evaluation.speaker=carl", "evaluation.speaker=carl is no speaker; allowed: anna, bert, or a number"),
+        ("evaluation.speaker=7", "evaluation.speaker=7 is no speaker"),
+        ("evaluation.sources=nowhere", "evaluation.sources=nowhere is no folder"),
+        ("evaluation.sources={tmp}", "no recordings in"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_anything_is_written(
+    datasets: Path, tmp_path: Path, override: str, words: str
+) -> None:
+    with pytest.raises(WorkbenchError, match=re.escape(words)):
+        train(training(datasets, tmp_path / "runs", "refused", 2, *JUDGED, override.format(tmp=tmp_path)))
+
+    assert not (tmp_path / "runs/refused").exists()
 
 
 def test_at_most_one_state_waits_behind_the_one_that_is_judged(datasets: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def judge_state(folder: EvaluationFolder, step: int, material: Material, evaluat
         for number, path in enumerate(material.sounds(STRANGERS))
     ]
     state = JudgedState(step, figures, material.identity, score, evaluation.missing, tuple(sounds))
-    shutil.rmtree(work / HELD_OUT)  # the training keeps held-out clips by itself
+    shutil.rmtree(work / HELD_OUT, ignore_errors=True)  # the training keeps held-out clips by itself
     atomic_write_json(work / FIGURES, state.to_plain())
     work.replace(folder.found_path(step))
     return state

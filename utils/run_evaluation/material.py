@@ -15,11 +15,12 @@ from utils.audio.psola import shift_voice
 from utils.config.train import EvaluationSettings
 from utils.corpus.manifest import Clip
 from utils.corpus.store import CorpusStore
-from utils.errors import ConfigError, DataError
+from utils.errors import DataError
 from utils.evaluation.optional_packages import EVALUATION_RATE
 from utils.evaluation.remembering import Memory
 from utils.files import atomic_write_json, sha256_of_json
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
+from utils.training.checks import chosen_speaker
 
 HELD_OUT, STRANGERS, TARGET = "held_out", "strangers", "target"
 INDEX, HEARD = "material.json", "heard.json"
@@ -79,7 +80,7 @@ def open_material(folder: Path, store: CorpusStore, settings: EvaluationSettings
         ConfigError: if there is no such speaker.
         DataError: if nothing of the target is held out, or there are no recordings in evaluation.sources.
     """
-    speaker = _speaker_of(store, settings.speaker)
+    speaker = chosen_speaker(store, settings.speaker)
     files = [] if settings.sources is None else spread(list_audio(settings.sources), settings.most_sources)
     identity = _identity(store, settings, files)
     try:
@@ -92,14 +93,6 @@ def open_material(folder: Path, store: CorpusStore, settings: EvaluationSettings
         known = {"identity": identity, "shifts": _make(folder, store, speaker, settings, files)}
         atomic_write_json(folder / INDEX, known)  # the last one: half made material is made again
     return Material(folder, store.audio.sample_rate, speaker_id, identity, known["shifts"])
-
-
-def _speaker_of(store: CorpusStore, wanted: str | int) -> str:
-    if isinstance(wanted, int) and 0 <= wanted < len(store.speakers):
-        return store.speakers[wanted]
-    if wanted in store.speakers:
-        return str(wanted)
-    raise ConfigError(f"evaluation.speaker={wanted} is no speaker; allowed: {', '.join(store.speakers)}, or a number")
 
 
 def _identity(store: CorpusStore, settings: EvaluationSettings, files: Sequence[Path]) -> str:
@@ -118,8 +111,8 @@ def _make(
 ) -> dict[str, float]:
     rate, frames = store.audio.sample_rate, round(100 * settings.seconds)
     held_out = _long_enough(store, speaker, "val")
-    if not held_out:
-        raise DataError(f"nothing of {speaker} is held out, so nothing can be judged; see preprocess.held_out_minutes")
+    if not held_out and not files:
+        raise DataError(f"nothing of {speaker} is held out, and evaluation.sources names no other recordings")
     for number, clip in enumerate(_spread(held_out, settings.most_held_out)):
         save_audio(folder / HELD_OUT / f"held_out_{number}.wav", store.waveform(clip)[: rate * frames // 100], rate)
     known = _long_enough(store, speaker, "train")

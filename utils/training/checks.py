@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from utils.audio.listing import list_audio
 from utils.config import required
 from utils.config.train import TrainJob
 from utils.console import pasted
@@ -50,6 +51,39 @@ def check_machine(job: TrainJob) -> None:
         )
     if job.data.pin_memory and first_device(job).type != "cuda":
         raise ConfigError("data.pin_memory=true needs a GPU, and this training uses none; leave data.pin_memory=null")
+
+
+def check_evaluation(job: TrainJob, store: CorpusStore) -> None:
+    """Refuse an evaluation that could not judge anything.
+
+    Raises:
+        ConfigError: if the speaker is none of the dataset, or there is nothing to convert.
+        DataError: if evaluation.sources holds no recordings.
+    """
+    settings = job.evaluation
+    if settings.mode == "off":
+        return
+    speaker = chosen_speaker(store, settings.speaker)
+    if settings.sources is not None:
+        if not settings.sources.is_dir():
+            raise ConfigError(f"evaluation.sources={settings.sources} is no folder; give one of recordings of others")
+        list_audio(settings.sources)
+    elif not any(clip.speaker == speaker for clip in store.split("val")):
+        words = f"evaluation={settings.mode} has nothing to convert, as nothing of {speaker} is held out"
+        raise ConfigError(f"{words}; give evaluation.sources=<folder>, or set evaluation=off")
+
+
+def chosen_speaker(store: CorpusStore, wanted: str | int) -> str:
+    """Return the name of the speaker that evaluation.speaker names.
+
+    Raises:
+        ConfigError: if the dataset has none of that name or number.
+    """
+    if isinstance(wanted, int) and 0 <= wanted < len(store.speakers):
+        return store.speakers[wanted]
+    if wanted in store.speakers:
+        return str(wanted)
+    raise ConfigError(f"evaluation.speaker={wanted} is no speaker; allowed: {', '.join(store.speakers)}, or a number")
 
 
 def check_perturbed_copies(job: TrainJob, store: CorpusStore, *, is_new: bool) -> None:

@@ -28,7 +28,7 @@ from utils.training.callbacks.nonfinite import NonFiniteGuard
 from utils.training.callbacks.run_payload import RunPayload
 from utils.training.checkpoint_checks import require_optimizers, steps_done, stored_codebook
 from utils.training.checkpoints import require_same_networks
-from utils.training.checks import check_machine, check_perturbed_copies, open_dataset
+from utils.training.checks import check_evaluation, check_machine, check_perturbed_copies, open_dataset
 from utils.training.codebook import codebook_record, read_stored, require_sizes
 from utils.training.criterion import best_from_step
 from utils.training.debug_run import remove_debug_run
@@ -142,6 +142,7 @@ def prepare_run(
     check_machine(job)
     data = build_data(job, store)
     check_perturbed_copies(job, store, is_new=checkpoint is None)
+    check_evaluation(job, store)
     quieten_lightning()
     lightning.seed_everything(job.seed, workers=True, verbose=False)
     checkpointing = BestAndLastCheckpoint(
