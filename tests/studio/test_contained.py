@@ -19,6 +19,7 @@ from tests.tools.studio_tools import made_queue, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that could be heard")
 def test_a_container_that_is_stopped_lets_trainings_save_and_begins_nothing(tmp_path: Path) -> None:
     queue = made_queue(tmp_path)
