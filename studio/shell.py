@@ -56,6 +56,7 @@ def framed(workspace: Workspace, name: str, show: Show) -> Callable[[], None]:
         _header(workspace, say, _navigation(say, name))
         with ui.element("div").classes("studio-page column no-wrap"):
             heading(say(f"{name}.title"), level=1)
+            _warnings(workspace)
             if say.has(f"{name}.about"):
                 ui.label(say(f"{name}.about")).classes("studio-quiet")
             show(workspace, say)
@@ -78,6 +79,18 @@ def _header(workspace: Workspace, say: Texts, drawer: ui.left_drawer) -> None:
         _running(workspace, say)
         _theme(say)
         _language(say)
+
+
+def _warnings(workspace: Workspace) -> None:
+    """Say on every page what should be done before a disk or the memory is full."""
+    line = ui.label().classes("studio-error").props("role=alert").style("white-space: pre-line")
+
+    def refresh() -> None:
+        line.set_text("\n".join(workspace.warnings))
+        line.set_visibility(bool(workspace.warnings))
+
+    refresh()
+    ui.timer(5.0, refresh)
 
 
 def _navigation(say: Texts, current: str) -> ui.left_drawer:

@@ -15,6 +15,7 @@ from utils.files import atomic_write_json
 
 NOISE_LIMIT_DB, NOISE_FAIR_DB = -45.0, -55.0  # level of a room above which it is heard in the voice
 LOW_DB, HOT_PEAK_DB = -40.0, -1.0
+CONVERT = "convert"  # folder of uploads to be converted
 MOST_BYTES = 64 * 2**20  # five minutes of 48 kHz, with room
 NAME = re.compile(r"(?P<language>[a-z]{2})_(?P<number>\d{2})\.wav")
 
@@ -125,20 +126,36 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
     @app.post("/take/{voice}/{language}/{number}")
     async def take(voice: str, language: str, number: int, request: Request) -> dict[str, str]:
+        body = await _body(request)
+        try:
+            check_folder_name(voice, "voice")
+            if language not in prompt_languages():
+                raise ConfigError(f"language={language!r} has no sentences here")
+            facts = {key: _number(value) for key, value in request.query_params.items()}
+            Takes(workspace, voice).save(language, number, [body], Take.of(facts))
+        except WorkbenchError as error:
+            raise HTTPException(400, str(error)) from error
+        return {"saved": f"{language}_{number + 1:02d}.wav"}
+
+    @app.post("/microphone")
+    async def microphone(request: Request) -> dict[str, str]:
+        body = await _body(request)
+        try:
+            saved = UploadFolder(workspace.uploads / CONVERT).save("microphone.wav", [body], (".wav",))
+        except WorkbenchError as error:
+            raise HTTPException(400, str(error)) from error
+        return {"saved": saved.name}
+
+    async def _body(request: Request) -> bytes:
+        """Return the sound of a request, bounded."""
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > MOST_BYTES:
                 raise HTTPException(413, f"a take has at most {MOST_BYTES / 1e6:.0f} MB")
-        try:
-            check_folder_name(voice, "voice")
-            if language not in prompt_languages() or body[:4] != b"RIFF":
-                raise ConfigError(f"language={language!r} or the sound is none that is taken here")
-            facts = {key: _number(value) for key, value in request.query_params.items()}
-            Takes(workspace, voice).save(language, number, [bytes(body)], Take.of(facts))
-        except WorkbenchError as error:
-            raise HTTPException(400, str(error)) from error
-        return {"saved": f"{language}_{number + 1:02d}.wav"}
+        if body[:4] != b"RIFF":
+            raise HTTPException(400, "this is no WAV file")
+        return bytes(body)
 
 
 def _number(text: str) -> float:

@@ -12,11 +12,12 @@ from typing import Any
 from studio.commands import Command
 from studio.jobs import Job, JobQueue
 from studio.progress import Progress
+from studio.system import DiskWatch, SystemState, read_hardware, warnings_of
 from studio.uploads import AUDIO, UploadFolder
 from utils.files import files_below
 
 STATE = ".studio"
-POLL_SECONDS = 0.7
+POLL_SECONDS, SYSTEM_SECONDS = 0.7, 3.0
 MOST_SHOWN = 200  # jobs
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ class Workspace:
         folder: where recordings/, datasets/, runs/, exports/ and converted/ lie.
         queue: of the jobs.
         seen: the jobs, the newest first; read anew all the time, so that no page waits for a disk.
+        device: that jobs are given; the first GPU as soon as one was found.
+        system: the machine as it was seconds ago; None before the first look.
+        warnings: what a person should do something about, in lines.
 
     Args:
         folder: absolute.
@@ -47,11 +51,15 @@ class Workspace:
         self.queue = JobQueue(folder / STATE / "jobs", work=folder)
         self.seen: Sequence[Seen] = ()
         self.device = "cpu"
+        self.system: SystemState | None = None
+        self.warnings: tuple[str, ...] = ()
+        self._tasks: list[asyncio.Task[None]] = []  # which the loop itself does not keep alive
         self.uploads = folder / STATE / "uploads"
 
     async def watch(self) -> None:
         """Keep `seen` up to date until the server ends."""
-        asyncio.get_running_loop().create_task(self._watch())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._watch()), loop.create_task(self._watch_system())]
 
     async def _watch(self) -> None:
         while True:
@@ -60,6 +68,23 @@ class Workspace:
             except Exception:
                 log.exception("the jobs could not be read")
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _watch_system(self) -> None:
+        """Ask for the hardware once, by another process, and look at memory and disk all the time."""
+        disk, hardware = DiskWatch(), None
+        await asyncio.sleep(SYSTEM_SECONDS)  # the first page comes first
+        asked = asyncio.create_task(asyncio.to_thread(read_hardware))
+        while True:
+            if hardware is None and asked.done():
+                hardware = asked.result()
+                self.device = hardware.devices[0]
+            try:
+                self.system = await asyncio.to_thread(SystemState.now, self.folder, hardware)
+                disk.add(self.system)
+                self.warnings = (*warnings_of(self.system), *disk.warnings())
+            except OSError:
+                log.exception("memory and disk could not be read")
+            await asyncio.sleep(SYSTEM_SECONDS)
 
     def look(self) -> list[Seen]:
         """Read the jobs, the newest first."""

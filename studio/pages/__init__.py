@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from studio.pages import convert, data, deliver, home, jobs, library, listen, record, train
+from studio.pages import convert, data, deliver, home, jobs, library, listen, record, system, train
 from studio.texts import Texts
 from studio.workspace import Workspace
 
@@ -16,4 +16,5 @@ PAGES: dict[str, Callable[[Workspace, Texts], None]] = {
     "convert": convert.show,
     "library": library.show,
     "jobs": jobs.show,
+    "system": system.show,
 }

@@ -17,12 +17,17 @@ from studio.components import (
 from studio.jobs import Job
 from studio.jobview import job_panel
 from studio.shell import heading
+from studio.takes import CONVERT
 from studio.texts import Texts
 from studio.uploads import UploadFolder
 from studio.workspace import STATE, Seen, Workspace
 
-FOLDER = "convert"  # of uploads
 MOST_SHOWN = 40
+BEGIN = 'try { await window.studioRecorder.start("meter"); return ""; } catch (error) { return String(error); }'
+END = """window.studioRecorder.stop();
+const answer = await window.studioRecorder.send("/microphone");
+await window.studioRecorder.close();
+return answer.error || "";"""
 CONTROLS = ("index_rate", "protect", "loudness_mix")
 
 
@@ -31,7 +36,7 @@ def show(workspace: Workspace, say: Texts) -> None:
     draft = app.storage.general
     voices = workspace.voices()
     voice = choice_field(say("convert.voice"), "convert.voice", list(voices))
-    uploads = UploadFolder(workspace.uploads / FOLDER)
+    uploads = UploadFolder(workspace.uploads / CONVERT)
     _files(workspace, say, uploads)
     shifts = {kind: say(f"convert.pitch_{kind}") for kind in ("auto", "auto_octave", "own", "fixed")}
     choice_field(say("convert.pitch"), "convert.pitch", shifts)
@@ -50,7 +55,7 @@ def show(workspace: Workspace, say: Texts) -> None:
             f"{name}={draft[f'convert.{name}']:g}" for name in CONTROLS if draft[f"convert.{name}"] is not None
         ]
         return commands.convert(
-            path.as_posix(), f"{STATE}/uploads/{FOLDER}", f"converted/{draft['convert.voice']}", controls
+            path.as_posix(), f"{STATE}/uploads/{CONVERT}", f"converted/{draft['convert.voice']}", controls
         )
 
     fields = {"onnx": voice, "pitch_shift": semitones, **numbers}
@@ -88,9 +93,27 @@ def _files(workspace: Workspace, say: Texts, uploads: UploadFolder) -> None:
         await run.io_bound(shutil.rmtree, uploads.folder, ignore_errors=True)
 
     upload_field(say("convert.drop"), say, lambda: uploads, refresh)
+    _microphone(say)
     names = ui.column().classes("w-full gap-1")
     refresh()
     ui.timer(1.0, refresh)
+
+
+def _microphone(say: Texts) -> None:
+    """Show a button that records what is to be converted."""
+    ui.add_head_html('<script src="/static/recorder.js"></script>')
+    is_recording = [False]
+
+    async def toggle() -> None:
+        code = END if is_recording[0] else BEGIN
+        problem = await ui.run_javascript(code, timeout=60)
+        is_recording[0] = not is_recording[0] and not problem
+        said.set_text(say("record.no_microphone", error=problem) if problem else "")
+        button.set_text(say("record.stop") if is_recording[0] else say("convert.microphone"))
+
+    with ui.row().classes("items-center"):
+        button = ui.button(say("convert.microphone"), icon="mic", on_click=toggle).props("no-caps outline")
+        said = ui.label().classes("studio-error").props("role=alert")
 
 
 def _converted(workspace: Workspace, say: Texts, seen: Seen) -> None:
@@ -100,7 +123,7 @@ def _converted(workspace: Workspace, say: Texts, seen: Seen) -> None:
     began = seen.job.started or 0
     made = [path for path in workspace.sounds(folder) if path.stat().st_mtime >= began - 1]
     heading(say("convert.results", count=len(made)))
-    sources = {path.stem: path for path in workspace.sounds(workspace.uploads / FOLDER)}
+    sources = {path.stem: path for path in workspace.sounds(workspace.uploads / CONVERT)}
     for path in made[:MOST_SHOWN]:
         with ui.card().classes("w-full"):
             if path.stem in sources:

@@ -272,7 +272,7 @@ UNLABELLED = """
   return seen.filter((item) => !named(item)).map((item) => item.outerHTML.slice(0, 120));
 }
 """
-PAGES = ("", "record", "data", "train", "listen", "deliver", "convert", "library", "jobs")
+PAGES = ("", "record", "data", "train", "listen", "deliver", "convert", "library", "jobs", "system")
 SCENARIOS = {
     "voice": voice, "training": training, "wrong": wrong, "recorded": recorded, "looks": looks, "languages": languages,
     "reaction": reaction,

@@ -1,0 +1,111 @@
+"""How soon the studio's first page is there, whether PyTorch is in its process, and how fast it reacts under load.
+
+    python -m benchmarks.studio [--starts 3] [--busy 2] [--browser <a Python with playwright>]
+
+The load is one process a core that counts at the priority of a job of the studio. How fast a page reacts is measured in
+Debian's Chromium, from a key that is pressed to the server's answer on the page.
+"""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from utils.command_line import first_line, run_program, whole_number
+from utils.console import emit, table
+from utils.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+DRIVER = ROOT / "tests" / "tools" / "studio_driver.py"
+LONGEST_SECONDS = 120.0
+NICE = 5  # studio.worker
+BUSY = f"import os; os.nice({NICE})\nwhile True: sum(range(10000))"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print the table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studio", description=first_line(__doc__))
+    parser.add_argument("--starts", type=whole_number, default=3, help="how often it is started")
+    parser.add_argument("--busy", type=whole_number, default=os.cpu_count() or 1, help="processes of the load")
+    parser.add_argument("--browser", default=sys.executable, help="a Python that has playwright")
+    options = parser.parse_args(arguments)
+    return run_program("studio", lambda: _measure(options.starts, options.busy, options.browser))
+
+
+def _measure(starts: int, busy: int, browser: str) -> None:
+    rows: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for load in (0, busy):
+            with _load(load):
+                first, with_torch = zip(*(_start(Path(folder), None, "")[:2] for _ in range(starts)), strict=True)
+                _, _, milliseconds = _start(Path(folder), browser, "reaction")
+            rows.append([
+                load, f"{statistics.median(first):.2f}", f"{max(first):.2f}", "yes" if any(with_torch) else "no",
+                f"{statistics.median(milliseconds):.0f}", f"{max(milliseconds):.0f}",
+            ])  # fmt: skip
+    head = ["busy processes", "first page s (median)", "(most)", "PyTorch in it", "reaction ms (median)", "(most)"]
+    emit(table(rows, head))
+    emit(f"load of the machine before: {psutil.getloadavg()[0]:.1f}")
+
+
+def _start(folder: Path, browser: str | None, scenario: str) -> tuple[float, bool, list[float]]:
+    """Start the studio once; returns seconds to the first page, whether it has PyTorch, and reactions in ms."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port = trial.getsockname()[1]
+    began = time.monotonic()
+    command = [sys.executable, "studio.py", f"folder={folder}", "show=false", f"port={port}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        while not _answers(address):
+            if process.poll() is not None or time.monotonic() - began > LONGEST_SECONDS:
+                raise DataError("the studio does not start; run python studio.py to see why")
+            time.sleep(0.02)
+        seconds = time.monotonic() - began
+        with_torch = any("libtorch" in item.path for item in psutil.Process(process.pid).memory_maps())
+        found: list[float] = []
+        if browser is not None:
+            words = [browser, str(DRIVER), address, scenario, str(folder), str(folder)]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise DataError(f"the browser ended with: {(done.stderr.splitlines() or ['nothing'])[-1]}")
+            found = json.loads(done.stdout)["milliseconds"]
+        return seconds, with_torch, found
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _load(count: int) -> Iterator[None]:
+    running = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
