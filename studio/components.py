@@ -159,10 +159,9 @@ def upload_field(
 
 def player(workspace: Workspace, path: Path, label: str) -> None:
     """Show a sound that can be played, with its name."""
-    with ui.row().classes("items-center w-full q-gutter-sm"):
-        ui.label(label).style("min-width: 9rem; overflow-wrap: anywhere")
-        sound = ui.audio(address(workspace, path)).props(f'preload="none" aria-label="{escaped(label)}"')
-        sound.classes("col")
+    with ui.element("div").classes("studio-sound"):
+        ui.label(label)
+        ui.audio(address(workspace, path)).props(f'preload="none" aria-label="{escaped(label)}"')
 
 
 def download_link(workspace: Workspace, path: Path, label: str) -> None:

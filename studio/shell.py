@@ -31,7 +31,9 @@ h2 { font-size: 1.15rem !important; line-height: 1.4 !important; font-weight: 60
   padding: .5rem .75rem; border-radius: .5rem; }
 .studio-nav a:hover { background: rgba(128,128,128,.15); }
 .studio-nav a[aria-current=page] { background: rgba(61,123,224,.22); font-weight: 600; }
-audio { width: 100%; max-width: 26rem; height: 2.4rem; }
+.studio-sound { display: flex; flex-wrap: wrap; gap: .25rem .75rem; align-items: center; width: 100%; }
+.studio-sound > div { flex: 0 1 9rem; overflow-wrap: anywhere; }
+audio { flex: 1 1 15rem; max-width: 26rem; height: 2.4rem; } body.body--dark audio { color-scheme: dark; }
 .q-card { box-shadow: none !important; border: 1px solid rgba(128,128,128,.35); }
 *:focus-visible { outline: 3px solid #f2a900 !important; outline-offset: 2px; }
 .studio-page a:not(.q-btn) { color: #1f5fbf; } body.body--dark .studio-page a:not(.q-btn) { color: #9cc2ff; }

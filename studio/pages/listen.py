@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from nicegui import app, run, ui
 
+from studio.clips import play_state, state_name
 from studio.commands import Command
 from studio.components import choice_field, player
 from studio.files import address
@@ -51,19 +52,12 @@ def is_report(job: Job) -> bool:
     return job.script == "report.py"
 
 
-def state_name(say: Texts, clip: HeardClip, state: HeardState) -> str:
-    """Return what a sound of a clip is, in words."""
-    if state.step is not None:
-        return say("role.step", step=state.step)
-    return say("role.recorded") if clip.kind == "held_out" else say(f"role.{state.role}")
-
-
 def _clip(workspace: Workspace, say: Texts, folder: ListeningFolder, clip: HeardClip) -> None:
     with ui.card().classes("w-full"):
         heading(clip.title)
         ui.label(say(f"listen.{clip.kind}")).classes("studio-quiet")
         for state in shown_states(clip.states, None):
-            player(workspace, folder.folder / state.file, state_name(say, clip, state))
+            play_state(workspace, say, folder, clip, state)
 
 
 def _page(workspace: Workspace, say: Texts, name: str) -> None:

@@ -1,15 +1,13 @@
 """A dataset becomes a voice: three ways in words, every setting by search, and what it sounds like meanwhile."""
 
-from pathlib import Path
-
 from nicegui import app, run, ui
 
 from studio import commands
+from studio.clips import play_state
 from studio.components import (
     choice_field,
     go_button,
     number_field,
-    player,
     radio_field,
     show_command,
     start_button,
@@ -24,7 +22,7 @@ from studio.shell import heading
 from studio.texts import Texts
 from studio.workspace import Seen, Workspace
 from utils.reports.curves import read_table
-from utils.training.listening import ListeningFolder
+from utils.training.listening import HeardClip, ListeningFolder
 
 CURVES = ("val/mel", "train/generator/spectral")
 MOST_CLIPS = 6
@@ -117,20 +115,18 @@ def _live(workspace: Workspace, say: Texts) -> None:
             with sounds:
                 heading(say("train.sounds")) if clips else None
                 for clip in clips[:MOST_CLIPS]:
-                    _clip(workspace, say, folder / "listening", clip)
+                    _clip(workspace, say, ListeningFolder(folder), clip)
 
     ui.timer(0.1, refresh, once=True)
     ui.timer(2.0, refresh)
 
 
-def _clip(workspace: Workspace, say: Texts, folder: Path, clip: "object") -> None:
-    """Show a clip's recording and its newest conversion."""
-    states = clip.states  # type: ignore[attr-defined]
-    ui.label(clip.title).classes("text-weight-bold")  # type: ignore[attr-defined]
-    made = [state for state in states if state.step is not None]
-    for state in [state for state in states if state.step is None] + made[-1:]:
-        label = say(f"role.{state.role}") if state.step is None else say("role.step", step=state.step)
-        player(workspace, folder / state.file, label)
+def _clip(workspace: Workspace, say: Texts, folder: ListeningFolder, clip: HeardClip) -> None:
+    """Show a clip's recordings and its newest conversion."""
+    ui.label(clip.title).classes("text-weight-bold")
+    made = [state for state in clip.states if state.step is not None]
+    for state in [state for state in clip.states if state.step is None] + made[-1:]:
+        play_state(workspace, say, folder, clip, state)
 
 
 def _options(curves: dict[str, list[tuple[int, float]]]) -> dict[str, object]:
@@ -138,7 +134,7 @@ def _options(curves: dict[str, list[tuple[int, float]]]) -> dict[str, object]:
     return {
         "animation": False,
         "textStyle": {"color": "#888"},
-        "legend": {"textStyle": {"color": "#888"}},
+        "legend": {"top": 0, "textStyle": {"color": "#888"}},
         "grid": {"left": 50, "right": 50, "top": 40, "bottom": 30},
         "xAxis": {"type": "value", "min": "dataMin", "max": "dataMax"},
         "yAxis": [axis, {**axis, "splitLine": {"show": False}}],
