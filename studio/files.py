@@ -1,5 +1,7 @@
 """Addresses of the files that pages play and download: those of the workspace's folders alone."""
 
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,10 +32,19 @@ def permitted(workspace: Workspace, name: str) -> Path | None:
     return None
 
 
+def sounds_of(workspace: Workspace, name: str) -> list[Path]:
+    """Return the sounds of a folder in converted/; none unless it lies there."""
+    try:
+        folder = inside(workspace.folder / "converted", name)
+    except ConfigError:
+        return []
+    return workspace.sounds(folder)
+
+
 def add_routes(app: Any, workspace: Workspace) -> None:
     """Give away files at /file/... and, to be saved, at /download/..."""
     from fastapi import HTTPException
-    from fastapi.responses import FileResponse
+    from fastapi.responses import FileResponse, StreamingResponse
 
     def answer(name: str, *, download: bool) -> FileResponse:
         path = permitted(workspace, name)
@@ -41,6 +52,19 @@ def add_routes(app: Any, workspace: Workspace) -> None:
             raise HTTPException(404, "there is no such file")
         fresh = {"cache-control": "no-cache"}
         return FileResponse(path, filename=path.name if download else None, headers=fresh)
+
+    @app.get("/zip/{name:path}")
+    def together(name: str) -> StreamingResponse:
+        sounds = sounds_of(workspace, name)
+        if not sounds:
+            raise HTTPException(404, "there is no such folder")
+        packed = tempfile.TemporaryFile()  # noqa: SIM115  closed when it was sent
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+            for path in sounds:
+                archive.write(path, path.name)
+        packed.seek(0)
+        headers = {"content-disposition": 'attachment; filename="converted.zip"'}
+        return StreamingResponse(packed, media_type="application/zip", headers=headers)
 
     @app.get("/file/{name:path}")
     def shown(name: str) -> FileResponse:

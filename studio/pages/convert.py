@@ -1,6 +1,7 @@
 """Recordings in, the same words in another voice out."""
 
 import shutil
+from urllib.parse import quote
 
 from nicegui import app, run, ui
 
@@ -123,6 +124,10 @@ def _converted(workspace: Workspace, say: Texts, seen: Seen) -> None:
     began = seen.job.started or 0
     made = [path for path in workspace.sounds(folder) if path.stat().st_mtime >= began - 1]
     heading(say("convert.results", count=len(made)))
+    if len(made) > 1:
+        with ui.link(target=f"/zip/{quote(folder.name)}").props("download").classes("row items-center q-gutter-xs"):
+            ui.icon("folder_zip").props("aria-hidden=true")
+            ui.label(say("convert.together"))
     sources = {path.stem: path for path in workspace.sounds(workspace.uploads / CONVERT)}
     for path in made[:MOST_SHOWN]:
         with ui.card().classes("w-full"):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,22 @@ def test_every_page_fits_and_can_be_read_and_has_names_for_its_controls(studio: 
     assert {case: width for case, width in seen["widths"].items() if width > int(case.rpartition(" ")[2])} == {}
     assert {case: poor for case, poor in seen["contrast"].items() if poor} == {}
     assert {case: items for case, items in seen["unlabelled"].items() if items} == {}
+
+
+def test_other_names_and_other_origins_are_refused(studio: Studio) -> None:
+    def code(path: str, method: str = "GET", **headers: str) -> int:
+        request = urllib.request.Request(f"{studio.address}{path}", headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert code("/data") == 200
+    assert code("/data", Host="voices.example") == 421
+    assert code("/microphone", "POST", Origin="http://voices.example") == 403
+    assert code("/file/.studio/secret") == 404
+    assert code("/file/runs/..%2f..%2fetc/passwd") == 404
 
 
 def test_language_and_colours_stay(studio: Studio) -> None:

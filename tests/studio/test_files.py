@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.files import address, permitted
+from studio.files import address, permitted, sounds_of
 from studio.workspace import Workspace
 
 
@@ -38,6 +38,15 @@ def test_sounds_and_voices_are_given(workspace: Workspace, name: str) -> None:
 )
 def test_nothing_else_is_given(workspace: Workspace, name: str) -> None:
     assert permitted(workspace, name) is None
+
+
+def test_only_converted_folders_are_packed(workspace: Workspace) -> None:
+    made = workspace.folder / "converted" / "anna" / "x.wav"
+    made.parent.mkdir(parents=True)
+    made.write_text("x")
+
+    assert sounds_of(workspace, "anna") == [made]
+    assert [sounds_of(workspace, name) for name in ("..", "../runs", "", "nobody")] == [[], [], [], []]
 
 
 def test_a_link_that_leads_out_is_not_followed(workspace: Workspace) -> None:
