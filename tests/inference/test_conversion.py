@@ -171,6 +171,38 @@ def test_batch_is_what_single_conversions_give(pipeline: VoiceConversionPipeline
         np.testing.assert_array_equal(result, pipeline.convert(audio, RATE, pitch_shift_semitones=2.0))
 
 
+def test_recordings_of_one_length_go_through_the_graph_together(
+    pipeline: VoiceConversionPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = [0.2, 0.3, 0.2, 0.2, 0.3, 0.2]
+    audios = [voice(seconds, 11025, seed=number) for number, seconds in enumerate(lengths)]
+    expected = [pipeline.convert(audio, 11025) for audio in audios]
+    run, shapes, before = VoiceSession.run, [], pipeline.statistics()
+
+    def counted(session: VoiceSession, audio: np.ndarray, controls: Any = None) -> np.ndarray:
+        shapes.append(np.atleast_2d(audio).shape[0])
+        return run(session, audio, controls)
+
+    monkeypatch.setattr(VoiceSession, "run", counted)
+    made = pipeline.batch_convert(audios, 11025, batch_size=3)
+
+    assert sorted(shapes) == [1, 2, 3]
+    for result, alone in zip(made, expected, strict=True):
+        assert isinstance(result, np.ndarray)
+        np.testing.assert_allclose(result, alone, atol=1e-5)
+    assert pipeline.statistics().num_conversions - before.num_conversions == 6
+    assert pipeline.statistics().audio_seconds - before.audio_seconds == pytest.approx(sum(lengths), abs=0.01)
+
+
+def test_broken_recording_does_not_spoil_its_batch(pipeline: VoiceConversionPipeline) -> None:
+    audios = [voice(0.2, RATE), np.full_like(voice(0.2, RATE), np.nan)]
+
+    first, second = pipeline.batch_convert(audios, RATE, batch_size=2, errors="return")
+
+    assert isinstance(first, np.ndarray)
+    assert isinstance(second, kinds.InvalidAudioError)
+
+
 def test_error_in_a_batch_is_raised_or_stands_in_its_place(pipeline: VoiceConversionPipeline) -> None:
     audios = [voice(0.1, RATE), np.zeros(0, np.float32)]
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, Unpack
@@ -12,6 +14,7 @@ import numpy as np
 
 from utils.audio.io import resample
 from utils.errors import FormatError
+from utils.inference.batches import batches
 from utils.inference.devices import AUTOMATIC
 from utils.inference.errors import (
     ConversionCancelledError,
@@ -172,6 +175,7 @@ class VoiceConversionPipeline:
         sample_rate: int | Sequence[int],
         *,
         num_workers: int = 1,
+        batch_size: int = 1,
         errors: Literal["raise", "return"] = "raise",
         **options: Unpack[ConversionKeywords],
     ) -> list[np.ndarray | ConversionError]:
@@ -181,6 +185,8 @@ class VoiceConversionPipeline:
             audios: as `convert` takes them.
             sample_rate: of all, or one for each.
             num_workers: conversions at the same time.
+            batch_size: so many recordings of the same length go through the graph together. That helps a graphics card;
+                a processor is better used by `num_workers`.
             errors: "raise" the first error, or "return" it in the place of the result.
             **options: keywords of `convert`.
         Returns:
@@ -191,7 +197,7 @@ class VoiceConversionPipeline:
             raise InvalidParameterError(f"sample_rate has {len(rates)} values for {len(audios)} recordings")
         chosen = ConversionOptions(**options)
 
-        def work(number: int) -> np.ndarray | ConversionError:
+        def one(number: int) -> np.ndarray | ConversionError:
             try:
                 return self._converted(audios[number], rates[number], chosen, StageTimer())
             except ConversionError as error:
@@ -199,8 +205,21 @@ class VoiceConversionPipeline:
                     raise
                 return error
 
+        def work(group: list[int]) -> list[np.ndarray | ConversionError]:
+            if len(group) == 1:
+                return [one(group[0])]
+            together, each = np.stack([audios[number] for number in group], axis=1), replace(chosen, channels="keep")
+            try:
+                return list(self._converted(together, rates[group[0]], each, StageTimer(), count=len(group)).T)
+            except ConversionError as error:
+                if errors == "raise":
+                    raise
+                return [error] * len(group)
+
+        groups = batches(audios, rates, chosen, most=batch_size, longest_seconds=self._voice.whole_seconds)
         with ThreadPoolExecutor(max(1, num_workers), "voice-conversion") as pool:
-            return list(pool.map(work, range(len(audios))))
+            results = dict(zip(chain(*groups), chain(*pool.map(work, groups)), strict=True))
+        return [results[number] for number in range(len(audios))]
 
     def convert_file(
         self,
@@ -283,7 +302,10 @@ class VoiceConversionPipeline:
         options: ConversionOptions,
         timer: StageTimer,
         progress: ProgressCallback | None = None,
+        *,
+        count: int = 1,
     ) -> np.ndarray:
+        """Convert a recording, or `count` of them that stand side by side as channels and go through together."""
         started, voice = time.perf_counter(), self._voice
         with _counted_errors(voice.counts):
             with timer.stage("prepare"):
@@ -302,7 +324,10 @@ class VoiceConversionPipeline:
                     given = [with_pitch(voice.meter, source, voice.sample_rate, options.f0_hz) for source in sources]
                     sources, controls["pitch_shift"] = [item.audio for item in given], given[0].pitch_shift
             with timer.stage("convert"):
-                results = _converted_channels(voice, sources, controls, progress)
+                if count > 1:
+                    results = list(voice.run(np.stack(sources), controls))
+                else:
+                    results = _converted_channels(voice, sources, controls, progress)
             if options.formant_shift_semitones:
                 with timer.stage("formants"):
                     semitones = options.formant_shift_semitones
@@ -313,7 +338,7 @@ class VoiceConversionPipeline:
                 finished = [_of_length(resample(made, voice.sample_rate, output_rate), length) for made in results]
                 result = np.stack(finished, axis=1) if options.channels == "keep" else finished[0]
                 tell(progress, "finish", 1.0)
-        voice.counts.add_conversion(len(audio) / rate, time.perf_counter() - started, timer.seconds)
+        voice.counts.add_conversion(count * len(audio) / rate, time.perf_counter() - started, timer.seconds, count)
         return result
 
 

@@ -186,7 +186,8 @@ class FolderTrial:
 def _line(row: dict[str, Any]) -> str:
     channels = {1: "mono", 2: "stereo"}.get(row["original_channels"], f"{row['original_channels']} channels")
     rate = f"{row['original_rate']} Hz"
-    change = f"{rate} resampled to {row['rate']} Hz" if row["is_resampled"] else f"{rate} as the graph"
+    kept = f"{rate} as the {'recording' if row['is_resampled'] else 'graph'}"
+    change = kept if row["original_rate"] == row["rate"] else f"{rate} resampled to {row['rate']} Hz"
     shift = f", pitch {row['controls']['pitch_shift']:+g} st" if "pitch_shift" in row["controls"] else ""
     problem = f" (DAMAGED: {row['problem']})" if row["problem"] else ""
     problem += f" ({row['note']})" if row["note"] else ""

@@ -85,10 +85,12 @@ class Counts:
         with self._lock:
             self._numbers[name] += 1
 
-    def add_conversion(self, audio_seconds: float, busy_seconds: float, stages: dict[str, float]) -> None:
-        """Count a conversion that gave audio."""
+    def add_conversion(
+        self, audio_seconds: float, busy_seconds: float, stages: dict[str, float], count: int = 1
+    ) -> None:
+        """Count one or more conversions that gave audio."""
         with self._lock:
-            self._numbers["conversions"] += 1
+            self._numbers["conversions"] += count
             self._audio_seconds += audio_seconds
             self._busy_seconds += busy_seconds
             for name, seconds in stages.items():
