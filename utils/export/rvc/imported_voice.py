@@ -144,7 +144,7 @@ def _reading_audio(network: ImportedNetwork, settings: ImportSettings, rate: int
     """Return a voice that needs no encoder and no tracker, and so refuses them."""
     model, name = network.model, settings.file.name
     given = {"content": settings.content, "pitch": settings.pitch, "rvc.embedder": settings.embedder,
-             "rvc.cluster": settings.cluster}  # fmt: skip
+             "rvc.cluster": settings.cluster, "index": settings.index}  # fmt: skip
     idle = [key for key, value in given.items() if value is not None]
     if idle:
         raise ConfigError(f"{idle[0]}= does nothing: {name} is VITS, which reads the audio itself; leave it out")
