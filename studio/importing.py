@@ -3,12 +3,15 @@
 Nothing here unpickles, and no name or number in a file decides where something is written or how much is read.
 """
 
+import errno
+import lzma
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,8 @@ from utils.voice_file.onnx_contents import read_contents
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = (".pth", ".pt", ".safetensors")
 BESIDE = (".json",)  # config.json of So-VITS-SVC, card.json of ours
+# what Python's readers of archives raise for archives that are none
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
 MAX_MEMBERS, MAX_BESIDE_BYTES = 100, 4 << 20
 REPORT_SECONDS = 300.0
 INDEX_HEAD = struct.Struct("<4siq")  # kind, size of a vector, number of vectors: faiss/impl/index_write.cpp
@@ -113,7 +118,11 @@ def unpack(path: Path, folder: Path) -> None:
                         if written > min(limit, member.file_size):  # the directory of an archive may say anything
                             raise FormatError(f"{path.name}: {last} unpacks to more than it says; it was not kept")
                         target.write(chunk)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, UnicodeError) as error:
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which a place outside of the file is; others are of the disk
+            raise
+        raise FormatError(f"{path.name} is damaged (a part of it lies nowhere); get it again") from error
+    except DAMAGE as error:
         raise FormatError(f"{path.name} is damaged or no zip archive ({str(error)[:100]}); get it again") from error
 
 

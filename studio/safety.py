@@ -235,7 +235,7 @@ def _is_same_origin(scope: Message, headers: Mapping[str, str]) -> bool:
         return True
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() == headers["host"].lower()
+        return origin.lower().partition("://")[2] == headers["host"].lower()
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 

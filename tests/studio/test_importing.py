@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -126,6 +127,22 @@ def test_archives_that_are_not_what_they_should_be_leave_nothing(
     with pytest.raises(FormatError, match=words):
         library.import_file(path)
     assert nothing_is_kept(library)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_archive_is_one_line(library: Library, tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    path = zipped(tmp_path / "bob.zip", {"bob.index": INDEX, "config.json": b"{}"})
+    data = bytearray(path.read_bytes())
+    for place in rng.integers(len(data), size=4):
+        data[place] = rng.integers(256)
+    path.write_bytes(data[: rng.integers(len(data) // 2, len(data) + 1)] if seed % 4 == 0 else data)
+
+    try:
+        library.import_file(path)
+    except (ConfigError, DataError, FormatError) as error:
+        assert "\n" not in str(error)
+        assert nothing_is_kept(library)
 
 
 def test_what_would_fill_the_disk_is_refused(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,8 @@ def test_names_that_are_not_ours_are_refused(host: str, local: int, opened: int)
         ({"origin": "http://127.0.0.1:8080"}, 403),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://[x"}, 403),
+        ({"origin": "http://127.0.0.1:7860@evil.example"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
         ({"sec-fetch-site": "same-origin"}, 200),
