@@ -2,16 +2,18 @@
 
     python -m benchmarks.streaming_quality --graph <voice>.onnx --stream <voice>_stream.onnx [--seconds 8]
 
-Both graphs convert the same recordings; the evaluators are those of benchmarks/voice_quality.py. The table of edges
-converts blocks of 100 ms that know nothing of each other: as they are, with their mirror image or silence added on both
-sides before the graph and cut off behind it, and with true sound before them.
+Both graphs convert the same recordings, the usual one also in blocks; the evaluators are those of
+benchmarks/voice_quality.py. The table of edges converts blocks of 100 ms that know nothing of each other: as they are,
+with their mirror image or silence added on both sides before the graph and cut off behind it, and with true sound
+before them; and blocks that HistoryStream joins.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from utils.audio.listing import list_audio, spread
 from utils.command_line import positive_number, run_program
 from utils.console import emit, table
 from utils.evaluation.evaluation import evaluate
+from utils.inference.history import HistoryStream
 from utils.inference.measures import PitchMeter, automatic_shift
 from utils.inference.session import VoiceSession
 from utils.inference.stream import StreamSession
@@ -68,7 +71,13 @@ def compare_quality(
     evaluators, meter, rate = evaluators_of(options), PitchMeter(), whole.sample_rate
     excerpts = write_excerpts(options, work / "sources", rate)
     target_hz = stream.metadata.speakers[0].f0_median_hz
-    conversions = {"whole": whole.run, "stream": stream.convert}
+    conversions: dict[str, Callable[..., np.ndarray]] = {
+        "whole": whole.run,
+        "stream": stream.convert,
+        "100 ms after 500, 60 ahead": HistoryStream(whole).convert,
+        "100 ms alone": partial(convert_alone, whole, 0.1),
+        "400 ms alone": partial(convert_alone, whole, 0.4),
+    }
     means: dict[str, Any] = {}
     for name, convert in conversions.items():
         seconds, spent = 0.0, 0.0
@@ -83,6 +92,15 @@ def compare_quality(
         figures = evaluate(work / name, excerpts, target, evaluators).means
         means[name] = {**figures, "real_time_factor": spent / seconds}
     return means
+
+
+def convert_alone(
+    whole: VoiceSession, seconds: float, audio: np.ndarray, controls: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """Return [T] of audio [T], made of blocks that know nothing of each other."""
+    block = round(seconds * whole.sample_rate)
+    parts = np.pad(audio, (0, -len(audio) % block)).reshape(-1, block)
+    return np.concatenate([whole.run(part, controls) for part in parts])[: len(audio)]
 
 
 def write_excerpts(options: argparse.Namespace, folder: Path, sample_rate: int) -> list[Path]:
@@ -128,6 +146,7 @@ def edges_of(whole: VoiceSession, stream: StreamSession, audio: np.ndarray) -> d
         longer = np.pad(audio, (before, 0))
         parts = [whole.run(longer[start : start + before + block])[before:] for start in range(0, len(audio), block)]
         pieced[f"{1000 * share:.0f} ms of true sound before (needs a host's help)"] = np.concatenate(parts)
+    pieced["500 ms before and 60 ms ahead, met where they agree"] = HistoryStream(whole).convert(audio)
     figures = {name: _seams(reference, made, block, rate) for name, made in pieced.items()}
     made = stream.convert(audio)
     figures["stream, blocks of 20 ms"] = _seams(made, made, stream.facts.block, rate)
