@@ -19,7 +19,7 @@ from utils.errors import ConfigError, ExportError
 from utils.export.finishing import save_graph
 from utils.export.graph import build_graph
 from utils.export.outcome import VerifiedGraph
-from utils.export.precision import Precision, fixed_tables, reduce_weights, tolerance_of
+from utils.export.precision import Precision, all_tables, fixed_tables, reduce_weights, tolerance_of
 from utils.export.reference import voice_reference
 from utils.export.stream_graph import build_stream_graph, stream_converter
 from utils.export.tracing import GraphOptions
@@ -135,7 +135,7 @@ def make_stream(job: GraphJob) -> ExportedGraph:
     graph = build_stream_graph(
         voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
     )
-    tables = fixed_tables(job.converter) + fixed_tables(voice.generator)
+    tables = fixed_tables(job.converter) + fixed_tables(voice.generator) + all_tables(voice.frontend.pitch)
     path, checks, metadata = _written(job, metadata, graph, tables, _reference(job, voice))
     bands = _bands(voice.frontend.resampler.resampler, voice.resampler.resampler)
     return ExportedGraph(path, checks, metadata, facts, bands)

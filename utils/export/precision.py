@@ -22,7 +22,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 # (benchmarks/results/precision_2core-avx512_2026-11-22.md), with a margin.
 PARITY_DB: dict[str, float] = {"fp32": -80.0, "fp16": -50.0, "int8": -20.0}
 SMALLEST = 4096  # values of a tensor; smaller ones are left alone, they weigh nothing
-UNTOUCHED = "pitch_tracker"  # a small network whose decisions jump
+UNTOUCHED = "pitch_tracker"  # a small network whose decisions jump, and whose pitch is summed up to a phase
 _WEIGHT_INPUT = 1
 _OUTPUT_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}
 
@@ -58,13 +58,19 @@ def fixed_tables(model: nn.Module) -> list[np.ndarray]:
     return [table.detach().cpu().numpy() for table in model.buffers() if table.is_floating_point()]
 
 
+def all_tables(model: nn.Module) -> list[np.ndarray]:
+    """Return every table of a module, for one whose learned weights shall stay as they are."""
+    return [weight.detach().cpu().numpy() for weight in model.parameters()] + fixed_tables(model)
+
+
 def reduce_weights(model: onnx.ModelProto, precision: Precision, fixed: Iterable[np.ndarray] = ()) -> Reduction:
     """Store the weights of convolutions and matrix products in fewer bits, in place.
 
     Args:
         model: a finished graph.
         precision: "fp16", "int8" (symmetric, one scale for each output channel), or "fp32", which changes nothing.
-        fixed: tables that are no learned weights (transforms, filters) and stay as they are, also transposed.
+        fixed: tables that stay as they are, also transposed: those that are no learned weights (transforms, filters),
+            and the weights of trackers of pitch under other names than UNTOUCHED.
     """
     if precision == "fp32":
         return Reduction(num_tensors=0, bytes_before=0, bytes_after=0)
