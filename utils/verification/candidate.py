@@ -166,18 +166,21 @@ class Candidate:
             FormatError: if the output is no array of numbers.
         """
         first = self.session.get_outputs()[0]
-        present = {name: value for name, value in (controls or {}).items() if name in self.controls}
         defaults = default_feed(self.session, self.metadata)
-        feed = {self.session.get_inputs()[0].name: audio} | defaults | control_arrays(present)
+        feed = {self.session.get_inputs()[0].name: audio} | defaults | control_arrays(self.present(controls))
         output: np.ndarray = self.session.run([first.name], feed)[0]
         if not isinstance(output, np.ndarray) or output.dtype.kind not in "fiu":
             raise FormatError(f"its first output {first.name} is {first.type}, no audio")
         return output
 
+    def present(self, controls: Mapping[str, float] | None) -> dict[str, float]:
+        """Return the values of those controls that the graph has."""
+        return {name: value for name, value in (controls or {}).items() if name in self.controls}
+
     def convert(self, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> np.ndarray:
         """Return [T] for [T] in one piece; a stream is given its blocks from a fresh start."""
         if self.is_stream:
-            return self.new_stream().process_blocks(audio, controls)
+            return self.new_stream().process_blocks(audio, self.present(controls))
         made: np.ndarray = self.run(audio[None], controls)[0]
         return made
 

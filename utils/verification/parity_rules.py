@@ -61,7 +61,7 @@ def check_stream_parity(candidate: Candidate, reference: Reference) -> Check:
         cut = audio[: len(audio) // stream.facts.block * stream.facts.block]
         if not len(cut):
             continue
-        controls = asdict(values) if values is not reference.defaults else {}
+        controls = candidate.present(asdict(values)) if values is not reference.defaults else {}
         conversion = reference.at(values)
         stream.reset()
         parity = relative_db(stream.process_blocks(cut, controls)[None], conversion(cut[None]))
