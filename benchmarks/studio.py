@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -48,19 +49,38 @@ def _measure(starts: int, busy: int, browser: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for load in (0, busy):
             with _load(load):
-                first, with_torch = zip(*(_start(Path(folder), None, "")[:2] for _ in range(starts)), strict=True)
-                _, _, milliseconds = _start(Path(folder), browser, "reaction")
+                begun = [_start(Path(folder), None) for _ in range(starts)]
+                milliseconds = _start(Path(folder), browser).milliseconds
+            first, work = [item.seconds for item in begun], [item.processor_seconds for item in begun]
             rows.append([
-                load, f"{statistics.median(first):.2f}", f"{max(first):.2f}", "yes" if any(with_torch) else "no",
+                load, f"{statistics.median(first):.2f}", f"{max(first):.2f}", f"{statistics.median(work):.2f}",
+                "yes" if any(item.has_torch for item in begun) else "no",
                 f"{statistics.median(milliseconds):.0f}", f"{max(milliseconds):.0f}",
             ])  # fmt: skip
-    head = ["busy processes", "first page s (median)", "(most)", "PyTorch in it", "reaction ms (median)", "(most)"]
+    head = [
+        "busy processes",
+        "first page s (median)",
+        "(most)",
+        "its processor s",
+        "PyTorch in it",
+        "reaction ms (median)",
+        "(most)",
+    ]
     emit(table(rows, head))
     emit(f"load of the machine before: {psutil.getloadavg()[0]:.1f}")
 
 
-def _start(folder: Path, browser: str | None, scenario: str) -> tuple[float, bool, list[float]]:
-    """Start the studio once; returns seconds to the first page, whether it has PyTorch, and reactions in ms."""
+class Start(NamedTuple):
+    """A start of the studio: seconds and processor seconds to the first page, PyTorch in it, reactions in ms."""
+
+    seconds: float
+    processor_seconds: float
+    has_torch: bool
+    milliseconds: list[float]
+
+
+def _start(folder: Path, browser: str | None) -> Start:
+    """Start the studio once, and use it where there is a browser."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         port = trial.getsockname()[1]
@@ -74,15 +94,16 @@ def _start(folder: Path, browser: str | None, scenario: str) -> tuple[float, boo
                 raise DataError("the studio does not start; run python studio.py to see why")
             time.sleep(0.02)
         seconds = time.monotonic() - began
-        with_torch = any("libtorch" in item.path for item in psutil.Process(process.pid).memory_maps())
+        used = psutil.Process(process.pid).cpu_times()
+        has_torch = any("libtorch" in item.path for item in psutil.Process(process.pid).memory_maps())
         found: list[float] = []
         if browser is not None:
-            words = [browser, str(DRIVER), address, scenario, str(folder), str(folder)]
+            words = [browser, str(DRIVER), address, "reaction", str(folder), str(folder)]
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise DataError(f"the browser ended with: {(done.stderr.splitlines() or ['nothing'])[-1]}")
             found = json.loads(done.stdout)["milliseconds"]
-        return seconds, with_torch, found
+        return Start(seconds, used.user + used.system, has_torch, found)
     finally:
         process.terminate()
         process.wait()

@@ -96,7 +96,9 @@ def _warnings(workspace: Workspace) -> None:
 
 
 def _navigation(say: Texts, current: str) -> ui.left_drawer:
-    with ui.left_drawer(bordered=True).props("width=220 show-if-above") as drawer, ui.element("nav") as nav:
+    # without a value the framework asks the browser for one, and complains where that takes a second
+    drawer = ui.left_drawer(value=False, bordered=True).props("width=220 show-if-above")
+    with drawer, ui.element("nav") as nav:
         nav.classes("studio-nav column").props(f'aria-label="{say("shell.pages")}"')
         for group, names in GROUPS.items():
             ui.label(say(f"shell.{group}")).classes("text-caption studio-quiet q-mt-sm q-ml-sm")
