@@ -68,7 +68,8 @@ def show(workspace: Workspace, say: Texts) -> None:
 
 def is_conversion(job: Job) -> bool:
     """Whether a job converts recordings."""
-    return job.script == "test_model.py" and any(argument.startswith("onnx=") for argument in job.arguments)
+    of_recordings = f"audio={STATE}/uploads/{CONVERT}"  # and no preview of a voice
+    return job.script == "test_model.py" and of_recordings in job.arguments
 
 
 def _files(workspace: Workspace, say: Texts, uploads: UploadFolder) -> None:

@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import soundfile
 from nicegui import app, run, ui
 
+from studio import commands
 from studio.components import choice_field, download_link, go_button, player, upload_field
 from studio.deletion import Binned
 from studio.library import Item, Library
@@ -15,12 +17,14 @@ from studio.manifests import Kind
 from studio.shell import heading
 from studio.texts import Texts
 from studio.uploads import VOICES, UploadFolder
-from studio.workspace import Workspace
+from studio.workspace import STATE, Workspace
+from utils.audio import synthetic_speech
 from utils.errors import WorkbenchError
 
 KINDS: tuple[Kind, ...] = ("voice", "run", "dataset", "imported")
 FILES = (".onnx", ".index", ".pth", ".md")
 MOST_SHOWN = 100
+PREVIEW, PREVIEW_SECONDS, RATE = "preview.wav", 4.0, 24000
 WAYS = {
     "voice": ("convert.voice", "/convert"),
     "run": ("deliver.run", "/deliver"),
@@ -87,13 +91,27 @@ class _Shelf:
             ui.label(", ".join(f"{key} {value}" for key, value in item.facts.items())).style("overflow-wrap: anywhere")
             for line in item.report:
                 ui.label(line).classes("studio-quiet").style("overflow-wrap: anywhere")
-            for preview in sorted((self.workspace.folder / "converted" / item.name).glob("preview*.wav"))[:1]:
+            for preview in sorted((self.workspace.folder / "converted" / item.name).glob(PREVIEW)):
                 player(self.workspace, preview, self.say("library.preview"))
             self._names(item)
             for path in sorted(item.folder.glob("*")) if item.kind in ("voice", "imported") else []:
                 if path.suffix in FILES and item.kind == "voice":
                     download_link(self.workspace, path, path.name)
             self._buttons(item)
+
+    async def preview(self, item: Item) -> None:
+        """Convert the fixed sound with a voice; it can be played here as soon as the job is done."""
+        voice = self.workspace.voices().get(item.name)
+        if voice is None:
+            ui.notify(self.say("library.no_graph"), type="negative")
+            return
+        source = self.workspace.folder / STATE / PREVIEW
+        if not source.is_file():
+            sound = synthetic_speech.voice(PREVIEW_SECONDS, RATE, f0_hz=150.0, seed=1)
+            await run.io_bound(soundfile.write, source, sound, RATE)
+        places = (voice.as_posix(), f"{STATE}/{PREVIEW}", f"converted/{item.name}/{PREVIEW}")
+        command = commands.convert(*places, ["pitch_shift=auto"])
+        await self.change(partial(self.workspace.submit, command, self.say("library.preview_job", name=item.name)))
 
     def _names(self, item: Item) -> None:
         with ui.row().classes("w-full items-start"):
@@ -113,6 +131,9 @@ class _Shelf:
             self.library.delete(item.kind, item.name, self.workspace.queue.jobs())
 
         with ui.row():
+            if item.kind == "voice":
+                hear = ui.button(self.say("library.hear"), icon="volume_up", on_click=partial(self.preview, item))
+                hear.props("no-caps flat")
             if item.kind in WAYS:
                 key, target = WAYS[item.kind]
 

@@ -63,7 +63,7 @@ class Studio:
         self.log = folder / "studio.log"
         with self.log.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=unmarked | short, stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240  # a machine that is busy with tests
         while not self._answers():
             is_late = self.process.poll() is not None or time.monotonic() > deadline
             assert not is_late, self.log.read_text("utf-8")
