@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.tools.corpus_tools import described
 from tests.tools.model_tools import small_model
-from tests.tools.rvc_tools import settings_of
+from tests.tools.rvc_tools import settings_of, small_generator
 from utils.config.train import train_job
 from utils.errors import WorkbenchError
 from utils.export.rvc import imported_voice as imported
 from utils.rvc.reading import read_foreign
+from utils.training.rvc_weights import load_rvc_weights
 
 TEXT = {"enc_p.emb.weight": torch.ones(178, 16), "dp.flows.0.m": torch.ones(2, 1)}
 
@@ -114,3 +116,26 @@ def test_a_voice_without_its_configuration_asks_for_it(tmp_path: Path) -> None:
     (tmp_path / "config.json").unlink()
 
     assert "put the config.json that it came with into its folder" in refusal(path)
+
+
+@pytest.mark.parametrize("speakers", [[2, 0], "mean"], ids=str)
+def test_a_training_begins_with_the_weights_and_speakers_of_a_file(speakers: Any, tmp_path: Path) -> None:
+    network = train_job(small_model("vits_vc")).model.build(content_dim=1, num_speakers=2)
+
+    said = load_rvc_weights(
+        network, vits_files(tmp_path), "pretrained.generator", described("x", "y", content={}), speakers=speakers
+    )
+
+    found, expected = network.state_dict(), small_network().state_dict()
+    rows = expected["emb_g.weight"]
+    wanted = rows[[2, 0]] if isinstance(speakers, list) else rows.mean(dim=0).expand(2, -1)
+    torch.testing.assert_close(found["emb_g.weight"], wanted)
+    assert all(torch.equal(found[name], expected[name]) for name in found if name != "emb_g.weight")
+    assert "from G_1000.pth: training file of VITS" in said
+
+
+def test_a_file_of_vits_is_refused_by_another_model(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="is a generator of VITS for 3 speakers, this model is a generator"):
+        load_rvc_weights(
+            small_generator(), vits_files(tmp_path), "pretrained.generator", described("x", content={"id": "hubert"})
+        )
