@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -17,6 +18,7 @@ from utils.errors import FormatError
 from utils.export import export
 from utils.export.analyse import analyse
 from utils.export.analysed_files import analyse_graph, analyse_index
+from utils.export.analysis import index_remarks, name_remarks
 from utils.export.health import health_of
 from utils.export.rvc.analysed_voice import analyse_voice
 from utils.rvc.reading import read_foreign
@@ -142,3 +144,26 @@ def test_a_run_is_looked_into_and_written_as_json(tmp_path: Path) -> None:
     )  # fmt: skip
     assert [speaker["name"] for speaker in plain["speakers"]] == ["anna", "bert"]
     assert plain["health"]["is_sound"] and plain["epochs"] is None
+
+
+@pytest.mark.parametrize(
+    ("dim", "encoder", "words"),
+    [
+        (256, {"id": "builtin"}, "for every v1 voice, as its vectors have 256 values; they are of the encoder builtin"),
+        (768, {"id": "spin", "layer": 12}, "for every v2 voice"),
+        (256, {"id": "contentvec", "layer": 12}, "for every v1 voice"),
+        (256, {"id": "contentvec", "layer": 9}, None),
+        (768, {"id": "hubert_base", "layer": 12}, None),
+        (100, {"id": "builtin"}, None),
+    ],
+)
+def test_an_index_that_other_programs_would_offer_is_told(dim: int, encoder: dict[str, Any], words: str | None) -> None:
+    found = index_remarks(Path("bob.index"), dim, encoder)
+
+    assert (words in found[0]) if words else not found
+
+
+@pytest.mark.parametrize("name", ["bob_trained.index", "Trained.pth"])
+def test_a_name_that_programs_pass_over_is_told(name: str) -> None:
+    assert "pass over files with 'trained' in their names" in name_remarks(Path(name))[0]
+    assert not name_remarks(Path("bob.pth"))

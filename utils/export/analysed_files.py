@@ -18,7 +18,7 @@ from utils.export.analysis import Analysis, name_remarks
 from utils.export.health import health_of
 from utils.features.index import load_index
 from utils.rvc.encoders import encoder_name
-from utils.rvc.layout import is_rvc, layout_of, legacy_state, shapes_of
+from utils.rvc.layout import VERSIONS, is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.quoting import said_text
 from utils.training.checkpoint_checks import PAYLOAD_KEY, steps_done, stored_config, stored_dataset
 from utils.training.checkpoints import checkpoint_path, read_checkpoint, voice_state
@@ -28,7 +28,6 @@ from utils.voice_file.onnx_contents import read_contents
 from utils.voice_file.rvc_formats import CLIENT_KEY
 from utils.voice_file.rvc_formats import OWN_KEY as GENERATOR_KEY
 
-VERSION_OF_SIZE = {256: "v1", 768: "v2"}
 INDEX_VECTORS = 20_000  # that are looked at
 
 
@@ -41,7 +40,7 @@ def analyse_index(path: Path) -> Analysis:
     index = load_index(path)
     count, dim = int(index.ntotal), int(index.d)
     remarks = name_remarks(path)
-    version = VERSION_OF_SIZE.get(dim)
+    version = VERSIONS.get(dim)
     if version is None:
         remarks.append(f"no voice of RVC has content of {dim} values; this index fits voices of this workbench alone")
     elif version == "v1":
@@ -157,7 +156,7 @@ def _said_by_graph(texts: dict[str, str], path: Path) -> tuple[dict[str, Any], l
         facts = {
             "name": _said(values["name"]), "program": "this workbench", "created": _said(values["created"]),
             "architecture": f"generator for {_said(values['dialect'])}", "sample_rate": values["sample_rate"],
-            "version": VERSION_OF_SIZE.get(values["content_dim"]), "uses_f0": bool(values["has_f0"]),
+            "version": VERSIONS.get(values["content_dim"]), "uses_f0": bool(values["has_f0"]),
             "f0_convention": values["f0_convention"], "embedder": _said(values["encoder"]),
             "content_dim": values["content_dim"], "steps": values["step"], "speaker_rows": values["num_speakers"],
             "licence": _said(values["licence"]),

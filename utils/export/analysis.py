@@ -7,6 +7,8 @@ from typing import Any
 
 from utils.console import table
 from utils.export.health import Health
+from utils.rvc.encoders import CONTENTVEC, encoder_name
+from utils.rvc.layout import CONTENT_LAYERS, VERSIONS
 
 SCHEMA_VERSION = 1
 LEFT_OUT = "trained"  # in the name of a file, for which the programs pass over it
@@ -76,7 +78,28 @@ def name_remarks(path: Path) -> list[str]:
     """Return what to know about the name of a voice's or an index's file."""
     if LEFT_OUT not in path.name.lower():
         return []
-    return [f"RVC-WebUI and rvc-next pass over files with {LEFT_OUT!r} in their names, such as {path.name}; rename it"]
+    words = f"RVC-WebUI and rvc-next pass over files with {LEFT_OUT!r} in their names, such as {path.name}"
+    return [f"{words}; choose another name"]
+
+
+def index_remarks(path: Path, dim: int, encoder: Mapping[str, Any]) -> list[str]:
+    """Return what to know about an index whose size other programs take for that of their own voices.
+
+    Args:
+        path: of the index.
+        dim: values of a vector.
+        encoder: identity of the content encoder that it is of.
+    """
+    version = VERSIONS.get(dim)
+    is_theirs = encoder_name(str(encoder.get("id"))) == CONTENTVEC and encoder.get("layer") == CONTENT_LAYERS.get(
+        version or ""
+    )
+    if version is None or is_theirs:
+        return []
+    return [
+        f"programs of RVC offer {path.name} for every {version} voice, as its vectors have {dim} values; they are of "
+        f"the encoder {encoder.get('id')} and fit this voice alone"
+    ]
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import FormatError
+from utils.export.analysis import index_remarks
 from utils.export.card_text import card_text, origins
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import WrittenIndex
@@ -35,6 +36,7 @@ def write_cards(folder: Path, graphs: Sequence[ExportedGraph], index: WrittenInd
     """
     card = _card(graphs, index)
     retrieval = [str(item) for item in (index.report, index.baking) if item] if index else []
+    retrieval += index_remarks(index.path, index.report.dim, graphs[0].metadata.encoder) if index else []
     atomic_write_json(folder / CARD, card | {CHECKSUM: checksum_of_card(card)})
     atomic_write_text(folder / CARD_TEXT, card_text(card, graphs, retrieval))
     return card

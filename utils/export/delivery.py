@@ -6,6 +6,7 @@ from pathlib import Path
 from models.conversion import AudioConverter, Retrieval
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
+from utils.export.analysis import name_remarks
 from utils.export.blended_runs import load_blended_voice
 from utils.export.card import CARD, CARD_TEXT, files_of_card, write_cards
 from utils.export.codebook import rebuilt_retrieval, refuse_lost_codebook, retrieval_of_index
@@ -51,7 +52,8 @@ def export_voice(plan: ExportPlan) -> ExportOutcome:
             return outcome
         write_cards(folder, graphs, index)
         files = move_into_place(folder, target, lambda path: path.name in earlier)
-    return replace(outcome, files=files, notes=(next_step(files),))
+    remarks = name_remarks(index.path) if index is not None else []
+    return replace(outcome, files=files, notes=(*(f"note: {remark}" for remark in remarks), next_step(files)))
 
 
 def _load(plan: ExportPlan, io_rate: int | None = None) -> TrainedVoice:

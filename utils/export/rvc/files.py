@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from utils.config import select, to_yaml
 from utils.errors import ConfigError, FormatError
+from utils.export.analysis import name_remarks
 from utils.export.blended_runs import read_voice
 from utils.export.description import without_places
 from utils.export.outcome import ExportOutcome
@@ -84,11 +85,7 @@ def _voice_files(plan: FilesPlan, content: dict[str, Any], path: Path) -> tuple[
             f"note: RVC-WebUI feeds every voice with ContentVec, this one listens to {record.embedder}; Applio looks "
             "for an encoder of that name"
         )
-    if "trained" in plan.name:
-        notes.append(
-            f"note: RVC-WebUI and rvc-next pass over files with 'trained' in their names, such as {plan.name}; choose "
-            "another name="
-        )
+    notes += [f"note: {remark}" for remark in name_remarks(Path(f"{plan.name}.pth"))]
     if record.published.vocoder != "HiFi-GAN":
         notes.append(f"note: the vocoder {record.published.vocoder} is Applio's; other programs do not load it")
     return {f"{plan.name}.pth": voice_content(weights, record)}, notes
