@@ -166,7 +166,11 @@ def judged(voice: Voice, path: Path, facts: dict[str, Any], out: Path) -> tuple[
     """Return what a program made of a voice, in words, and whether it is what it must be."""
     if "error" in facts:
         return [f"refused ({facts['error'][:70]})", "", "", ""], False
-    kept = {key: facts[key] for key in ("rate", "version", "speakers", "names", "index", "encoder") if facts.get(key)}
+    kept = {
+        key: facts[key]
+        for key in ("rate", "version", "speakers", "names", "index", "encoder", "shown")
+        if facts.get(key)
+    }
     said = ", ".join(f"{key} {'+'.join(value) if isinstance(value, list) else value}" for key, value in kept.items())
     there = difference_db(convert(path, voice), np.load(out / "audio.npy"))
     saved = next((found for found in sorted(out.glob("saved.*"))), None)

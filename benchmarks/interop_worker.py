@@ -23,6 +23,7 @@ sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+OF_OTHER_DEVICES = ("torch_directml", "intel_extension_for_pytorch")
 CODE = (".py", ".json", ".txt", ".yaml")
 MODEL_KEYS = (
     "inter_channels", "hidden_channels", "filter_channels", "n_heads", "n_layers", "kernel_size", "p_dropout",
@@ -32,15 +33,25 @@ MODEL_KEYS = (
 
 
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives empty modules for what is not installed."""
+    """Gives empty modules for what the code of a program imports and is not installed.
 
-    def __init__(self) -> None:
+    Args:
+        folder: of the program; other packages try what they can do without.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.names: set[str] = set()
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Return a module that pretends, unless the package around it is real."""
         top = name.partition(".")[0]
-        if "." in name and top not in self.names:
+        if top in OF_OTHER_DEVICES or ("." in name and top not in self.names):
+            return None
+        frame = sys._getframe(1)
+        while frame.f_back is not None and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        if not frame.f_code.co_filename.startswith(str(self.folder)):
             return None
         self.names.add(top)
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
@@ -95,6 +106,8 @@ def applio(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> d
     (out / "model_info.json").write_text(
         json.dumps({"total_dataset_duration": "00:10:00", "embedder_model": "contentvec", "speakers_id": 1})
     )
+    if not Path("assets/config.json").exists():  # the program's start makes it so
+        shutil.copy("assets/config_template.json", "assets/config.json")
     state = converter.net_g.state_dict()
     settings = settings_of(voice["config"])
     extract_model(
@@ -102,7 +115,9 @@ def applio(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> d
         pitch_guidance=bool(converter.use_f0), version=converter.version,
     )  # fmt: skip
     said = dict(line.split(": ", 1) for line in model_information(task["voice"]).splitlines() if ": " in line)
-    return {"rate": converter.tgt_sr, "version": converter.version, "speakers": converter.n_spk, "said": said}
+    rows = voice["config"][-3]
+    shown = ", ".join(said.get(key, "") for key in ("Epochs", "Steps", "Vocoder", "Dataset Length", "Embedder Model"))
+    return {"rate": converter.tgt_sr, "version": converter.version, "speakers": rows, "shown": shown}
 
 
 def rvc_webui(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> dict[str, Any]:
@@ -230,7 +245,7 @@ def main() -> None:
     os.chdir(copy)
     sys.path.insert(0, str(copy))
     sys.argv = [sys.argv[0]]
-    absent = Absent()
+    absent = Absent(copy)
     sys.meta_path.append(absent)
     for task in json.loads(options.tasks.read_text("utf-8")):
         out = Path(task["out"])
