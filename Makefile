@@ -12,7 +12,7 @@ INFERENCE := .venv-inference
 INFERENCE_STAMP := $(INFERENCE)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-inference venv-studio demo studio test test-all check smoke fuzz clean-venv
+.PHONY: help venv venv-inference venv-studio demo studio web test test-all check smoke fuzz clean-venv
 
 help:
 	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
@@ -25,6 +25,7 @@ help:
 	@echo "make venv            only create .venv from requirements.lock (all others do it when needed)"
 	@echo "make venv-inference  create .venv-inference, which is enough for test_model.py (20 times smaller)"
 	@echo "make venv-studio     .venv with what the studio needs"
+	@echo "make web             fetch onnxruntime-web for the page in web/ (needs npm)"
 	@echo "make clean-venv      remove both"
 	@echo "Another interpreter: make PYTHON=python3.12 <target>"
 
@@ -73,6 +74,14 @@ studio: $(STUDIO_STAMP)
 
 demo: $(DEMO_STAMP)
 	$(BIN)/python -m scripts.demo
+
+# What the page of web/ needs of onnxruntime-web, in the version of web/package-lock.json.
+web: web/vendor/ort.wasm.min.mjs
+
+web/vendor/ort.wasm.min.mjs: web/package-lock.json web/vendor.mjs
+	@command -v npm >/dev/null || { echo "error: npm is missing (Debian and Ubuntu: apt install npm)" >&2; exit 2; }
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent vendor
+	@touch $@
 
 # two tests at a time, those of a file one after the other; another number: make JOBS=8 test
 JOBS ?= 2

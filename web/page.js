@@ -139,6 +139,7 @@ async function openSound(file) {
   const rate = voice.metadata.sample_rate;
   find("file-state").textContent = `Reading ${file.name} ...`;
   find("result").hidden = true;
+  find("convert").disabled = true;
   try {
     sound = { file, samples: await decode(file, rate) };
     find("convert").disabled = false;
@@ -153,6 +154,7 @@ async function convert() {
   const { file, samples } = sound, rate = voice.metadata.sample_rate;
   find("convert").disabled = true;
   find("progress").value = 0;
+  find("file-state").textContent = `Converting, about ${Math.ceil((voice.factor * samples.length) / rate)} s ...`;
   for (const id of ["progress", "cancel"]) find(id).hidden = false;
   try {
     await ask("controls", { values });
@@ -162,6 +164,9 @@ async function convert() {
     find("file-state").textContent = `Done in ${seconds.toFixed(1)} s: ${factor.toFixed(2)} of real time.`;
     find("file-state").dataset.factor = factor;
     showResult(file, wav(samples, rate), wav(made, rate));
+  } catch (error) {
+    find("file-state").textContent = "";
+    throw error;
   } finally {
     find("convert").disabled = false;
     for (const id of ["progress", "cancel"]) find(id).hidden = true;
@@ -200,6 +205,7 @@ async function startLive() {
     find("level").hidden = false;
   } catch (error) {
     stopLive();
+    state.textContent = "";
     throw error;
   } finally {
     find("live").disabled = false;
@@ -247,6 +253,7 @@ function stopLive() {
   ask("stop");
   find("live").textContent = "Start the microphone";
   find("level").hidden = true;
+  find("live-state").textContent = "";
 }
 
 /** Take files by the field and by dropping them on its label. */

@@ -1,7 +1,8 @@
 // Long recordings in pieces, cut where it is quiet, as utils/inference/pipeline.py does it; and live windows that join.
 
 const SEARCH_SHARE = 1 / 3; // of a piece, at its end: the cut is the quietest place there
-const CONTEXT_SECONDS = 1; // that each piece also sees before and after itself
+const CONTEXT_SECONDS = 2; // that each piece also sees before and after itself, at least
+const GRID_SECONDS = 4; // a piece begins on this grid: there the noise inside the graph begins anew
 const FADE_SECONDS = 0.01;
 
 /** Return [[start, end], ...] of pieces of at most so many seconds that cover the samples. */
@@ -27,11 +28,12 @@ export function pieces(audio, rate, seconds) {
 
 /** Convert [T] samples piece by piece; `run` converts one, `progress` is told the share that is done. */
 export async function convertInPieces(audio, rate, seconds, run, progress) {
-  const context = Math.round(CONTEXT_SECONDS * rate), half = Math.floor(Math.round(FADE_SECONDS * rate) / 2);
+  const context = Math.round(CONTEXT_SECONDS * rate), grid = Math.round(GRID_SECONDS * rate);
+  const half = Math.floor(Math.round(FADE_SECONDS * rate) / 2);
   const whole = new Float32Array(audio.length);
   const list = pieces(audio, rate, seconds);
   for (const [start, end] of list) {
-    const low = list.length > 1 ? Math.max(0, start - context) : 0;
+    const low = list.length > 1 ? Math.floor(Math.max(0, start - context) / grid) * grid : 0;
     const high = list.length > 1 ? Math.min(audio.length, end + context) : audio.length;
     const made = await run(audio.subarray(low, high));
     const first = start > 0 ? start - half : 0, last = end < audio.length ? end + half : audio.length;

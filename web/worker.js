@@ -5,7 +5,7 @@ import { chooseBlock, LiveConverter } from "./live.js";
 import { convertInPieces } from "./pieces.js";
 import { readVoice } from "./voice_file.js";
 
-const PIECE_SECONDS = 10;
+const PIECE_SECONDS = 20;
 const SPEED_SECONDS = 2;
 const MOST_WAITING = 3; // blocks of the microphone that wait; more: the machine is too slow
 
@@ -58,7 +58,7 @@ const answers = {
   },
 
   /** Convert a recording. */
-  async convert({ audio, whole }, tell) {
+  async convert({ audio }, tell) {
     cancelled = false;
     const started = performance.now();
     const values = controls;
@@ -66,7 +66,7 @@ const answers = {
       if (cancelled) throw new Error("cancelled");
       return run(samples, values);
     };
-    const made = await convertInPieces(audio, rate, whole ? Infinity : PIECE_SECONDS, piece, (done) => tell({ done }));
+    const made = await convertInPieces(audio, rate, PIECE_SECONDS, piece, (done) => tell({ done }));
     return { made, seconds: (performance.now() - started) / 1000 };
   },
 

@@ -1,5 +1,6 @@
 """Source signals of a source-filter voice: a band-limited pulse train and noise."""
 
+import copy
 import math
 
 import torch
@@ -7,6 +8,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from models.layers.frames import FramesToSamples
+from models.layers.whole_cycles import cycles_before
+from utils.audio.graph_form import in_graph_parts
 
 FALLBACK_F0_HZ = 100.0
 FADE = 0.25  # of a harmonic that there is room for: from there on it is whole
@@ -27,6 +30,7 @@ class PulseTrain(nn.Module):
     def __init__(self, sample_rate: int, hop_length: int) -> None:
         super().__init__()
         self.sample_rate, self.hop_length = sample_rate, hop_length
+        self.sums_before = _sums_before
         self.interpolate = FramesToSamples(hop_length)
         before, after = self.interpolate.before.double(), self.interpolate.after.double()
         shares = torch.stack([before, 1 - before - after, after]) / sample_rate
@@ -36,6 +40,12 @@ class PulseTrain(nn.Module):
         self.shares: Tensor
         self.turns: Tensor
         self.is_late: Tensor
+
+    def graph_form(self) -> "PulseTrain":
+        """Return the same train with sums that stay small, for runtimes that know single precision alone."""
+        form = copy.copy(in_graph_parts(self))
+        form.sums_before = cycles_before
+        return form
 
     def forward(self, f0_hz: Tensor) -> Tensor:
         """Return [B, F * hop] from f0_hz [B, F] with 0 in unvoiced frames; depends on f0 alone."""
@@ -58,8 +68,7 @@ class PulseTrain(nn.Module):
             f0_hz: [B, F].
             within: [B, F, hop], cycles since the beginning of the frame.
         """
-        total = within[..., -1]
-        begun = torch.cumsum(total, dim=1) - total  # cycles before each frame, since the first
+        begun = self.sums_before(within[..., -1])
         before, at = self._origins(f0_hz, begun)
         start, late_start = (begun - before).unsqueeze(-1), (begun - at).unsqueeze(-1)
         cycles = within + torch.where(self.is_late, late_start, start)
@@ -122,6 +131,11 @@ def sum_of_harmonics(phase: Tensor, count: Tensor, *, peak: float) -> Tensor:
     is_peak = half.abs() < peak
     full = torch.sin((last - 0.5) * phase) / (2 * torch.where(is_peak, half.new_ones(()), half)) - 0.5
     return torch.where(is_peak, last - 1 + share, full + share * torch.cos(last * phase))
+
+
+def _sums_before(cycles: Tensor) -> Tensor:
+    """Return the sum of [B, F] before each frame."""
+    return torch.cumsum(cycles, dim=1) - cycles
 
 
 def _following(values: Tensor) -> Tensor:

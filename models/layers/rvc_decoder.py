@@ -3,6 +3,7 @@
 Module names are those of the published checkpoints.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from models.layers.recompute import RecomputableBlock
 from models.layers.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d, as_line, prefers_lines
+from models.layers.whole_cycles import cycles_before
 from models.layers.widest_float import widest_float
+from utils.audio.graph_form import in_graph_parts
 from utils.errors import ConfigError
 
 LEAK = 0.1
@@ -178,8 +181,15 @@ class SineSource(nn.Module):
         super().__init__()
         self.sample_rate = sample_rate
         self.l_linear = nn.Linear(1, 1)
+        self.sums_before = _cycles_before
         self.register_buffer("position", torch.arange(1, hop_length + 1), persistent=False)
         self.position: Tensor
+
+    def graph_form(self) -> "SineSource":
+        """Return the same source with sums that stay small, for runtimes that know single precision alone."""
+        form = copy.copy(in_graph_parts(self))
+        form.sums_before = cycles_before
+        return form
 
     def forward(self, f0_hz: Tensor, noise: Tensor) -> Tensor:
         """Return [B, F * hop] from f0_hz [B, F], constant within a frame, and noise [B, F * hop] of unit variance."""
@@ -194,11 +204,16 @@ class SineSource(nn.Module):
     def turns(self, f0_hz: Tensor) -> Tensor:
         """Return how far the sine has turned at each sample, [B, F, hop] in cycles from 0 to 1, of f0_hz [B, F]."""
         cycles = f0_hz.to(widest_float(f0_hz.device)) / self.sample_rate
-        # not float32 where it can be: after minutes a float32 sum of cycles has lost the phase
-        total = torch.cumsum(cycles * len(self.position), dim=1)
-        start = functional.pad((total - torch.floor(total))[:, :-1], (1, 0))
+        start = self.sums_before(cycles * len(self.position))
         turns = start.unsqueeze(-1) + cycles.unsqueeze(-1) * self.position
         return (turns - torch.floor(turns)).float()
+
+
+def _cycles_before(cycles: Tensor) -> Tensor:
+    """Return the sum of [B, F] before each frame without whole cycles."""
+    # not float32 where it can be: after minutes a float32 sum of cycles has lost the phase
+    total = torch.cumsum(cycles, dim=1)
+    return functional.pad((total - torch.floor(total))[:, :-1], (1, 0))
 
 
 class ResidualBlock(RecomputableBlock):
