@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from models.layers.automatic_pitch import AutomaticPitch
 from models.layers.controls import Controls, bounded_controls, bounded_special
 from models.layers.frames import FramesToSamples
 from utils.audio.decoder import BROKEN_LEVEL
@@ -66,6 +67,7 @@ class AudioConverter(nn.Module):
         resampler: from the generator's rate to that of input and output.
         defaults: what counts for a control that is NaN.
         highpass: what the recordings of the training went through, at the rate of input and output; None for none.
+        automatic_pitch: what chooses a pitch_shift that is NaN; None: the default.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class AudioConverter(nn.Module):
         *,
         defaults: ControlDefaults | None = None,
         highpass: HighPass | None = None,
+        automatic_pitch: AutomaticPitch | None = None,
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -87,6 +90,7 @@ class AudioConverter(nn.Module):
         self.defaults = defaults or ControlDefaults()
         self.highpass = highpass
         self.special_controls: tuple[str, ...] = getattr(generator, "special_controls", ())
+        self.automatic_pitch = automatic_pitch
 
     @property
     def io_rate(self) -> int:
@@ -127,6 +131,8 @@ class AudioConverter(nn.Module):
         content, f0_hz, loudness_db = self.frontend(whole)
         speaker = controls.speaker_id + torch.zeros_like(audio[:, 0]).to(torch.int64)
         content = self._retrieve(content, f0_hz, speaker, controls)
+        if self.automatic_pitch is not None:
+            controls = with_automatic_pitch(controls, given, self.automatic_pitch(f0_hz, speaker))
         added = bounded_special(self.special_controls, special, self.generator.num_speakers)
         generate: Any = self.generator.inference
         generated: Tensor = generate(content, shifted_pitch(f0_hz, controls), loudness_db, speaker, **added)
@@ -166,6 +172,12 @@ def finite_audio(audio: Tensor) -> Tensor:
 def shifted_pitch(f0_hz: Tensor, controls: Controls) -> Tensor:
     """Return f0_hz [B, F] higher by pitch_shift semitones."""
     return f0_hz * torch.exp2(controls.pitch_shift / 12.0)
+
+
+def with_automatic_pitch(controls: Controls, given: Controls, semitones: Tensor) -> Controls:
+    """Return controls with a pitch_shift [B, 1] or [B, F] of so many semitones where the one given is NaN."""
+    is_given = given.pitch_shift == given.pitch_shift
+    return controls._replace(pitch_shift=torch.where(is_given, controls.pitch_shift, semitones))
 
 
 def blended_content(content: Tensor, step: Tensor, f0_hz: Tensor, controls: Controls) -> Tensor:

@@ -14,8 +14,10 @@ from models.conversion import (
     level_gain,
     shifted_pitch,
     silence_gate,
+    with_automatic_pitch,
     without_retrieval,
 )
+from models.layers.automatic_pitch import AutomaticPitch, StreamAutomaticPitch
 from models.layers.controls import Controls, bounded_controls
 from models.layers.stream_memory import Memory
 from utils.voice_file.controls import ControlDefaults
@@ -75,6 +77,7 @@ class StreamConverter(nn.Module):
         resampler: from the generator's rate to that of the stream.
         block: samples of a block.
         defaults: what counts for a control that is NaN.
+        automatic_pitch: what chooses a pitch_shift that is NaN; None: the default.
 
     Attributes:
         state_size: numbers that pass from one block to the next.
@@ -89,6 +92,7 @@ class StreamConverter(nn.Module):
         *,
         block: int,
         defaults: ControlDefaults | None = None,
+        automatic_pitch: AutomaticPitch | None = None,
     ) -> None:
         super().__init__()
         self.generator = generator
@@ -97,6 +101,7 @@ class StreamConverter(nn.Module):
         self.resampler = resampler
         self.block = block
         self.defaults = defaults or ControlDefaults()
+        self.automatic_pitch = StreamAutomaticPitch(automatic_pitch) if automatic_pitch is not None else None
         memory = Memory()
         with torch.no_grad():
             values = (torch.tensor(value) for value in (0.0, 0, 0.0, 0.5, 1.0))
@@ -147,6 +152,8 @@ class StreamConverter(nn.Module):
         half_rate, f0_hz, loudness_db = self.frontend(finite_audio(audio), memory)
         speaker = controls.speaker_id.reshape(1)
         content = self._retrieve(half_rate, f0_hz, speaker, controls)
+        if self.automatic_pitch is not None:
+            controls = with_automatic_pitch(controls, given, self.automatic_pitch(f0_hz, speaker, memory))
         pieces = generator.pieces(content, shifted_pitch(f0_hz, controls), loudness_db, speaker, memory)
         gain = silence_gate(loudness_db) * self._level_gain(pieces, loudness_db, controls.loudness_mix)
         made = generator.transform.add(pieces * gain.unsqueeze(-1), memory)

@@ -97,7 +97,7 @@ function make(tag, text, attributes = {}) {
 function showControls() {
   const { defaults, speakers, extra } = voice.metadata;
   const idle = new Set(extra?.idle_controls ?? []);
-  values = { ...defaults };
+  values = { ...defaults, ...(extra?.automatic_pitch ? { pitch_shift: NaN } : {}) };
   const rows = Object.entries(SLIDERS).filter(([name]) => !idle.has(name)).map(([name, facts]) => slider(name, facts));
   find("controls").replaceChildren(...(speakers.length > 1 ? [speakerChoice(speakers)] : []), ...rows);
 }
@@ -112,9 +112,13 @@ function row(name, label, hint, field) {
 }
 
 function slider(name, { label, hint, min, max, step }) {
-  const field = make("input", "", { type: "range", id: name, min, max, step, value: values[name], "aria-label": label });
+  const value = values[name] || 0;
+  if (Number.isNaN(values[name])) hint += "; auto: chosen for each recording until you move this; live begins at 0";
+  const field = make("input", "", { type: "range", id: name, min, max, step, value, "aria-label": label });
   const [item, shown] = row(name, label, hint, field);
-  const show = () => { shown.textContent = FORMATS[name]?.(values[name]) ?? Number(values[name]).toFixed(2); };
+  const show = () => {
+    shown.textContent = Number.isNaN(values[name]) ? "auto" : FORMATS[name]?.(values[name]) ?? values[name].toFixed(2);
+  };
   field.addEventListener("input", () => {
     values[name] = Number(field.value);
     show();

@@ -79,7 +79,9 @@ const answers = {
     answers.stop();
     const choice = await chooseBlock(run, rate);
     if (!choice.inTime) return choice;
-    const converter = new LiveConverter(run, rate, choice.blockSeconds);
+    // an automatic pitch is the median of a recording, which half a second does not have
+    const unmoved = (audio) => run(audio, { ...controls, pitch_shift: controls.pitch_shift || 0 });
+    const converter = new LiveConverter(unmoved, rate, choice.blockSeconds);
     live = { port, waiting: 0 };
     const mine = live;
     port.onmessage = async ({ data }) => {

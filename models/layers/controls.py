@@ -1,5 +1,6 @@
 """The controls of a voice as tensors: whatever a host sends, within what the table allows."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,7 +42,8 @@ def bounded_controls(given: Controls, defaults: ControlDefaults, num_speakers: i
         if control.is_integer:
             bounded[control.name] = value.clamp(0, num_speakers - 1)
         else:
-            default = torch.full_like(value, getattr(defaults, control.name))
+            usual = getattr(defaults, control.name)
+            default = torch.full_like(value, 0.0 if math.isnan(usual) else usual)
             bounded[control.name] = torch.where(value == value, value, default).clamp(control.low, control.high)
     return Controls(**bounded)
 

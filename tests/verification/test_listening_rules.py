@@ -1,6 +1,6 @@
 """The rules that listen: a voice that keeps them passes, and each planted fault is found by its rule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +11,11 @@ from tests.tools.speaking_voice import SPEAKING_RATE, speaking_voice
 from tests.tools.standin_voice import metadata_of
 from utils.verification import amount_rules, rules, sound_rules, speech_rules
 from utils.verification.checks import Check
+from utils.verification.listening import VOICED, Heard
 from utils.verification.reference_page import LIMITS, PAGE, page_text
 from utils.verification.utterances import utterance
 from utils.verification.voices import Voice
-from utils.voice_file.metadata import BANDWIDTH_KEY, NOT_JUDGED_KEY
+from utils.voice_file.metadata import AUTOMATIC_PITCH_KEY, BANDWIDTH_KEY, NOT_JUDGED_KEY
 
 Array = np.ndarray
 STATED = replace(metadata_of(num_speakers=1), sample_rate=SPEAKING_RATE, model_rate=SPEAKING_RATE)
@@ -173,3 +174,27 @@ def test_speech_has_its_length_and_level_at_every_rate(rate: int) -> None:
     assert np.isfinite(speech.samples).all()
     assert len(speech.is_pause) == len(speech.is_noisy) == len(speech.f0_hz)
     assert speech.is_pause.any() and speech.is_noisy.any() and (speech.f0_hz > 0).any()
+
+
+def automatic_voice(moves: Callable[[float], float]) -> Voice:
+    """Return the voice with an automatic pitch_shift towards 200 Hz, which something is done to."""
+    stated = replace(STATED, extra={AUTOMATIC_PITCH_KEY: {"step": 1}})
+    plain = speaking_voice(metadata=stated)
+
+    def convert(audio: Array, given: Mapping[str, float]) -> Array:
+        f0_hz, likeness = Heard(audio, SPEAKING_RATE).pitch
+        shift = round(12 * np.log2(200.0 / np.median(f0_hz[likeness > VOICED])))
+        return plain.convert(audio, {"pitch_shift": moves(shift), **given})
+
+    return replace(plain, convert=convert)
+
+
+def test_a_voice_that_moves_to_its_median_keeps_the_rule_about_automatic_pitch() -> None:
+    check = amount_rules.check_automatic(automatic_voice(lambda shift: shift))
+
+    assert check.outcome == "PASS", check.detail
+
+
+@pytest.mark.parametrize("moves", [lambda shift: 0.0, lambda shift: shift + 2, lambda shift: shift + 0.5])
+def test_another_automatic_shift_is_found(moves: Callable[[float], float]) -> None:
+    assert amount_rules.check_automatic(automatic_voice(moves)).outcome == "FAIL"

@@ -29,6 +29,7 @@ from utils.errors import ConfigError
 
 Kind = Literal["onnx", "rvc_webui", "wokada", "deiteris", "rvc_pth", "rvc_checkpoint", "rvc_report"]
 GraphKind = Literal["audio_to_audio", "stream"]
+PitchShift = Literal["auto", "auto_octave"] | Number
 GraphKinds = Annotated[tuple[GraphKind, ...], BeforeValidator(one_as_tuple), OneOrMore]
 
 USAGE = """\
@@ -37,6 +38,7 @@ Export a trained run as one ONNX graph from audio to audio, with a FAISS index a
   python export_onnx.py run=runs/alice                                  at the model's own rate
   python export_onnx.py run=runs/alice name=alice export.rates=[44100,48000]   for devices of these rates
   python export_onnx.py run=runs/alice export.pitch_shift=-4   a fixed shift for runtimes without controls
+  python export_onnx.py run=runs/alice export.pitch_shift=auto   the graph itself moves each input to the voice's pitch
   python export_onnx.py run=runs/alice export.graph_kinds=[audio_to_audio,stream]   and a graph for streams
   python export_onnx.py run=runs/alice_rvc export=wokada                     the generator for another program
   python export_onnx.py voice=bob.pth export=rvc_report                      what a .pth, .onnx, .index or run= holds
@@ -67,9 +69,7 @@ OF_STREAMS = {"export": ("export=onnx",), "graphs": ("export.graph_kinds=[stream
 class ControlSettings(Section):
     """The section `export.defaults`: values of the graph's optional inputs where a runtime gives none."""
 
-    pitch_shift: Number = setting(
-        "${export.pitch_shift}", "shift of the pitch", unit="semitones", ge=-36, le=36, example=-5
-    )
+    pitch_shift: PitchShift = setting("${export.pitch_shift}", "shift of the pitch", unit="semitones", example=-5)
     index_rate: Number = setting(0.0, "share of content taken from the voice's own frames", ge=0, le=1)
     protect: Number = setting(0.33, "share of index_rate in unvoiced frames; 0.5: no protection", ge=0, le=0.5)
     loudness_mix: Number = setting(1.0, "1 keeps the level of the voice, 0 imposes that of the input", ge=0, le=1)
@@ -116,9 +116,10 @@ class ExportSettings(Section):
         None, "who speaks where a runtime without controls converts with model=vits_vc; null: the first",
         only_with=OF_ONNX,
     )  # fmt: skip
-    pitch_shift: Number = setting(
+    pitch_shift: PitchShift = setting(
         0.0,
-        "shift of the pitch baked into the graph, for runtimes without controls",
+        "shift of the pitch for runtimes without controls, -36 to 36; auto: whole semitones from the median of what is "
+        "fed to the voice's; auto_octave: whole octaves, for songs",
         unit="semitones",
         only_with=OF_ONNX,
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.conversion import AudioConverter, Retrieval
+from models.layers.automatic_pitch import AutomaticPitch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.export.analysis import name_remarks
@@ -106,11 +107,32 @@ def _with_codebook(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | N
 
 
 def _with_retrieval(
-    converter: AudioConverter, retrieval: Retrieval | None, defaults: ControlDefaults | None = None
+    converter: AudioConverter,
+    retrieval: Retrieval | None,
+    defaults: ControlDefaults | None = None,
+    automatic_pitch: AutomaticPitch | None = None,
 ) -> AudioConverter:
     """Return a converter with another retrieval and other values for controls that are NaN."""
     parts = converter.generator, converter.frontend, retrieval, converter.resampler
-    return AudioConverter(*parts, defaults=defaults, highpass=converter.highpass).eval()
+    return AudioConverter(
+        *parts, defaults=defaults, highpass=converter.highpass, automatic_pitch=automatic_pitch
+    ).eval()
+
+
+def _automatic_pitch(plan: ExportPlan, metadata: VoiceMetadata) -> AutomaticPitch | None:
+    """Return what chooses the pitch_shift of export.pitch_shift=auto.
+
+    Raises:
+        ConfigError: if nobody knows the pitch of a speaker.
+    """
+    if plan.pitch_step is None:
+        return None
+    unknown = [speaker.name for speaker in metadata.speakers if not speaker.f0_median_hz > 0]
+    if unknown:
+        raise ConfigError(
+            f"export.pitch_shift is automatic, and the median pitch of {unknown[0]!r} is not known; give semitones"
+        )
+    return AutomaticPitch([speaker.f0_median_hz for speaker in metadata.speakers], plan.pitch_step)
 
 
 def _write_index(plan: ExportPlan, voice: TrainedVoice, store: CorpusStore | None, folder: Path) -> WrittenIndex | None:
@@ -136,7 +158,9 @@ def _make(
     converter = _load(plan, metadata.sample_rate).converter
     return find_graph_kind(metadata.flavour).make(
         GraphJob(
-            converter=_with_retrieval(converter, voice.converter.retrieval, plan.defaults),
+            converter=_with_retrieval(
+                converter, voice.converter.retrieval, plan.defaults, _automatic_pitch(plan, metadata)
+            ),
             metadata=metadata,
             defaults=plan.defaults,
             options=plan.options,

@@ -10,6 +10,7 @@ from utils.training.checkpoints import TrainedVoice
 from utils.voice_file.controls import controls_with
 from utils.voice_file.geometry import FileGeometry
 from utils.voice_file.metadata import (
+    AUTOMATIC_PITCH_KEY,
     CONTROLS_AS_INPUTS,
     CONTROLS_KEY,
     F0_CONVENTION,
@@ -54,7 +55,8 @@ def describe(
         encoder=dict(NO_PART if voice.model.reads_audio else voice.dataset.content.identity),
         pitch=dict(_pitch_identity(voice)),
         speakers=speakers,
-        defaults={item.name: getattr(plan.defaults, item.name) for item in controls},
+        defaults={item.name: getattr(plan.defaults, item.name) for item in controls}
+        | ({"pitch_shift": 0.0} if plan.pitch_step is not None else {}),
         index_sha256=index_sha256,
         licence=plan.licence,
         consent=plan.consent,
@@ -69,6 +71,7 @@ def describe(
         | ({"imported": voice.imported} if voice.imported is not None else {})
         | ({"blend": voice.blend} if voice.blend is not None else {})
         | ({HIGHPASS_KEY: highpass.identity} if highpass is not None else {})
+        | ({AUTOMATIC_PITCH_KEY: {"step": plan.pitch_step}} if plan.pitch_step is not None else {})
         | ({CONTROLS_KEY: CONTROLS_AS_INPUTS} if plan.options.controls_as_inputs else {}),
     )
 

@@ -1,11 +1,13 @@
 """What each kind of export is made with, worked out from its job."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from utils.config import Pluggable
 from utils.config.export import ExportJob
+from utils.config.test_model import AUTOMATIC_STEPS
 from utils.export.blending import Blend
 from utils.export.precision import Precision
 from utils.export.tracing import GraphOptions
@@ -44,6 +46,7 @@ class ExportPlan:
         trust: packages or classes that a run may name besides those of this workbench.
         source: name or number of the speaker that the input is of, for a voice that must know it.
         automatic_f0: of a voice that predicts a pitch, whether it is used; None: as the voice was trained.
+        pitch_step: semitones of which an automatic pitch_shift is a multiple; None: the default is a number.
         asked: values of the controls' defaults that somebody typed, by key.
         blend: what is blended; None for a voice as it is.
     """
@@ -70,8 +73,9 @@ class ExportPlan:
     licence: str
     consent: str
     trust: tuple[str, ...] = ()
-    asked: dict[str, float] = field(default_factory=dict)
+    asked: dict[str, float | str] = field(default_factory=dict)
     blend: Blend | None = None
+    pitch_step: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,7 @@ def plan_export(job: ExportJob) -> ExportPlan:
     imported, settings = _import_settings(job), job.export
     run, _ = sources_of(job)
     defaults = settings.defaults.model_dump(exclude_none=True)
+    step = AUTOMATIC_STEPS.get(str(defaults["pitch_shift"]))
     return ExportPlan(
         run=run,
         imported=imported,
@@ -146,7 +151,8 @@ def plan_export(job: ExportJob) -> ExportPlan:
         speaker=settings.speaker,
         source=settings.source,
         automatic_f0=settings.defaults.automatic_f0,
-        defaults=ControlDefaults(**defaults),
+        defaults=ControlDefaults(**(defaults if step is None else defaults | {"pitch_shift": math.nan})),
+        pitch_step=step,
         index=IndexOptions(**job.retrieval.model_dump(exclude={"codebook_size"})),
         codebook_size=job.retrieval.codebook_size,
         precision=settings.precision,

@@ -37,6 +37,7 @@ def stream_converter(converter: AudioConverter, *, block_ms: int = 20) -> Stream
         StreamResampler(converter.resampler),
         block=smallest_block(converter.io_rate) * (block_ms // 20),
         defaults=converter.defaults,
+        automatic_pitch=converter.automatic_pitch,
     ).eval()
 
 

@@ -42,10 +42,11 @@ def run_trial(job: ConvertJob, announce: Callable[[str], None]) -> dict[str, Any
     session = VoiceSession.open(job.graph, job.threads[-1])
     controls = _checked_controls(job, session)
     plan = _plan(job, session)
-    target = None
-    if job.pitch_step is not None:
-        median_hz = target_median_hz(session, controls, str(job.pitch_shift))
-        target = PitchTarget(median_hz, job.pitch_step)
+    target, step = None, job.pitch_step
+    if step is None and session.metadata is not None and "pitch_shift" not in controls:
+        step = session.metadata.pitch_step  # what the graph would do by itself, but once for all pieces of a recording
+    if step is not None:
+        target = PitchTarget(target_median_hz(session, controls, str(job.pitch_shift)), step)
     report: dict[str, Any] = {"schema_version": REPORT_SCHEMA_VERSION, "graph": describe_graph(session)}
     report["left_out"] = [utf8_text(str(path)) for path in overlooked_recordings(job.recordings)]
     for path in report["left_out"]:

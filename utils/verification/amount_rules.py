@@ -1,5 +1,7 @@
 """Rules about the optional inputs: each moves its own figure, in the right direction, by the right amount."""
 
+import math
+
 import numpy as np
 
 from utils.verification.checks import Check, skipped, verdict
@@ -12,6 +14,7 @@ from utils.voice_file.controls import find_control
 SHIFTS = (3.0, -5.0)
 SHIFT_CENTS = 20.0
 LEAST_NEAR = 0.75
+MEDIAN_SEMITONES = 0.5  # by which the median of a tracker, or of what a stream has heard, may be off
 MIX_DB, MIX_SHARE = 0.3, 0.2  # of how far own and imposed level are apart
 LOUD_DB = -12.0
 NO_EFFECT_DB = -60.0
@@ -25,7 +28,7 @@ def check_shift(voice: Voice) -> Check:
     if "pitch_shift" not in voice.controls or is_idle(voice, "pitch_shift"):
         return skipped(name, "nothing to shift")
     own, limit = voice.default("pitch_shift"), find_control("pitch_shift").high
-    plain, problems = voice.said(), []
+    plain, problems = voice.said(0, 2, **voice.unmoved), []
     figures: dict[str, float] = {}
     for shift in SHIFTS:
         asked = shift if abs(own + shift) <= limit else -shift
@@ -40,6 +43,28 @@ def check_shift(voice: Voice) -> Check:
             problems.append(f"{asked:+g} gives {found:+.2f} semitones ({100 * share:.0f} % of the frames near)")
     detail = ", ".join(f"{key.rpartition('_')[2]} gives {value:+.2f}" for key, value in figures.items())
     return verdict(name, problems, f"{detail} semitones", figures)
+
+
+def check_automatic(voice: Voice) -> Check:
+    """An automatic pitch_shift moves the median of what is fed to that of the voice, by whole steps."""
+    name, step = "automatic pitch", voice.pitch_step
+    if step is None or voice.metadata is None:
+        return skipped(name, "the default is a number")
+    target = voice.metadata.speakers[int(voice.default("speaker_id"))].f0_median_hz
+    problems, parts = [], []
+    figures: dict[str, float] = {}
+    for number in (0, 1):
+        plain, moved = voice.said(number, 2, pitch_shift=0.0), voice.said(number, 2)
+        cents = _cents(plain, moved)
+        cents = cents if voice.block == 1 else cents[len(cents) // 2 :]  # a stream has to hear some voice first
+        found = float(np.median(cents)) / 100 if len(cents) else math.nan
+        wanted = 12 * math.log2(target / float(np.median(plain.f0_hz[plain.f0_hz > 0])))
+        is_whole = math.isfinite(found) and abs(found - step * round(found / step)) <= SHIFT_CENTS / 100
+        if not (is_whole and abs(found - wanted) <= 0.5 * step + MEDIAN_SEMITONES):
+            problems.append(f"{found:+.2f} semitones where {wanted:+.2f} lead to the voice's median")
+        parts.append(f"{found:+.2f} of {wanted:+.2f}")
+        figures[f"automatic_shift_{number}"] = found
+    return verdict(name, problems, f"steps of {step}: {', '.join(parts)} semitones to {target:.0f} Hz", figures)
 
 
 def _cents(one: Said, other: Said) -> np.ndarray:
@@ -121,7 +146,8 @@ def check_speakers(voice: Voice) -> Check:
     count = len(voice.metadata.speakers) if voice.metadata is not None else 0
     if "speaker_id" not in voice.controls or count < 2:
         return skipped(name, "one speaker")
-    first, last, beyond = (voice.said(0, 1, speaker_id=number) for number in (0, count - 1, count + 5))
+    numbers = (0, count - 1, count + 5)
+    first, last, beyond = (voice.said(0, 1, speaker_id=number, **voice.unmoved) for number in numbers)
     apart = float(np.sqrt(np.mean(np.square(_timbre(first.made) - _timbre(last.made)))))
     cents = _cents(first, last)
     moved = float(np.median(cents)) if len(cents) else 0.0

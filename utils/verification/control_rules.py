@@ -78,7 +78,7 @@ def check_defaults(candidate: Candidate, reference: Reference | None = None) -> 
     if reference is None:
         if candidate.metadata is None:
             return skipped("defaults", "it states none")
-        stated = candidate.metadata.defaults
+        stated = candidate.metadata.control_defaults
     audio = candidate.speech(STREAM_DEFAULTS_SECONDS if candidate.is_stream else DEFAULTS_SECONDS, 0)
     given = {name: value for name, value in stated.items() if name in candidate.controls}
     passed = np.array_equal(candidate.convert(audio), candidate.convert(audio, given))

@@ -48,6 +48,10 @@ LIMITS = {
         f"{1000 * sound.ECHO_SECONDS[0]:g} to {1000 * sound.ECHO_SECONDS[1]:g} ms later at most {sound.ECHO_LIKENESS:g}"
     ),
     "pitch_shift by its amount": f"within {amounts.SHIFT_CENTS:g} cents",
+    "automatic pitch": (
+        f"only of a file that states `extra.automatic_pitch`: a multiple of the step within {amounts.SHIFT_CENTS:g} "
+        f"cents, within half a step and {amounts.MEDIAN_SEMITONES:g} semitones of what leads to the median"
+    ),
     "loudness_mix by its amount": (
         f"within {amounts.MIX_DB:g} dB, or {100 * amounts.MIX_SHARE:g} % of how far the voice's own level is away"
     ),

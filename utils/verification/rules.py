@@ -125,6 +125,7 @@ def _first_line(check: Callable[..., Check]) -> str:
 FILE = _beside("file", EVERY, file_rules.check_file)
 LOADING = _alone("loading", EVERY, file_rules.check_loading)
 CONTROL_INPUTS = _alone("control inputs", VOICES, control_rules.check_required)
+AUTOMATIC_PITCH = _heard("automatic pitch", amount_rules.check_automatic)
 RULES: tuple[Rule, ...] = (
     FILE,
     LOADING,
@@ -173,6 +174,7 @@ RULES: tuple[Rule, ...] = (
     _heard("pauses", sound_rules.check_pauses),
     _heard("no echo", sound_rules.check_echo),
     _heard("pitch_shift by its amount", amount_rules.check_shift),
+    AUTOMATIC_PITCH,
     _heard("loudness_mix by its amount", amount_rules.check_mix),
     _heard("index_rate and protect by their amounts", amount_rules.check_retrieval),
     _heard("speaker_id by its amount", amount_rules.check_speakers),
@@ -217,6 +219,8 @@ def outcomes(
         return
     kind, left_out = candidate.kind, {FILE.name, LOADING.name} | (set() if candidate.extent.listens else LISTENING)
     left_out |= set() if candidate.asks_for_controls else {CONTROL_INPUTS.name}
+    is_automatic = candidate.metadata is not None and candidate.metadata.pitch_step is not None
+    left_out |= set() if is_automatic else {AUTOMATIC_PITCH.name}
     others = [rule for rule in RULES if kind in rule.kinds and rule.name not in left_out]
     others.sort(key=lambda rule: rule.name not in first)
     yield from (rule.outcome(candidate, reference) for rule in others)

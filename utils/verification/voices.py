@@ -113,6 +113,16 @@ class Voice:
             self.kept[key] = Said(speech, *heard)
         return self.kept[key]
 
+    @property
+    def pitch_step(self) -> int | None:
+        """Semitones of which an automatic pitch_shift is a multiple, where the file states that it is the default."""
+        return self.metadata.pitch_step if self.metadata is not None else None
+
+    @property
+    def unmoved(self) -> dict[str, float]:
+        """Controls under which the pitch moves by what a caller asks for alone; none are needed but for automatic."""
+        return {"pitch_shift": 0.0} if self.pitch_step is not None else {}
+
     def default(self, control: str) -> float:
         """Return the value that a control has by itself."""
         return float(self.metadata.defaults.get(control, 0.0)) if self.metadata is not None else 0.0

@@ -44,7 +44,7 @@ def other_inputs(session: GraphSession, metadata: VoiceMetadata | None) -> list[
 def default_feed(session: GraphSession, metadata: VoiceMetadata | None) -> dict[str, np.ndarray]:
     """Return the file's defaults for the controls that a run must be given."""
     asked: Mapping[str, float] = {
-        value.name: metadata.defaults[value.name]
+        value.name: metadata.control_defaults[value.name]
         for value in required_controls(session, metadata)
         if metadata is not None and value.name in metadata.defaults
     }

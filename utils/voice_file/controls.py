@@ -4,6 +4,7 @@ CONTROLS is the one table of what every voice has, SPECIAL_CONTROLS of what the 
 signature, the defaults, the card, the documents and the tests are made from them.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -84,6 +85,8 @@ _BY_NAME = {control.name: control for control in ALL_CONTROLS}
 class ControlDefaults:
     """A value for each control, in the order of ALL_CONTROLS: what a voice does when a caller gives none.
 
+    NaN for pitch_shift means that the graph chooses it by itself, see models.layers.automatic_pitch.
+
     Raises:
         ConfigError: if a value is out of range.
     """
@@ -99,6 +102,8 @@ class ControlDefaults:
     def __post_init__(self) -> None:
         for control in ALL_CONTROLS:
             value = getattr(self, control.name)
+            if control.name == "pitch_shift" and math.isnan(value):
+                continue
             if not control.low <= value <= control.high:
                 raise ConfigError(
                     f"export.defaults.{control.name}={value:g} is out of range; "

@@ -1,6 +1,7 @@
 """The JSON inside an exported graph: what the voice is, where it comes from and who may use it."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ METADATA_KEY = "voclo_trainer"
 IDLE_KEY = "idle_controls"  # under extra: names of the controls that the voice gives nothing to act on
 HIGHPASS_KEY = "highpass"  # under extra: the filter before all analysis; absent in graphs without one
 BANDWIDTH_KEY = "bandwidth_hz"  # under extra: how high the voice's speech reaches, measured on the PyTorch side
+AUTOMATIC_PITCH_KEY = "automatic_pitch"  # under extra: {"step": semitones} where pitch_shift is automatic
 CONTROLS_KEY = "controls"  # under extra: CONTROLS_AS_INPUTS where every run must be given the controls; else absent
 CONTROLS_AS_INPUTS = "inputs"
 NOT_JUDGED_KEY = "not_judged"  # under extra: names of the rules that the voice itself did not keep at its export
@@ -49,7 +51,7 @@ class VoiceMetadata:
         flavour: kind of graph, "audio_to_audio" or "stream".
         encoder: identity of the content encoder in the graph.
         pitch: identity of the pitch tracker in the graph.
-        defaults: values of the controls when a caller gives none.
+        defaults: values of the controls when a caller gives none; 0 for a pitch_shift that the graph chooses.
         index_sha256: hash of the FAISS index beside the graph, or None without one.
         step: generator updates of the checkpoint.
         metrics: held-out figures of the checkpoint.
@@ -90,6 +92,18 @@ class VoiceMetadata:
             n_fft=self.n_fft,
             is_stream="stream" in self.extra,
         )
+
+    @property
+    def pitch_step(self) -> int | None:
+        """Semitones of which the automatic pitch_shift is a multiple; None where the default is a number."""
+        stated = self.extra.get(AUTOMATIC_PITCH_KEY)
+        step = stated.get("step") if isinstance(stated, Mapping) else None
+        return step if type(step) is int and step > 0 else None
+
+    @property
+    def control_defaults(self) -> dict[str, float]:
+        """`defaults` as a graph takes them: NaN for a pitch_shift that it chooses by itself."""
+        return self.defaults | ({"pitch_shift": math.nan} if self.pitch_step is not None else {})
 
     def to_json(self) -> str:
         """Return compact JSON with sorted keys, so that equal voices give equal bytes."""
