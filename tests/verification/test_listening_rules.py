@@ -182,9 +182,10 @@ def automatic_voice(moves: Callable[[float], float]) -> Voice:
     plain = speaking_voice(metadata=stated)
 
     def convert(audio: Array, given: Mapping[str, float]) -> Array:
-        f0_hz, likeness = Heard(audio, SPEAKING_RATE).pitch
-        shift = round(12 * np.log2(200.0 / np.median(f0_hz[likeness > VOICED])))
-        return plain.convert(audio, {"pitch_shift": moves(shift), **given})
+        heard = Heard(audio, SPEAKING_RATE)
+        f0_hz, likeness = heard.pitch
+        median_hz = np.median(f0_hz[(likeness > VOICED) & (heard.level_db > -45)])
+        return plain.convert(audio, {"pitch_shift": moves(round(12 * np.log2(200.0 / median_hz))), **given})
 
     return replace(plain, convert=convert)
 

@@ -102,7 +102,7 @@ class Voice:
 
         Controls that have their stated defaults are left out: that this is the same is a rule of its own.
         """
-        stated = self.metadata.defaults if self.metadata is not None else {}
+        stated = self.metadata.control_defaults if self.metadata is not None else {}
         controls = {name: value for name, value in controls.items() if name not in stated or value != stated[name]}
         present = {name: value for name, value in controls.items() if name in self.controls}
         key = (number, num_sentences, speech_db, *sorted(present.items()))
