@@ -69,7 +69,9 @@ OF_STREAMS = {"export": ("export=onnx",), "graphs": ("export.graph_kinds=[stream
 class ControlSettings(Section):
     """The section `export.defaults`: values of the graph's optional inputs where a runtime gives none."""
 
-    pitch_shift: PitchShift = setting("${export.pitch_shift}", "shift of the pitch", unit="semitones", example=-5)
+    pitch_shift: PitchShift = setting(
+        "${export.pitch_shift}", "shift of the pitch, -36 to 36 or auto", unit="semitones", example=-5
+    )
     index_rate: Number = setting(0.0, "share of content taken from the voice's own frames", ge=0, le=1)
     protect: Number = setting(0.33, "share of index_rate in unvoiced frames; 0.5: no protection", ge=0, le=0.5)
     loudness_mix: Number = setting(1.0, "1 keeps the level of the voice, 0 imposes that of the input", ge=0, le=1)
