@@ -4,7 +4,8 @@
 // (a protocol buffer) that matter are read here, and the defaults of the controls are left out of the copy that is run:
 // each control then is an input, and every run gives all of them.
 
-export const CONTROLS = ["pitch_shift", "speaker_id", "index_rate", "protect", "loudness_mix"];
+export const WHOLE = ["speaker_id", "source_id", "automatic_f0"]; // controls of whole numbers
+const CONTROLS = [...WHOLE, "pitch_shift", "index_rate", "protect", "loudness_mix"];
 const METADATA_KEY = "voclo_trainer";
 const GRAPH = 7, METADATA = 14; // fields of ModelProto
 const INITIALIZER = 5; // of GraphProto

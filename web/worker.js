@@ -3,7 +3,7 @@
 import * as ort from "./vendor/ort.wasm.min.mjs";
 import { chooseBlock, LiveConverter } from "./live.js";
 import { convertInPieces } from "./pieces.js";
-import { readVoice } from "./voice_file.js";
+import { readVoice, WHOLE } from "./voice_file.js";
 
 const PIECE_SECONDS = 20;
 const SPEED_SECONDS = 2;
@@ -21,7 +21,7 @@ function run(audio, values = controls) {
     const feed = { audio: new ort.Tensor("float32", audio, [1, audio.length]) };
     for (const [name, value] of Object.entries(values)) {
       feed[name] =
-        name === "speaker_id"
+        WHOLE.includes(name)
           ? new ort.Tensor("int64", BigInt64Array.of(BigInt(value)), [])
           : new ort.Tensor("float32", Float32Array.of(value), []);
     }
