@@ -6,12 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from utils.config.export import export_job
 from utils.errors import ConfigError
 from utils.export.plans import plan_export
-from utils.export.precision import PARITY_DB, Precision, reduce_weights, tolerance_of
+from utils.export.precision import PARITY_DB, Precision, all_tables, reduce_weights, tolerance_of
 from utils.export.storage import store_without_loss
 
 RNG = np.random.default_rng(0)
@@ -89,6 +91,23 @@ def test_fixed_tables_and_small_tensors_stay() -> None:
     reduce_weights(graph, "fp16", [TABLE.T.reshape(2, -1), SMALL_TABLE])
 
     assert sorted(stored(graph)) == ["dense.half", "kernel.half", "small", "table", "zero"]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_weights_of_a_tracker_stay_also_where_a_graph_pads_them_with_zeros(precision: Precision) -> None:
+    tracker = nn.BatchNorm1d(90)
+    narrow = KERNEL[:, :90].copy()
+    tracker.weight = nn.Parameter(torch.from_numpy(narrow))
+    graph = model()
+    wide = np.concatenate([narrow, np.zeros((48, 6, 3), np.float32)], axis=1)
+    next(item for item in graph.graph.initializer if item.name == "kernel").CopyFrom(
+        numpy_helper.from_array(wide, "kernel")
+    )
+
+    reduce_weights(graph, precision, all_tables(tracker))
+
+    assert np.array_equal(stored(graph)["kernel"], wide)
+    assert "dense" not in stored(graph)
 
 
 def test_what_8_bits_hold_exactly_is_not_made_larger_by_half_precision() -> None:

@@ -135,7 +135,7 @@ def make_stream(job: GraphJob) -> ExportedGraph:
     graph = build_stream_graph(
         voice, defaults=job.defaults, options=job.options, metadata={METADATA_KEY: metadata.to_json()}
     )
-    tables = fixed_tables(job.converter) + fixed_tables(voice.generator) + all_tables(voice.frontend.pitch)
+    tables = fixed_tables(job.converter) + fixed_tables(voice) + all_tables(voice.frontend.pitch)
     path, checks, metadata = _written(job, metadata, graph, tables, _reference(job, voice))
     bands = _bands(voice.frontend.resampler.resampler, voice.resampler.resampler)
     return ExportedGraph(path, checks, metadata, facts, bands)

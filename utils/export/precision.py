@@ -74,7 +74,7 @@ def reduce_weights(model: onnx.ModelProto, precision: Precision, fixed: Iterable
     """
     if precision == "fp32":
         return Reduction(num_tensors=0, bytes_before=0, bytes_after=0)
-    kept = {_fingerprint(table) for table in fixed if table.size >= SMALLEST}
+    kept = {_fingerprint(table) for table in fixed}
     nodes: list[onnx.NodeProto] = []
     before = after = count = 0
     for name, axis in _weights(model.graph).items():
@@ -132,5 +132,5 @@ def _eight_bits(name: str, values: np.ndarray, axis: int) -> tuple[list[onnx.Ten
 
 
 def _fingerprint(values: np.ndarray) -> bytes:
-    """Return the same bytes for a table and its transposed or reshaped forms."""
-    return np.sort(values.astype(np.float32), axis=None).tobytes()
+    """Return the same bytes for a table and its transposed, reshaped or padded forms."""
+    return np.sort(values[values != 0].astype(np.float32), axis=None).tobytes()
