@@ -199,3 +199,7 @@ def test_a_voice_that_moves_to_its_median_keeps_the_rule_about_automatic_pitch()
 @pytest.mark.parametrize("moves", [lambda shift: 0.0, lambda shift: shift + 2, lambda shift: shift + 0.5])
 def test_another_automatic_shift_is_found(moves: Callable[[float], float]) -> None:
     assert amount_rules.check_automatic(automatic_voice(moves)).outcome == "FAIL"
+
+
+def test_the_melody_of_an_automatic_voice_is_heard_at_its_own_height() -> None:
+    assert speech_rules.check_pitch(automatic_voice(lambda shift: shift)).outcome == "PASS"

@@ -8,7 +8,7 @@ from utils.verification.checks import Check, skipped, verdict
 from utils.verification.listening import VOICED, Heard
 from utils.verification.measures import relative_db
 from utils.verification.speech_rules import NEAR_CENTS, is_idle
-from utils.verification.voices import Said, Voice
+from utils.verification.voices import NUM_SENTENCES, Said, Voice
 from utils.voice_file.controls import find_control
 
 SHIFTS = (3.0, -5.0)
@@ -28,7 +28,7 @@ def check_shift(voice: Voice) -> Check:
     if "pitch_shift" not in voice.controls or is_idle(voice, "pitch_shift"):
         return skipped(name, "nothing to shift")
     own, limit = voice.default("pitch_shift"), find_control("pitch_shift").high
-    plain, problems = voice.said(0, 2, **voice.unmoved), []
+    plain, problems = voice.said(0, NUM_SENTENCES, **voice.unmoved), []
     figures: dict[str, float] = {}
     for shift in SHIFTS:
         asked = shift if abs(own + shift) <= limit else -shift

@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.verification.checks import Check, skipped, verdict
 from utils.verification.listening import VOICED, Heard, agreement, shifted
-from utils.verification.voices import Said, Voice
+from utils.verification.voices import NUM_SENTENCES, Said, Voice
 from utils.voice_file.metadata import IDLE_KEY
 
 LAG_FRAMES = 3  # 30 ms
@@ -81,7 +81,7 @@ def check_pitch(voice: Voice) -> Check:
     if is_idle(voice, "pitch_shift"):
         return skipped("pitch", "the voice is not told the pitch")
     shift = voice.default("pitch_shift")
-    said = voice.said()
+    said = voice.said(0, NUM_SENTENCES, **voice.unmoved)
     trials = [_melody(said, lag) for lag in voice.lags]
     # at the lag at which it fits best
     expected, found, is_voiced = min(trials, key=lambda trial: _scatter(trial, shift))
