@@ -33,6 +33,7 @@ CONTRACTS = CONVERSION | {"models.adversarial", "models.updating"}
 ROOMS = {
     "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.verification",
     "utils.voice_file", "utils.rvc", "utils.doctor", "utils.reports", "utils.run_evaluation",
+    "utils.live",
 }  # fmt: skip
 COMMANDS = ROOMS | LOWER | CONTRACTS | {"models.layers", "utils.command_line"}
 ALLOWED: dict[str, set[str]] = {
@@ -73,6 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     | CONVERSION
     | {"models.layers", "utils.training", "utils.corpus", "utils.rvc", "utils.voice_file", "utils.verification"},
     "utils.evaluation": BASE | {"utils.audio", "utils.inference"},
+    "utils.live": BASE | {"utils.voice_file", "utils.inference"},
     "utils.run_evaluation": BASE
     | {"utils.audio", "utils.corpus", "utils.training", "utils.inference", "utils.evaluation", "utils.voice_file"}
     | {"models.conversion"},
@@ -88,10 +90,19 @@ ALLOWED: dict[str, set[str]] = {
     "preprocess": BASE | {"utils.corpus", "utils.doctor"},
     "train": BASE | {"utils.training", "utils.reports"},
     "report": BASE | {"utils.reports"},
+    "live": BASE | {"utils.live"},
     "export_onnx": BASE | {"utils.export", "utils.voice_file"},
     "test_model": BASE | {"utils.inference", "utils.verification", "utils.evaluation"},
 }
-WITHOUT_TORCH = ("utils.voice_file", "utils.verification", "utils.inference", "test_model", "studio")
+WITHOUT_TORCH = (
+    "utils.voice_file",
+    "utils.verification",
+    "utils.inference",
+    "utils.live",
+    "test_model",
+    "studio",
+    "live",
+)
 HEAVY = {"torch", "torchaudio", "pytorch_lightning", "faiss", "models"}
 
 

@@ -17,7 +17,7 @@ BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO = (
 LOCKS = (BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO)
 OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts", "studio"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
-OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright"}
+OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright", "sounddevice"}
 # modules of packages with another name, where the package is not installed
 PACKAGE_OF = {"hibari": "hibari-tts", "pyworld": "pyworld-prebuilt"}
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")  # of Python

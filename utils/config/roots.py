@@ -2,6 +2,7 @@
 
 from utils.config.export import ExportJob
 from utils.config.job import Job
+from utils.config.live import LiveJob
 from utils.config.preprocess import PreprocessJob
 from utils.config.report import ReportJob
 from utils.config.studio import StudioJob
@@ -9,5 +10,5 @@ from utils.config.test_model import VoiceTrial
 from utils.config.train import TrainJob
 
 JOBS: dict[str, type[Job]] = {
-    job.config_name: job for job in (PreprocessJob, TrainJob, ExportJob, VoiceTrial, ReportJob, StudioJob)
+    job.config_name: job for job in (PreprocessJob, TrainJob, ExportJob, VoiceTrial, ReportJob, StudioJob, LiveJob)
 }

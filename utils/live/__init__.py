@@ -1,0 +1,1 @@
+"""A voice between a microphone and a loudspeaker; imports no torch."""
