@@ -31,6 +31,8 @@ CONFIG_OF = {
     "export_onnx.py": "export",
     "test_model.py": "test_model",
     "report.py": "report",
+    "studio.py": "studio",
+    "live.py": "live",
 }
 SETTING = re.compile(r"[~+]*(?P<key>[a-z_]+(?:[./][a-z_0-9]+)*)=(?P<value>.*)")
 KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
@@ -59,7 +61,7 @@ def fault_of_setting(setting: str) -> str | None:
 
 def fault_of_program(words: list[str]) -> str | None:
     """Return what is wrong with the words behind `python`, or None."""
-    script = words[1] if words[0] == "-m" else words[0]
+    script = words[1] if words[0] == "-m" else words[0].removeprefix("/voclo-trainer/")  # where the image has it
     arguments = words[2:] if words[0] == "-m" else words[1:]
     path = program_of(script) if words[0] == "-m" else ROOT / script
     if path is None or script.startswith("-"):
