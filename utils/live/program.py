@@ -4,17 +4,21 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Mapping
+
+import numpy as np
 
 from utils.config.live import LiveJob
 from utils.console import emit, table, tell
 from utils.files import atomic_write_json, check_new_file
-from utils.live.converter import open_converter
+from utils.live.converter import BlockConverter, open_converter
 from utils.live.devices import SoundDevice, device_table
 from utils.live.gate import NoiseGate
 from utils.live.loop import LiveLoop, LiveSettings
 from utils.live.meters import LiveMeters
 
 METER_SECONDS = 5.0
+WARM_UP_BLOCKS = 5
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +40,7 @@ def run_live(job: LiveJob) -> None:
         job.voice, block_ms=job.block_ms, history_ms=job.history_ms, ahead_ms=job.ahead_ms, threads=job.threads,
         controls=job.controls, speaker=job.speaker,
     )  # fmt: skip
+    _warm_up(converter, controls)
     rate = converter.sample_rate
     slack = round(job.slack_ms / 1000 * rate)
     device = SoundDevice(job.input, job.output, sample_rate=rate, block=converter.block, slack=slack)
@@ -53,6 +58,13 @@ def run_live(job: LiveJob) -> None:
     )
     if job.report is not None:
         atomic_write_json(job.report, meters.figures)
+
+
+def _warm_up(converter: BlockConverter, controls: Mapping[str, float]) -> None:
+    """Let the runtime allocate what it needs, so that the first blocks are not the slow ones."""
+    for _ in range(WARM_UP_BLOCKS):
+        converter.process(np.zeros(converter.block, np.float32), controls)
+    converter.reset()
 
 
 def _run_with_meters(loop: LiveLoop, seconds: float | None) -> None:
