@@ -20,6 +20,7 @@ function run(audio, values = controls) {
   const started = turn.then(async () => {
     const feed = { audio: new ort.Tensor("float32", audio, [1, audio.length]) };
     for (const [name, value] of Object.entries(values)) {
+      if (!session.inputNames.includes(name)) continue; // of voices that lack it
       feed[name] =
         WHOLE.includes(name)
           ? new ort.Tensor("int64", BigInt64Array.of(BigInt(value)), [])
