@@ -18,10 +18,12 @@ import numpy as np
 import soundfile
 import soxr
 
+from benchmarks.options import BenchmarkParser, write_figures
+from scripts.pipeline import ROOT
+from utils.command_line import run_program
 from utils.console import emit
 from utils.inference import VoiceSession
 
-ROOT = Path(__file__).resolve().parents[1]
 PYTHON = os.environ.get("VOCLO_BROWSER_PYTHON", sys.executable)
 
 
@@ -46,13 +48,19 @@ def browser_figures(session: VoiceSession, audio: np.ndarray, live_seconds: floa
     return seen
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = BenchmarkParser("browser", __doc__)
     parser.add_argument("voice", type=Path, help="exported graph for recordings")
     parser.add_argument("audio", type=Path, help="speech, at most 20 s of it are used")
     parser.add_argument("--live-seconds", type=float, default=60.0, help="how long the microphone is on")
+    parser.add_json()
     options = parser.parse_args(arguments)
+    return run_program("browser", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Print the table; return the exit code."""
     session = VoiceSession.open(options.voice)
     samples, rate = soundfile.read(options.audio, dtype="float32", always_2d=True)
     audio = soxr.resample(samples.mean(axis=1), rate, session.sample_rate, quality="HQ")[: 20 * session.sample_rate]
@@ -68,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     rows |= {name: f"{live[name]:g}" for name in ("blocks", "late", "dropped", "slowest") if name in live}
     emit("| what | figure |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items()))
+    write_figures(options, "browser", seen)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

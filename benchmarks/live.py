@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.options import BenchmarkParser, write_figures
+from scripts.pipeline import ROOT
 from utils.audio.synthetic_speech import voice
 from utils.command_line import positive_number, run_program
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 
-ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ("pulseaudio", "pactl", "pacat", "parec")
 RATE = 24000  # of what is played and recorded
 ENVELOPE_RATE = 1000

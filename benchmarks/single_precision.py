@@ -5,6 +5,7 @@ python -m benchmarks.single_precision exports/<voice>/<file>.onnx speech.wav
 
 import argparse
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import soundfile
 import soxr
 from onnx import TensorProto, numpy_helper
 
+from benchmarks.options import BenchmarkParser, write_figures
+from utils.command_line import run_program
 from utils.console import emit
 from utils.inference import VoiceSession
 from utils.verification.measures import relative_db
@@ -55,12 +58,18 @@ def in_openvino(path: Path, feed: Mapping[str, np.ndarray], hints: Mapping[str, 
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = BenchmarkParser("single_precision", __doc__)
     parser.add_argument("voice", type=Path, help="exported graph for recordings")
     parser.add_argument("audio", type=Path, help=f"speech, at most {SECONDS} s of it are used")
+    parser.add_json()
     options = parser.parse_args(arguments)
+    return run_program("single_precision", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Print the table; return the exit code."""
     session = VoiceSession.open(options.voice)
     samples, rate = soundfile.read(options.audio, dtype="float32", always_2d=True)
     audio = soxr.resample(samples.mean(axis=1), rate, session.sample_rate, quality="HQ").astype(np.float32)
@@ -74,9 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows["OpenVINO"] = in_openvino(options.voice, feed, {"INFERENCE_PRECISION_HINT": "f32"})
         exact = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"}
         rows["OpenVINO, EXECUTION_MODE_HINT=ACCURACY"] = in_openvino(options.voice, feed, exact)
-    lines = [f"| {name} | {relative_db(made, expected):.1f} |" for name, made in rows.items()]
+    decibels = {name: relative_db(made, expected) for name, made in rows.items()}
+    lines = [f"| {name} | {value:.1f} |" for name, value in decibels.items()]
     emit("\n".join([f"| over {audio.size / session.sample_rate:.0f} s | dB from onnxruntime |", "|---|---|", *lines]))
+    write_figures(options, "single_precision", decibels)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,6 @@ The load is one process a core that counts at the priority of a job of the studi
 Debian's Chromium, from a key that is pressed to the server's answer on the page.
 """
 
-import argparse
 import json
 import os
 import socket
@@ -23,11 +22,12 @@ from typing import NamedTuple
 
 import psutil
 
-from utils.command_line import first_line, run_program, whole_number
+from benchmarks.options import BenchmarkParser
+from scripts.pipeline import ROOT
+from utils.command_line import run_program, whole_number
 from utils.console import emit, table
 from utils.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
 DRIVER = ROOT / "tests" / "tools" / "studio_driver.py"
 LONGEST_SECONDS = 120.0
 NICE = 5  # studio.worker
@@ -36,7 +36,7 @@ BUSY = f"import os; os.nice({NICE})\nwhile True: sum(range(10000))"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studio", description=first_line(__doc__))
+    parser = BenchmarkParser("studio", __doc__)
     parser.add_argument("--starts", type=whole_number, default=3, help="how often it is started")
     parser.add_argument("--busy", type=whole_number, default=os.cpu_count() or 1, help="processes of the load")
     parser.add_argument("--browser", default=sys.executable, help="a Python that has playwright")

@@ -107,7 +107,7 @@ def test_a_voice_that_cannot_be_exported_converts_in_pytorch(
     audio = soundfile.read(source, dtype="float32")[0]
     shifts = {shift: float(np.abs(converter.run(audio, {"pitch_shift": shift}) - made).max()) for shift in (0.0, 12.0)}
     assert shifts[12.0] < shifts[0.0]  # 95 Hz to the 190 Hz of the first speaker
-    defaults = {key: float(value) for key, value in export_job([]).export.defaults}
+    defaults = {key: float(value) for key, value in export_job([]).export.defaults if value is not None}
     np.testing.assert_array_equal(converter.run(audio, defaults), converter.run(audio))
     assert np.abs(converter.run(audio, {"index_rate": 0.5}) - converter.run(audio)).max() > 1e-4
     assert np.abs(converter.run(audio, {"loudness_mix": 0.0}) - converter.run(audio)).max() > 1e-4

@@ -12,7 +12,9 @@ from utils.errors import DataError
 
 FOLDER = Path(options_module.__file__).parent
 PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py") if '"__main__"' in path.read_text(encoding="utf-8"))
-WORKERS = {"rvc_speed_ours", "rvc_speed_public", "training_speed_worker"}  # started by other programs
+WORKERS = {  # started by other programs
+    "interop_worker", "rvc_speed_ours", "rvc_speed_public", "sovits_speed_public", "training_speed_worker",
+}  # fmt: skip
 TABLE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 

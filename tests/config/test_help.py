@@ -44,7 +44,8 @@ def test_help_says_unit_range_choices_and_use() -> None:
     assert "generator updates (at least 1)" in line_of(help_text(TrainJob, []), "trainer.steps")
     assert "(auto | 32-true | bf16-mixed | 16-mixed)" in line_of(help_text(TrainJob, []), "trainer.precision")
     export = help_text(JOBS["export"], [])
-    assert "(in semitones; between -36 and 36; only with export=onnx)" in line_of(export, "export.defaults.pitch_shift")
+    shift = line_of(export, "export.defaults.pitch_shift")
+    assert "-36 to 36 or auto (in semitones; only with export=onnx)" in shift
     assert "(between 17 and 20; only with export=onnx)" in line_of(export, "export.opset")
 
 

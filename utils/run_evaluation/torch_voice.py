@@ -27,6 +27,6 @@ class TorchVoice:
         """Convert [T] float32 at the voice's rate in one piece; returns [T]."""
         values = asdict(self._defaults) | dict(controls or {})
         scalars = [torch.from_numpy(control.array(values[control.name])) for control in CONTROLS]
-        samples = torch.from_numpy(np.asarray(audio, np.float32))[None]
+        samples = torch.from_numpy(np.array(audio, np.float32))[None]
         converted: np.ndarray = self._converter(samples, *scalars)[0].numpy()
         return converted
