@@ -39,7 +39,7 @@ HYDRA = (
     "hydra/sweeper", "hydra.run.dir", "hydra.sweeper.params", "hydra.job.config", "hydra", "hydra.nope", "hydra/nope",
     "hydra.output_subdir",
 )  # fmt: skip
-NEEDED = {"report": ("run=runs/x",)}  # what a script refuses to do without
+NEEDED = {"report": ("run=runs/x",), "live": ("devices=true",)}  # what a script refuses to do without
 ALPHABET = "abcdefghijklmnopqrstuvwxyz._/=+~@,:$ {}[]()'\"\\0123456789éß録-"
 
 

@@ -98,7 +98,7 @@ def test_licences_in_short_name_every_licence_of_the_training_data() -> None:
 
 
 def test_the_snippet_and_its_control_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from utils.export.card_text import USAGE
+    from utils.export.card_text import OPTIONAL, USAGE
 
     calls: list[dict[str, np.ndarray]] = []
 
@@ -115,7 +115,7 @@ def test_the_snippet_and_its_control_run_as_printed(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.chdir(tmp_path)
     soundfile.write("input.wav", np.zeros(RATE), RATE)
-    snippet = USAGE.format(file='"a_sr16000_hop160_nfft640.onnx"', rate=RATE)
+    snippet = USAGE.format(file='"a_sr16000_hop160_nfft640.onnx"', rate=RATE, controls="", more="", hint=OPTIONAL)
     with_control = re.sub(r"^# optional controls: ", "", snippet, flags=re.MULTILINE).replace(
         '"audio": ...', '"audio": audio.mean(1)[None]'
     )

@@ -97,7 +97,9 @@ def test_a_graph_does_it_as_pytorch_does(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     audio = utterance(RATE, 0, 1).samples[None]
 
-    made, still = (session.run(None, {"audio": audio} | more)[0] for more in ({}, {"pitch_shift": np.float32(0)}))
+    made, still = (
+        session.run(None, {"audio": audio} | more)[0] for more in ({}, {"pitch_shift": np.array(0, np.float32)})
+    )
 
     with torch.no_grad():
         wanted = voice(torch.from_numpy(audio), *control_tensors(defaults)).numpy()

@@ -1,16 +1,18 @@
 """The project starts and works where fcntl, resource and the signals and calls of POSIX are missing, as on Windows."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import POSIX_ALONE
-from tests.project.test_imports import module_of, project_files
+from tests.project.test_imports import imports_of, module_of, modules, own_imports, project_files
 from tests.tools.corpus_tools import RATE, write_sounds
 from utils.audio.synthetic_speech import voice
 
@@ -59,6 +61,13 @@ def unix_imports(tree: ast.AST) -> Iterator[str]:
             yield str(node.module)
 
 
+@cache
+def needs(module: str, package: str) -> bool:
+    """Whether a module of ours imports a package, itself or through others of ours."""
+    direct = any(name.split(".")[0] == package for name in imports_of(modules()[module]))
+    return direct or any(needs(name, package) for name in own_imports(module) if name in modules())
+
+
 def test_files_that_windows_leaves_out_exist() -> None:
     assert all((ROOT / "tests" / name).is_file() for name in POSIX_ALONE)
 
@@ -71,6 +80,8 @@ def test_no_module_imports_what_only_unix_has(path: Path) -> None:
 @pytest.mark.slow
 def test_every_module_can_be_imported_without_posix(tmp_path: Path) -> None:
     optional = {"scripts.slurm_cluster"}  # plays a cluster of Linux machines
+    if importlib.util.find_spec("nicegui") is None:  # of the extra studio
+        optional |= {name for name in modules() if needs(name, "nicegui")}
     names = [module_of(path) for path in project_files() if "hydra_plugins" not in path.parts]
 
     without_posix(IMPORTS, *(name for name in names if name not in optional), folder=tmp_path)

@@ -18,6 +18,8 @@ LOCKS = (BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO)
 OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts", "studio"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
 OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright", "sounddevice"}
+# of the programs whose checkouts benchmarks/interop.py is given
+OF_OTHER_PROGRAMS = {"data", "infer", "rvc", "rvc_next", "voice_changer"}
 # modules of packages with another name, where the package is not installed
 PACKAGE_OF = {"hibari": "hibari-tts", "pyworld": "pyworld-prebuilt"}
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")  # of Python
@@ -140,7 +142,7 @@ def test_every_imported_package_is_pinned() -> None:
     distributions = importlib.metadata.packages_distributions()
 
     absent = {}
-    for package in imported_packages() - OPTIONAL:
+    for package in imported_packages() - OPTIONAL - OF_OTHER_PROGRAMS:
         owners = {normalized(name) for name in distributions.get(package, [])}
         if not (owners | {normalized(package), PACKAGE_OF.get(package)}) & known.keys():
             absent[package] = sorted(owners)

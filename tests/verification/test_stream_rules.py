@@ -30,7 +30,7 @@ from utils.voice_file.runtime import open_session
 
 pytestmark = pytest.mark.slow  # makes and tries whole graphs
 
-OF_FILES = {"file", "loading", "name", "metadata"}
+OF_FILES = {"file", "loading", "name", "metadata", "files beside it"}
 OF_STREAMS = {rule.name for rule in rules.RULES if STREAM in rule.kinds} - OF_FILES - rules.LISTENING
 OF_STREAMS -= {rules.CONTROL_INPUTS.name}  # only of a file that states them
 
