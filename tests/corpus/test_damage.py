@@ -183,6 +183,7 @@ def test_dataset_from_before_is_opened_trained_on_and_continued_as_it_was(folder
             assert torch.equal(value, getattr(second, name)), name
 
 
+@pytest.mark.slow
 def test_dataset_from_before_gets_checksums_without_computing_anything(folder: Path, whole: Path) -> None:
     forget_checksums(folder)
     before = everything(folder)

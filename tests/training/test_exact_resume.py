@@ -73,9 +73,9 @@ def whole(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     ],
 )
 @pytest.mark.parametrize(
-    "changed",
-    [pytest.param([], id="whole"), pytest.param(["optim.accumulate=2"], id="accumulated", marks=pytest.mark.slow)],
+    "changed", [pytest.param([], id="whole"), pytest.param(["optim.accumulate=2"], id="accumulated")]
 )
+@pytest.mark.slow
 def test_killed_run_ends_as_one_never_interrupted(
     kill: Callable[[int, pytest.MonkeyPatch], None],
     number: int,
