@@ -89,9 +89,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 test: $(STAMP)
 	$(PYTEST) -m "not slow"
 
-# some of the slow ones need what the demo and the light environment consist of
+# some of the slow ones need what the demo and the light environment consist of; in the order of tests/conftest.py
 test-all: test $(DEMO_STAMP) $(INFERENCE_STAMP) $(NOTEBOOK_STAMP)
-	$(PYTEST) -m slow
+	$(PYTEST) --no-loadscope-reorder -m slow
 
 check: $(STAMP)
 	$(BIN)/python -m ruff check .
