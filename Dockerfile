@@ -1,8 +1,8 @@
 # The studio in an image; docs/guides/containers.md says how to use it.
 #   docker build --tag voclo-trainer .
 #   docker build --tag voclo-trainer:cuda --build-arg BASE=nvidia/cuda:13.0.2-base-ubuntu24.04 .   for a GPU
-#   docker run --rm --init --publish 127.0.0.1:7860:7860 --env VOCLO_PASSWORD --volume voclo:/work [--gpus all] voclo-trainer
-#   docker run --rm --interactive --tty --volume voclo:/work voclo-trainer bash                    a terminal instead
+#   docker run --rm --init --publish 127.0.0.1:7860:7860 --env VOCLO_PASSWORD --volume voclo:/data [--gpus all] voclo-trainer
+#   docker run --rm --interactive --tty --volume voclo:/data voclo-trainer bash                    a terminal instead
 # Any Debian or Ubuntu with Python 3.11 or newer can be the base; PyTorch brings the libraries of CUDA along.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
@@ -21,20 +21,20 @@ RUN make venv-studio
 COPY . .
 
 # the number is none that the bases use; a folder of yours is written to with --user "$(id -u):$(id -g)"
-RUN useradd --uid 10001 --no-create-home --home-dir /work --shell /bin/bash voclo \
-    && install --directory --owner=voclo --group=voclo --mode=0775 /work
+RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /bin/bash voclo \
+    && install --directory --owner=voclo --group=voclo --mode=0775 /data
 USER 10001
 
 # the PATH as `. .venv/bin/activate` has it; what programs keep for themselves goes to the volume too; a number that was
 # given with --user has no name, for which PyTorch asks
 ENV PATH=/voclo-trainer/.venv/bin:$PATH \
     PYTHONPATH=/voclo-trainer \
-    HOME=/work \
+    HOME=/data \
     LOGNAME=voclo
 # recordings, datasets, runs and exports lie in the folder that the commands are called in
-WORKDIR /work
-VOLUME /work
+WORKDIR /data
+VOLUME /data
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "studio.health"]
 # others than this container reach it, so it asks for VOCLO_PASSWORD; "stop" lets trainings save before they end
-CMD ["python", "-m", "studio.contained", "host=0.0.0.0", "show=false", "folder=/work"]
+CMD ["python", "-m", "studio.contained", "host=0.0.0.0", "show=false", "folder=/data"]

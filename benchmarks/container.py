@@ -67,7 +67,7 @@ class Container:
     def studio(self, password: str = "") -> subprocess.Popen[str]:
         """Start the command of the image."""
         line = next(line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if line.startswith("CMD "))
-        words = [word.replace("/work", str(self.volume)) for word in json.loads(line.removeprefix("CMD "))]
+        words = [word.replace("/data", str(self.volume)) for word in json.loads(line.removeprefix("CMD "))]
         return self.start(*words[1:], f"port={self.port}", password=password)
 
     def status(self, method: str = "GET", **headers: str) -> int:

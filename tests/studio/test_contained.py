@@ -78,7 +78,7 @@ def test_containers_are_not_root_keep_a_volume_and_ask_for_a_password() -> None:
         assert "VOCLO_PASSWORD:?" in service["environment"]["VOCLO_PASSWORD"]
         assert str(SHORTEST_SECRET) in service["environment"]["VOCLO_PASSWORD"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-        assert service["cap_drop"] == ["ALL"] and service["volumes"] == ["voices:/work"]
+        assert service["cap_drop"] == ["ALL"] and service["volumes"] == ["voices:/data"]
         grace = int(service["stop_grace_period"].removesuffix("m")) * 60
         assert grace > contained.GRACE_SECONDS
 
