@@ -56,16 +56,13 @@ def require_unused(kind: Kind, name: str, folder: Path, jobs: Iterable[Job]) -> 
         if any(value.rstrip("/") == name or f"/{name}/" in f"/{value.rstrip('/')}/" for value in values):
             raise ConfigError(f"{kind}={name!r} is used by the job {job.title!r} ({job.state}); cancel that first")
     lock = folder / LOCK
-    with suppress(FileNotFoundError):
-        try:
-            with lock.open("r+", encoding="utf-8") as stream:
-                is_free = try_lock(stream)
-        except FileNotFoundError:
-            raise
-        except OSError:  # a file system without locks
-            is_free = True
-        if not is_free:
-            raise ConfigError(f"{kind}={name!r} is being worked on by a script; wait for it, or stop it")
+    try:
+        with lock.open("r+", encoding="utf-8") as stream:
+            is_free = try_lock(stream)
+    except OSError:  # nobody has ever locked it, or a file system without locks
+        is_free = True
+    if not is_free:
+        raise ConfigError(f"{kind}={name!r} is being worked on by a script; wait for it, or stop it")
 
 
 def move_to_bin(root: Path, kind: Kind, name: str) -> Binned:

@@ -1,7 +1,6 @@
 """What all pages share: the folders of the voices, and the jobs as they were a moment ago."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.commands import Command
-from studio.jobs import Job, JobQueue
+from studio.jobs import Job, JobQueue, content_of
 from studio.progress import Progress
 from studio.system import DiskWatch, SystemState, read_hardware, warnings_of
 from studio.uploads import AUDIO, UploadFolder
@@ -155,7 +154,4 @@ class Workspace:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return what a JSON file holds; empty where it cannot be read."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}
+    return content_of(path) or {}
