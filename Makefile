@@ -12,7 +12,7 @@ INFERENCE := .venv-inference
 INFERENCE_STAMP := $(INFERENCE)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-inference venv-studio demo studio web test test-all check smoke fuzz clean-venv
+.PHONY: help venv venv-inference venv-studio venv-tests demo studio web test test-all check smoke fuzz clean-venv
 
 help:
 	@echo "make demo            recordings -> features -> training -> ONNX + index -> converted files + table (about 5 minutes)"
@@ -25,6 +25,7 @@ help:
 	@echo "make venv            only create .venv from requirements.lock (all others do it when needed)"
 	@echo "make venv-inference  create .venv-inference, which is enough for test_model.py (20 times smaller)"
 	@echo "make venv-studio     .venv with what the studio needs"
+	@echo "make venv-tests      what the slow tests need besides"
 	@echo "make web             fetch onnxruntime-web for the page in web/ (needs npm)"
 	@echo "make clean-venv      remove both"
 	@echo "Another interpreter: make PYTHON=python3.12 <target>"
@@ -89,8 +90,11 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 test: $(STAMP)
 	$(PYTEST) -m "not slow"
 
-# some of the slow ones need what the demo and the light environment consist of; in the order of tests/conftest.py
-test-all: test $(DEMO_STAMP) $(INFERENCE_STAMP) $(NOTEBOOK_STAMP)
+# some of the slow ones need what the demo and the light environment consist of
+venv-tests: $(DEMO_STAMP) $(INFERENCE_STAMP) $(NOTEBOOK_STAMP)
+
+# in the order of tests/conftest.py
+test-all: test venv-tests
 	$(PYTEST) --no-loadscope-reorder -m slow
 
 check: $(STAMP)

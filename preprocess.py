@@ -12,7 +12,12 @@ def main(job: PreprocessJob) -> None:
     from utils.corpus.report import ShardOutcome, report_text, shard_text
 
     if job.doctor != "only":
-        outcome = preprocess(job)
+        teacher = None
+        if job.dataset.teacher is not None:
+            from utils.distillation import open_teacher
+
+            teacher = open_teacher(job)
+        outcome = preprocess(job, teacher)
         emit(shard_text(outcome) if isinstance(outcome, ShardOutcome) else report_text(outcome, str(job.folder)))
         if isinstance(outcome, ShardOutcome):
             return

@@ -39,7 +39,7 @@ def of_content(name: str, make: Callable[[GraphEditor, str], str]) -> None:
     FAULTS[name] = lambda editor: editor.inside(editor.content(), lambda content: make(editor, content))
 
 
-def _within(editor: GraphEditor, first: float, last: float, period: float = 0.0) -> str:
+def within(editor: GraphEditor, first: float, last: float, period: float = 0.0) -> str:
     """Return [T], 1 between two times, in each period if there is one."""
     time = editor.seconds()
     if period:
@@ -49,8 +49,8 @@ def _within(editor: GraphEditor, first: float, last: float, period: float = 0.0)
     return editor.as_float(inside)
 
 
-def _without(editor: GraphEditor, sound: str, first: float, last: float, period: float = 0.0) -> str:
-    kept = editor.node("Sub", editor.constant(1), _within(editor, first, last, period))
+def without(editor: GraphEditor, sound: str, first: float, last: float, period: float = 0.0) -> str:
+    kept = editor.node("Sub", editor.constant(1), within(editor, first, last, period))
     return editor.node("Mul", sound, kept)
 
 
@@ -95,10 +95,10 @@ behind("echo_after_60_ms", lambda editor, sound: editor.node(
 behind("echo_after_25_ms", lambda editor, sound: editor.node(
     "Add", sound, editor.scaled(editor.late(sound, 0.025), 0.5)))  # fmt: skip
 behind("backwards", lambda editor, sound: editor.reversed(sound))
-behind("nothing_after_50_s", lambda editor, sound: _without(editor, sound, 50, 1e9))
-behind("nothing_from_5_to_9_s", lambda editor, sound: _without(editor, sound, 5, 9))
-behind("nothing_in_the_first_300_ms", lambda editor, sound: _without(editor, sound, 0, 0.3))
-behind("gaps_of_40_ms_each_700_ms", lambda editor, sound: _without(editor, sound, 0.5, 0.54, 0.7))
+behind("nothing_after_50_s", lambda editor, sound: without(editor, sound, 50, 1e9))
+behind("nothing_from_5_to_9_s", lambda editor, sound: without(editor, sound, 5, 9))
+behind("nothing_in_the_first_300_ms", lambda editor, sound: without(editor, sound, 0, 0.3))
+behind("gaps_of_40_ms_each_700_ms", lambda editor, sound: without(editor, sound, 0.5, 0.54, 0.7))
 
 
 @fault
@@ -137,7 +137,7 @@ behind("hum_where_it_sounds", lambda editor, sound: _where_it_sounds(editor, sou
     editor.node("Sin", editor.scaled(editor.seconds(), 100 * np.pi)), 0.006)))  # fmt: skip
 behind("hiss_of_-48_db", lambda editor, sound: _where_it_sounds(editor, sound, editor.scaled(_noise(editor), 0.0056)))
 behind("a_click_each_second", lambda editor, sound: _where_it_sounds(editor, sound, editor.scaled(
-    _within(editor, 0.4, 0.4 + 1.5 / editor.sample_rate, 1.0), 0.5)))  # fmt: skip
+    within(editor, 0.4, 0.4 + 1.5 / editor.sample_rate, 1.0), 0.5)))  # fmt: skip
 behind("rounded_to_6_bits", lambda editor, sound: editor.scaled(
     editor.node("Round", editor.scaled(sound, 32)), 1 / 32))  # fmt: skip
 
@@ -155,15 +155,21 @@ def rows_in_the_wrong_order(editor: GraphEditor) -> None:
     editor.behind(lambda sound: editor.reversed(sound, axis=0))
 
 
-@fault
-def third_row_is_silent(editor: GraphEditor) -> None:
-    def without_third(sound: str) -> str:
+def silence_row(editor: GraphEditor, place: int) -> None:
+    """Make one row of every batch that has it silent; place counts from 0."""
+
+    def without_row(sound: str) -> str:
         last = editor.node("Squeeze", editor.size(0), editor.whole(0))
         rows = editor.node("Range", editor.constant(0, np.int64), last, editor.constant(1, np.int64))
-        kept = editor.node("Sub", editor.constant(1), editor.as_float(editor.node("Equal", rows, editor.whole(2))))
+        kept = editor.node("Sub", editor.constant(1), editor.as_float(editor.node("Equal", rows, editor.whole(place))))
         return editor.node("Mul", sound, editor.node("Unsqueeze", kept, editor.whole(1)))
 
-    editor.behind(without_third)
+    editor.behind(without_row)
+
+
+@fault
+def third_row_is_silent(editor: GraphEditor) -> None:
+    silence_row(editor, 2)
 
 
 @fault
@@ -236,10 +242,10 @@ of_pitch("melody_backwards", lambda editor, f0: editor.reversed(f0))
 of_pitch("melody_flattened", lambda editor, f0: editor.node("Mul", editor.sounding(f0, 0), editor.scaled(editor.node(
     "Pow", editor.node("Max", editor.scaled(f0, 1 / 160), editor.constant(0.1)), editor.constant(0.75)),
     160)))  # fmt: skip
-of_pitch("pitch_80_ms_late", lambda editor, f0: _late_frames(editor, f0, 8, axes=2))
+of_pitch("pitch_80_ms_late", lambda editor, f0: late_frames(editor, f0, 8, axes=2))
 
 
-def _late_frames(editor: GraphEditor, tensor: str, frames: int, *, axes: int) -> str:
+def late_frames(editor: GraphEditor, tensor: str, frames: int, *, axes: int) -> str:
     """Return [B, F] or [B, F, D] so many frames later, zeros before."""
     pads = [0] * (2 * axes)
     pads[1] = frames
@@ -259,7 +265,7 @@ def _held(editor: GraphEditor, content: str, frames: int) -> str:
 # words
 of_content("no_words", lambda editor, content: editor.scaled(content, 0))
 of_content("words_backwards", lambda editor, content: editor.reversed(content))
-of_content("words_40_ms_late", lambda editor, content: _late_frames(editor, content, 4, axes=3))
+of_content("words_40_ms_late", lambda editor, content: late_frames(editor, content, 4, axes=3))
 of_content("one_sound_for_all", lambda editor, content: editor.node("Add", editor.scaled(content, 0), editor.node(
     "ReduceMean", content, axes=[1], keepdims=1)))  # fmt: skip
 of_content("words_in_steps_of_200_ms", lambda editor, content: _held(editor, content, 20))

@@ -39,7 +39,12 @@ HYDRA = (
     "hydra/sweeper", "hydra.run.dir", "hydra.sweeper.params", "hydra.job.config", "hydra", "hydra.nope", "hydra/nope",
     "hydra.output_subdir",
 )  # fmt: skip
-NEEDED = {"report": ("run=runs/x",), "live": ("devices=true",)}  # what a script refuses to do without
+NEEDED = {  # what a script refuses to do without
+    "report": ("run=runs/x",),
+    "live": ("devices=true",),
+    "say": ("text=Hello", "voice=x.onnx"),
+    "cover": ("vocals=a.wav", "instrumental=b.wav", "voice=x.onnx"),
+}
 ALPHABET = "abcdefghijklmnopqrstuvwxyz._/=+~@,:$ {}[]()'\"\\0123456789éß録-"
 
 

@@ -1,19 +1,19 @@
 """Run the real loaders and savers of other programs on our files, and ours on theirs, and print the differences.
 
     python -m benchmarks.interop --applio <checkout> --rvc-webui <checkout> --rvc-next <package> --wokada <checkout>
-        --deiteris <checkout> [--work <folder>]
+        --deiteris <checkout> --sovits <checkout of 4.1-Stable> [--work <folder>]
 
 Each program is given by the folder of its checkout, rvc-next by the folder in which its package lies; those that are
 not given are left out. Voices of each vocoder, version and rate with random weights are written as export=rvc_pth does,
 loaded by the program and run by its network with all noise switched off; then the program saves what it loaded,
-and we load that. Programs that blend voices blend two of ours. Printed is the RMS of the difference beside that of the
-audio, in dB. The exit code is 1 where a voice that a program must take is refused, or a difference is above -80 dB.
+and we load that. Programs that blend voices blend two of ours; clients also run graphs of export=wokada and deiteris.
+So-VITS-SVC gets pairs of export=rvc_checkpoint and resumes them, too. Printed is the RMS of the difference beside that
+of the audio, in dB. The exit code is 1 where a voice that a program must take is refused, or a difference is above
+-80 dB.
 """
 
 import argparse
-import json
-import math
-import subprocess
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.interop_asking import PROGRAMS, RVC_PROGRAMS, ask, difference_db
+from benchmarks.interop_graphs import CLIENTS, check_graphs
+from benchmarks.interop_sovits import VARIANTS, check_sovits
 from benchmarks.options import BenchmarkParser
 from scripts.pipeline import empty_folder
 from utils.command_line import run_program
@@ -39,34 +42,38 @@ from utils.rvc.writing import VoiceRecord, voice_content
 
 FRAMES, WORST_DB, SHARE = 40, -80.0, 0.3
 NAMES = ("anna", "bert", "carl")
-PROGRAMS = {
-    "applio": "Applio", "rvc_webui": "RVC-WebUI", "rvc_next": "rvc-next", "wokada": "w-okada's voice changer",
-    "deiteris": "deiteris' voice changer",
-}  # fmt: skip
+SOVITS = "sovits"
 
 
 class Voice(NamedTuple):
-    """A voice that is tried: our name for its network, whether it is told the pitch, and who must take it."""
+    """A voice that is tried.
+
+    Attributes:
+        name: in the table.
+        published: its network.
+        has_f0: whether it is told the pitch.
+        takers: programs that must take it.
+        embedder: the content encoder that its file names.
+    """
 
     name: str
     published: Published
     has_f0: bool
     takers: tuple[str, ...]
+    embedder: str = "contentvec"
 
 
-ALL = tuple(PROGRAMS)
+ALL = tuple(RVC_PROGRAMS)
+WITHOUT_F0 = {"v1 40k": ALL[:-1], "v2 32k": ALL[:-1], "v2 40k": ALL[:-1], "v2 48k": ALL[:-1]}
+# deiteris' own loader of these stops with a TypeError at every file
 
 
 def voices(chosen: Sequence[str] = ()) -> list[Voice]:
     """Return what is tried; of those that are chosen, if any are."""
-    wanted = {
-        "v1 40k": ALL, "v2 32k": ALL, "v2 40k": ALL, "v2 48k": ALL, "v2 24k": ALL,
-        "v2 48k MRF HiFi-GAN": ("applio",), "v2 32k RefineGAN": ("applio",),
-    }  # fmt: skip
-    found = [Voice(item.name, item, True, wanted[item.name]) for item in PUBLISHED if item.name in wanted]
-    without = next(item for item in PUBLISHED if item.name == "v2 40k")
-    # deiteris' own loader of these stops with a TypeError at every file
-    found.append(Voice("v2 40k without f0", without, False, tuple(name for name in ALL if name != "deiteris")))
+    found = [Voice(item.name, item, True, ALL if item.vocoder == "HiFi-GAN" else ("applio",)) for item in PUBLISHED]
+    by_name = {item.name: item for item in PUBLISHED}
+    found += [Voice(f"{name} without f0", by_name[name], False, takers) for name, takers in WITHOUT_F0.items()]
+    found.append(Voice("v2 40k on spin", by_name["v2 40k"], True, ALL, "spin"))
     return [voice for voice in found if not chosen or voice.name in chosen]
 
 
@@ -76,34 +83,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, words in PROGRAMS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, help=f"folder of {words}")
     parser.add_argument("--work", type=Path, help="folder for the files, kept afterwards; default: a temporary one")
-    parser.add_argument("--voices", nargs="*", default=[], help=f"of {', '.join(voice.name for voice in voices())}")
+    names = [voice.name for voice in voices()] + [f"So-VITS-SVC {variant.name}" for variant in VARIANTS]
+    parser.add_argument("--voices", nargs="*", default=[], help=f"of {', '.join(names)}")
     options = parser.parse_args(arguments)
     return run_program("interop", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
+    torch.set_num_threads(1)
     folders = {name: getattr(options, name) for name in PROGRAMS if getattr(options, name) is not None}
+    of_sovits = folders.pop(SOVITS, None)
     with tempfile.TemporaryDirectory() as temporary:
         work = empty_folder(options.work) if options.work else Path(temporary)
-        return check(folders, work, voices(options.voices))
+        tried = voices(options.voices)
+        rows, is_good = check(folders, work, tried, keep=options.work is not None) if folders and tried else ([], True)
+        chosen = [name.removeprefix("So-VITS-SVC ") for name in options.voices]
+        if of_sovits is not None and (not chosen or any(variant.name in chosen for variant in VARIANTS)):
+            more, fits = check_sovits(of_sovits, work, chosen)
+            rows, is_good = [*rows, *more], is_good and fits
+    emit(table(rows, ["program", "voice", "it says", "ours there (dB)", "its file here (dB)", "its file is read as"]))
+    return 0 if is_good else 1
 
 
-def check(folders: dict[str, Path], work: Path, tried: Sequence[Voice]) -> int:
-    """Try voices with every program, and a blend of two of the first kind; print the table, return the exit code."""
-    torch.set_num_threads(1)
+def check(folders: dict[str, Path], work: Path, tried: Sequence[Voice], *, keep: bool) -> tuple[list[list[str]], bool]:
+    """Try voices with every program, and a blend of two of the first kind.
+
+    Args:
+        folders: of the programs.
+        work: for files.
+        tried: the voices.
+        keep: whether what a program saved stays in the folder.
+    Returns:
+        Rows of the table, and whether all is as it must be.
+    """
     written = {voice.name: write_voice(voice, work / voice.name) for voice in tried}
     pair = [written[tried[0].name], write_voice(tried[0], work / "other", scale=1.01)]
     rows, is_good = [], True
     for program, folder in folders.items():
-        facts = ask(program, folder, written, pair, work)
-        for voice in tried:
-            row, fits = judged(voice, written[voice.name], facts[voice.name], work / program / voice.name)
+        *facts, of_blend = ask(program, folder, _tasks(program, written, pair, work), work)
+        for voice, said in zip(tried, facts, strict=True):
+            row, fits = judged(voice, written[voice.name], said, work / program / voice.name)
             rows.append([PROGRAMS[program], voice.name, *row])
             is_good &= fits or program not in voice.takers
-        rows.append([PROGRAMS[program], f"blend of two {tried[0].name}", *judged_blend(pair, facts["blend"])])
-        emit(f"{PROGRAMS[program]}: replaced by empty modules: {', '.join(facts['blend']['replaced']) or 'none'}")
-    emit(table(rows, ["program", "voice", "it says", "ours there (dB)", "its file here (dB)", "its file is read as"]))
-    return 0 if is_good else 1
+        rows.append([PROGRAMS[program], f"blend of two {tried[0].name}", *judged_blend(pair, of_blend)])
+        if program in CLIENTS:
+            more, fits = check_graphs(program, folder, written, work / program)
+            rows, is_good = [*rows, *more], is_good and fits
+        emit(f"{PROGRAMS[program]}: replaced by empty modules: {', '.join(of_blend['replaced']) or 'none'}")
+        if not keep:
+            shutil.rmtree(work / program)
+    return rows, is_good
+
+
+def _tasks(program: str, written: dict[str, Path], pair: Sequence[Path], work: Path) -> list[dict[str, Any]]:
+    tasks: list[dict[str, Any]] = [
+        {"voice": str(path), "inputs": str(path.parent / "inputs.npz"), "out": str(work / program / name)}
+        for name, path in written.items()
+    ]
+    blend = {"pair": [str(path) for path in pair], "share": SHARE, "out": str(work / program / "blend")}
+    return [*tasks, blend]
 
 
 def write_voice(voice: Voice, folder: Path, *, scale: float = 1.0) -> Path:
@@ -117,7 +155,7 @@ def write_voice(voice: Voice, folder: Path, *, scale: float = 1.0) -> Path:
     weights = {name: scale * value for name, value in legacy_state(network.state_dict()).items()}
     record = VoiceRecord(
         name="bob", published=voice.published, has_f0=voice.has_f0, epoch=3, step=30, speakers=NAMES,
-        embedder="contentvec", f0_convention="zero_unvoiced", dataset_seconds=600.0,
+        embedder=voice.embedder, f0_convention="zero_unvoiced", dataset_seconds=600.0,
         created="2026-12-01T00:00:00.000000", own={},
     )  # fmt: skip
     torch.save(voice_content(weights, record), folder / "bob.pth")
@@ -132,35 +170,6 @@ def write_voice(voice: Voice, folder: Path, *, scale: float = 1.0) -> Path:
     index = build_index([random.normal(size=(50, dim)).astype(np.float32)], None, IndexOptions(kind="flat"))
     save_index(index, folder / "bob.index")
     return folder / "bob.pth"
-
-
-def ask(
-    program: str, folder: Path, written: dict[str, Path], pair: Sequence[Path], work: Path
-) -> dict[str, dict[str, Any]]:
-    """Let a program load and save everything; return what it said of each voice, and of the blend."""
-    tasks: list[dict[str, Any]] = []
-    for name, path in written.items():
-        out = work / program / name
-        tasks.append({"voice": str(path), "inputs": str(path.parent / "inputs.npz"), "out": str(out)})
-    out = work / program / "blend"
-    tasks.append({"pair": [str(path) for path in pair], "share": SHARE, "out": str(out)})
-    for task in tasks:
-        Path(task["out"]).mkdir(parents=True)
-    order = work / program / "tasks.json"
-    order.write_text(json.dumps(tasks), encoding="utf-8")
-    worker = Path(__file__).with_name("interop_worker.py")
-    done = subprocess.run(
-        [sys.executable, str(worker), program, str(folder.resolve()), str(order)], capture_output=True, text=True
-    )
-    missing = [task["out"] for task in tasks if not (Path(task["out"]) / "facts.json").is_file()]
-    if missing:
-        reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise WorkbenchError(f"{PROGRAMS[program]} in {folder} could not be run: {reason}")
-    names = [*written, "blend"]
-    return {
-        name: json.loads((Path(task["out"]) / "facts.json").read_text("utf-8"))
-        for name, task in zip(names, tasks, strict=True)
-    }
 
 
 def judged(voice: Voice, path: Path, facts: dict[str, Any], out: Path) -> tuple[list[str], bool]:
@@ -216,15 +225,6 @@ def _inputs_of(path: Path) -> Path:
     if beside.is_file():
         return beside
     return path.parents[2] / path.parent.name / "inputs.npz"
-
-
-def difference_db(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the RMS of the difference over that of the first, in dB; infinite for other lengths."""
-    if one.shape != other.shape:
-        return math.inf
-    power = float(np.mean(np.square(one, dtype=np.float64)))
-    change = float(np.mean(np.square(one.astype(np.float64) - other)))
-    return 10 * math.log10(max(change, 1e-30) / max(power, 1e-30))
 
 
 if __name__ == "__main__":

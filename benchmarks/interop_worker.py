@@ -104,7 +104,7 @@ def applio(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> d
     voice = converter.cpt
     np.save(out / "audio.npy", infer(converter.net_g, given, bool(converter.use_f0)))
     (out / "model_info.json").write_text(
-        json.dumps({"total_dataset_duration": "00:10:00", "embedder_model": "contentvec", "speakers_id": 1})
+        json.dumps({"total_dataset_duration": "00:10:00", "embedder_model": voice["embedder_model"], "speakers_id": 1})
     )
     if not Path("assets/config.json").exists():  # the program's start makes it so
         shutil.copy("assets/config_template.json", "assets/config.json")
@@ -189,14 +189,65 @@ def client(task: dict[str, str], given: dict[str, torch.Tensor], out: Path, *, i
     return {"rate": slot.samplingRate, "version": "v2" if slot.embChannels == 768 else "v1", "encoder": slot.embedder}
 
 
+def client_graph(task: dict[str, str], given: dict[str, torch.Tensor], out: Path, *, is_fork: bool) -> dict[str, Any]:
+    """Load a graph with the slot generator and the inferencer of the same programs."""
+    from data.ModelSlot import RVCModelSlot
+    from voice_changer.RVC.RVCModelSlotGenerator import RVCModelSlotGenerator
+
+    slot = RVCModelSlotGenerator._setInfoByONNX(task["graph"], RVCModelSlot())
+    name = "OnnxRVCInferencer" if slot.f0 else "OnnxRVCInferencerNono"
+    inferencer = getattr(importlib.import_module(f"voice_changer.RVC.inferencer.{name}"), name)()
+    load = inferencer.load_model if is_fork else inferencer.loadModel
+    load(task["graph"], *(() if is_fork else (-1,)), slot.version)
+    frames = int(given["phone"].shape[1])
+    values = (given[key] for key in ("phone", "lengths", "coarse", "f0", "speaker"))
+    audio = inferencer.infer(*values, *((0, frames, frames) if is_fork else (None,)))
+    np.save(out / "audio.npy", audio.flatten().float().numpy())
+    return {"rate": slot.samplingRate, "version": slot.version, "encoder": slot.embedder, "type": str(slot.modelType)}
+
+
 def wokada(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> dict[str, Any]:
-    """See client."""
-    return client(task, given, out, is_fork=False)
+    """See client and client_graph."""
+    return (client_graph if "graph" in task else client)(task, given, out, is_fork=False)
 
 
 def deiteris(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> dict[str, Any]:
-    """See client."""
-    return client(task, given, out, is_fork=True)
+    """See client and client_graph."""
+    return (client_graph if "graph" in task else client)(task, given, out, is_fork=True)
+
+
+def sovits(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> dict[str, Any]:
+    """Load with Svc.load_model, resume and save with load_checkpoint and save_checkpoint."""
+    from inference.infer_tool import Svc
+
+    utils: Any = importlib.import_module("utils")  # its own, not ours
+    models: Any = importlib.import_module("models")
+    voice = Svc.__new__(Svc)  # its own constructor also loads the content encoder
+    voice.net_g_path, voice.dev = task["voice"], torch.device("cpu")
+    voice.hps_ms = utils.get_hparams_from_file(task["config"], True)
+    voice.load_model()
+    network, model = voice.net_g_ms, voice.hps_ms.model
+    content, told = given["content"].transpose(1, 2), {"uv": given["voiced"], "g": given["speaker"].unsqueeze(0)}
+    volume = given["volume"] if model.vol_embedding else None
+    predicts = bool(network.use_automatic_f0_prediction)
+    for name, is_automatic in {"own": False, **({"automatic": True} if predicts else {})}.items():
+        audio, _ = network.infer(content, f0=given["f0"], vol=volume, predict_f0=is_automatic, noice_scale=0.4, **told)
+        np.save(out / f"{name}.npy", audio.flatten().numpy())
+    stored = set(torch.load(task["voice"], weights_only=True)["model"])
+    left = sorted(stored ^ set(network.state_dict()))
+    train = voice.hps_ms.train
+    discriminator = models.MultiPeriodDiscriminator(model.use_spectral_norm)
+    for part, path in ((discriminator, task["discriminator"]), (network, task["voice"])):
+        optimizer = torch.optim.AdamW(part.parameters(), train.learning_rate, betas=train.betas, eps=train.eps)
+        _, _, rate, epoch = utils.load_checkpoint(path, part, optimizer)
+        for parameter in part.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.param_groups[0]["lr"] = 0.0  # the step only shows that the moments have the shapes of the parameters
+        optimizer.step()
+    utils.save_checkpoint(network, optimizer, rate, epoch, str(out / "G_801.pth"))
+    shutil.copy(task["config"], out / "config.json")
+    shown = f"epoch {epoch}, {len(optimizer.state_dict()['state'])} moments, {model.speech_encoder or 'no encoder'}"
+    return {"shown": shown, "predicts_f0": predicts, "parameters": len(stored), "left": left}
 
 
 def blend_of(program: str, pair: Sequence[str], share: float, out: Path) -> str | None:
@@ -221,7 +272,7 @@ def blend_of(program: str, pair: Sequence[str], share: float, out: Path) -> str 
     return str(target)
 
 
-PROGRAMS = {call.__name__: call for call in (applio, rvc_webui, rvc_next, wokada, deiteris)}
+PROGRAMS = {call.__name__: call for call in (applio, rvc_webui, rvc_next, wokada, deiteris, sovits)}
 
 
 def scratch_copy(folder: Path, place: Path) -> Path:

@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.fault_edits import GraphEditor
-from benchmarks.fault_list import FAULTS
 from benchmarks.options import BenchmarkParser
+from benchmarks.rare_faults import FAULTS
 from utils.command_line import run_program
 from utils.console import emit
 from utils.errors import ConfigError

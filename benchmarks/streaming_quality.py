@@ -1,8 +1,8 @@
 """What a stream costs a voice, and what hosts without state do to the edges of their blocks.
 
-    python -m benchmarks.streaming_quality --graph <voice>.onnx --stream <voice>_stream.onnx [--seconds 8]
+    python -m benchmarks.streaming_quality --graph <voice>.onnx [--stream <voice>_stream.onnx] [--seconds 8]
 
-Both graphs convert the same recordings, the usual one also in blocks; the evaluators are those of
+The graphs convert the same recordings, the usual one also in blocks; the evaluators are those of
 benchmarks/voice_quality.py. The table of edges converts blocks of 100 ms that know nothing of each other: as they are,
 with their mirror image or silence added on both sides before the graph and cut off behind it, and with true sound
 before them; and blocks that HistoryStream joins.
@@ -12,14 +12,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.comparison import cell, evaluators_of
+from benchmarks.feeding import feeds_of, median_hz_of
 from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
 from benchmarks.sources import pick_sources
 from benchmarks.target_voices import NUM_TARGET_CLIPS
@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> int:
-    """Compare both graphs, print the tables; return the exit code."""
-    whole, stream = VoiceSession.open(options.graph), StreamSession.open(options.stream)
+    """Compare the graphs, print the tables; return the exit code."""
+    whole = VoiceSession.open(options.graph)
+    stream = StreamSession.open(options.stream) if options.stream else None
     check_recordings(options)
     work = work_folder(options)
     result = {
@@ -65,19 +66,15 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def compare_quality(
-    whole: VoiceSession, stream: StreamSession, options: argparse.Namespace, work: Path
+    whole: VoiceSession, stream: StreamSession | None, options: argparse.Namespace, work: Path
 ) -> dict[str, Any]:
-    """Return the mean figures of both graphs and how long a second of audio takes."""
+    """Return the mean figures of each way and how long a second of audio takes."""
     evaluators, meter, rate = evaluators_of(options), PitchMeter(), whole.sample_rate
     excerpts = write_excerpts(options, work / "sources", rate)
-    target_hz = stream.metadata.speakers[0].f0_median_hz
-    conversions: dict[str, Callable[..., np.ndarray]] = {
-        "whole": whole.run,
-        "stream": stream.convert,
-        "100 ms after 500, 60 ahead": HistoryStream(whole).convert,
-        "100 ms alone": partial(convert_alone, whole, 0.1),
-        "400 ms alone": partial(convert_alone, whole, 0.4),
-    }
+    target_hz = median_hz_of(whole)
+    conversions: dict[str, Callable[..., np.ndarray]] = dict(feeds_of(whole))
+    if stream is not None:
+        conversions["stream"] = stream.convert
     means: dict[str, Any] = {}
     for name, convert in conversions.items():
         seconds, spent = 0.0, 0.0
@@ -94,15 +91,6 @@ def compare_quality(
     return means
 
 
-def convert_alone(
-    whole: VoiceSession, seconds: float, audio: np.ndarray, controls: Mapping[str, float] | None = None
-) -> np.ndarray:
-    """Return [T] of audio [T], made of blocks that know nothing of each other."""
-    block = round(seconds * whole.sample_rate)
-    parts = np.pad(audio, (0, -len(audio) % block)).reshape(-1, block)
-    return np.concatenate([whole.run(part, controls) for part in parts])[: len(audio)]
-
-
 def write_excerpts(options: argparse.Namespace, folder: Path, sample_rate: int) -> list[Path]:
     """Write the beginnings of the sources; returns the files."""
     excerpts = []
@@ -114,7 +102,7 @@ def write_excerpts(options: argparse.Namespace, folder: Path, sample_rate: int) 
 
 
 def compare_edges(
-    whole: VoiceSession, stream: StreamSession, options: argparse.Namespace
+    whole: VoiceSession, stream: StreamSession | None, options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
     """Return the mean seam figures of blocks of 100 ms under several treatments, and those of the stream."""
     rate, length = whole.sample_rate, round(options.seconds * whole.sample_rate)
@@ -126,7 +114,7 @@ def compare_edges(
     }
 
 
-def edges_of(whole: VoiceSession, stream: StreamSession, audio: np.ndarray) -> dict[str, dict[str, float]]:
+def edges_of(whole: VoiceSession, stream: StreamSession | None, audio: np.ndarray) -> dict[str, dict[str, float]]:
     """Return the seam figures for one recording [T]."""
     rate = whole.sample_rate
     block, margin = round(BLOCK_SECONDS * rate), round(MARGIN_SECONDS * rate)
@@ -148,9 +136,10 @@ def edges_of(whole: VoiceSession, stream: StreamSession, audio: np.ndarray) -> d
         pieced[f"{1000 * share:.0f} ms of true sound before (needs a host's help)"] = np.concatenate(parts)
     pieced["500 ms before and 60 ms ahead, met where they agree"] = HistoryStream(whole).convert(audio)
     figures = {name: _seams(reference, made, block, rate) for name, made in pieced.items()}
-    made = stream.convert(audio)
-    figures["stream, blocks of 20 ms"] = _seams(made, made, stream.facts.block, rate)
-    figures["stream, blocks of 20 ms"]["spectrum_db"] = spectral_difference_db(reference, made, rate)
+    if stream is not None:
+        made = stream.convert(audio)
+        figures["stream, blocks of 20 ms"] = _seams(made, made, stream.facts.block, rate)
+        figures["stream, blocks of 20 ms"]["spectrum_db"] = spectral_difference_db(reference, made, rate)
     return figures
 
 
@@ -175,7 +164,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = BenchmarkParser("streaming_quality", __doc__)
     parser.add_argument("--graph", type=Path, required=True, help="the usual graph")
-    parser.add_argument("--stream", type=Path, required=True, help="the streaming graph of the same rate")
+    parser.add_argument("--stream", type=Path, help="the streaming graph of the same rate, beside the usual one")
     parser.add_target()
     parser.add_sources(6)
     parser.add_argument("--seconds", type=positive_number, default=8.0, help="of each recording at most")

@@ -277,12 +277,7 @@ class AdversarialTraining(lightning.LightningModule):
         """Add up the log-mel distances of what the averaged generator rebuilds of held-out clips."""
         with self._autocast(batch.audio.device):
             fake = self.voice(batch)
-        hop = self.generator.hop_length
-        samples = torch.arange(batch.audio.shape[1], device=fake.device)
-        inside = (samples[None, :] < (batch.num_frames * hop)[:, None]).to(fake.dtype)
-        # the criterion is a mean over all frames; padding, where both are silent, must not make it smaller
-        share = batch.num_frames / batch.f0_hz.shape[1]
-        distance = self.validation_loss(fake * inside, batch.audio * inside) / share
+        distance = distance_without_padding(self.validation_loss, fake, batch, self.generator.hop_length)
         total = float(distance.detach().to(widest_float(distance.device)).sum())
         self.validated = (self.validated[0] + total, self.validated[1] + len(distance))
 
@@ -356,6 +351,22 @@ class AdversarialTraining(lightning.LightningModule):
         found = self.lr_schedulers()
         assert found is not None  # configure_optimizers gives each optimizer one
         return found if isinstance(found, list) else [found]
+
+
+def distance_without_padding(criterion: nn.Module, fake: Tensor, batch: VoiceBatch, hop_length: int) -> Tensor:
+    """Return [B] distances of rebuilt clips from a batch.
+
+    Args:
+        criterion: from (fake, real) [B, T] to [B], a mean over all frames.
+        fake: [B, T], what was rebuilt of the batch.
+        batch: the clips; padding, where both are silent then, must not make a distance smaller.
+        hop_length: samples of a frame.
+    """
+    samples = torch.arange(batch.audio.shape[1], device=fake.device)
+    inside = (samples[None, :] < (batch.num_frames * hop_length)[:, None]).to(fake.dtype)
+    share = batch.num_frames / batch.f0_hz.shape[1]
+    distance: Tensor = criterion(fake * inside, batch.audio * inside) / share
+    return distance
 
 
 def micro_batches(batch: VoiceBatch, count: int) -> Iterator[VoiceBatch]:

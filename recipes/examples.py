@@ -11,9 +11,11 @@ import soxr
 import torch
 from torch import Tensor
 
+from recipes.corpora import Corpus, list_recordings
 from recipes.sound_augmentation import SoundAugmentation, augment
 from utils.audio.frames import FEATURE_RATE
 from utils.audio.io import load_audio
+from utils.errors import DataError
 
 MARGIN = 400  # samples that are read beyond an excerpt, for the filter of the resampler
 
@@ -101,3 +103,46 @@ class RecordedExcerpts(TrainingExamples, ABC):
         if path not in self.loaded:
             self.loaded[path] = load_audio(path, FEATURE_RATE)
         return self.loaded[path]
+
+
+class SpeakersExcerpts(RecordedExcerpts):
+    """Samples excerpts of corpora: a corpus by its share, then a speaker of it, then a recording.
+
+    Args:
+        corpora: folders of recordings with their shares.
+        left_out: speakers who are never chosen.
+        batch_size: see TrainingExamples.
+        seed: see RecordedExcerpts; so seconds and speeds.
+        augmentation: see TrainingExamples.
+    Raises:
+        DataError: if a corpus has nobody else.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[Corpus],
+        left_out: Sequence[str],
+        *,
+        batch_size: int,
+        seed: int,
+        seconds: float,
+        speeds: tuple[float, float],
+        augmentation: SoundAugmentation | None = None,
+    ) -> None:
+        shares = {corpus.name: corpus.share for corpus in corpora}
+        super().__init__(
+            shares, batch_size=batch_size, seed=seed, seconds=seconds, speeds=speeds, augmentation=augmentation
+        )
+        self._speakers: dict[str, dict[str, list[Path]]] = {name: {} for name in shares}
+        for item in list_recordings(corpora, {}):
+            if item.speaker not in left_out:
+                self._speakers[item.corpus].setdefault(item.speaker, []).append(item.path)
+        empty = [name for name, speakers in self._speakers.items() if not speakers]
+        if empty:
+            raise DataError(f"corpora.{empty[0]} has nobody else than the speakers of leave_out")
+
+    def choose_recording(self) -> Path:
+        """Return a recording of a random speaker of a random corpus."""
+        speakers = self._speakers[self.choose_corpus(self.rng)]
+        paths = speakers[list(speakers)[self.rng.integers(len(speakers))]]
+        return paths[self.rng.integers(len(paths))]

@@ -62,7 +62,7 @@ def register(workspace: "Workspace") -> None:
     """Tell the framework every page and every address for files."""
     from nicegui import app, ui
 
-    from studio import files, takes
+    from studio import files, takes, web_page
     from studio.pages import PAGES
     from studio.shell import framed
 
@@ -71,6 +71,7 @@ def register(workspace: "Workspace") -> None:
     app.add_static_files("/static", str(Path(__file__).resolve().parent / "static"))
     files.add_routes(app, workspace)
     takes.add_routes(app, workspace)
+    web_page.add_routes(app)
 
 
 def _require_free(host: str, port: int) -> None:

@@ -13,6 +13,8 @@ def state_name(say: Texts, clip: HeardClip, state: HeardState) -> str:
     return say("role.recorded") if clip.kind == "held_out" else say(f"role.{state.role}")
 
 
-def play_state(workspace: Workspace, say: Texts, folder: ListeningFolder, clip: HeardClip, state: HeardState) -> None:
-    """Show a sound of a clip that can be played."""
-    player(workspace, folder.folder / state.file, state_name(say, clip, state))
+def play_state(
+    workspace: Workspace, say: Texts, folder: ListeningFolder, clip: HeardClip, state: HeardState, before: str = ""
+) -> None:
+    """Show a sound of a clip that can be played; `before` stands in front of its name."""
+    player(workspace, folder.folder / state.file, before + state_name(say, clip, state))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from studio.texts import Line
 from utils.console import pasted
 from utils.errors import ConfigError
 
@@ -24,20 +25,17 @@ def check_arguments(arguments: Sequence[str]) -> None:
         ConfigError: names the argument.
     """
     if not arguments or arguments[0] not in SCRIPTS:
-        found = arguments[0] if arguments else "nothing"
-        raise ConfigError(f"command={found!r} is none of the scripts: {', '.join(SCRIPTS)}")
+        found = arguments[0] if arguments else ""
+        raise ConfigError(Line("error.command_script", command=found, scripts=", ".join(SCRIPTS)))
     if len(arguments) > MOST_ARGUMENTS:
-        raise ConfigError(f"command has {len(arguments)} arguments; at most {MOST_ARGUMENTS} are taken")
+        raise ConfigError(Line("error.command_arguments", number=len(arguments), most=MOST_ARGUMENTS))
     for argument in arguments[1:]:
         if len(argument) > LONGEST or "\0" in argument:
-            raise ConfigError(f"argument {argument[:40]!r} is longer than {LONGEST} letters or holds a zero byte")
+            raise ConfigError(Line("error.command_long", argument=repr(argument[:40]), most=LONGEST))
         if argument.startswith("-") and argument not in FLAGS:
-            raise ConfigError(f"argument {argument!r}: the studio takes key=value and {', '.join(FLAGS)} alone")
+            raise ConfigError(Line("error.command_flag", argument=argument, flags=", ".join(FLAGS)))
         if REFUSED.fullmatch(argument.partition("=")[0].strip()):
-            raise ConfigError(
-                f"argument {argument[:80]!r}: the studio sets no classes, no trust= and nothing of Hydra; "
-                "type this command in a terminal"
-            )
+            raise ConfigError(Line("error.command_refused", argument=argument[:80]))
 
 
 def check_device(device: str) -> None:
@@ -47,7 +45,7 @@ def check_device(device: str) -> None:
         ConfigError: if it is none.
     """
     if not DEVICE.fullmatch(device):
-        raise ConfigError(f"device={device!r} is none: cpu, mps, cuda:0, cuda:1 ...")
+        raise ConfigError(Line("error.device", device=device))
 
 
 def environment_of(device: str) -> dict[str, str]:

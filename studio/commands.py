@@ -14,7 +14,7 @@ CONFIGS = {
     "report.py": "report",
 }  # fmt: skip
 SHORTEST_MINUTES = 0.01
-_COMPOSING = threading.Lock()  # Hydra has one configuration at a time
+COMPOSING = threading.Lock()  # Hydra has one configuration at a time
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Command:
         from utils.config.roots import JOBS
         from utils.errors import ConfigError
 
-        with _COMPOSING:
+        with COMPOSING:
             try:
                 JOBS[CONFIGS[self.script]].from_overrides(self.overrides)
             except ConfigError as error:
@@ -88,6 +88,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "rvc_pth": ("export=rvc_pth",),
     "rvc_checkpoint": ("export=rvc_checkpoint",),
 }
+FOREIGN_FORMATS = ("onnx", "stream", "rvc_webui", "wokada", "deiteris")  # of a voice that another program made
+BUILTIN = "builtin"
+ENCODERS = ("contentvec", "contentvec_v1", "hubert", BUILTIN, "")  # what such a voice hears with; VITS hears itself
 
 
 def prepare(
@@ -143,14 +146,48 @@ def export(
         formats: one of FORMATS.
         settings: key=value for everything else; they win over the format's.
     """
-    words = [f"licence={licence}"] if licence else []
-    words += [f"consent={consent}"] if consent else []
-    given = _last([*FORMATS[formats], *words, *settings])
+    given = _last([*FORMATS[formats], *_words(licence, consent), *settings])
     return Command("export_onnx.py", (f"run={run}", f"name={name}", *given))
 
 
+def export_file(
+    voice: str,
+    name: str,
+    licence: str,
+    consent: str,
+    formats: str = "onnx",
+    *,
+    encoder: str = "",
+    encoder_file: str = "",
+    index: str = "",
+    settings: Iterable[str] = (),
+) -> Command:
+    """Export a voice that another program made.
+
+    Args:
+        voice: its file, .pth or .safetensors.
+        name: of the voice.
+        licence, consent: as of export().
+        formats: one of FOREIGN_FORMATS.
+        encoder: one of ENCODERS; for a graph from audio to audio alone.
+        encoder_file: of that encoder, where it has one.
+        index: its .index; empty: none.
+        settings: key=value for everything else; they win.
+    """
+    is_whole = not any(item.startswith("export=") for item in FORMATS[formats])  # the others are generators alone
+    hears = [f"content={encoder}"] * bool(is_whole and encoder)
+    hears += [f"content.path={encoder_file}"] * bool(hears and encoder_file and encoder != BUILTIN)
+    hears += [f"index={index}"] * bool(is_whole and index)
+    given = _last([*FORMATS[formats], *hears, *_words(licence, consent), *settings])
+    return Command("export_onnx.py", (f"voice={voice}", f"name={name}", *given))
+
+
+def _words(licence: str, consent: str) -> list[str]:
+    return [f"licence={licence}"] * bool(licence) + [f"consent={consent}"] * bool(consent)
+
+
 def convert(voice: str, recordings: str, output: str, controls: Iterable[str] = ()) -> Command:
-    """Convert recordings with an exported voice."""
+    """Convert recordings with an exported voice, or with a saved state of a run, which is exported once for that."""
     places = (f"onnx={voice}", f"audio={recordings}", f"output={output}")
     return Command("test_model.py", (*places, "threads=1", *controls))
 

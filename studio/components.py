@@ -2,7 +2,7 @@
 
 import html
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from studio.uploads import AUDIO, UploadFolder
 from studio.workspace import Workspace
 from utils.errors import WorkbenchError
 
-# the framework's own header has a button without a name, its list a line for each file that was ever dropped
+# the framework's own header has a button without a name, its list a line for each file that was ever dropped; the field
+# of the browser is kept out of sight, since one inside of a button confuses screen readers
 PICK = """<div class="row no-wrap items-center q-pa-xs">
-  <q-btn type="a" icon="upload_file" label="LABEL" no-caps flat class="col"><q-uploader-add-trigger /></q-btn>
+  <q-btn icon="upload_file" label="LABEL" no-caps flat class="col" @click="props.pickFiles" />
+  <div style="display: none"><q-uploader-add-trigger /></div>
   <q-spinner v-if="props.isUploading" class="q-ma-sm" />
 </div>"""
 DROP = '<div class="text-center studio-quiet">LABEL</div>'
@@ -69,13 +71,13 @@ def show_command(say: Texts, make: Callable[[], Command | None]) -> None:
     """Show the command line of what the page would do, to be copied; it follows the fields."""
     with ui.expansion(say("common.command"), icon="terminal").classes("w-full").props("dense"):
         line = ui.label().classes("studio-command")
-        ui.button(say("common.copy"), icon="content_copy", on_click=lambda: ui.clipboard.write(line.text)).props(
-            "flat dense no-caps"
-        )
+        copy = ui.button(say("common.copy"), icon="content_copy", on_click=lambda: ui.clipboard.write(line.text))
+        copy.props("flat dense no-caps")
 
     def refresh() -> None:
         command = make()
-        line.set_text(command.text if command else "")
+        line.set_text(command.text if command else say("common.incomplete"))
+        copy.set_visibility(command is not None)
 
     refresh()
     ui.timer(1.0, refresh)
@@ -105,7 +107,7 @@ def start_button(
                 await run.io_bound(workspace.submit, command, title())
                 ui.notify(say("common.started"), type="positive")
         except WorkbenchError as error:
-            _tell(Problem("", str(error)), fields, line)
+            _tell(Problem("", say.told(error)), fields, line)
         finally:
             button.enable()
 
@@ -127,7 +129,7 @@ def upload_field(
     label: str,
     say: Texts,
     folder: Callable[[], UploadFolder],
-    done: Callable[[], object],
+    done: Callable[[], Awaitable[None] | None],
     allowed: Iterable[str] = AUDIO,
 ) -> Any:
     """Show where files are dropped or chosen; each is checked and written to the folder, or its fault is said."""
@@ -141,10 +143,12 @@ def upload_field(
             await event.file.save(partial)
             await run.io_bound(place.adopt, partial, event.file.name, endings)
         except WorkbenchError as error:
-            problems.set_text(f"{problems.text}\n{error}".strip())
+            problems.set_text(f"{problems.text}\n{say.told(error)}".strip())
         finally:
             partial.unlink(missing_ok=True)
-        done()
+        following = done()
+        if following is not None:
+            await following
 
     def refuse(_: Any) -> None:
         problems.set_text(f"{problems.text}\n{say('common.refused', kinds=' '.join(endings))}".strip())
@@ -159,9 +163,14 @@ def upload_field(
 
 def player(workspace: Workspace, path: Path, label: str) -> None:
     """Show a sound that can be played, with its name."""
+    play_address(address(workspace, path), label)
+
+
+def play_address(place: str, label: str) -> None:
+    """Show a sound at an address of the studio."""
     with ui.element("div").classes("studio-sound"):
         ui.label(label)
-        ui.audio(address(workspace, path)).props(f'preload="none" aria-label="{escaped(label)}"')
+        ui.audio(place).props(f'preload="none" aria-label="{escaped(label)}"')
 
 
 def download_link(workspace: Workspace, path: Path, label: str) -> None:
@@ -172,11 +181,19 @@ def download_link(workspace: Workspace, path: Path, label: str) -> None:
         ui.label(label)
 
 
-def go_button(label: str, target: str) -> None:
-    """Show the way to the next page."""
-    ui.button(label, icon="arrow_forward", on_click=lambda: ui.navigate.to(target)).props(
-        "no-caps unelevated color=positive"
-    )
+def go_button(label: str, target: str, chosen: Mapping[str, str] | None = None) -> None:
+    """Show the way to the next page, whose fields get what is chosen, by their keys."""
+
+    def go() -> None:
+        app.storage.general.update(chosen or {})
+        ui.navigate.to(target)
+
+    ui.button(label, icon="arrow_forward", on_click=go).props("no-caps unelevated color=positive")
+
+
+def size_text(num_bytes: int) -> str:
+    """Return the size of a file in words."""
+    return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.0f} kB"
 
 
 def escaped(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from studio.jobs import Job
 from studio.manifests import UNREADABLE, Kind, read_json
 from studio.progress import values_of
+from studio.texts import Line
 from utils.errors import ConfigError, one_line_for_files
 from utils.files import atomic_write_json
 from utils.locks import try_lock
@@ -54,7 +55,7 @@ def require_unused(kind: Kind, name: str, folder: Path, jobs: Iterable[Job]) -> 
             continue
         values = [value for key, value in values_of(job.arguments).items() if key in NAMING[kind]]
         if any(value.rstrip("/") == name or f"/{name}/" in f"/{value.rstrip('/')}/" for value in values):
-            raise ConfigError(f"{kind}={name!r} is used by the job {job.title!r} ({job.state}); cancel that first")
+            raise ConfigError(Line("error.item_used", name=name, job=job.title, state=Line(f"state.{job.state}")))
     lock = folder / LOCK
     try:
         with lock.open("r+", encoding="utf-8") as stream:
@@ -62,7 +63,7 @@ def require_unused(kind: Kind, name: str, folder: Path, jobs: Iterable[Job]) -> 
     except OSError:  # nobody has ever locked it, or a file system without locks
         is_free = True
     if not is_free:
-        raise ConfigError(f"{kind}={name!r} is being worked on by a script; wait for it, or stop it")
+        raise ConfigError(Line("error.item_locked", name=name))
 
 
 def move_to_bin(root: Path, kind: Kind, name: str) -> Binned:
@@ -102,10 +103,10 @@ def take_back(root: Path, binned: Binned) -> None:
         ConfigError: if there is another one now, or it is no longer in the bin.
     """
     if binned not in binned_items(root, binned.kind):
-        raise ConfigError(f"{binned.kind}={binned.name!r} is no longer in the bin")
+        raise ConfigError(Line("error.bin_gone", name=binned.name))
     target = root / binned.name
     if target.exists():
-        raise ConfigError(f"{binned.kind}={binned.name!r} is there again; delete that one first")
+        raise ConfigError(Line("error.bin_taken", name=binned.name))
     place = root / BIN / binned.id
     with one_line_for_files():
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def doctor_text(folder: Path, state: SystemState) -> str:
         ("PyTorch", hardware.torch or "none that works"),
         *[(str(gpu["device"]), _gpu(gpu)) for gpu in hardware.gpus],
         *([] if hardware.gpus else [("GPU", "none that PyTorch can use")]),
-        ("here", ", ".join(f"{_count(folder / name)} {name}" for name in SECTIONS)),
+        ("here", ", ".join(f"{name}: {_count(folder / name)}" for name in SECTIONS)),
     ]
     width = max(len(name) for name, _ in facts)
     lines = [f"{name.ljust(width)}  {value}" for name, value in facts]

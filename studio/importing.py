@@ -5,6 +5,7 @@ Nothing here unpickles, and no name or number in a file decides where something 
 
 import errno
 import lzma
+import os
 import shutil
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from studio.manifests import MANIFESTS
 from studio.secret_texts import without_secrets
+from studio.texts import Line
 from studio.uploads import CHUNK, KEPT_FREE_BYTES, MAX_FILE_BYTES, VOICES, plain_name
 from utils.config.names import check_folder_name
 from utils.errors import ConfigError, DataError, FormatError, one_line_for_files
@@ -57,7 +59,7 @@ def import_files(path: Path, root: Path, name: str = "") -> Import:
         ConfigError, FormatError, DataError: see Library.import_file.
     """
     if not path.is_file():
-        raise ConfigError(f"file={str(path)!r} is not there; choose it again")
+        raise ConfigError(Line("error.import_gone", file=path))
     last = plain_name(path.name, VOICES)
     check_folder_name(name or Path(last).stem, "name")
     with one_line_for_files():
@@ -116,21 +118,21 @@ def unpack(path: Path, folder: Path) -> None:
                     while chunk := source.read(CHUNK):
                         written += len(chunk)
                         if written > min(limit, member.file_size):  # the directory of an archive may say anything
-                            raise FormatError(f"{path.name}: {last} unpacks to more than it says; it was not kept")
+                            raise FormatError(Line("error.zip_lies", file=path.name, member=last))
                         target.write(chunk)
     except OSError as error:
         if error.errno != errno.EINVAL:  # which a place outside of the file is; others are of the disk
             raise
-        raise FormatError(f"{path.name} is damaged (a part of it lies nowhere); get it again") from error
+        raise FormatError(Line("error.zip_part", file=path.name)) from error
     except DAMAGE as error:
-        raise FormatError(f"{path.name} is damaged or no zip archive ({str(error)[:100]}); get it again") from error
+        raise FormatError(Line("error.zip", file=path.name, reason=str(error)[:100])) from error
 
 
 def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the members that are voices or belong to them, by the plain name that each gets."""
     members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) > MAX_MEMBERS:
-        raise FormatError(f"{path.name} holds {len(members)} files; at most {MAX_MEMBERS} are taken")
+        raise FormatError(Line("error.zip_many", file=path.name, number=len(members), most=MAX_MEMBERS))
     kinds = (*WEIGHTS, ".index", ".onnx", *BESIDE)
     found: dict[str, zipfile.ZipInfo] = {}
     for member in members:
@@ -140,32 +142,32 @@ def _wanted(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         try:
             last = plain_name(inner, kinds)
         except ConfigError as error:
-            raise FormatError(f"{path.name}: {error}") from error
+            raise FormatError(Line("error.zip_member", file=path.name, reason=error.args[0])) from error
         if member.flag_bits & 0x1:
-            raise FormatError(f"{path.name}: {last} is encrypted; unpack it yourself and give the file")
+            raise FormatError(Line("error.zip_encrypted", file=path.name, member=last))
         if last.lower() in (known.lower() for known in found):
-            raise FormatError(f"{path.name} holds two files named {last}; unpack it yourself and give one")
+            raise FormatError(Line("error.zip_twice", file=path.name, member=last))
         found[last] = member
     if all(Path(last).suffix.lower() in BESIDE for last in found):
-        raise FormatError(f"{path.name} holds no voice (.pth, .safetensors, .index, .onnx)")
+        raise FormatError(Line("error.zip_empty", file=path.name))
     found.pop(MANIFESTS["imported"], None)
     declared, free = sum(member.file_size for member in found.values()), shutil.disk_usage(path.parent).free
     if declared > min(2 * MAX_FILE_BYTES, max(0, free - KEPT_FREE_BYTES)):
-        raise FormatError(
-            f"{path.name} unpacks to {declared / 1e6:.0f} MB, for which there is no room; free some space"
-        )
+        raise FormatError(Line("error.zip_large", file=path.name, size=f"{declared / 1e6:.0f}"))
     return found
 
 
 def _report(path: Path) -> list[str]:
     """Let export=rvc_report, which trusts nothing, look at a file in a process of its own."""
     command = [sys.executable, str(ROOT / "export_onnx.py"), f"voice={path}", "export=rvc_report"]
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("VOCLO_")}  # keys of exports
     try:
         done = subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=REPORT_SECONDS, check=False
-        )
+            command, cwd=ROOT, env=plain, stdin=subprocess.DEVNULL, capture_output=True, timeout=REPORT_SECONDS,
+            check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise DataError(f"{path.name} was looked at for {REPORT_SECONDS:.0f} seconds without an end") from error
+        raise DataError(Line("error.import_late", file=path.name, seconds=f"{REPORT_SECONDS:.0f}")) from error
     texts = [stream.decode("utf-8", "replace").replace(str(path), path.name) for stream in (done.stdout, done.stderr)]
     shown, said = (without_secrets(text).strip() for text in texts)
     if done.returncode:
@@ -179,17 +181,17 @@ def _index_report(path: Path) -> list[str]:
     with path.open("rb") as stream:
         head = stream.read(INDEX_HEAD.size)
     if len(head) < INDEX_HEAD.size:
-        raise FormatError(f"{path.name} is too short for a FAISS index; get it again")
+        raise FormatError(Line("error.index_short", file=path.name))
     kind, size, count = INDEX_HEAD.unpack(head)
     if kind not in INDEX_KINDS or not (0 < size <= 65_536 and 0 <= count <= 2**40):
-        raise FormatError(f"{path.name} is no FAISS index of a kind that is known here (it begins {kind.hex()})")
+        raise FormatError(Line("error.index_kind", file=path.name, bytes=kind.hex()))
     return [f"FAISS index ({INDEX_KINDS[kind]}) of {count} vectors of {size} values; read only where you search it"]
 
 
 def _graph_report(path: Path) -> list[str]:
     contents = read_contents(path)
     if contents.external:
-        raise FormatError(f"{path.name} keeps weights in another file; export it as one file")
+        raise FormatError(Line("error.graph_external", file=path.name))
     domains = sorted({domain for domain, _ in contents.operators} - {"", "ai.onnx"})
     size = f"{path.stat().st_size / 1e6:.1f} MB, {contents.num_nodes} nodes, opset {contents.opsets.get('', '?')}"
     lines = [f"ONNX graph, {size}" + f", operators of {', '.join(domains)}" * bool(domains)]
@@ -208,7 +210,7 @@ def _graph_report(path: Path) -> list[str]:
 def _copy(path: Path, target: Path) -> None:
     size = path.stat().st_size
     if size > min(MAX_FILE_BYTES, max(0, shutil.disk_usage(target.parent).free - KEPT_FREE_BYTES)):
-        raise DataError(f"{path.name} has {size / 1e6:.0f} MB, for which there is no room here; free some space")
+        raise DataError(Line("error.import_large", file=path.name, size=f"{size / 1e6:.0f}"))
     shutil.copyfile(path, target)
 
 
@@ -216,5 +218,5 @@ def _free_folder(root: Path, name: str) -> Path:
     numbered = (root / (name if number == 1 else f"{name} ({number})") for number in range(1, 10_000))
     found = next((place for place in numbered if not place.exists()), None)
     if found is None:
-        raise ConfigError(f"name={name!r}: there are too many imports of this name; choose another")
+        raise ConfigError(Line("error.import_names", name=name))
     return found

@@ -28,6 +28,7 @@ from studio.command_lines import check_arguments, check_device, command_line, co
 from studio.processes import is_alive, stop
 from studio.progress import Progress, progress_of
 from studio.secret_texts import without_secrets
+from studio.texts import Line
 from utils.errors import PREEMPTED_EXIT_CODE, ConfigError, one_line_for_files
 from utils.files import atomic_write_json
 
@@ -154,7 +155,7 @@ class JobQueue:
         """
         job = self._read(name) if _is_id(name) else None
         if job is None:
-            raise ConfigError(f"job={name!r} is not known; it may have been removed in another window")
+            raise ConfigError(Line("error.job_unknown", job=name))
         return job
 
     def log(self, name: str, num_bytes: int = LOG_BYTES) -> str:
@@ -200,9 +201,8 @@ class JobQueue:
         """
         job = self.job(name)
         if not job.can_continue:
-            raise ConfigError(
-                f"job={name!r} ({job.script}, {job.state}) is no training that ended early; submit it anew"
-            )
+            words = {"job": job.title, "state": Line(f"state.{job.state}")}
+            raise ConfigError(Line("error.job_no_training", **words))
         return self.submit(continued(job.arguments), title=job.title, device=job.device)
 
     def hold(self) -> None:
@@ -218,7 +218,7 @@ class JobQueue:
         """
         job = self.job(name)
         if not job.has_ended:
-            raise ConfigError(f"job={name!r} is {job.state}; cancel it first")
+            raise ConfigError(Line("error.job_not_ended", job=job.title, state=Line(f"state.{job.state}")))
         shutil.rmtree(self.folder / job.id, ignore_errors=True)
 
     def _read(self, name: str) -> Job | None:
@@ -280,7 +280,7 @@ def _is_id(name: str) -> bool:
 
 def content_of(path: Path) -> dict[str, Any] | None:
     """Return what a file of a job says; None where there is none or it is being removed."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else None
     return None

@@ -68,6 +68,7 @@ def job_card(workspace: Workspace, say: Texts, seen: Seen) -> Callable[[Seen], N
         elif not now.job.has_ended:
             bar.props(add="indeterminate") if now.job.state == "running" else None
             words.set_text(now.last_line if now.job.state == "running" else "")
+        words.set_visibility(bool(words.text))
         if now.progress is not None:
             bar.props(remove="indeterminate")
 
@@ -80,7 +81,8 @@ def _progress_text(say: Texts, seen: Seen) -> str:
     if progress is None:
         return ""
     left = f", {say('jobs.left', time=progress.left)}" if progress.left else ""
-    return f"{progress.label} {progress.done}/{progress.total} {progress.unit}{left}".strip()
+    label, unit = say.word(progress.label), say.word(progress.unit)
+    return f"{label} {progress.done}/{progress.total} {unit}{left}".strip()
 
 
 def _last_words(say: Texts, seen: Seen) -> None:
@@ -96,7 +98,7 @@ def _buttons(workspace: Workspace, say: Texts, job: Job) -> None:
         try:
             await run.io_bound(change, job.id)
         except WorkbenchError as error:
-            ui.notify(str(error), type="negative")
+            ui.notify(say.told(error), type="negative")
 
     if not job.has_ended:
         cancel = ui.button(say("jobs.cancel"), icon="stop", on_click=lambda: act(workspace.queue.cancel))

@@ -19,6 +19,7 @@ from studio.deletion import Binned, binned_items, empty, move_to_bin, require_un
 from studio.importing import Import, import_files
 from studio.jobs import Job
 from studio.manifests import MANIFESTS, UNREADABLE, Facts, Kind, facts_of, read_json, settings_of
+from studio.texts import Line
 from studio.uploads import inside
 from utils.errors import ConfigError, one_line_for_files
 from utils.files import atomic_write_json, files_below
@@ -94,7 +95,7 @@ class Library:
             ConfigError: if there is none of this name, or the name leads out of the folder of its kind.
         """
         if not (inside(self.folders[kind], name) / MANIFESTS[kind]).is_file():
-            raise ConfigError(f"{kind}={name!r} is not in {self.folders[kind]}; it may have been removed meanwhile")
+            raise ConfigError(Line("error.item_gone", name=name, folder=self.folders[kind]))
         return self._read(kind, name)
 
     def size_bytes(self, kind: Kind, name: str) -> int:
@@ -110,7 +111,7 @@ class Library:
         """
         words = " ".join(title.split())
         if len(words) > MAX_TITLE or not words.isprintable():
-            raise ConfigError(f"title={words[:30]!r} has {len(words)} letters; at most {MAX_TITLE} that can be seen")
+            raise ConfigError(Line("error.title", title=words[:30], number=len(words), most=MAX_TITLE))
         return self._write(self.item(kind, name), words, None)
 
     def note(self, kind: Kind, name: str, notes: str) -> Item:
@@ -120,14 +121,14 @@ class Library:
             ConfigError, DataError: as rename().
         """
         if len(notes) > MAX_NOTES:
-            raise ConfigError(f"notes have {len(notes)} letters; at most {MAX_NOTES}")
+            raise ConfigError(Line("error.notes", number=len(notes), most=MAX_NOTES))
         return self._write(self.item(kind, name), None, notes)
 
     def compare(self, kind: Kind, first: str, second: str) -> list[Difference]:
         """Return facts and settings of two items side by side: all facts, and the settings that differ."""
         one, other = self.item(kind, first), self.item(kind, second)
         facts = [
-            Difference(label, str(one.facts.get(label, "")), str(other.facts.get(label, "")))
+            Difference(label, _text(one.facts.get(label, "")), _text(other.facts.get(label, "")))
             for label in dict.fromkeys([*one.facts, *other.facts])
         ]
         ours, theirs = settings_of(kind, one.folder), settings_of(kind, other.folder)
@@ -195,7 +196,8 @@ class Library:
                 report = _report(folder)
         except UNREADABLE as error:
             words = str(error).splitlines()
-            fault = f"{folder / MANIFESTS[kind]} cannot be read ({type(error).__name__}: {(words or [''])[0][:200]})"
+            reason = f"{type(error).__name__}: {(words or [''])[0][:200]}"
+            fault = Line("error.item_unreadable", file=folder / MANIFESTS[kind], reason=reason)
         title, notes = _written(folder)
         manifest = folder / MANIFESTS[kind]
         changed = manifest.stat().st_mtime if manifest.exists() else 0.0
@@ -222,6 +224,10 @@ def _written(folder: Path) -> tuple[str, str]:
         return str(content["title"])[:MAX_TITLE], str(content["notes"])[:MAX_NOTES]
     except UNREADABLE:
         return "", ""
+
+
+def _text(value: str | int | float) -> str:
+    return value if isinstance(value, str) else str(value)
 
 
 def _report(folder: Path) -> tuple[str, ...]:

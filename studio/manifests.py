@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from studio.texts import Line
 from utils.config import select
 from utils.config.secret_keys import SECRET_NAME, STARS
 
@@ -68,16 +69,16 @@ def _dataset(folder: Path) -> Facts:
     content = read_json(folder / MANIFESTS["dataset"])
     speakers = content["speakers"]
     facts: Facts = {
-        "minutes": round(sum(float(item["minutes"]) for item in speakers), 2),
-        "recordings": sum(int(item["files"]) for item in speakers),
-        "clips": sum(int(item["clips"]) for item in speakers),
-        "speakers": ", ".join(str(item["name"]) for item in speakers),
-        "sample rate (Hz)": int(content["audio"]["sample_rate"]),
-        "source": str(content["source"]),
+        Line("fact.minutes"): round(sum(float(item["minutes"]) for item in speakers), 2),
+        Line("fact.recordings"): sum(int(item["files"]) for item in speakers),
+        Line("fact.clips"): sum(int(item["clips"]) for item in speakers),
+        Line("fact.speakers"): ", ".join(str(item["name"]) for item in speakers),
+        Line("fact.rate"): int(content["audio"]["sample_rate"]),
+        Line("fact.source"): str(content["source"]),
     }
     if (folder / "doctor.json").is_file():
         verdicts = read_json(folder / "doctor.json")["verdicts"]
-        facts["doctor"] = ", ".join(f"{name}: {word}" for name, word in verdicts.items())
+        facts[Line("fact.doctor")] = ", ".join(f"{name}: {word}" for name, word in verdicts.items())
     return facts
 
 
@@ -85,20 +86,20 @@ def _run(folder: Path) -> Facts:
     config = _yaml((folder / MANIFESTS["run"]).read_text(encoding="utf-8"))
     states = [name for name in ("best", "last") if (folder / "checkpoints" / f"{name}.ckpt").is_file()]
     facts: Facts = {
-        "dataset": str(select(config, "dataset.name") or ""),
-        "model": str(select(config, "model._target_") or "").rpartition(".")[2],
-        "sample rate (Hz)": int(select(config, "audio.sample_rate") or 0),
-        "saved states": ", ".join(states) or "none",
+        Line("fact.dataset"): str(select(config, "dataset.name") or ""),
+        Line("fact.model"): str(select(config, "model._target_") or "").rpartition(".")[2],
+        Line("fact.rate"): int(select(config, "audio.sample_rate") or 0),
+        Line("fact.states"): ", ".join(states) or Line("fact.no_state"),
     }
     if (folder / "metrics.json").is_file():
         metrics = read_json(folder / "metrics.json")
         best, last = metrics.get("best") or {}, metrics.get("last") or {}
         facts |= {
-            "steps": int(metrics["steps"]),
-            "minutes trained": round(float(metrics["seconds"]) / 60, 1),
-            "best held-out mel": _number(best.get("val/mel")),
-            "at step": int(best.get("step") or 0),
-            "last held-out mel": _number(last.get("val/mel")),
+            Line("fact.steps"): int(metrics["steps"]),
+            Line("fact.trained"): round(float(metrics["seconds"]) / 60, 1),
+            Line("fact.best"): _number(best.get("val/mel")),
+            Line("fact.at_step"): int(best.get("step") or 0),
+            Line("fact.last"): _number(last.get("val/mel")),
         }
     return facts
 
@@ -108,31 +109,36 @@ def _voice(folder: Path) -> Facts:
     voice = card["voice"]
     outcomes = [str(check["outcome"]) for checks in card.get("verification", {}).values() for check in checks]
     return {
-        "files": ", ".join(str(item["name"]) for item in card["files"]),
-        "rates (Hz)": ", ".join(map(str, card.get("rates", []))),
-        "speakers": ", ".join(str(item["name"]) for item in voice["speakers"]),
-        "verification": _verdict(outcomes),
-        "licence": str(voice.get("licence", "")),
-        "consent": str(voice.get("consent", "")),
-        "step": int(voice.get("step") or 0),
-        "held-out mel": _number((voice.get("metrics") or {}).get("val/mel")),
-        "content": str((voice.get("encoder") or {}).get("id", "")),
-        "pitch": str((voice.get("pitch") or {}).get("id", "")),
+        Line("fact.files"): ", ".join(str(item["name"]) for item in card["files"]),
+        Line("fact.rates"): ", ".join(map(str, card.get("rates", []))),
+        Line("fact.speakers"): ", ".join(str(item["name"]) for item in voice["speakers"]),
+        Line("fact.verification"): _verdict(outcomes),
+        Line("fact.licence"): str(voice.get("licence", "")),
+        Line("fact.consent"): str(voice.get("consent", "")),
+        Line("fact.step"): int(voice.get("step") or 0),
+        Line("fact.held_out"): _number((voice.get("metrics") or {}).get("val/mel")),
+        Line("fact.content"): str((voice.get("encoder") or {}).get("id", "")),
+        Line("fact.pitch"): str((voice.get("pitch") or {}).get("id", "")),
     }
 
 
 def _imported(folder: Path) -> Facts:
     content = read_json(folder / MANIFESTS["imported"])
-    facts: Facts = {"from": str(content["source"]), "files": ", ".join(str(item["name"]) for item in content["files"])}
-    return facts | {f"what {item['name']} is": str((item["report"] or [""])[0]) for item in content["files"]}
+    facts: Facts = {
+        Line("fact.from"): str(content["source"]),
+        Line("fact.files"): ", ".join(str(item["name"]) for item in content["files"]),
+    }
+    return facts | {
+        Line("fact.what", file=str(item["name"])): str((item["report"] or [""])[0]) for item in content["files"]
+    }
 
 
 def _verdict(outcomes: list[str]) -> str:
     if not outcomes:
         return ""
-    words = {"PASS": "passed", "WARN": "with a warning", "FAIL": "failed", "SKIP": "skipped"}
-    counts = {name: outcomes.count(word) for word, name in words.items()}
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    counts = {word: outcomes.count(word) for word in ("PASS", "WARN", "FAIL", "SKIP")}
+    parts = tuple(Line(f"fact.{word.lower()}", number=count) for word, count in counts.items() if count)
+    return Line("fact.verdict", parts=parts)
 
 
 def _yaml(text: str) -> Mapping[str, Any]:

@@ -50,9 +50,13 @@ def setting_search(say: Texts, key: str, config_name: str) -> None:
         try:
             settings = await run.io_bound(settings_of, config_name)
         except ConfigError as error:
+            if hits.is_deleted:
+                return
             hits.clear()
             with hits:
-                ui.label(str(error)).classes("studio-error")
+                ui.label(say.told(error)).classes("studio-error")
+            return
+        if hits.is_deleted:  # the page was left meanwhile
             return
         hits.clear()
         with hits:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from studio.commands import COMPOSING
 from utils.config import select, to_plain
 from utils.config.fields import choices_of
 from utils.config.help import describe, groups_of, keys_of, spelled
@@ -39,9 +40,10 @@ def settings_of(config_name: str, chosen: tuple[str, ...] = ()) -> tuple[Setting
         chosen: overrides that decide which keys there are and what their defaults are, such as model=rvc_v2_40k.
     """
     job: type[Job] = JOBS[config_name]
-    composed = job.compose(chosen, with_hydra=True)
+    with COMPOSING:
+        composed = job.compose(chosen, with_hydra=True)
+        values = to_plain(job.compose(chosen))
     choices = {str(name): str(choice) for name, choice in composed.hydra.runtime.choices.items()}
-    values = to_plain(job.compose(chosen))
     groups = [
         Setting(name, choices[name].replace("None", "null"), text, tuple(options_of(name)))
         for name, text in groups_of(job, choices).items()

@@ -40,6 +40,15 @@ audio { flex: 1 1 15rem; max-width: 26rem; height: 2.4rem; } body.body--dark aud
 body.body--dark .q-field--outlined .q-field__label, body.body--dark .q-field__bottom { color: #cfcfcf; }
 .q-field__bottom, .q-field__label { color: #444; }
 body.body--dark .text-primary { --q-primary: #9cc2ff; }
+@media (max-width: 599px) { /* a label as long as it likes, above what is typed */
+  .q-field--labeled .q-field__control { height: auto !important; }
+  .q-field--labeled .q-field__control-container { flex-direction: column; padding-top: 6px !important; }
+  .q-field--labeled .q-field__label { position: static; transform: none !important; max-width: 100%;
+    white-space: normal; font-size: .8rem; line-height: 1.25; }
+  .q-field--labeled .q-field__native { padding-top: 2px !important; min-height: 32px !important; }
+  .q-field--labeled .q-field__native { padding-bottom: 6px !important; }
+  .q-field__native > span { white-space: normal; overflow: visible; }
+}
 """
 Show = Callable[[Workspace, Texts], None]
 
@@ -58,7 +67,7 @@ def framed(workspace: Workspace, name: str, show: Show) -> Callable[[], None]:
         _header(workspace, say, _navigation(say, name))
         with ui.element("div").classes("studio-page column no-wrap"):
             heading(say(f"{name}.title"), level=1)
-            _warnings(workspace)
+            _warnings(workspace, say)
             if say.has(f"{name}.about"):
                 ui.label(say(f"{name}.about")).classes("studio-quiet")
             show(workspace, say)
@@ -83,12 +92,12 @@ def _header(workspace: Workspace, say: Texts, drawer: ui.left_drawer) -> None:
         _language(say)
 
 
-def _warnings(workspace: Workspace) -> None:
+def _warnings(workspace: Workspace, say: Texts) -> None:
     """Say on every page what should be done before a disk or the memory is full."""
     line = ui.label().classes("studio-error").props("role=alert").style("white-space: pre-line")
 
     def refresh() -> None:
-        line.set_text("\n".join(workspace.warnings))
+        line.set_text("\n".join(say.told(line) for line in workspace.warnings))
         line.set_visibility(bool(workspace.warnings))
 
     refresh()

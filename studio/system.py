@@ -20,6 +20,7 @@ import psutil
 
 from studio.jobs import Job, JobQueue
 from studio.progress import values_of
+from studio.texts import Line
 from utils.memory import available_bytes, total_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,10 +123,10 @@ class DiskWatch:
         left = self.seconds_left()
         if left is None or left > SOON_SECONDS:
             return []
-        return [f"the disk is full in about {left / 60:.0f} minutes at the present pace; {ROOM}"]
+        return [Line("machine.disk_fills", minutes=f"{left / 60:.0f}", room=ROOM)]
 
 
-ROOM = "empty the bin, remove old runs, or work on another disk"
+ROOM = Line("machine.room")
 
 
 def read_hardware() -> Hardware:
@@ -139,14 +140,13 @@ def read_hardware() -> Hardware:
         content = json.loads(done.stdout.splitlines()[-1])
         problem = content.pop("cuda_problem")
         gpus = tuple(content.pop("gpus"))
-        return Hardware(**content, gpus=gpus, problem=f"no GPU is used: {problem}" if problem else "")
+        return Hardware(**content, gpus=gpus, problem=Line("machine.no_gpu", reason=problem) if problem else "")
     except subprocess.TimeoutExpired:
-        return Hardware(problem=f"PyTorch did not answer within {HARDWARE_SECONDS:.0f} seconds")
+        return Hardware(problem=Line("machine.torch_late", seconds=f"{HARDWARE_SECONDS:.0f}"))
     except (OSError, ValueError, IndexError, KeyError, TypeError):
         lines = [line for line in done.stderr.splitlines() if line.strip()] if "done" in locals() else []
-        return Hardware(
-            problem=f"PyTorch cannot be used here: {(lines or ['it says nothing'])[-1][:200]}; run make venv"
-        )
+        reason = lines[-1][:200] if lines else Line("machine.torch_silent")
+        return Hardware(problem=Line("machine.torch_fails", reason=reason))
 
 
 def consequences(hardware: Hardware) -> list[str]:
@@ -155,34 +155,32 @@ def consequences(hardware: Hardware) -> list[str]:
         return []
     gpu = hardware.gpus[0] if hardware.gpus else None
     has_native = hardware.cpu_bf16 if hardware.device == "cpu" else bool(gpu and gpu["bf16"])
-    why = "computes bf16 itself" if has_native else "does not compute bf16 itself"
-    where = str(gpu["name"]) if gpu and hardware.device != "cpu" else "the processor"
-    lines = [
-        f"trains on {where} (trainer.accelerator=auto)",
-        f"trainer.precision=auto is {hardware.precision}: {where} {why}",
-        f"data.num_workers is {hardware.num_workers} unless given",
+    where = str(gpu["name"]) if gpu and hardware.device != "cpu" else Line("machine.cpu")
+    precision = "machine.precision_native" if has_native else "machine.precision_foreign"
+    lines: list[str] = [
+        Line("machine.trains", where=where),
+        Line(precision, precision=hardware.precision, where=where),
+        Line("machine.workers", number=hardware.num_workers),
     ]
     if len(hardware.gpus) > 1:
-        lines.append(f"{len(hardware.gpus)} GPUs: a job takes one; several jobs run side by side, one on each")
+        lines.append(Line("machine.gpus", number=len(hardware.gpus)))
     if hardware.device == "cpu":
-        lines.append("no GPU: begin with model=lite pretrained=builtin; larger networks take many times as long")
+        lines.append(Line("machine.cpu_only"))
     return lines
 
 
 def warnings_of(state: SystemState) -> list[str]:
     """Return what a person should do something about, in lines; the worst first."""
-    lines = []
+    lines: list[str] = []
     needed = max(FULL_BYTES, STATES * state.largest_state)
-    free = f"{state.disk_free / 1e9:.1f} GB of the disk are free"
+    free = f"{state.disk_free / 1e9:.1f}"
     if state.disk_free < needed:
-        lines.append(f"{free}, a training may need {needed / 1e9:.1f} GB to save: {ROOM}, before something is started")
+        lines.append(Line("machine.disk_full", size=free, needed=f"{needed / 1e9:.1f}", room=ROOM))
     elif state.disk_free < LOW_BYTES:
-        lines.append(f"{free}: {ROOM}, soon")
+        lines.append(Line("machine.disk_low", size=free, room=ROOM))
     if state.memory_available < LEAST_MEMORY_BYTES:
-        lines.append(
-            f"{state.memory_available / 1e9:.1f} GB of memory are free; a training needs about "
-            f"{LEAST_MEMORY_BYTES / 1e9:.0f} GB: close other programs"
-        )
+        memory, least = f"{state.memory_available / 1e9:.1f}", f"{LEAST_MEMORY_BYTES / 1e9:.0f}"
+        lines.append(Line("machine.memory", size=memory, needed=least))
     if state.hardware is not None and state.hardware.problem:
         lines.append(state.hardware.problem)
     return lines

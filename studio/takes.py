@@ -1,5 +1,7 @@
 """What was read aloud: one recording a sentence, and what the microphone said of each."""
 
+import glob
+import logging
 import math
 import re
 from collections.abc import Iterable
@@ -7,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.jobs import content_of
 from studio.prompts import coverage, prompts_of
+from studio.texts import Line, Texts
 from studio.uploads import UploadFolder
-from studio.workspace import STATE, Workspace, read_json
+from studio.workspace import STATE, Workspace
 from utils.errors import ConfigError
 from utils.files import atomic_write_json
 
@@ -18,6 +22,8 @@ LOW_DB, HOT_PEAK_DB = -40.0, -1.0
 CONVERT = "convert"  # folder of uploads to be converted
 MOST_BYTES = 64 * 2**20  # five minutes of 48 kHz, with room
 NAME = re.compile(r"(?P<language>[a-z]{2})_(?P<number>\d{2})\.wav")
+UNREADABLE = ".unreadable"  # added to the name of a file that is kept although nobody can read it
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Takes:
 
     def of(self, language: str) -> dict[int, Take]:
         """Return the recorded sentences of a language by their numbers, from 0 on."""
-        facts = read_json(self._facts)
+        facts = self._measured()
         numbers = range(len(prompts_of(language)))
         return {
             number: self._take(facts, language, number) for number in numbers if self.path(language, number).is_file()
@@ -89,15 +95,23 @@ class Takes:
             DataError: if it is too large or the disk is full.
         """
         if not 0 <= number < len(prompts_of(language)):
-            raise ConfigError(f"sentence={number} is none of {language}")
+            raise ConfigError(Line("error.take_sentence", number=number, language=language))
         target = self.path(language, number)
         saved = self.folder.save(target.name, sound, (".wav",))
         saved.replace(target)
-        atomic_write_json(self._facts, {**read_json(self._facts), target.name: asdict(take)})
+        facts = self._measured()
+        self._set_aside()
+        atomic_write_json(self._facts, {**facts, target.name: asdict(take)})
 
     def remove(self, language: str, number: int) -> None:
         """Remove the recording of a sentence."""
         self.path(language, number).unlink(missing_ok=True)
+
+    @property
+    def unreadable(self) -> Path | None:
+        """The file of what was measured of takes, where nobody can read it, also after it was set aside; else None."""
+        kept = self._unreadable()
+        return self._facts if self._is_damaged() else kept[-1] if kept else None
 
     def summary(self, language: str) -> dict[str, float]:
         """Return minutes, the share of the sentences' sounds, and the pitches from low to high in Hz."""
@@ -110,6 +124,22 @@ class Takes:
             "low_hz": min(low, default=0.0),
             "high_hz": max(high, default=0.0),
         }
+
+    def _measured(self) -> dict[str, Any]:
+        return content_of(self._facts) or {}
+
+    def _is_damaged(self) -> bool:
+        return self._facts.is_file() and content_of(self._facts) is None
+
+    def _unreadable(self) -> list[Path]:
+        return sorted(self._facts.parent.glob(f"{glob.escape(self._facts.name)}{UNREADABLE}*"))
+
+    def _set_aside(self) -> None:
+        """Keep a file that cannot be read under another name, before a new one takes its place."""
+        if self._is_damaged():
+            target = self._facts.with_name(f"{self._facts.name}{UNREADABLE}{len(self._unreadable()) + 1}")
+            log.warning("%s cannot be read and is kept as %s", self._facts, target.name)
+            self._facts.replace(target)
 
     def _take(self, facts: dict[str, Any], language: str, number: int) -> Take:
         said = facts.get(self.path(language, number).name)
@@ -130,11 +160,11 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         try:
             check_folder_name(voice, "voice")
             if language not in prompt_languages():
-                raise ConfigError(f"language={language!r} has no sentences here")
+                raise ConfigError(Line("error.take_language", language=language))
             facts = {key: _number(value) for key, value in request.query_params.items()}
             Takes(workspace, voice).save(language, number, [body], Take.of(facts))
         except WorkbenchError as error:
-            raise HTTPException(400, str(error)) from error
+            raise HTTPException(400, _reader(request).told(error)) from error
         return {"saved": f"{language}_{number + 1:02d}.wav"}
 
     @app.post("/microphone")
@@ -143,7 +173,7 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         try:
             saved = UploadFolder(workspace.uploads / CONVERT).save("microphone.wav", [body], (".wav",))
         except WorkbenchError as error:
-            raise HTTPException(400, str(error)) from error
+            raise HTTPException(400, _reader(request).told(error)) from error
         return {"saved": saved.name}
 
     async def _body(request: Request) -> bytes:
@@ -152,10 +182,16 @@ def add_routes(app: Any, workspace: Workspace) -> None:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MOST_BYTES:
-                raise HTTPException(413, f"a take has at most {MOST_BYTES / 1e6:.0f} MB")
+                large = Line("error.take_large", size=f"{MOST_BYTES / 1e6:.0f}")
+                raise HTTPException(413, _reader(request).told(large))
         if body[:4] != b"RIFF":
-            raise HTTPException(400, "this is no WAV file")
+            raise HTTPException(400, _reader(request).told(Line("error.take_kind")))
         return bytes(body)
+
+
+def _reader(request: Any) -> Texts:
+    """Return the texts of the language that a page says it is in."""
+    return Texts(request.headers.get("accept-language", ""))
 
 
 def _number(text: str) -> float:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from studio.texts import Line
 from utils.config.names import check_folder_name
 from utils.errors import ConfigError, DataError, one_line_for_files
 from utils.files import files_below
@@ -32,10 +33,10 @@ def plain_name(name: str, allowed: Iterable[str] = AUDIO + VOICES) -> str:
     last = name.replace("\\", "/").rpartition("/")[2]
     check_folder_name(last, "file")
     if "${" in last:  # a script would read it as the value of another key, or of a variable of this machine
-        raise ConfigError(f"file={last!r} has ${{ in its name; rename it")
+        raise ConfigError(Line("error.upload_variable", file=last))
     endings = tuple(allowed)
     if Path(last).suffix.lower() not in endings:
-        raise ConfigError(f"file={last!r} is of no kind that is taken here: {' '.join(endings)}")
+        raise ConfigError(Line("error.upload_kind", file=last, kinds=" ".join(endings)))
     return last
 
 
@@ -49,7 +50,7 @@ def inside(folder: Path, name: str) -> Path:
     root = Path(os.path.realpath(folder))
     found = Path(os.path.realpath(root / name))
     if found == root or not found.is_relative_to(root):
-        raise ConfigError(f"name={name!r} leads out of {folder}; choose something in it")
+        raise ConfigError(Line("error.leads_out", name=name, folder=folder))
     return found
 
 
@@ -91,10 +92,7 @@ class UploadFolder:
                     for chunk in chunks:
                         written += len(chunk)
                         if written > limit:
-                            raise DataError(
-                                f"file={last!r} is larger than the {limit / 1e6:.0f} MB that are taken here now; "
-                                "cut it, or remove earlier uploads"
-                            )
+                            raise DataError(Line("error.upload_large", file=last, size=f"{limit / 1e6:.0f}"))
                         stream.write(chunk)
                 return self._place(Path(partial), last)
             finally:
@@ -109,7 +107,7 @@ class UploadFolder:
         """
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(os.path.realpath(self.folder)) or not real.is_file():
-            raise ConfigError(f"file={str(path)!r} is no upload of this studio; choose the file again")
+            raise ConfigError(Line("error.upload_foreign", file=path))
         with real.open("rb") as stream:
             saved = self.save(name, iter(lambda: stream.read(CHUNK), b""), allowed)
         real.unlink(missing_ok=True)
@@ -139,4 +137,4 @@ class UploadFolder:
                 target.touch(exist_ok=False)
                 partial.replace(target)
                 return target
-        raise DataError(f"file={last!r}: there are too many files of this name; rename it")
+        raise DataError(Line("error.upload_names", file=last))

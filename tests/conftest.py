@@ -4,10 +4,14 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from utils.verification.candidate import Extent
+from tests.tools.unheard import LISTENING, leave_out_listening
+
+if TYPE_CHECKING:  # torch takes seconds, which a run of fast tests alone need not wait for
+    from utils.export.graph_kinds import ExportedGraph
 
 # one thread, here and in the scripts that tests start: small networks are faster so, and sums have one order
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,7 +26,11 @@ POSIX_ALONE = [
     "training/test_exact_resume.py", "training/test_processes.py", "training/test_run_lock.py",
     "training/test_signals.py",
 ]  # fmt: skip
-LONGEST_FILE = "test_unchanged.py"  # minutes of training
+# begun with, in this order: trainings, exports and what tries whole graphs
+LONGEST_FILES = [
+    "unchanged/test_unchanged.py", "export/test_voice.py", "verification/test_stream_rules.py",
+    "export/test_foreign_architectures.py", "corpus/test_damage.py",
+]  # fmt: skip
 collect_ignore = POSIX_ALONE if os.name == "nt" else []
 
 
@@ -47,10 +55,18 @@ def _exports_are_not_listened_to(pytestconfig: pytest.Config) -> None:
     """Leave out the rules that listen to speech, unless a test or --listening asks for them.
 
     They cost seconds on each graph, and the small networks of tests say nothing. Scripts that tests start as programs
-    listen as always.
+    listen as always, but those that are started by tests/tools/unheard.py.
     """
-    assert Extent.__init__.__kwdefaults__ is not None
-    Extent.__init__.__kwdefaults__["listens"] = bool(pytestconfig.getoption("--listening"))
+    os.environ[LISTENING] = "1" if pytestconfig.getoption("--listening") else "0"
+    leave_out_listening()
+
+
+@pytest.fixture(scope="session")
+def small_stream(tmp_path_factory: pytest.TempPathFactory) -> "ExportedGraph":
+    """A verified graph of a small untrained voice for streams, made once for all tests: they only read it."""
+    from tests.tools.streaming_tools import export_small_stream
+
+    return export_small_stream(tmp_path_factory.mktemp("stream"))
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +80,9 @@ def _log_ends_with_its_test() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest file, so that no process ends alone; skip tests marked gpu without a CUDA device."""
-    items.sort(key=lambda item: item.path.name != LONGEST_FILE)
+    """Begin with the longest files, so that no process ends alone; skip tests marked gpu without a CUDA device."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(ranks)))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -49,7 +49,9 @@ class BackgroundProgram:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            start_new_session=True,  # what stops the training need not leave half of its work
+            # a group of its own: what stops the training need not leave half of its work. No session of its own: Linux
+            # weighs sessions alike (autogroup), and the lowest priority would count within its own alone
+            process_group=0,
         )
 
     def wait_for(self, seconds: float) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.console import protect_console, tell
+from utils.console import VisibleFormatter, protect_console, tell_error
 from utils.errors import ConfigError, WorkbenchError, one_line_for_files
 from utils.files import check_new_file
 
@@ -19,12 +19,14 @@ def run_program(name: str, work: Callable[[], int | None]) -> int:
         work: returns the exit code, None for 0; a WorkbenchError becomes one line on standard error and its code.
     """
     protect_console()
-    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(VisibleFormatter(f"{name}: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         with one_line_for_files():
             return work() or 0
     except WorkbenchError as error:
-        tell(f"error: {error}")
+        tell_error("error", error.lines)
         return error.exit_code
 
 

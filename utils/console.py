@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,11 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+# what steers a terminal or turns its text around and is no letter: C0 and C1 of ECMA-48, marks of direction of UAX 9
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_LINE_BREAKS = re.compile("[\n\u2028\u2029]")
+
 
 def emit(text: str = "") -> None:
     """Write one piece of text and a line break to standard output; what its encoding cannot hold becomes `?`.
 
-    A console that is gone (`| head`, a closed terminal, a full disk) ends no work: the text is dropped.
+    A console that is gone (`| head`, a closed terminal, a full disk) ends no work: the text is dropped. Nothing in it
+    steers the terminal, see visible.
     """
     _write_line(sys.stdout, text)
 
@@ -22,6 +28,11 @@ def emit(text: str = "") -> None:
 def tell(text: str) -> None:
     """Write one piece of text and a line break to standard error, as `emit` does to standard output."""
     _write_line(sys.stderr, text)
+
+
+def tell_error(kind: str, lines: Sequence[str]) -> None:
+    """Write an error to standard error, each of its lines as one, whatever names stand in it."""
+    tell(f"{kind}: " + "\n".join(one_line(line) for line in lines))
 
 
 def protect_console() -> None:
@@ -45,6 +56,28 @@ def protect_console() -> None:
 def pasted(*words: object) -> str:
     """Return words as a command line that can be pasted into a shell."""
     return shlex.join(str(word) for word in words)
+
+
+def visible(text: str) -> str:
+    """Return a text that cannot steer a terminal: control characters become escapes such as \\x1b.
+
+    Names of files, speakers and voices are often somebody else's, and may colour, hide or forge what is shown. Tabs and
+    line breaks stay.
+    """
+    return _STEERING.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    """Return `visible` of a text, its line breaks as escapes too: a name with one adds no line to a message."""
+    return _LINE_BREAKS.sub(_escape, visible(text))
+
+
+class VisibleFormatter(logging.Formatter):
+    """Lines of a log in which nothing steers the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return visible(super().format(record))
 
 
 def utf8_text(text: str) -> str:
@@ -108,7 +141,7 @@ def _write_line(stream: TextIO | None, text: str) -> None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"  # consoles of Windows hold some letters only
     try:
-        stream.write(utf8_text(text).encode(encoding, "replace").decode(encoding) + "\n")
+        stream.write(utf8_text(visible(text)).encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()
     except OSError:
         with suppress(OSError, ValueError):
@@ -125,4 +158,8 @@ def _to_nothing(number: int) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

@@ -25,11 +25,27 @@ class WorkbenchError(Exception):
 
     The message says what is wrong, the value, where it stands and what to do.
 
+    Args:
+        message: that line.
+        hint: a command to type, which is shown in a line of its own.
+
     Attributes:
         exit_code: with which a script ends.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """The message and, where there is one, the line of the hint."""
+        return [super().__str__(), *([f"Type: {self.hint}"] if self.hint else [])]
 
 
 class ConfigError(WorkbenchError):

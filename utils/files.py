@@ -1,11 +1,13 @@
 """Files of a folder, atomic writes, content hashes."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import IO, Any
 
 from utils.errors import ConfigError, DataError
@@ -14,8 +16,8 @@ from utils.errors import ConfigError, DataError
 def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
     """Yield the files of a folder and of those below it, folder by folder, each sorted by name.
 
-    Symbolic links to folders are followed, a folder that is reached twice is read once; names that begin with a dot are
-    left out.
+    Symbolic links to folders are followed, but for one to a folder that this one lies in; a folder that is reached
+    twice is read once; names that begin with a dot are left out.
 
     Args:
         folder: where to look.
@@ -24,6 +26,7 @@ def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
         DataError: if one of them cannot be read; a folder that is not there has no files.
     """
     seen: set[str] = set()
+    root = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118  ends with a separator
 
     def refuse(error: OSError) -> None:
         place = Path(os.fsdecode(error.filename or folder))
@@ -35,7 +38,8 @@ def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
 
     for here, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(here)
-        if real in seen or (exclude is not None and Path(here).absolute() == exclude):
+        is_above = root != os.path.join(real, "") and root.startswith(os.path.join(real, ""))  # noqa: PTH118
+        if real in seen or is_above or (exclude is not None and Path(here).absolute() == exclude):
             subfolders.clear()
             continue
         seen.add(real)
@@ -140,7 +144,11 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 def atomic_write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are refused (ValueError) because JSON has none."""
-    atomic_write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        atomic_write_text(path, text)
+    except UnicodeEncodeError:  # a name of a file with bytes that are no UTF-8; as escapes they are read back
+        atomic_write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def check_new_folder(path: Path, key: str) -> None:
@@ -177,10 +185,51 @@ def check_new_file(path: Path, key: str, inputs: Iterable[Path] = ()) -> None:
     check_new_folder(path.parent, key)
 
 
+def is_below(name: str) -> bool:
+    """Whether the name of a file that another file states leads to no place but below the folder it is joined to."""
+    path = PureWindowsPath(name)  # which takes both kinds of separators
+    return bool(path.parts) and not path.drive and not path.root and ".." not in path.parts and "\0" not in name
+
+
+def open_descriptor(path: Path) -> int:
+    """Open a file for reading that somebody else may have made; returns its descriptor.
+
+    A pipe under the name of a file would let its reader wait for ever, a device may never end.
+
+    Raises:
+        OSError: if it is absent, cannot be read, or is no file.
+    """
+    # without waiting: a pipe opens when somebody writes to it
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "no file but a folder, a pipe or a device", str(path))
+    return handle
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file; see open_descriptor for what it raises."""
+    with os.fdopen(open_descriptor(path), "rb") as stream:
+        return stream.read()
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file that somebody else may have made.
+
+    Raises:
+        OSError: see open_descriptor.
+        ValueError: if it is no JSON in UTF-8, or has more levels than can be followed.
+    """
+    try:
+        return json.loads(read_file(path).decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
 def sha256_of_file(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, read in bounded memory."""
+    """Return the hexadecimal SHA-256 of a file, read in bounded memory; see open_descriptor for what it raises."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with os.fdopen(open_descriptor(path), "rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -157,6 +157,7 @@ async function openSound(file) {
 async function convert() {
   const { file, samples } = sound, rate = voice.metadata.sample_rate;
   find("convert").disabled = true;
+  find("result").hidden = true; // of other settings
   find("progress").value = 0;
   find("file-state").textContent = `Converting, about ${Math.ceil((voice.factor * samples.length) / rate)} s ...`;
   for (const id of ["progress", "cancel"]) find(id).hidden = false;

@@ -1,15 +1,13 @@
 """What the pitch network learns from: excerpts of speech and synthesised tones."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from recipes.corpora import Corpus, list_recordings
-from recipes.examples import PlainAndChanged, RecordedExcerpts
+from recipes.corpora import Corpus
+from recipes.examples import PlainAndChanged, SpeakersExcerpts
 from recipes.sound_augmentation import SoundAugmentation, smooth_curve
 from utils.audio.frames import FEATURE_RATE
-from utils.errors import DataError
 
 SECONDS, BATCH = 2.0, 8
 SPEEDS = (0.5, 3.0)
@@ -20,7 +18,7 @@ AUGMENTATION = SoundAugmentation(
 )
 
 
-class PitchExamples(RecordedExcerpts):
+class PitchExamples(SpeakersExcerpts):
     """Random excerpts of 16 kHz and tones, plain and changed.
 
     Args:
@@ -35,15 +33,9 @@ class PitchExamples(RecordedExcerpts):
     def __init__(
         self, corpora: Sequence[Corpus], left_out: Sequence[str] = (), seed: int = 0, *, seconds: float = SECONDS
     ) -> None:
-        shares = {corpus.name: corpus.share for corpus in corpora}
-        super().__init__(shares, augmentation=AUGMENTATION, batch_size=BATCH, seed=seed, seconds=seconds, speeds=SPEEDS)
-        self._speakers: dict[str, dict[str, list[Path]]] = {name: {} for name in shares}
-        for item in list_recordings(corpora, {}):
-            if item.speaker not in left_out:
-                self._speakers[item.corpus].setdefault(item.speaker, []).append(item.path)
-        empty = [name for name, speakers in self._speakers.items() if not speakers]
-        if empty:
-            raise DataError(f"corpora.{empty[0]} has nobody else than the speakers of leave_out")
+        super().__init__(
+            corpora, left_out, augmentation=AUGMENTATION, batch_size=BATCH, seed=seed, seconds=seconds, speeds=SPEEDS
+        )
 
     def batch(self) -> PlainAndChanged:
         """Return the next excerpts, plain and changed."""
@@ -54,12 +46,6 @@ class PitchExamples(RecordedExcerpts):
         if self.rng.random() < TONE_SHARE:
             return random_tone(self.rng, self.num_samples)
         return super().excerpt()
-
-    def choose_recording(self) -> Path:
-        """Return a recording of a random speaker of a random corpus."""
-        speakers = self._speakers[self.choose_corpus(self.rng)]
-        paths = speakers[list(speakers)[self.rng.integers(len(speakers))]]
-        return paths[self.rng.integers(len(paths))]
 
 
 def random_tone(rng: np.random.Generator, length: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Recordings become a dataset, and the doctor says whether they are good enough."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from nicegui import app, ui
@@ -8,7 +9,7 @@ from studio import commands
 from studio.components import (
     choice_field,
     go_button,
-    player,
+    play_address,
     radio_field,
     show_command,
     start_button,
@@ -16,6 +17,7 @@ from studio.components import (
     text_field,
     upload_field,
 )
+from studio.files import outlier_address, outliers
 from studio.jobs import Job
 from studio.jobview import job_panel
 from studio.setting_search import changed_settings, setting_search
@@ -23,7 +25,7 @@ from studio.shell import heading
 from studio.texts import Texts
 from studio.uploads import UploadFolder
 from studio.workspace import Seen, Workspace, read_json
-from utils.reports.doctor import read_diagnosis
+from utils.reports.doctor import Finding, read_diagnosis
 
 MOST_SHOWN = 12  # recordings to play
 
@@ -99,7 +101,7 @@ def _outcome(workspace: Workspace, say: Texts, seen: Seen) -> None:
     diagnosis = read_diagnosis(dataset)
     heading(say("data.verdict"))
     totals = report.get("totals", {})
-    ui.label(say("data.totals", minutes=round(totals.get("minutes", 0), 1), clips=totals.get("clips", 0)))
+    ui.label(say("data.totals", minutes=round(totals.get("minutes", 0), 1), count=totals.get("clips", 0)))
     for row in report.get("dropped", []):
         ui.label(say("data.dropped", file=row.get("source", ""), reason=row.get("problem", ""))).classes("studio-error")
     if diagnosis is not None:
@@ -107,21 +109,18 @@ def _outcome(workspace: Workspace, say: Texts, seen: Seen) -> None:
             ui.label(f"{speaker}: {words}").classes("text-weight-bold")
         for line in diagnosis.plan:
             ui.label(line)
+        playable = outliers(workspace, seen.job)
         for finding in diagnosis.findings:
-            _finding(workspace, say, finding, workspace.folder / settings.get("dataset.source", ""))
-    app.storage.general["train.dataset"] = name
-    app.storage.general["train.run"] = name
-    go_button(say("data.next"), "/train")
+            _finding(seen.job, finding, playable)
+    go_button(say("data.next"), "/train", {"train.dataset": name, "train.run": name})
 
 
-def _finding(workspace: Workspace, say: Texts, finding: "object", source: Path) -> None:
-    """Show what one rule found, with the recordings to play."""
-    subjects = finding.subjects  # type: ignore[attr-defined]
-    with ui.expansion(f"{finding.rule}: {finding.word} ({len(subjects)})").classes("w-full"):  # type: ignore[attr-defined]
-        ui.label(finding.remedy)  # type: ignore[attr-defined]
-        for subject, words in subjects[:MOST_SHOWN]:
-            path = source / subject
-            if path.is_file() and path.is_relative_to(workspace.folder / "recordings"):
-                player(workspace, path, f"{subject}: {words}")
+def _finding(job: Job, finding: Finding, playable: Collection[str]) -> None:
+    """Show what one rule found, with the recordings that can be played."""
+    with ui.expansion(f"{finding.rule}: {finding.word} ({len(finding.subjects)})").classes("w-full"):
+        ui.label(finding.remedy)
+        for subject, words in finding.subjects[:MOST_SHOWN]:
+            if subject in playable:
+                play_address(outlier_address(job, subject), f"{subject}: {words}")
             else:
                 ui.label(f"{subject}: {words}")

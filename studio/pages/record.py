@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from nicegui import app, ui
 
-from studio.components import choice_field, go_button, player, text_field
+from studio.components import choice_field, go_button, player, text_field, upload_field
 from studio.prompts import prompt_languages, prompts_of
 from studio.shell import heading
 from studio.takes import NOISE_FAIR_DB, NOISE_LIMIT_DB, Takes
@@ -62,7 +62,8 @@ class _Recorder:
         self.meter = (
             ui.element("div")
             .classes("studio-meter")
-            .props(f'id=meter role=meter aria-valuemin=-60 aria-valuemax=0 aria-label="{say("record.level")}"')
+            .props("id=meter role=meter aria-valuemin=-60 aria-valuemax=0 aria-valuenow=-60")
+            .props(f'aria-label="{say("record.level")}"')
         )
         with ui.row().classes("items-center"):
             ui.button(say("record.check"), icon="hearing", on_click=self.check_room).props("no-caps outline")
@@ -79,7 +80,9 @@ class _Recorder:
         self.heard = ui.column().classes("w-full")
         heading(say("record.so_far"))
         self.summary = ui.label()
+        self.unreadable = ui.label().classes("studio-error").props("role=alert").style("overflow-wrap: anywhere")
         self.bar = ui.linear_progress(0, show_value=False).props(f'aria-label="{say("record.minutes")}"')
+        upload_field(say("data.drop"), say, lambda: self.takes.folder, self.show_summary)
         go_button(say("record.done"), "/data")
         self.language.on_value_change(lambda: self.move(-len(prompts_of(self.draft["record.language"]))))
         self.first_open()
@@ -120,6 +123,10 @@ class _Recorder:
         words = self.say("record.summary", minutes=f"{found['minutes']:.1f}", share=f"{found['coverage']:.0%}")
         self.summary.set_text(f"{words} {pitch if found['high_hz'] else ''}")
         self.bar.set_value(min(1.0, found["minutes"] / GOAL_MINUTES))
+        damaged = self.takes.unreadable
+        place = damaged.relative_to(self.workspace.folder) if damaged else ""
+        self.unreadable.set_text(self.say("record.unreadable", file=place) if damaged else "")
+        self.unreadable.set_visibility(damaged is not None)
 
     async def check_room(self) -> None:
         """Listen to the empty room for three seconds."""
@@ -142,7 +149,7 @@ class _Recorder:
         try:
             check_folder_name(str(self.draft["data.name"] or "").strip(), "name")
         except ConfigError as error:
-            self.voice.error = str(error)
+            self.voice.error = self.say.told(error)
             return
         self.voice.error = None
         await (self.finish() if self.is_recording else self.begin())

@@ -65,7 +65,7 @@ def _facts(workspace: Workspace, say: Texts, found: ui.column, state: SystemStat
         for gpu in state.hardware.gpus:
             ui.label(f"{gpu['device']}: {gpu['name']}")
         for line in consequences(state.hardware):
-            ui.label(line)
+            ui.label(say.told(line))
         if len(state.hardware.devices) > 1:
             field = choice_field(say("system.device"), "system.device", list(state.hardware.devices))
             workspace.device = str(field.value)
@@ -89,7 +89,7 @@ def _probe(workspace: Workspace, say: Texts) -> None:
             await run.io_bound(workspace.submit, Command(script, tuple(settings)), say("system.batch_job"))
             ui.notify(say("common.started"), type="positive")
         except WorkbenchError as error:
-            ui.notify(str(error), type="negative")
+            ui.notify(say.told(error), type="negative")
 
     if datasets:
         choice_field(say("train.dataset"), "train.dataset", datasets)

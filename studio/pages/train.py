@@ -1,5 +1,7 @@
 """A dataset becomes a voice: three ways in words, every setting by search, and what it sounds like meanwhile."""
 
+from pathlib import Path
+
 from nicegui import app, run, ui
 
 from studio import commands
@@ -22,6 +24,7 @@ from studio.shell import heading
 from studio.texts import Texts
 from studio.workspace import Seen, Workspace
 from utils.reports.curves import read_table
+from utils.training.forecast import Forecast
 from utils.training.listening import HeardClip, ListeningFolder
 
 CURVES = ("val/mel", "train/generator/spectral")
@@ -32,6 +35,8 @@ def show(workspace: Workspace, say: Texts) -> None:
     """Show the fields, the button, curves and sounds."""
     draft = app.storage.general
     dataset = choice_field(say("train.dataset"), "train.dataset", workspace.datasets())
+    if not workspace.datasets():
+        ui.link(say("train.no_datasets"), "/data")
     name = text_field(say("train.run"), "train.run", str(draft.get("train.dataset") or "my_voice"))
     presets = {preset: say(f"train.preset_{preset}") for preset in commands.PRESETS}
     radio_field(say("train.preset"), "train.preset", presets, "tonight")
@@ -39,6 +44,7 @@ def show(workspace: Workspace, say: Texts) -> None:
     cost = ui.label().classes("studio-quiet")
     again = switch_field(say("train.continue"), "train.continue")
     again.bind_visibility_from(draft, "train.run", lambda run_name: run_name in workspace.begun_runs())
+    switch_field(say("train.judge"), "train.judge")
     setting_search(say, "train.settings", "train")
 
     def make() -> commands.Command | None:
@@ -47,7 +53,7 @@ def show(workspace: Workspace, say: Texts) -> None:
         run_name = str(draft["train.run"] or "").strip()
         goes_on = draft["train.continue"] and run_name in workspace.begun_runs()
         build = commands.resume if goes_on else commands.train
-        settings = changed_settings("train.settings")
+        settings = ["evaluation=background"] * bool(draft["train.judge"]) + changed_settings("train.settings")
         return build(draft["train.dataset"], run_name, draft["train.preset"], draft["train.minutes"], settings)
 
     fields = {"dataset.name": dataset, "run.name": name, "trainer.max_minutes": minutes}
@@ -55,7 +61,9 @@ def show(workspace: Workspace, say: Texts) -> None:
     show_command(say, make)
 
     async def refresh_cost() -> None:
-        cost.set_text(await run.io_bound(forecast, workspace.folder, draft["train.minutes"], say))
+        text = await run.io_bound(forecast, workspace.folder, draft["train.minutes"], say)
+        if not cost.is_deleted:  # the page may have been left meanwhile
+            cost.set_text(text)
 
     ui.timer(0.1, refresh_cost, once=True)
     ui.timer(3.0, refresh_cost)
@@ -74,16 +82,22 @@ def _run_of(seen: Seen | None) -> str:
 
 
 def _after(say: Texts, seen: Seen) -> None:
-    app.storage.general["deliver.run"] = _run_of(seen)
-    app.storage.general["deliver.name"] = _run_of(seen)
+    chosen = {
+        "deliver.from": "run",
+        "deliver.run": _run_of(seen),
+        "deliver.name": _run_of(seen),
+        "listen.run": _run_of(seen),
+    }
     with ui.row():
-        go_button(say("train.next"), "/deliver")
+        go_button(say("train.next"), "/deliver", chosen)
+        go_button(say("train.listen"), "/listen", chosen)
 
 
 def _live(workspace: Workspace, say: Texts) -> None:
     """Show the curves of the newest training and the newest conversions, as they are made."""
     area = ui.column().classes("w-full")
     with area:
+        told = ui.label().classes("studio-quiet").style("white-space: pre-line")
         heading(say("train.curves"))
         chart = ui.echart(_options({})).classes("w-full").style("height: 16rem")
         chart.props(f'role=img aria-label="{say("train.curves")}"')
@@ -97,7 +111,12 @@ def _live(workspace: Workspace, say: Texts) -> None:
         area.set_visibility(bool(run_name) and (folder / "config.yaml").is_file())
         if not area.visible:
             return
+        text = await run.io_bound(_forecast, say, folder)
         table = await run.io_bound(read_table, folder / "metrics.csv")
+        clips = await run.io_bound(ListeningFolder(folder).clips)
+        if area.is_deleted:
+            return
+        told.set_text(text)
         key = (run_name, *(len(table.get(name, ())) for name in CURVES))
         if key != shown[0]:
             shown[0] = key
@@ -108,7 +127,6 @@ def _live(workspace: Workspace, say: Texts) -> None:
             said.set_text(
                 say("train.held_out", step=held_out[-1][0], value=f"{held_out[-1][1]:.4f}") if held_out else ""
             )
-        clips = await run.io_bound(ListeningFolder(folder).clips)
         if clips != shown[1]:
             shown[1] = clips
             sounds.clear()
@@ -119,6 +137,13 @@ def _live(workspace: Workspace, say: Texts) -> None:
 
     ui.timer(0.1, refresh, once=True)
     ui.timer(2.0, refresh)
+
+
+def _forecast(say: Texts, folder: Path) -> str:
+    """Return what a training itself said after its first updates."""
+    found = Forecast.read(folder)
+    lines = [f"{what}: {how}" for what, how in found.lines] if found else []
+    return "\n".join([say("train.forecast_own"), *lines] if lines else [])
 
 
 def _clip(workspace: Workspace, say: Texts, folder: ListeningFolder, clip: HeardClip) -> None:

@@ -110,8 +110,11 @@ window.studioRecorder = (() => {
 
   // Send the take; returns what the studio says of it.
   const send = async (address) => {
-    const answer = await fetch(address, { method: "POST", body: wave(), headers: { "content-type": "audio/wav" } });
-    return answer.ok ? await answer.json() : { error: (await answer.text()).slice(0, 300) };
+    const headers = { "content-type": "audio/wav", "accept-language": document.documentElement.lang };
+    const answer = await fetch(address, { method: "POST", body: wave(), headers });
+    if (answer.ok) return await answer.json();
+    const text = await answer.text();
+    try { return { error: JSON.parse(text).detail }; } catch { return { error: text.slice(0, 300) }; }
   };
 
   return { open, close, start, stop, send };

@@ -1,5 +1,7 @@
 """Damage that decoders pass over in silence is found in the container."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import soundfile
 
 from tests.tools.phone_recordings import write_recording
+from utils.audio import file_bytes
 from utils.audio.decoding import open_audio
 from utils.audio.integrity import damage_of, ogg_checksum
 from utils.audio.synthetic_speech import voice
@@ -132,3 +135,37 @@ def test_length_that_contradicts_the_sound_is_said(tmp_path: Path) -> None:
     path.write_bytes(data)
 
     assert "contradicts itself about its length" in str(problem_of(path))
+
+
+def test_bytes_of_a_file_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_bytes, "CHUNK_BYTES", 16)
+    rng = np.random.default_rng(0)
+    data = bytes(rng.integers(0, 3, 500, dtype=np.uint8)) + bytes(40) + b"xOggS"
+    (tmp_path / "x").write_bytes(data)
+
+    with (tmp_path / "x").open("rb") as stream:
+        found = file_bytes.FileBytes(stream)
+
+        assert len(found) == len(data)
+        for start, stop in rng.integers(0, 600, (200, 2)).tolist():
+            assert found[start:stop] == data[start:stop]
+            assert found.has_other_than_zeros(start, stop) == any(data[start:stop])
+            for word in (b"\2", b"\0\1", b"OggS", b"\0" * 20, b"\3"):
+                assert found.find(word, start) == data.find(word, start)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit and files with holes")
+@pytest.mark.parametrize("head", [b"RIFF", b"caff\0\1\0\0data" + (3 << 30).to_bytes(8, "big")], ids=["wav", "caf"])
+def test_a_recording_of_hours_fits_into_what_a_decoder_may_have(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.snd"
+    with path.open("wb") as stream:
+        stream.write(head)
+        stream.truncate((3 << 30) + len(head))
+    program = (
+        "import sys; from pathlib import Path; from utils.audio.integrity import damage_of; from utils.memory import "
+        "limit_this_process; limit_this_process(2 << 30); print(damage_of(Path(sys.argv[1])))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+
+    assert (done.stdout.strip(), done.returncode) == ("None", 0), done.stderr

@@ -20,6 +20,24 @@ def test_full_scale_sine_is_minus_three_db(frequency: float) -> None:
     # mean square of a sine is 1/2: 10 log10(1/2) = -3.01
     assert loudness_db.shape == (100,)
     assert_close(loudness_db[5:-5], torch.full((90,), -3.0103), atol=0.05, rtol=0)
+    assert_close(loudness_db, torch.full((100,), -3.0103), atol=0.3, rtol=0)  # the ends are not softer
+
+
+def test_a_steady_sound_is_as_loud_in_any_cut_of_it() -> None:
+    audio = torch.full((1, 50 * 160), 0.1)
+
+    for frames in (1, 2, 3, 50):
+        assert_close(FrameLoudness()(audio[:, : frames * 160]), torch.full((1, frames), -20.0), atol=1e-3, rtol=0)
+
+
+def test_frames_whose_window_lies_within_keep_every_bit() -> None:
+    audio = 0.1 * torch.randn(1, 40 * 160, generator=torch.Generator().manual_seed(0))
+    loudness = FrameLoudness()
+    power = torch.nn.functional.pad(audio.square(), (240, 240)).unsqueeze(1)
+
+    plain = 10.0 * torch.log10(torch.nn.functional.conv1d(power, loudness.kernel, stride=160).squeeze(1))
+
+    assert torch.equal(loudness(audio)[:, 2:-2], plain[:, 2:-2])
 
 
 def test_halving_the_amplitude_takes_six_db() -> None:

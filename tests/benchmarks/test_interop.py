@@ -6,16 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.interop import PROGRAMS, Voice, difference_db, judged, voices
+from benchmarks.interop import Voice, judged, voices
+from benchmarks.interop_asking import PROGRAMS, RVC_PROGRAMS, difference_db
+from benchmarks.interop_sovits import VARIANTS, inputs
 from benchmarks.interop_worker import PROGRAMS as CALLS
 from benchmarks.interop_worker import settings_of
 
 
 def test_every_program_has_a_loader_and_every_voice_one_that_must_take_it() -> None:
     assert set(CALLS) == set(PROGRAMS)
-    assert all(set(voice.takers) <= set(PROGRAMS) and voice.takers for voice in voices())
+    assert all(set(voice.takers) <= set(RVC_PROGRAMS) and voice.takers for voice in voices())
     assert {voice.published.vocoder for voice in voices()} == {"HiFi-GAN", "MRF HiFi-GAN", "RefineGAN"}
     assert [voice.name for voice in voices(["v1 40k"])] == ["v1 40k"]
+    rates = {(voice.published.vocoder, voice.published.sample_rate) for voice in voices()}
+    assert len(rates) == 12 and {voice.embedder for voice in voices()} == {"contentvec", "spin"}
 
 
 def test_the_values_of_a_voice_are_the_settings_of_its_program() -> None:
@@ -42,3 +46,17 @@ def test_a_refusal_of_a_program_is_told_and_counts(tmp_path: Path) -> None:
     row, is_good = judged(voice, tmp_path / "bob.pth", json.loads('{"error": "KeyError: dec"}'), tmp_path)
 
     assert row[0] == "refused (KeyError: dec)" and not is_good
+
+
+def test_every_option_of_sovits_is_tried_on_features_that_tell_voiced_from_unvoiced() -> None:
+    options = {word.partition("=")[0] for variant in VARIANTS for word in variant.options}
+    assert options == {
+        f"model.{name}"
+        for name in (
+            "use_volume", "predicts_f0", "use_snakes", "shares_flow", "transformer_flow", "is_separable", "speaker_dim",
+        )
+    }  # fmt: skip
+    sizes = {(variant.version, variant.content_dim) for variant in VARIANTS}
+    assert sizes == {("4_0", 256), ("4_0", 768), ("4_1", 256), ("4_1", 768)}
+    given = inputs(256)
+    assert given["content"].shape == (1, 40, 256) and 0 < given["voiced"].mean() < 1 and given["f0"].min() > 50

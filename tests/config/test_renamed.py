@@ -1,12 +1,16 @@
 """What an earlier version wrote names classes where they stood then; users still find the folders of their runs."""
 
 import importlib
+from typing import Any
 
 import pytest
 
 from utils.config import Pluggable
+from utils.config.export import export_job
 from utils.config.renamed import CLASSES, MODULES, current_target, first_class_name, with_current_targets
+from utils.config.test_model import convert_job
 from utils.config.train import train_job
+from utils.errors import ConfigError
 from utils.training.fit import run_folder
 
 
@@ -42,3 +46,10 @@ def test_the_default_folder_of_a_run_keeps_its_name(model: str, name: str) -> No
 
     assert run_folder(train_job([f"model={model}", *audio, "dataset.name=alice"])).name == name
     assert first_class_name("models.toy.ToyVoice") == "ToyVoice"
+
+
+@pytest.mark.parametrize(("build", "script"), [(convert_job, "test_model"), (export_job, "export")])
+def test_the_mix_of_speakers_of_another_program_is_said_in_words_of_this_one(build: Any, script: str) -> None:
+    with pytest.raises(ConfigError, match=r"speaker_mix=.*one speaker more.*blend=") as caught:
+        build(["speaker_mix={anna: 0.5}"])
+    assert "\n" not in str(caught.value), script

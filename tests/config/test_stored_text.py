@@ -58,6 +58,8 @@ def test_aliases_are_refused_before_they_unfold() -> None:
         ("a: 1\na: 2", "damaged"),
         ("a: [}", "damaged"),
         ("- 1", "no section"),
+        ("5", "damaged"),
+        ("true", "damaged"),
         ("a: b: c", "damaged"),
         ("a: 1\n---\nb: 2", "damaged"),
         ("a: \x00", "damaged"),

@@ -21,6 +21,7 @@ from utils.config.fields import fields_of, is_chosen, text_keys
 from utils.config.job import Job
 from utils.config.places import CONFIG_FOLDER
 from utils.config.pluggable import TARGET
+from utils.config.preprocess import preprocess_job
 from utils.config.roots import JOBS
 from utils.config.train import train_job
 from utils.errors import ConfigError
@@ -151,3 +152,12 @@ def test_a_speaker_may_be_a_number() -> None:
 
     for word, value in kinds.items():
         assert JOBS["test_model"].from_overrides([word]).speaker == value  # type: ignore[attr-defined]
+
+
+def test_bytes_that_are_no_utf_8_stand_in_paths_alone() -> None:
+    given = preprocess_job(["dataset.source=/caf\udce9", "dataset.name=x"])
+
+    assert given.source == Path("/caf\udce9")
+    for word in ("dataset.name=caf\udce9", "run.name=caf\udce9"):
+        with pytest.raises(ConfigError, match="has bytes that are no UTF-8; type it in a terminal with that encoding"):
+            train_job(["dataset.name=x", word] if word.startswith("run") else [word])

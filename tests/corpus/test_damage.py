@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from numpy.testing import assert_array_equal
 from tests.tools.corpus_tools import forget_checksums, make_job, write_sounds
 from utils.audio.batch import VoiceBatch
 from utils.audio.synthetic_speech import voice
+from utils.corpus import shards
 from utils.corpus import store as store_module
 from utils.corpus.arrays import Rows, save_array
 from utils.corpus.datamodule import VoiceDataModule
 from utils.corpus.description import read_description
 from utils.corpus.pipeline import prepare_dataset
+from utils.corpus.shards import FileRecord, Shard, ShardRecord
 from utils.corpus.store import CorpusStore
 from utils.corpus.stored_array import BLOCK_BYTES, DamagedFileError, StoredArray
 from utils.errors import DataError, FormatError
@@ -248,7 +251,15 @@ def test_damaged_result_in_the_cache_is_computed_again(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("speakers", None), ("files", ["x"]), ("features", 3), ("audio", {"sample_rate": -1}), ("held_out", {})],
+    [
+        ("speakers", None),
+        ("speakers", [{"name": "a", "minutes": "x"}]),
+        ("speakers", [{"name": [1]}]),
+        ("files", ["x"]),
+        ("features", 3),
+        ("audio", {"sample_rate": -1}),
+        ("held_out", {}),
+    ],
 )
 def test_description_that_makes_no_sense_is_refused_in_one_line(folder: Path, key: str, value: Any) -> None:
     forget_checksums(folder)
@@ -303,3 +314,30 @@ def test_array_with_checksums_is_a_numpy_file(tmp_path: Path, shape: tuple[int, 
     assert_array_equal(array.gather(rows), values[rows])
     assert_array_equal(Rows(tmp_path / "a.npy", len(values) // 3, len(values) // 2).load(),
                        values[len(values) // 3 :][: len(values) // 2])  # fmt: skip
+
+
+def test_links_in_a_dataset_of_somebody_lead_to_no_removal(folder: Path, whole: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "letters").mkdir(parents=True)
+    kept = [mine / "letters" / "1.txt", mine / "thesis.doc", mine / "x.npy", mine / "notes.tmp"]
+    for path in kept:
+        path.write_text("mine")
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    (folder / "cache").symlink_to(mine)
+    for path in (folder / "arrays").iterdir():
+        path.rename(mine / path.name)
+    (folder / "arrays").rmdir()
+    (folder / "arrays").symlink_to(mine)
+
+    prepare_dataset(make_job(whole.parent / "source", folder))
+
+    assert [path.read_text() for path in kept] == ["mine"] * 4
+
+
+@pytest.mark.parametrize("name", ["../../mine.txt", "/mine.txt", "..\\mine.txt", "C:mine.txt", "a/../../mine.txt"])
+def test_results_of_a_shard_lie_in_the_cache(name: str, tmp_path: Path) -> None:
+    shard = Shard(1, 1)
+    ShardRecord(shard, {}, "", [FileRecord(0, "key", (0, 0), outputs={name: "0"})], {}).write(tmp_path)
+
+    with pytest.raises(DataError, match="is not in the cache"):
+        shards.read_records(tmp_path, 1)

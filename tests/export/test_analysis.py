@@ -14,11 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.tools.rvc_tools import applio_voice, saved, shrink_imported_voices, small_generator, webui_voice
 from tests.tools.training_tools import make_dataset, training
 from utils.config.export import export_job
-from utils.errors import FormatError
+from utils.errors import ConfigError, FormatError
 from utils.export import export
 from utils.export.analyse import analyse
 from utils.export.analysed_files import analyse_graph, analyse_index
-from utils.export.analysis import index_remarks, name_remarks
+from utils.export.analysis import Analysis, index_remarks, name_remarks
 from utils.export.health import health_of
 from utils.export.rvc.analysed_voice import analyse_voice
 from utils.rvc.reading import read_foreign
@@ -68,6 +68,27 @@ def test_a_voice_of_applio_is_shown_as_applio_shows_it(tmp_path: Path) -> None:
     assert "2 of 3 rows of speakers are unused (1 to 2); rvc.speakers=[0] keeps the first alone" in plain["remarks"]
     lines = {" ".join(line.split()) for line in analysis.lines()}
     assert {"creator Ann", "length of the dataset 00:10:00", "vocoder HiFi-GAN", "dead channels: none"} <= lines
+
+
+@pytest.mark.usefixtures("small")
+def test_what_a_person_looks_for_stands_behind_the_list_of_parameters(tmp_path: Path) -> None:
+    content = applio_voice(small_generator(num_speakers=3))
+
+    lines = analyse_voice(saved(tmp_path / "bob.pth", content)).lines()
+
+    is_of_list = ["emb_g.weight [" in line for line in lines]
+    assert any(is_of_list) and is_of_list.index(True) < lines.index("weights:")
+    assert "parameters matched; 0 missing" in lines[-1]
+
+
+def test_speakers_that_are_called_by_their_row_alone_are_counted() -> None:
+    def shown(*names: str) -> list[str]:
+        speakers = [{"row": f"row {row}", "name": name} for row, name in enumerate(names)]
+        return Analysis(path=Path("bob.pth"), what="a voice", facts={}, speakers=speakers).lines()[1:]
+
+    assert shown("row 0", "row 1") == ["speakers: 2, without names"]
+    assert shown("row 0", "bert") == ["speakers:", "  row 0  row 0", "  row 1  bert"]
+    assert shown() == []
 
 
 @pytest.mark.usefixtures("small")
@@ -167,3 +188,19 @@ def test_an_index_that_other_programs_would_offer_is_told(dim: int, encoder: dic
 def test_a_name_that_programs_pass_over_is_told(name: str) -> None:
     assert "pass over files with 'trained' in their names" in name_remarks(Path(name))[0]
     assert not name_remarks(Path("bob.pth"))
+
+
+def test_a_cluster_file_is_shown_by_its_speakers(tmp_path: Path) -> None:
+    centres = {"cluster_centers_": np.ones((4, 256), dtype=np.float32)}
+    path = saved(tmp_path / "kmeans_4.pt", {"anna": centres, "bert": centres})
+
+    analysis = analyse(path, None, "best")
+
+    assert (analysis.facts["vectors"], analysis.facts["content_dim"]) == (8, 256)
+    assert [speaker["name"] for speaker in analysis.speakers] == ["anna", "bert"]
+    assert any("rvc.cluster=kmeans_4.pt" in line for line in analysis.lines())
+
+
+def test_a_folder_is_told_from_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder; give a file, or a run of train\.py with run="):
+        analyse(tmp_path, None, "best")

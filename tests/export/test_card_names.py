@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import soundfile
 
-from tests.tools.streaming_tools import RATE, export_small_stream
+from tests.tools.streaming_tools import RATE
 from utils.export.card import write_cards
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.markdown import code, plain
@@ -26,8 +26,8 @@ EVIL = (
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:
-    return export_small_stream(tmp_path_factory.mktemp("stream"))
+def exported(small_stream: ExportedGraph) -> ExportedGraph:
+    return small_stream
 
 
 def card_of(exported: ExportedGraph, folder: Path, **changes: object) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tools.streaming_tools import RATE, export_small_stream
+from tests.tools.streaming_tools import RATE
 from utils.audio.resample import RationalResampler
 from utils.audio.resample_bands import measure_bands
 from utils.export.card import write_cards
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow  # makes and tries whole graphs
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:
-    return export_small_stream(tmp_path_factory.mktemp("stream"))
+def exported(small_stream: ExportedGraph) -> ExportedGraph:
+    return small_stream
 
 
 def test_card_tells_a_host_what_it_must_know(exported: ExportedGraph, tmp_path: Path) -> None:

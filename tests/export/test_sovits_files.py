@@ -64,6 +64,9 @@ def test_an_imported_voice_becomes_a_verified_graph(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(imported, "voice_config", shrunk)
     network = fill_published(small_sovits())  # fresh weights hardly let a small voice hear pitch and speaker
+    with torch.no_grad():  # random weights predict a pitch that moves by -47 dB with the last bit of a sample
+        for place, weight in network.named_parameters():
+            weight.mul_(0.7 if place.startswith("f0_decoder.") else 1.0)
     path = sovits_files(tmp_path, network, sovits_config(network))
 
     outcome = export_voice(plan_export(export_job([f"voice={path}", *CONTENT, f"export.root={tmp_path / 'out'}"])))

@@ -303,3 +303,33 @@ def test_a_signal_that_ends_an_export_leaves_nothing(tmp_path: Path, ending: sig
 
     assert process.exitcode == 128 + ending
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "plan",
+    ['{"replaced": [], "new": ["../mine"]}', '{"replaced": ["../../mine"], "new": []}', '{"new": [5], "replaced": []}',
+     "[]", '{"replaced": 5, "new": []}', "[" * 100_000],
+    ids=["removes", "moves", "number", "list", "no names", "deep"],
+)  # fmt: skip
+def test_a_made_up_plan_moves_and_removes_nothing(plan: str, tmp_path: Path) -> None:
+    write(tmp_path, mine="mine")
+    write(tmp_path / "exports" / ".voice.previous-x", **{staging.PLAN: plan})
+    write(tmp_path / "exports" / ".voice.previous-x" / staging.OLD, graph="theirs")
+    (tmp_path / "exports" / "mine").write_text("mine")
+
+    with staging_folder(tmp_path / "exports" / "voice"):
+        pass
+
+    assert (tmp_path / "mine").read_text() == (tmp_path / "exports" / "mine").read_text() == "mine"
+
+
+def test_files_are_not_brought_back_out_of_a_folder_that_is_a_link(tmp_path: Path) -> None:
+    write(tmp_path / "private", letter="mine")
+    left = tmp_path / "exports" / ".voice.previous-x"
+    write(left, **{staging.PLAN: '{"replaced": ["letter"], "new": []}'})
+    (left / staging.OLD).symlink_to(tmp_path / "private")
+
+    with staging_folder(tmp_path / "exports" / "voice"):
+        pass
+
+    assert contents(tmp_path / "private") == {"letter": "mine"}

@@ -11,7 +11,7 @@ from models.conversion import AudioConverter
 from models.lite_stream import LiteStreamVoice
 from models.toy import ToyVoice
 from tests.tools.standin_voice import metadata_of
-from tests.tools.streaming_tools import RATE, export_small_stream, small_converter, small_voice
+from tests.tools.streaming_tools import RATE, small_converter, small_voice
 from utils.audio.resample import RationalResampler
 from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, FormatError
@@ -31,8 +31,8 @@ FACTS = StreamFacts(block=320, look_ahead=128, state_size=1, latency_ms=28.0)
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:
-    return export_small_stream(tmp_path_factory.mktemp("stream"))
+def exported(small_stream: ExportedGraph) -> ExportedGraph:
+    return small_stream
 
 
 def test_every_rule_holds(exported: ExportedGraph) -> None:

@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from tests.tools.corpus_tools import forget_checksums, make_job, write_sounds
+from tests.tools.unheard import UNHEARD
 from utils.audio.synthetic_speech import voice
 from utils.config.export import export_job
 from utils.config.train import train_job
@@ -352,7 +353,7 @@ def test_a_run_without_checkpoint_is_refused(folder: Path, tmp_path: Path) -> No
     ids=["nothing", "no run", "failing", "passing"],
 )
 def test_script_prints_and_exits(folder: Path, arguments: tuple[str, ...], code: int, stream: str, text: str) -> None:
-    command = [sys.executable, str(ROOT / "export_onnx.py"), *arguments]
+    command = [sys.executable, str(UNHEARD), str(ROOT / "export_onnx.py"), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

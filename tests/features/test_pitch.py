@@ -49,6 +49,18 @@ def test_swift_finds_the_pitch_of_harmonic_tones(f0_hz: float) -> None:
     assert np.median(cents(found[found > 0], f0_hz)) < 20
 
 
+@pytest.mark.parametrize("frames", [5, 10, 11, 60])
+@pytest.mark.parametrize("weights", [BUILTIN, None])
+def test_whatever_part_of_a_voice_is_given_its_ends_are_voiced(weights: str | None, frames: int) -> None:
+    tracker, audio = SwiftPitch(weights=weights), tone(150.0)
+    parts = [audio[start:][: frames * 160] for start in (1600, 2011, 3333)]
+
+    for part in parts:
+        for found in (tracker.track(part), tracker(torch.from_numpy(part)[None])[0].numpy()):
+            assert (found > 0).all()
+            assert cents(found, 150.0).max() < 60
+
+
 @pytest.mark.parametrize("weights", [BUILTIN, None])
 def test_swift_equals_its_package_on_a_glide(weights: str | None) -> None:
     package = pytest.importorskip("swift_f0")

@@ -1,16 +1,22 @@
 """From whatever a voice is kept in to a graph: exported once, by export_onnx.py in its own process."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.tools.planted_graphs import NAME, write
+from utils.audio.io import save_audio
+from utils.audio.synthetic_speech import voice
+from utils.config.test_model import convert_job
 from utils.errors import ConfigError, FormatError
 from utils.inference import VoiceConversionPipeline, opening
 from utils.inference.errors import VoiceLoadError
 from utils.inference.opening import graph_of
+from utils.inference.trial import run_trial
 
 # what export_onnx.py does, as far as its caller sees it: a line for each call, a graph and a card in <root>/<name>
 EXPORTER = """
@@ -37,7 +43,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(opening, "EXPORTER", program)
     (tmp_path / "bob" / "checkpoints").mkdir(parents=True)
     (tmp_path / "bob" / "config.yaml").write_text("a: 1")
-    for name in ("best", "last"):
+    for name in ("best", "last", "previous"):
         (tmp_path / "bob" / "checkpoints" / f"{name}.ckpt").write_text(name)
     (tmp_path / "bob.pth").write_text("weights")
     return calls
@@ -62,6 +68,38 @@ def test_run_is_exported_once_for_each_content(tmp_path: Path, calls: Path) -> N
     assert '"checkpoint": "last"' in calls.read_text()
     assert sorted(path.name for path in first.parent.iterdir()) == [first.name, "card.json"]
     assert not [path for path in cache.iterdir() if path.name.startswith(".")]
+
+
+def test_graphs_that_were_not_used_for_longest_make_room(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    states = {name: tmp_path / "bob" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last", "previous")}
+    kept = {name: graph_of(path, cache=cache) for name, path in states.items()}
+    (cache / "notes").mkdir()  # of somebody else
+    (cache / ".export.killed").mkdir()
+    for age, name in enumerate(("last", "best", "previous", ".export.killed"), start=1):
+        days_ago = time.time() - 2 * 86_400 * age
+        os.utime(kept[name].parent if name in kept else cache / name, (days_ago, days_ago))
+    monkeypatch.setattr(opening, "CACHE_BYTES", 2 * kept["best"].stat().st_size + 10)
+
+    graph_of(states["best"], cache=cache)
+
+    assert {name for name, path in kept.items() if path.exists()} == {"best", "last"}
+    assert {path.name for path in cache.iterdir() if path.is_dir()} == {
+        "notes", kept["best"].parent.name, kept["last"].parent.name,
+    }  # fmt: skip
+
+
+def test_graph_that_was_used_a_moment_ago_stays_whatever_the_size(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "CACHE_BYTES", 0)
+
+    best = graph_of(tmp_path / "bob", cache=tmp_path / "cache")
+    last = graph_of(tmp_path / "bob" / "checkpoints" / "last.ckpt", cache=tmp_path / "cache")
+
+    assert best.exists() and last.exists()
 
 
 def test_file_of_rvc_is_exported_with_its_options_and_index(tmp_path: Path, calls: Path) -> None:
@@ -112,3 +150,21 @@ def test_opening_a_graph_imports_no_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_recordings_are_converted_with_a_saved_state(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(opening.CACHE_VARIABLE, str(tmp_path / "cache"))
+    save_audio(tmp_path / "song.wav", voice(1.0, 8000), 8000)
+    settings = [f"audio={tmp_path / 'song.wav'}", f"output={tmp_path / 'made.wav'}", "threads=1"]
+
+    for state in ("last", "last", "previous"):
+        said: list[str] = []
+        report = run_trial(
+            convert_job([f"onnx={tmp_path / 'bob' / 'checkpoints' / state}.ckpt", *settings]), said.append
+        )
+
+    assert [Path(row["output"]).name for row in report["files"]] == ["made.wav"] and "exporting it" in said[0]
+    assert num_calls(calls) == 2
+    assert '"checkpoint": "previous"' in calls.read_text()

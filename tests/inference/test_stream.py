@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tools.streaming_tools import RATE, export_small_stream
+from tests.tools.streaming_tools import RATE
 from utils.export.graph_kinds import ExportedGraph
 from utils.inference.stream import StreamSession
 from utils.verification.signals import speech_like
@@ -18,8 +18,8 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "live.md
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:
-    return export_small_stream(tmp_path_factory.mktemp("stream"))
+def exported(small_stream: ExportedGraph) -> ExportedGraph:
+    return small_stream
 
 
 def test_controls_take_effect_in_a_stream(exported: ExportedGraph) -> None:

@@ -19,7 +19,7 @@ def targets() -> set[str]:
 
 
 def make_calls(text: str) -> set[str]:
-    calls = re.findall(r"^(?: *|RUN )make ([a-z][a-z-]+(?: [a-z][a-z-]+)*)(?= *(?:$|[#A-Z&]))", text, re.MULTILINE)
+    calls = re.findall(r"^(?: *|RUN )make ([a-z][a-z-]+(?: [a-z][a-z-]+)*)(?= *(?:$|[#A-Z&-]))", text, re.MULTILINE)
     return {target for call in calls for target in call.split()}
 
 

@@ -1,6 +1,7 @@
 """What is written to standard output."""
 
 import io
+import logging
 import os
 import shlex
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.console import emit, pasted
+from utils.command_line import run_program
+from utils.console import VisibleFormatter, emit, pasted, table, tell_error
+from utils.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,3 +100,31 @@ def test_emitting_needs_no_protection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_hints_can_be_pasted() -> None:
     assert pasted("python", "train.py", "run.name=Žofie (2)") == "python train.py 'run.name=Žofie (2)'"
+
+
+STEERING = "\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eevil"
+SHOWN = r"\x1b[2J\x1b]0;title\x07\r\x9b1m\u202eevil"
+
+
+def test_no_name_steers_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    emit(f"{STEERING}\n\tža 声 👩‍🚀")
+    tell_error("error", [f"{STEERING}.wav\nPASS", "Type: x"])
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "heard %s", (STEERING,), None)
+    assert VisibleFormatter("%(message)s").format(record) == f"heard {SHOWN}"
+
+    out, err = capfd.readouterr()
+
+    assert out == f"{SHOWN}\n\tža 声 👩‍🚀\n"
+    assert err == f"error: {SHOWN}.wav\\nPASS\nType: x\n"
+
+
+def test_a_name_of_two_lines_is_one_row_of_a_table() -> None:
+    assert table([["a\nb", 1.0]], ["name", "x"]).splitlines()[2:] == ["a\\nb  1"]
+
+
+def test_an_error_of_a_program_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise DataError("a\nType: rm.wav is no sound", hint="python x")
+
+    assert run_program("x", fail) == 2
+    assert capsys.readouterr().err == "error: a\\nType: rm.wav is no sound\nType: python x\n"

@@ -33,6 +33,8 @@ CONFIG_OF = {
     "report.py": "report",
     "studio.py": "studio",
     "live.py": "live",
+    "say.py": "say",
+    "cover.py": "cover",
 }
 SETTING = re.compile(r"[~+]*(?P<key>[a-z_]+(?:[./][a-z_0-9]+)*)=(?P<value>.*)")
 KEY = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")

@@ -33,7 +33,7 @@ CONTRACTS = CONVERSION | {"models.adversarial", "models.updating"}
 ROOMS = {
     "utils.corpus", "utils.training", "utils.export", "utils.inference", "utils.evaluation", "utils.verification",
     "utils.voice_file", "utils.rvc", "utils.doctor", "utils.reports", "utils.run_evaluation",
-    "utils.live",
+    "utils.live", "utils.distillation", "utils.speech", "utils.covers",
 }  # fmt: skip
 COMMANDS = ROOMS | LOWER | CONTRACTS | {"models.layers", "utils.command_line"}
 ALLOWED: dict[str, set[str]] = {
@@ -74,7 +74,10 @@ ALLOWED: dict[str, set[str]] = {
     | CONVERSION
     | {"models.layers", "utils.training", "utils.corpus", "utils.rvc", "utils.voice_file", "utils.verification"},
     "utils.evaluation": BASE | {"utils.audio", "utils.inference"},
+    "utils.distillation": BASE | {"utils.audio", "utils.corpus", "utils.inference"},
     "utils.live": BASE | {"utils.voice_file", "utils.inference"},
+    "utils.speech": BASE | {"utils.audio", "utils.voice_file", "utils.inference"},
+    "utils.covers": BASE | {"utils.audio", "utils.voice_file", "utils.inference"},
     "utils.run_evaluation": BASE
     | {"utils.audio", "utils.corpus", "utils.training", "utils.inference", "utils.evaluation", "utils.voice_file"}
     | {"models.conversion"},
@@ -87,10 +90,12 @@ ALLOWED: dict[str, set[str]] = {
     "scripts": COMMANDS,
     "benchmarks": COMMANDS | {"recipes", "scripts"},
     "hydra_plugins": {"utils.errors", "utils.config", "utils.console", "utils.files"},
-    "preprocess": BASE | {"utils.corpus", "utils.doctor"},
+    "preprocess": BASE | {"utils.corpus", "utils.distillation", "utils.doctor"},
     "train": BASE | {"utils.training", "utils.reports"},
     "report": BASE | {"utils.reports"},
     "live": BASE | {"utils.live"},
+    "say": BASE | {"utils.speech"},
+    "cover": BASE | {"utils.covers"},
     "export_onnx": BASE | {"utils.export", "utils.voice_file"},
     "test_model": BASE | {"utils.inference", "utils.verification", "utils.evaluation"},
 }
@@ -99,9 +104,13 @@ WITHOUT_TORCH = (
     "utils.verification",
     "utils.inference",
     "utils.live",
+    "utils.speech",
+    "utils.covers",
     "test_model",
     "studio",
     "live",
+    "say",
+    "cover",
 )
 HEAVY = {"torch", "torchaudio", "pytorch_lightning", "faiss", "models"}
 

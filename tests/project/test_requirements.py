@@ -17,9 +17,12 @@ BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO = (
 LOCKS = (BASE, DEMO, EVALUATION, INFERENCE, NOTEBOOK, STUDIO)
 OWN = {"utils", "models", "benchmarks", "tests", "hydra_plugins", "recipes", "scripts", "studio"}
 # what a user may have: content encoders and pitch trackers of others, the extras of pyproject.toml
-OPTIONAL = {"transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright", "sounddevice"}
+OPTIONAL = {
+    "transformers", "torchfcpe", "torchcrepe", "optuna", "submitit", "playwright", "sounddevice", "piper", "pysubs2",
+    "pyloudnorm", "pedalboard",
+}  # fmt: skip
 # of the programs whose checkouts benchmarks/interop.py is given
-OF_OTHER_PROGRAMS = {"data", "infer", "rvc", "rvc_next", "voice_changer"}
+OF_OTHER_PROGRAMS = {"data", "infer", "inference", "rvc", "rvc_next", "voice_changer"}
 # modules of packages with another name, where the package is not installed
 PACKAGE_OF = {"hibari": "hibari-tts", "pyworld": "pyworld-prebuilt"}
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")  # of Python

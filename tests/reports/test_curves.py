@@ -100,3 +100,13 @@ def test_figures_of_judged_states_are_drawn_by_themselves_the_score_first(tmp_pa
     assert [chart.title for chart in charts] == ["Score of strangers", "Similarity"]
     assert [line.label for line in charts[1].lines] == ["strangers", "held-out sentences"]
     assert charts[1].y.high > 0.95 and charts[1].has_legend and not charts[0].has_legend
+
+
+@pytest.mark.parametrize("step", ["\u00b2", "9" * 5000, "-1", "x", "1.5", ""])
+def test_a_damaged_table_loses_the_rows_that_are_damaged(step: str, tmp_path: Path) -> None:
+    rows = f"step,val/mel\n10,0.5\n{step},0.3\n20,0.".encode() + b"\xff4\n30,0.2\n"
+    (tmp_path / "metrics.csv").write_bytes(rows)
+
+    found = read_table(tmp_path / "metrics.csv")
+
+    assert [number for number, _ in found["val/mel"]] == [10, 20, 30]

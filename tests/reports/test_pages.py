@@ -268,3 +268,13 @@ def test_a_page_of_fifty_validations_is_small_and_made_in_ten_seconds(tmp_path: 
     assert time.perf_counter() - started < 10
     assert written.num_bytes < MOST_BYTES
     assert SoundMaker().with_pictures
+
+
+@pytest.mark.parametrize(
+    "card", ['{"voice": 5}', '{"files": 5}', '{"verification": {"a": 5}}', '{"voice": {"metrics": {"a": "x"}}}']
+)
+def test_a_made_up_card_is_one_line(card: str, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(card, "utf-8")
+
+    with pytest.raises(ConfigError, match=r"holds no readable card\.json"):
+        write_report(report_job([f"voice={tmp_path}"]))

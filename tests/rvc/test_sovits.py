@@ -9,9 +9,13 @@ import torch
 
 from tests.tools.rvc_tools import settings_of, training_file
 from tests.tools.sovits_tools import small_sovits, sovits_config, sovits_files
+from utils.config.export import export_job
 from utils.config.train import train_job
 from utils.errors import WorkbenchError
+from utils.export import export
+from utils.export.blending import Blend
 from utils.export.rvc import imported_voice as imported
+from utils.export.rvc.blended_files import blended_file
 from utils.rvc.reading import read_foreign
 
 OPTIONS = ["use_volume", "use_snakes", "shares_flow", "transformer_flow", "is_separable"]
@@ -146,3 +150,42 @@ def test_its_discriminator_is_known(tmp_path: Path) -> None:
     network = train_job(["discriminator=sovits", "discriminator.channels=64"]).discriminator.build()
 
     assert str(read_foreign(training_file(tmp_path / "D_0.pth", network)).layout) == "discriminator sovits"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_voice_hears_audio_as_it_is_as_in_its_own_program(tmp_path: Path) -> None:
+    network = small_sovits()
+    path = sovits_files(tmp_path, network, sovits_config(network))
+
+    assert imported.load_imported_voice(settings_of(path, *CONTENT)).converter.highpass is None
+
+
+def test_voices_are_blended_row_by_row(tmp_path: Path) -> None:
+    paths = []
+    for name, factor in (("one", 1.0), ("two", 1.1)):
+        (tmp_path / name).mkdir()
+        network = small_sovits()
+        network.load_state_dict({key: factor * value for key, value in network.state_dict().items()})
+        config = {**sovits_config(network), "spk": {f"{name} a": 0, "b": 1}}
+        paths.append(sovits_files(tmp_path / name, network, config))
+    states = [read_foreign(path).weights for path in paths]
+
+    made = blended_file(Blend("files", {str(paths[0]): 0.4, str(paths[1]): 0.6}))
+
+    assert (made.speakers, made.bins, made.layout.sovits is not None) == (("one a+two a", "b"), "4.1", True)
+    for name, value in made.weights.items():
+        torch.testing.assert_close(value, 0.4 * states[0][name] + 0.6 * states[1][name])
+    with pytest.raises(WorkbenchError, match="of no size that other programs know; type export=onnx"):
+        words = f"blend={{{paths[0]}: 0.4, {paths[1]}: 0.6}}"
+        export(export_job([words, "export=rvc_pth", "name=ab", f"export.root={tmp_path}"]))
+
+
+def test_voices_of_two_versions_are_not_blended(tmp_path: Path) -> None:
+    paths = []
+    for name, encoder in (("old", None), ("new", "vec256l9")):
+        (tmp_path / name).mkdir()
+        network = small_sovits(content_dim=256)
+        paths.append(sovits_files(tmp_path / name, network, sovits_config(network, speech_encoder=encoder)))
+
+    with pytest.raises(WorkbenchError, match=r"are of different programs \(4.0, 4.1\)"):
+        blended_file(Blend("files", {str(path): 0.5 for path in paths}))

@@ -11,9 +11,12 @@ from torch import nn
 from tests.tools.corpus_tools import described
 from tests.tools.model_tools import small_model
 from tests.tools.rvc_tools import settings_of, small_generator
+from utils.config.export import export_job
 from utils.config.train import train_job
 from utils.errors import WorkbenchError
+from utils.export.plans import plan_export
 from utils.export.rvc import imported_voice as imported
+from utils.rvc.matching import network_weights
 from utils.rvc.reading import read_foreign
 from utils.training.rvc_weights import load_rvc_weights
 
@@ -139,3 +142,37 @@ def test_a_file_of_vits_is_refused_by_another_model(tmp_path: Path) -> None:
         load_rvc_weights(
             small_generator(), vits_files(tmp_path), "pretrained.generator", described("x", content={"id": "hubert"})
         )
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("shares", [(0.3, 0.7), (1.0, 0.0)])
+def test_voices_are_blended_with_the_part_that_hears(shares: tuple[float, float], tmp_path: Path) -> None:
+    paths = [tmp_path / name / "G_1000.pth" for name in ("one", "two")]
+    for path, factor in zip(paths, (1.0, 1.1), strict=True):
+        path.parent.mkdir()
+        content = torch.load(vits_files(path.parent), weights_only=True)
+        content["model"] = {name: factor * value for name, value in content["model"].items()}
+        torch.save(content, path)
+    words = f"blend={{{paths[0]}: {shares[0]}, {paths[1]}: {shares[1]}}}"
+    plan = plan_export(export_job([words]))
+    assert plan.imported is not None
+    expected = small_network().state_dict()
+    written = network_weights(small_network())
+
+    loaded = imported.load_imported_voice(plan.imported)
+
+    assert loaded.speakers == ["anna", "bert", "carl"]
+    for name, value in loaded.model.state_dict().items():
+        if value.is_floating_point() and name in written:
+            torch.testing.assert_close(value, (shares[0] + 1.1 * shares[1]) * expected[name])
+
+
+@pytest.mark.usefixtures("small")
+def test_speakers_of_a_voice_are_blended(tmp_path: Path) -> None:
+    settings = settings_of(vits_files(tmp_path), "blend={anna: 0.5, carl: 0.5}")
+
+    loaded = imported.load_imported_voice(settings)
+
+    table, given = loaded.model.state_dict()["emb_g.weight"], small_network().state_dict()["emb_g.weight"]
+    assert loaded.speakers == ["anna", "bert", "carl", "anna+carl"]
+    torch.testing.assert_close(table[3], (given[0] + given[2]) / 2)

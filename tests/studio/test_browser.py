@@ -3,17 +3,20 @@
     apt install chromium; make studio; pip install playwright
 
 Where playwright is installed for another Python, VOCLO_BROWSER_PYTHON names that one; VOCLO_STUDIO_PYTHON one that has
-NiceGUI and what the project needs.
+NiceGUI and what the project needs; VOCLO_PICTURES a folder for pictures of all pages.
 """
 
 import json
 import os
+import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ import pytest
 import soundfile
 
 from tests.tools.corpus_tools import write_sounds
+from tests.tools.report_tools import falling, write_card, write_run
+from tests.tools.rvc_tools import applio_voice, saved, small_generator
 from tests.tools.training_tools import FAST, make_dataset
 from utils.audio.synthetic_speech import voice
 
@@ -31,6 +36,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 BROWSER = os.environ.get("VOCLO_BROWSER_PYTHON", sys.executable)
 STUDIO = os.environ.get("VOCLO_STUDIO_PYTHON", sys.executable)
 MOST_CLICKS = 12
+AXE = Path(os.environ.get("VOCLO_AXE", "axe.min.js"))
+INDEX = struct.pack("<4siq", b"IwFl", 768, 1234) + bytes(100)
 
 
 def has(python: str, package: str) -> bool:
@@ -80,7 +87,7 @@ class Studio:
         downloads = self.folder / "downloads"
         downloads.mkdir(exist_ok=True)
         command = [BROWSER, str(DRIVER), self.address, scenario, str(recordings or self.folder), str(downloads)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1400)
         assert done.returncode == 0, done.stderr[-3000:]
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -109,6 +116,10 @@ def test_from_recordings_to_a_converted_file_by_clicks_alone(studio: Studio, tmp
     assert seen["sounds"] >= 2
     assert "rules hold" in seen["delivered"]
     assert soundfile.info(seen["converted"]).duration == pytest.approx(4.0, abs=0.01)
+    assert "make web" in seen["page"] or "of real time" in seen["page"]
+    assert "Best" in seen["heard"] and "Last" in seen["heard"] and "Target voice" in seen["heard"]
+    assert seen["blind"].count("better") == 2
+    assert seen["asks_again"] == 0
 
 
 def test_a_training_survives_reload_and_stop_and_is_the_same_in_two_browsers(tmp_path: Path) -> None:
@@ -150,12 +161,100 @@ def test_sentences_are_recorded_with_the_microphone(studio: Studio) -> None:
     assert "dB" in seen["level 1"] and "dB" in seen["room"]
 
 
-def test_every_page_fits_and_can_be_read_and_has_names_for_its_controls(studio: Studio) -> None:
-    seen = studio.use("looks")
+def filled(folder: Path) -> None:
+    """Write a training with sounds, voices, recordings, a dataset that the doctor looked at, and jobs that ended."""
+    write_run(folder / "runs" / "anna", falling(8), num_states=3)
+    for name in ("anna", "bert of the other house"):
+        write_card(folder / "exports" / name, ("PASS",) * 30 + ("WARN", "SKIP"))
+    make_dataset(folder)
+    finding = {
+        "rule": "level",
+        "subject": "quiet.wav",
+        "words": "-52 dB",
+        "remedy": "record it again",
+        "leave_out": True,
+    }
+    found = {
+        "verdicts": {"tiny": "thin"},
+        "plan": ["record ten minutes"],
+        "findings": [finding],
+        "leave_out": [],
+        "missing": [],
+    }
+    (folder / "datasets" / "tiny" / "doctor.json").write_text(json.dumps(found), "utf-8")
+    write_sounds(folder / "recordings" / "tiny", {"quiet.wav": voice(1.0)})
+    write_sounds(folder / ".studio" / "uploads" / "convert", {"a recording with a long name, take 12.wav": voice(1.0)})
+    asked = {
+        "1": ("preprocess.py", "dataset.source=recordings/tiny", "dataset.name=tiny"),
+        "2": ("train.py", "dataset.name=tiny", "run.name=anna"),
+        "3": ("export_onnx.py", "run=runs/anna", "name=anna"),
+        "4": ("test_model.py", "verify=exports/anna/anna.onnx"),
+    }
+    for name, arguments in asked.items():
+        place = folder / ".studio" / "jobs" / name
+        place.mkdir(parents=True)
+        job: dict[str, Any] = {"arguments": arguments, "title": f"{arguments[0]} with a long title", "device": "cpu"}
+        job |= {"folder": str(folder), "submitted": 1.0}
+        ended = {"at": 3.0, "exit_code": 2 if name == "4" else 0}
+        for file, content in {"job": job, "started": {"at": 2.0}, "ended": ended}.items():
+            (place / f"{file}.json").write_text(json.dumps(content), "utf-8")
+        (place / "log.txt").write_text(
+            f"error: a line that says what is wrong with {folder}/a/long/path/to/a/file.onnx"
+        )
+
+
+@pytest.mark.parametrize("is_filled", [False, True], ids=["empty", "filled"])
+def test_every_page_fits_and_can_be_read_and_has_names_for_its_controls(tmp_path: Path, is_filled: bool) -> None:
+    if is_filled:
+        filled(tmp_path)
+    if "VOCLO_PICTURES" in os.environ:
+        (tmp_path / "downloads" / "pictures").mkdir(parents=True)
+    studio = Studio(tmp_path)
+    try:
+        seen = studio.use("looks")
+    finally:
+        studio.close()
+    if "VOCLO_PICTURES" in os.environ:
+        target = Path(os.environ["VOCLO_PICTURES"], "filled" if is_filled else "empty")
+        shutil.copytree(tmp_path / "downloads" / "pictures", target, dirs_exist_ok=True)
 
     assert {case: width for case, width in seen["widths"].items() if width > int(case.rpartition(" ")[2])} == {}
     assert {case: poor for case, poor in seen["contrast"].items() if poor} == {}
     assert {case: items for case, items in seen["unlabelled"].items() if items} == {}
+    assert {case: texts for case, texts in seen["cut"].items() if texts} == {}
+
+
+def test_the_library_compares_names_deletes_and_takes_files_of_others(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        write_card(tmp_path / "exports" / name)
+        write_sounds(tmp_path / ".studio" / "previews" / name, {"sentence.wav": voice(1.0)})
+    with zipfile.ZipFile(tmp_path / "bob.zip", "w") as archive:
+        archive.write(saved(tmp_path / "bob.pth", applio_voice(small_generator())), "bob.pth")
+        archive.writestr("bob.index", INDEX)
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "bob.zip").rename(tmp_path / "downloads" / "bob.zip")
+    studio = Studio(tmp_path)
+    try:
+        seen = studio.use("library")
+    finally:
+        studio.close()
+
+    assert "A: " in seen["compared"] and "verification" in seen["compared"] and seen["compared_sounds"] == 2
+    assert seen["voices"] == 2
+    assert "FAISS index" in seen["imported"] and "bob.pth" in seen["imported"]
+    assert "does not fit" in seen["said"]  # a network of a size that nobody published
+
+
+def test_axe_finds_nothing(studio: Studio) -> None:
+    """npm install axe-core; VOCLO_AXE names its axe.min.js."""
+    if not AXE.is_file():
+        pytest.skip(f"no {AXE}: npm install axe-core, VOCLO_AXE=node_modules/axe-core/axe.min.js")
+    (studio.folder / "downloads").mkdir()
+    shutil.copy(AXE, studio.folder / "downloads")
+
+    seen = studio.use("axe")
+
+    assert {page: found for page, found in seen["violations"].items() if found} == {}
 
 
 def test_other_names_and_other_origins_are_refused(studio: Studio) -> None:
@@ -172,6 +271,19 @@ def test_other_names_and_other_origins_are_refused(studio: Studio) -> None:
     assert code("/microphone", "POST", Origin="http://voices.example") == 403
     assert code("/file/.studio/secret") == 404
     assert code("/file/runs/..%2f..%2fetc/passwd") == 404
+    assert code("/web/index.html") == 200
+    assert code("/web/..%2fstudio.py") == 404
+
+
+def test_the_page_of_a_run_cannot_act_in_the_name_of_the_studio(studio: Studio) -> None:
+    page = studio.folder / "runs" / "strange" / "report.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<script>1</script>")
+
+    with urllib.request.urlopen(f"{studio.address}/file/runs/strange/report.html", timeout=30) as answer:
+        rules = answer.headers["content-security-policy"].split()
+
+    assert rules[0] == "sandbox" and "allow-same-origin" not in rules
 
 
 def test_language_and_colours_stay(studio: Studio) -> None:

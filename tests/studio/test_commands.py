@@ -18,8 +18,17 @@ def made() -> dict[str, Command]:
         "resume": commands.resume("anna", "anna", "tonight", None, ["seed=2"]),
         "convert": commands.convert("a.onnx", "songs", "converted/anna", ["pitch_shift=auto", "index_rate=0.5"]),
         "verify": commands.verify("exports/a/a.onnx"),
+        "hear": commands.convert("runs/a/checkpoints/previous.ckpt", "songs", ".studio/heard/a/last@1@auto@own@0.5"),
     }
-    return prepared | trained | exported | others
+    foreign = {
+        f"export {kind} of a file heard by {encoder or 'itself'}": commands.export_file(
+            "imported/bob (2)/bob.pth", "bob", "", "his own", kind, encoder=encoder, encoder_file="e.pt",
+            index="imported/bob (2)/bob.index", settings=["rvc.f0_convention=interpolated"],
+        )
+        for kind in commands.FOREIGN_FORMATS
+        for encoder in ("contentvec", "builtin", "")
+    }  # fmt: skip
+    return prepared | trained | exported | others | foreign
 
 
 @pytest.mark.parametrize("name", made())

@@ -1,10 +1,13 @@
 """Files that the studio gives away: those of a few folders, and nothing beside them."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
-from studio.files import address, permitted, sounds_of
+from studio.files import address, outlier_address, outliers, permitted, sounds_of
+from studio.jobs import Job
 from studio.workspace import Workspace
 
 
@@ -47,6 +50,31 @@ def test_only_converted_folders_are_packed(workspace: Workspace) -> None:
 
     assert sounds_of(workspace, "anna") == [made]
     assert [sounds_of(workspace, name) for name in ("..", "../runs", "", "nobody")] == [[], [], [], []]
+
+
+def test_what_the_doctor_named_is_given_wherever_it_lies_and_nothing_beside_it(
+    workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = tmp_path_factory.mktemp("elsewhere")
+    for name in ("loud take.wav", "other.wav", "sub/soft.flac", "notes.txt"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("x")
+    (source / "linked.wav").symlink_to(workspace.folder / "secret.wav")
+    named = ("loud take.wav", "sub/soft.flac", "notes.txt", "linked.wav", "../x.wav", "gone.wav")
+    rows = [{"rule": "level", "subject": name, "words": "", "remedy": "", "leave_out": True} for name in named]
+    found = {"verdicts": {}, "plan": [], "findings": rows, "leave_out": [], "missing": []}
+    (workspace.folder / "datasets" / "anna").mkdir(parents=True)
+    (workspace.folder / "datasets" / "anna" / "doctor.json").write_text(json.dumps(found))
+    arguments = ("preprocess.py", f"dataset.source={source}", "dataset.name=anna")
+    job = Job(id="1", arguments=arguments, title="", device="cpu", folder=workspace.folder, state="done", submitted=0.0)
+
+    given = outliers(workspace, job)
+
+    assert given == {name: source / name for name in ("loud take.wav", "sub/soft.flac")}
+    assert outliers(workspace, dataclasses.replace(job, arguments=("train.py", *arguments[1:]))) == {}
+    one = ("preprocess.py", f"dataset.source={source / 'loud take.wav'}", "dataset.name=anna")
+    assert outliers(workspace, dataclasses.replace(job, arguments=one))["loud take.wav"] == source / "loud take.wav"
+    assert outlier_address(job, "loud take.wav") == "/outlier/1/loud%20take.wav"
 
 
 def test_a_link_that_leads_out_is_not_followed(workspace: Workspace) -> None:

@@ -195,6 +195,8 @@ def test_what_the_reader_says_is_the_report_of_the_import(
     scripts = tmp_path / "scripts"
     scripts.mkdir()
     program = "import sys; print(sys.argv[1].partition('=')[2] + ': a voice\\nall 457 parameters fit')"
+    program += "\nimport os; sys.exit(any(key.startswith('VOCLO_') for key in os.environ))"
+    monkeypatch.setenv("VOCLO_EXPORT__VERIFY_BLOCKS", "0")  # of exports, which a look at a file is none of
     (scripts / "export_onnx.py").write_text(program, "utf-8")
     monkeypatch.setattr(importing, "ROOT", scripts)
     (tmp_path / "bob.pth").write_bytes(b"x")

@@ -126,7 +126,7 @@ def test_the_report_holds_no_secret_and_no_home(tmp_path: Path, monkeypatch: pyt
     text = doctor.doctor_text(tmp_path, state)
 
     assert "maria" not in text and "2.11 of" not in text
-    assert "1 runs" in text and "0 exports" in text
+    assert "runs: 1" in text and "exports: 0" in text
     assert "GB free of" in text and "trainer.probe=true" in text
 
 

@@ -35,7 +35,7 @@ def test_the_summary_adds_up_what_was_read(tmp_path: Path) -> None:
 
 
 def test_there_is_no_take_of_a_sentence_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="sentence=99"):
+    with pytest.raises(ConfigError, match="no sentence 99"):
         Takes(Workspace(tmp_path), "anna").save("en", 99, [b"RIFF"], GOOD)
 
 
@@ -51,3 +51,19 @@ def test_there_is_no_take_of_a_sentence_that_does_not_exist(tmp_path: Path) -> N
 )
 def test_what_is_wrong_with_a_take_is_one_word(values: dict[str, object], fault: str) -> None:
     assert Take.of(values).fault == fault
+
+
+def test_what_was_measured_and_cannot_be_read_is_said_and_kept(tmp_path: Path) -> None:
+    takes = Takes(Workspace(tmp_path), "anna")
+    takes.save("en", 0, [b"RIFF"], GOOD)
+    assert takes.unreadable is None
+    facts = tmp_path / ".studio" / "takes" / "anna.json"
+    facts.write_text('{"en_01.wav": {"seconds": 3', "utf-8")
+
+    damaged = takes.unreadable
+    takes.save("en", 1, [b"RIFF"], GOOD)
+    kept = takes.unreadable
+
+    assert damaged == facts
+    assert kept is not None and kept != facts and kept.read_text("utf-8") == '{"en_01.wav": {"seconds": 3'
+    assert takes.of("en") == {0: Take(), 1: GOOD}

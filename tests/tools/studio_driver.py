@@ -12,67 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is started as a file
 from tests.tools.browser_driver import CONTRAST
-
-CHROMIUM = "/usr/bin/chromium"
-OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]  # fmt: skip
-JOB_MS = 240_000
-
-
-class Person:
-    """Somebody in front of the studio who counts clicks."""
-
-    def __init__(self, browser: Browser, address: str, downloads: Path) -> None:
-        self.context = browser.new_context(viewport={"width": 1200, "height": 900}, accept_downloads=True)
-        self.page: Page = self.context.new_page()
-        self.address, self.downloads = address, downloads
-        self.clicks = 0
-        self.errors: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
-
-    def open(self, place: str) -> None:
-        """Open a page and wait until it is alive."""
-        self.page.goto(f"{self.address}{place}")
-        self.page.wait_for_load_state("networkidle")
-
-    def click(self, name: str, kind: str = "button") -> None:
-        """Click on what has this name."""
-        self.page.get_by_role(kind, name=name, exact=True).first.click()
-        self.clicks += 1
-
-    def type(self, label: str, text: str) -> None:
-        """Replace what stands in a field."""
-        field = self.page.get_by_label(label, exact=True).first
-        field.fill(text)
-        field.blur()
-        self.page.wait_for_timeout(400)
-
-    def choose_files(self, paths: list[Path]) -> None:
-        """Choose files in the dialog that the + opens: one click."""
-        self.page.locator("input[type=file]").first.set_input_files([str(path) for path in paths])
-        self.clicks += 1
-
-    def wait_for_job(self, state: str = "done", number: int = 0) -> str:
-        """Wait until the job of this page is in a state; returns its id."""
-        card = self.page.locator(f'[data-job][data-state="{state}"]').nth(number)
-        card.wait_for(timeout=JOB_MS)
-        return str(card.get_attribute("data-job"))
-
-    def download(self, name: str) -> Path:
-        """Click on a link that saves a file; returns it."""
-        with self.page.expect_download() as waited:
-            self.page.get_by_role("link", name=name).first.click()
-        self.clicks += 1
-        target = self.downloads / waited.value.suggested_filename
-        waited.value.save_as(target)
-        return target
+from tests.tools.studio_person import CHROMIUM, JOB_MS, OPTIONS, PAGE_MS, STEPS, Person, wait_until_alive
 
 
 def voice(person: Person, recordings: list[Path]) -> dict[str, Any]:
@@ -85,23 +29,23 @@ def voice(person: Person, recordings: list[Path]) -> dict[str, Any]:
     person.wait_for_job()
     seen["verdict"] = person.page.locator("main").inner_text()
     person.click("Train with it")
-    person.page.wait_for_load_state("networkidle")
+    person.wait_for_page("/train")
     person.type("Minutes at most (empty means no limit)", "0.05")
     person.click("Train")
     person.wait_for_job()
     person.page.locator("audio").first.wait_for()
     seen["sounds"] = person.page.locator("audio").count()
     person.click("Deliver it")
-    person.page.wait_for_load_state("networkidle")
+    person.wait_for_page("/deliver")
     person.click("The owner of this voice has agreed", "checkbox")
     person.page.wait_for_timeout(400)
     person.click("Export")
     person.wait_for_job()
     seen["delivered"] = person.page.locator("main").inner_text()
     person.click("Convert with it")
-    person.page.wait_for_load_state("networkidle")
+    person.wait_for_page("/convert")
     person.choose_files(recordings[:1])
-    person.page.get_by_text("1 recordings chosen").wait_for()
+    person.page.get_by_text("1 recording chosen").wait_for()
     person.click("Convert")
     person.wait_for_job()
     saved = person.download(f"Download {recordings[0].stem}.wav")
@@ -111,6 +55,108 @@ def voice(person: Person, recordings: list[Path]) -> dict[str, Any]:
     person.click("Try every rule again")
     person.page.locator("[data-job]").nth(1).wait_for()
     person.wait_for_job(number=1)
+    seen["page"] = _browser_page(person)
+    _heard(person, recordings[0].stem, seen)
+    _preview(person, seen)
+    return seen
+
+
+def _browser_page(person: Person) -> str:
+    """Open the delivered voice in the page that converts in the browser; returns what it says, or why there is none."""
+    absent = person.page.get_by_text("make web")
+    if absent.count():
+        return str(absent.first.inner_text())
+    with person.context.expect_page() as waited:
+        person.page.get_by_role("link", name="Open it in the page").first.click()
+    facts = waited.value.locator("#voice-facts")
+    facts.wait_for(timeout=JOB_MS)
+    said = str(facts.inner_text())
+    waited.value.close()
+    return said
+
+
+def _heard(person: Person, recording: str, seen: dict[str, Any]) -> None:
+    """Convert the recording that was chosen with two settings of a saved state, and compare them blind."""
+    person.open("/listen")
+    person.click("Convert with this state")
+    first = person.wait_for_next()
+    person.choose("Saved state", "Last")
+    person.type("How much is taken from the voice's own sounds (index_rate, 0 to 1)", "0.5")
+    person.click("Convert with this state")
+    person.wait_for_next(first)
+    card = person.page.locator(f'[data-heard="{recording}"]')
+    card.get_by_text("index_rate=0.5").wait_for()
+    seen["heard"] = card.inner_text()
+    person.choose("What is heard", recording)
+    person.click("Begin")
+    for letter in "ABA":
+        person.click(f"{letter} is better")
+        person.page.wait_for_timeout(300)
+    person.click("Which was which?")
+    result = person.page.locator("[data-blind] [role=status]")
+    result.get_by_text("better").wait_for()
+    seen["blind"] = result.inner_text()
+
+
+def _preview(person: Person, seen: dict[str, Any]) -> None:
+    """Hear the fixed sentence in a voice, once."""
+    person.open("/library")
+    person.click("Hear the fixed sentence")
+    person.page.get_by_label("In this voice").wait_for(timeout=JOB_MS)
+    seen["asks_again"] = person.page.get_by_role("button", name="Hear the fixed sentence").count()
+
+
+def library(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Two voices are compared, one is renamed, deleted and brought back; a file of others becomes a voice, or not."""
+    seen: dict[str, Any] = {}
+    person.open("/library")
+    person.page.get_by_text("Compare two").click()
+    person.click("Compare")
+    table = person.page.locator("[data-comparison] table")
+    table.wait_for()
+    seen["compared"] = table.inner_text()
+    seen["compared_sounds"] = person.page.locator("[data-comparison] audio").count()
+    field = person.page.get_by_label("Name for people").first
+    field.fill("Anna the second")
+    person.click("Keep")
+    person.page.get_by_role("heading", name="Anna the second").wait_for()
+    person.page.get_by_role("button", name="Delete").first.click()
+    person.page.get_by_text("Bin (1)").click()
+    person.click("Bring back")
+    person.page.get_by_text("Bin (1)").wait_for(state="detached")
+    seen["voices"] = person.page.locator("[data-item]").count()
+    person.choose("Show", "Imported files")
+    person.page.locator("input[type=file]").first.set_input_files(str(person.downloads / "bob.zip"))
+    item = person.page.locator("[data-item=bob]")
+    item.wait_for(timeout=JOB_MS)
+    seen["imported"] = item.inner_text()
+    person.click("Deliver it")
+    person.wait_for_page("/deliver")
+    person.click("The owner of this voice has agreed", "checkbox")
+    person.page.wait_for_timeout(400)
+    person.type("File or folder of that encoder on this computer, or hf:user/model", "no_such_encoder")
+    person.click("Export")
+    said = person.page.locator(".q-field--error, [role=alert]").filter(has_text="bob.pth").first
+    said.wait_for(timeout=JOB_MS)
+    seen["said"] = said.inner_text()
+    return seen
+
+
+def axe(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """What axe-core, which is the only file beside the recordings, finds on each page; in light and dark."""
+    seen: dict[str, Any] = {"violations": {}}
+    browser = person.context.browser
+    assert browser is not None
+    for scheme in ("light", "dark"):
+        page = browser.new_context(viewport={"width": 1200, "height": 900}, color_scheme=scheme).new_page()
+        page.context.set_default_timeout(PAGE_MS)
+        for name in PAGES:
+            page.goto(f"{person.address}/{name}")
+            wait_until_alive(page)
+            page.wait_for_timeout(700)
+            page.add_script_tag(path=person.downloads / "axe.min.js")
+            seen["violations"][f"{name} {scheme}"] = page.evaluate(AXE)
+        page.context.close()
     return seen
 
 
@@ -163,7 +209,7 @@ def wrong(person: Person, recordings: list[Path]) -> dict[str, Any]:
     broken = person.downloads / "broken.wav"
     broken.write_bytes(b"this is no sound at all" * 99)
     person.choose_files([broken])
-    person.page.get_by_text("1 recordings in recordings/broken").wait_for()
+    person.page.get_by_text("1 recording in recordings/broken").wait_for()
     person.click("Make the dataset")
     person.wait_for_job("failed")
     seen["job"] = person.page.locator("[data-job] [role=alert]").inner_text()
@@ -201,27 +247,39 @@ def recorded(person: Person, recordings: list[Path]) -> dict[str, Any]:
 
 
 def looks(person: Person, recordings: list[Path]) -> dict[str, Any]:
-    """Every page at two widths and in two colour schemes: its width, contrast, names of its controls."""
-    seen: dict[str, Any] = {"widths": {}, "contrast": {}, "unlabelled": {}}
+    """Every page at two widths and in two colour schemes, all open: width, contrast, names of controls, cut texts."""
+    seen: dict[str, Any] = {"widths": {}, "contrast": {}, "unlabelled": {}, "cut": {}}
     browser = person.context.browser
     assert browser is not None
     for scheme in ("light", "dark"):
         for width in (1200, 390):
             context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            context.set_default_timeout(PAGE_MS)
             page = context.new_page()
             for name in PAGES:
                 page.goto(f"{person.address}/{name}")
-                page.wait_for_load_state("networkidle")
+                wait_until_alive(page)
                 page.wait_for_timeout(700)
+                if (person.downloads / "pictures").is_dir():
+                    place = person.downloads / "pictures" / f"{name or 'home'}_{scheme}_{width}.png"
+                    page.screenshot(path=place, full_page=True)
+                _open_all(page)
                 case = f"{name} {scheme} {width}"
                 seen["widths"][case] = page.evaluate("document.documentElement.scrollWidth")
                 seen["contrast"][case] = page.evaluate(CONTRAST)
                 seen["unlabelled"][case] = page.evaluate(UNLABELLED)
-                if (person.downloads / "pictures").is_dir():
-                    place = person.downloads / "pictures" / f"{name or 'home'}_{scheme}_{width}.png"
-                    page.screenshot(path=place, full_page=True)
+                seen["cut"][case] = page.evaluate(CUT)
             context.close()
     return seen
+
+
+def _open_all(page: Page) -> None:
+    """Open all that is folded."""
+    folded = page.locator(".studio-page .q-expansion-item--collapsed > .q-expansion-item__container > .q-item")
+    while folded.count():
+        folded.first.click()
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(400)
 
 
 def languages(person: Person, recordings: list[Path]) -> dict[str, Any]:
@@ -256,6 +314,19 @@ def reaction(person: Person, recordings: list[Path]) -> dict[str, Any]:
     return {"milliseconds": [round(value) for value in measured]}
 
 
+def reaction_training(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """The same while a training runs that was started by a click, as soon as it makes its steps."""
+    person.open("/train")
+    person.click("Train")
+    person.page.get_by_text(STEPS).first.wait_for(timeout=JOB_MS)
+    seen = reaction(person, recordings)
+    person.open("/train")
+    seen["progress"] = person.page.get_by_text(STEPS).first.inner_text()
+    person.click("Stop")
+    person.wait_for_job("stopped")
+    return seen
+
+
 # controls without a name: letters that are drawn as a picture ("add_box") are none
 UNLABELLED = """
 () => {
@@ -272,10 +343,26 @@ UNLABELLED = """
   return seen.filter((item) => !named(item)).map((item) => item.outerHTML.slice(0, 120));
 }
 """
+# texts that end in dots or at an edge, and what is wider than its place
+CUT = """
+() => {
+  const kinds = ".q-field__label, .q-field__native > span, .q-btn__content, .q-item__section, .q-checkbox__label, "
+    + ".q-radio__label, .q-badge, h1, h2, h1 *, h2 *, label";
+  const items = [...document.querySelectorAll(kinds)].filter((item) => item.closest(".studio-page"));
+  const cut = items.filter((item) => item.checkVisibility() && item.scrollWidth > item.clientWidth + 1
+    && getComputedStyle(item).display !== "inline");
+  return cut.map((item) => `${item.className}: ${item.textContent.trim().slice(0, 80)}`);
+}
+"""
+# each rule that does not hold, and where
+AXE = """
+async () => (await axe.run()).violations.map((rule) =>
+  `${rule.id} (${rule.impact}): ${rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`)
+"""
 PAGES = ("", "record", "data", "train", "listen", "deliver", "convert", "library", "jobs", "system")
 SCENARIOS = {
     "voice": voice, "training": training, "wrong": wrong, "recorded": recorded, "looks": looks, "languages": languages,
-    "reaction": reaction,
+    "reaction": reaction, "reaction_training": reaction_training, "library": library, "axe": axe,
 }  # fmt: skip
 
 

@@ -182,5 +182,5 @@ def test_voice_trained_on_the_pitch_of_an_earlier_tracker_says_so(
     torch.save(content, path)
     load_voice(run, "last")
     assert (
-        "swift_f0 6385e8c2ebc3 with version=2, the tracker here is swift_f0 6385e8c2ebc3 with version=3" in caplog.text
+        "swift_f0 6385e8c2ebc3 with version=2, the tracker here is swift_f0 6385e8c2ebc3 with version=4" in caplog.text
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, ClassVar
@@ -200,3 +201,19 @@ def test_a_background_program_tells_its_last_line_once(tmp_path: Path, monkeypat
 
     assert not program.is_running
     assert (program.problem(), program.problem()) == ("the reason", None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no sessions")
+def test_a_background_program_gives_way_to_ours_and_outlives_what_stops_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "long_program.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    program: Any = BackgroundProgram("long_program")
+
+    program.start()
+    try:
+        assert os.getsid(program.process_id) == os.getsid(0)  # priorities count within a session
+        assert os.getpgid(program.process_id) == program.process_id
+    finally:
+        program.stop()

@@ -178,7 +178,7 @@ def test_a_shared_voice_of_another_encoder_is_refused(tmp_path: Path) -> None:
     message = refusal(small_generator(), path, fresh_posterior=True)
 
     assert "was trained on content features of spin, the dataset has those of contentvec" in message
-    assert message.endswith("prepare the dataset with content=contentvec content.name=spin")
+    assert message.endswith("prepare the dataset with content=spin")
 
 
 def test_a_training_file_of_ours_of_another_encoder_is_refused(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_training_file_of_ours_of_another_encoder_is_refused(tmp_path: Path) -
     message = refusal(small_generator(), path)
 
     assert "was trained on content features of spin, the dataset has those of contentvec" in message
-    assert message.endswith("prepare the dataset with content=contentvec content.layer=9 content.name=spin")
+    assert message.endswith("prepare the dataset with content=spin content.layer=9")
 
 
 def test_features_that_a_file_does_not_tell_are_said_once_for_the_generator(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from onnx import TensorProto, helper
 
 from tests.tools.planted_graphs import failed, node, write
 from utils.errors import FormatError
+from utils.inference import run_limit, session
 from utils.inference.session import VoiceSession
-from utils.verification import rules
+from utils.verification import graph_process, rules
 from utils.verification.candidate import Candidate, Extent
 from utils.verification.graph_process import GraphStoppedError, Limits, RemoteSession, graph_processes
 from utils.voice_file.metadata import METADATA_KEY
@@ -96,3 +97,41 @@ def test_metadata_that_cannot_be_read_is_one_line(stored: bytes, words: str, tmp
 
     assert len(str(caught.value).splitlines()) == 1
     assert any(words in detail for detail in found.values()), found
+
+
+def test_a_graph_has_room_for_itself_and_what_it_is_fed_on_a_machine_without_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_process, "available_bytes", lambda: 0)
+    monkeypatch.setattr(graph_process, "FLOOR_BYTES", 60e6)
+    monkeypatch.setattr(graph_process, "LOOK_SECONDS", 0.001)
+    nodes = (
+        helper.make_node("Expand", ["sound", "many"], ["wide"]),
+        helper.make_node("Sin", ["wide"], ["waves"]),
+        node("ReduceMean", "waves", axes=[0], keepdims=1),
+    )
+    small, greedy = (
+        RemoteSession(write(tmp_path, *nodes, constants={"many": np.array([rows, 1])}, name=f"{rows}.onnx"), Limits())
+        for rows in (100, 4000)
+    )
+    second = {"audio": np.ones((1, 24000), np.float32)}
+
+    assert small.run(None, second)[0].shape == (1, 24000)  # 10 MB
+    with pytest.raises(GraphStoppedError, match=r"took more than 0\.1 GB of memory"):
+        greedy.run(None, second)  # 400 MB
+
+
+def test_a_conversion_that_never_ends_is_one_line_and_the_next_one_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(session, "LIMIT_PER_SECOND", 0.0)
+    monkeypatch.setattr(run_limit, "LOOK_SECONDS", 0.05)
+    voice = VoiceSession.open(endless(tmp_path))
+
+    for _ in range(2):
+        with pytest.raises(FormatError, match=r"a run of .*onnx did not end within 0 s; take another file"):
+            voice.run(np.ones(80, np.float32))
+
+    monkeypatch.setattr(session, "LIMIT_SECONDS", 60.0)
+    assert VoiceSession.open(write(tmp_path, name="b_sr8000_hop80_nfft320.onnx")).run(np.ones(80, np.float32)).all()

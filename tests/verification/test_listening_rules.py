@@ -33,6 +33,10 @@ def low(made: Array, highest_hz: float) -> Array:
     return np.fft.irfft(spectrum, len(made))
 
 
+def held(made: Array, count: int) -> Array:
+    return np.repeat(made[::count], count)[: len(made)]
+
+
 def seconds_of(made: Array) -> Array:
     return np.arange(len(made)) / SPEAKING_RATE
 
@@ -60,8 +64,10 @@ def test_a_voice_that_keeps_everything_passes(rule: Callable[[Voice], Check]) ->
     [
         (speech_rules.check_content, lambda made, audio: made[::-1]),
         (speech_rules.check_content, lambda made, audio: late(made, 0.04)),
+        (speech_rules.check_content, lambda made, audio: late(made, 0.012)),
         (speech_rules.check_content, lambda made, audio: np.abs(audio) * np.sin(np.arange(len(audio)))),
         (speech_rules.check_pitch, lambda made, audio: np.abs(audio) * noise(made)),
+        (speech_rules.check_range, lambda made, audio: low(made, 250)),
         (speech_rules.check_levels, lambda made, audio: made * (np.abs(audio).max() > 0.05)),
         (speech_rules.check_levels, lambda made, audio: made / max(1e-9, np.abs(made).max())),
         (sound_rules.check_imposed, lambda made, audio: 1.2 * made),
@@ -73,13 +79,18 @@ def test_a_voice_that_keeps_everything_passes(rule: Callable[[Voice], Check]) ->
         (sound_rules.check_waveform, lambda made, audio: np.clip(made, -0.1, 0.1)),
         (sound_rules.check_waveform, lambda made, audio: np.round(100 * made) / 100),
         (sound_rules.check_waveform, lambda made, audio: made * (seconds_of(made) % 0.5 > 0.05)),
+        (sound_rules.check_vowels, lambda made, audio: made * (1 + 0.3 * noise(made))),
+        (sound_rules.check_vowels, lambda made, audio: held(made, 2)),
+        (sound_rules.check_vowels, lambda made, audio: held(made, 3)),
         (sound_rules.check_pauses, lambda made, audio: hissing(made)),
         (sound_rules.check_pauses, lambda made, audio: made + 0.02 * (np.arange(len(made)) % 4000 == 0)),
         (sound_rules.check_echo, lambda made, audio: made + 0.4 * late(made, 0.08)),
         (sound_rules.check_echo, lambda made, audio: made + 0.5 * late(made, 0.02)),
     ],
-    ids=["backwards", "late words", "no words", "whisper", "soft is silent", "one level", "gain", "limit", "fade",
-         "dry", "dry highs", "offset", "flat tops", "steps", "gaps", "hiss", "clicks", "echo", "comb"],
+    ids=["backwards", "late words", "words 12 ms late", "no words", "whisper", "no high pitch",
+         "soft is silent", "one level", "gain", "limit", "fade",
+         "dry", "dry highs", "offset", "flat tops", "steps", "gaps", "rough", "each second held", "each third held",
+         "hiss", "clicks", "echo", "comb"],
 )  # fmt: skip
 def test_a_fault_of_the_sound_is_found(rule: Callable[[Voice], Check], change: Callable[[Array, Array], Array]) -> None:
     check = rule(speaking_voice(change))
@@ -93,12 +104,22 @@ def test_a_fault_of_the_sound_is_found(rule: Callable[[Voice], Check], change: C
         (amount_rules.check_shift, lambda given: {**given, "pitch_shift": 0.0}),
         (amount_rules.check_shift, lambda given: {**given, "pitch_shift": -given["pitch_shift"]}),
         (amount_rules.check_shift, lambda given: {**given, "pitch_shift": 1.1 * given["pitch_shift"]}),
+        (amount_rules.check_shift, lambda given: {**given, "pitch_shift": min(given["pitch_shift"], 6.0)}),
         (amount_rules.check_mix, lambda given: {**given, "loudness_mix": float(given["loudness_mix"] > 0)}),
         (sound_rules.check_imposed, lambda given: {**given, "loudness_mix": 1.0}),
         (speech_rules.check_pitch, lambda given: {**given, "pitch_shift": -7.0}),
         (speech_rules.check_pitch, lambda given: {**given, "pitch_shift": 0.5}),
     ],
-    ids=["none", "the wrong way", "too far", "a switch", "not imposed", "a fifth lower", "half a semitone"],
+    ids=[
+        "none",
+        "the wrong way",
+        "too far",
+        "no octave",
+        "a switch",
+        "not imposed",
+        "a fifth lower",
+        "half a semitone",
+    ],
 )
 def test_a_fault_of_a_control_is_found(
     rule: Callable[[Voice], Check], controls: Callable[[dict[str, float]], dict[str, float]]
@@ -147,6 +168,14 @@ def test_what_the_voice_itself_does_not_keep_is_not_judged(
 
     assert check.outcome == outcome
     assert check.is_unjudged == (outcome == "WARN") == check.detail.startswith("not judged, ")
+
+
+def test_a_file_from_before_a_rule_states_it_with_the_rule_that_it_was_part_of() -> None:
+    voice = speaking_voice(lambda made, _: low(made, 250), metadata=replace(STATED, extra={NOT_JUDGED_KEY: ["pitch"]}))
+
+    check = rules.judged(Speaking(voice), None, rule=speech_rules.check_range)  # type: ignore[arg-type]
+
+    assert check.outcome == "WARN", check.detail
 
 
 def test_a_sound_voice_beside_pytorch_is_no_excuse_for_its_graph() -> None:

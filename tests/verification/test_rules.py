@@ -274,6 +274,57 @@ def test_an_end_that_drifts_in_a_long_recording_is_found(tmp_path: Path) -> None
     assert "dB from the end alone" in found["0.6 minutes"]
 
 
+def test_a_second_of_a_long_recording_that_sounds_otherwise_than_before_is_found(tmp_path: Path) -> None:
+    path = with_position(
+        tmp_path,
+        helper.make_node("Sub", ["position", "limit"], ["behind"]),
+        helper.make_node("Abs", ["behind"], ["far"]),
+        helper.make_node("Less", ["far", "half"], ["chosen"]),
+        helper.make_node("Sin", ["position"], ["tone"]),
+        helper.make_node("Mul", ["sound", "tone"], ["other"]),
+        node("Where", "chosen", "other", "sound"),
+        limit=np.float32(40.5 * RATE), half=np.float32(0.5 * RATE),
+    )  # fmt: skip
+
+    check = audio_rules.check_long(Candidate(path=path, extent=Extent(minutes=0.8, num_blocks=0, listens=False)))
+
+    assert not check.passed and check.detail.startswith("second 40 is "), check.detail
+
+
+@pytest.mark.parametrize("seconds", [11.345, 32.335, 46.67])
+def test_a_click_in_loud_sound_of_a_long_recording_is_found(seconds: float, tmp_path: Path) -> None:
+    path = with_position(
+        tmp_path,
+        helper.make_node("Sub", ["position", "limit"], ["behind"]),
+        helper.make_node("Abs", ["behind"], ["far"]),
+        helper.make_node("Less", ["far", "one"], ["chosen"]),
+        helper.make_node("Where", ["chosen", "size", "nothing"], ["click"]),
+        node("Add", "sound", "click"),
+        limit=np.float32(round(seconds * RATE) + 0.5), one=np.float32(1), size=np.float32(0.9), nothing=np.float32(0),
+    )  # fmt: skip
+
+    check = audio_rules.check_long(Candidate(path=path, extent=Extent(minutes=0.8, num_blocks=0, listens=False)))
+
+    assert not check.passed and f"second {int(seconds)} has a click" in check.detail, check.detail
+
+
+def test_rows_of_large_batches_are_compared(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        helper.make_node("Shape", ["sound"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "place"], ["rows"]),
+        helper.make_node("Greater", ["rows", "five"], ["many"]),
+        helper.make_node("ReduceMean", ["sound"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Expand", ["mean", "sizes"], ["mixed"]),
+        node("Where", "many", "mixed", "sound"),
+        constants={"place": np.int64(0), "five": np.int64(5)},
+    )
+
+    check = audio_rules.check_batch(Candidate(path=path))
+
+    assert not check.passed and " of 8: in a batch it differs by " in check.detail, check.detail
+
+
 def test_a_file_that_is_no_graph_fails_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / NAME
     path.write_bytes(b"nothing of the kind")

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from tests.tools.streaming_tools import DEFAULTS, METADATA_KEY, RATE, export_small_stream, small_converter
+from tests.tools.streaming_tools import DEFAULTS, METADATA_KEY, RATE, small_converter
 from utils.config.test_model import verify_job
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.reference import voice_reference
@@ -36,8 +36,8 @@ OF_STREAMS -= {rules.CONTROL_INPUTS.name}  # only of a file that states them
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedGraph:
-    return export_small_stream(tmp_path_factory.mktemp("stream"))
+def exported(small_stream: ExportedGraph) -> ExportedGraph:
+    return small_stream
 
 
 def test_verify_tries_the_rules_of_streams_on_the_file_alone(

@@ -63,3 +63,25 @@ def test_metadata_refuses_figures_that_json_cannot_hold() -> None:
 
     with pytest.raises(ValueError, match="JSON compliant"):
         metadata.to_json()
+
+
+STREAM = {"block": 240, "look_ahead": 0, "state_size": 1000, "latency_ms": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("extra", {"stream": STREAM | {"state_size": 10**12}}),
+        ("extra", {"stream": STREAM | {"block": 10**9}}),
+        ("extra", {"stream": STREAM | {"latency_ms": math.inf}}),
+        ("defaults", {"speaker_id": math.inf}),
+        ("defaults", {"pitch_shift": math.nan}),
+        ("speakers", [{"id": 0, "name": "a", "f0_median_hz": 1e300}]),
+    ],
+)
+def test_numbers_beyond_all_sense_are_refused(key: str, value: object) -> None:
+    values = dataclasses.asdict(metadata_of())
+    assert metadata_from_json(json.dumps(values | {"extra": {"stream": STREAM}}), "file").extra["stream"] == STREAM
+
+    with pytest.raises(FormatError, match="in its metadata "):
+        metadata_from_json(json.dumps(values | {key: value}), "file")

@@ -1,12 +1,12 @@
 """Find damage that decoders pass over in silence: broken pages of Ogg files, parts that reach beyond the end."""
 
-import mmap
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.audio.file_bytes import FileBytes
 from utils.audio.mpeg_frames import check_mpeg, is_mpeg_audio
 
 PAGE_HEAD = 27  # bytes of an Ogg page before its table of segments, RFC 3533
@@ -20,7 +20,8 @@ def damage_of(path: Path) -> str | None:
     """Return what is wrong with the container of a sound file; None for a whole one and for other kinds."""
     if path.stat().st_size < PAGE_HEAD:
         return None
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with path.open("rb") as stream:
+        data = FileBytes(stream)
         for head, check in CHECKS.items():
             if data[: len(head)] == head:
                 return check(data)
@@ -36,7 +37,7 @@ class _Page(NamedTuple):
     is_last: bool
 
 
-def _check_ogg(data: mmap.mmap) -> str | None:
+def _check_ogg(data: FileBytes) -> str | None:
     num_pages = num_broken = 0
     expected: dict[int, int] = {}
     ended: set[int] = set()
@@ -57,7 +58,7 @@ def _check_ogg(data: mmap.mmap) -> str | None:
     return None if ended >= set(expected) else "cut short: the last page is missing"
 
 
-def _ogg_pages(data: mmap.mmap) -> Iterator[_Page | None]:
+def _ogg_pages(data: FileBytes) -> Iterator[_Page | None]:
     """Yield the pages, None for what is none."""
     position = 0
     while 0 <= position < len(data):
@@ -82,10 +83,10 @@ def ogg_checksum(data: bytes) -> int:
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
-def _check_caf(data: mmap.mmap) -> str | None:
+def _check_caf(data: FileBytes) -> str | None:
     position = 8
     while position + 12 <= len(data):
-        kind, size = struct.unpack_from(">4sq", data, position)
+        kind, size = struct.unpack(">4sq", data[position : position + 12])
         if kind == b"data" and size == -1:  # of unknown length: the last one
             return None
         if size < 0:
@@ -94,10 +95,10 @@ def _check_caf(data: mmap.mmap) -> str | None:
     return _cut(position, len(data))
 
 
-def _check_w64(data: mmap.mmap) -> str | None:
+def _check_w64(data: FileBytes) -> str | None:
     position = 40
     while position + 24 <= len(data):
-        (size,) = struct.unpack_from("<Q", data, position + 16)
+        (size,) = struct.unpack("<Q", data[position + 16 : position + 24])
         if size < 24:
             return f"damaged: a part has the length {size}"
         if position + size > len(data):
@@ -110,7 +111,7 @@ def _cut(end: int, size: int) -> str | None:
     return f"cut short: {size} of {end} bytes are there" if end > size else None
 
 
-CHECKS: dict[bytes, Callable[[mmap.mmap], str | None]] = {
+CHECKS: dict[bytes, Callable[[FileBytes], str | None]] = {
     b"OggS": _check_ogg,
     b"caff": _check_caf,
     W64_HEAD: _check_w64,

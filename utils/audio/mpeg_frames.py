@@ -3,7 +3,7 @@
 Header of a frame: ISO 11172-3 section 2.4.1.3, and ISO 13818-3 for the lower rates.
 """
 
-import mmap
+from utils.audio.file_bytes import FileBytes
 
 SYNC = 0xFFE00000
 # bits per millisecond by index, for (version 1 or lower, layer)
@@ -18,12 +18,12 @@ BIT_RATES = {
 SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version's bits
 
 
-def is_mpeg_audio(data: mmap.mmap) -> bool:
+def is_mpeg_audio(data: FileBytes) -> bool:
     """Say whether a file begins with a tag of MP3 files or a frame."""
     return data[:3] == b"ID3" or frame_length(data, 0) > 0
 
 
-def check_mpeg(data: mmap.mmap) -> str | None:
+def check_mpeg(data: FileBytes) -> str | None:
     """Return what is wrong with an MPEG audio file; None for a whole one.
 
     Zeros between frames and whatever follows the last one, such as tags, are no damage.
@@ -37,7 +37,7 @@ def check_mpeg(data: mmap.mmap) -> str | None:
         # a frame is followed by another; behind other bytes two in a row are needed to believe the first
         follows = gap_begin < 0 or frame_length(data, position + length) > 0 or position + length == len(data)
         if length and follows:
-            if gap_begin >= 0 and any(data[gap_begin:position]):
+            if gap_begin >= 0 and data.has_other_than_zeros(gap_begin, position):
                 num_gaps += 1
             num_frames, gap_begin = num_frames + 1, -1
             position += length
@@ -49,7 +49,7 @@ def check_mpeg(data: mmap.mmap) -> str | None:
     return f"damaged: {num_gaps} stretches between its {num_frames} frames are no sound" if num_gaps else None
 
 
-def frame_length(data: mmap.mmap, position: int) -> int:
+def frame_length(data: FileBytes, position: int) -> int:
     """Return the bytes of the frame that begins here; 0 where none does, or its length is not told."""
     head = int.from_bytes(data[position : position + 4], "big")
     version, layer = head >> 19 & 3, 4 - (head >> 17 & 3)
@@ -63,9 +63,9 @@ def frame_length(data: mmap.mmap, position: int) -> int:
     return (72 if layer == 3 and version != 3 else 144) * bit_rate // sample_rate + padding
 
 
-def _first_frame(data: mmap.mmap) -> int:
+def _first_frame(data: FileBytes) -> int:
     """Return where the frames begin, behind a tag of version 2."""
     if data[:3] != b"ID3" or len(data) < 10:
         return 0
     size = sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
-    return 10 + size + (10 if data[5] & 16 else 0)
+    return 10 + size + (10 if data[5:6][0] & 16 else 0)

@@ -40,7 +40,8 @@ class Environment:
         """Name the variables whose key an error speaks of."""
         text = str(error)
         guilty = [name for name, item in self.overrides.items() if _mentions(text, item.partition("=")[0])]
-        return ConfigError(f"{text} (set by the environment: {', '.join(guilty)})") if guilty else error
+        words = f"{error.lines[0]} (set by the environment: {', '.join(guilty)})"
+        return ConfigError(words, hint=error.hint) if guilty else error
 
 
 def _mentions(text: str, key: str) -> bool:

@@ -199,7 +199,9 @@ class ExportJob(Job):
         None, "the .index of voice=: its frames become the codebook in the graph, for index_rate",
         only_with={"export": ("export=onnx",), "source": ("voice=",)},
     )  # fmt: skip
-    checkpoint: Literal["best", "last"] = setting("best", "the best by validation, or the last", only_with=OF_RUNS)
+    checkpoint: Literal["best", "last", "previous"] = setting(
+        "best", "the best by validation, the last, or the one before the last", only_with=OF_RUNS
+    )
     name: OptionalText = setting(
         None, "name of the voice and of its folder; null: the name of the run's folder", only_with=OF_ALL_BUT_REPORTS
     )

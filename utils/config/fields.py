@@ -100,16 +100,20 @@ def uses_of(field: FieldInfo) -> Uses:
 
 def _as_text(value: Any) -> Any:
     """A name such as 2024 is read as a number by Hydra; numbers are texts, too."""
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("an empty text")
+    if isinstance(value, str) and not (value.strip() and is_utf8(value)):
+        raise ValueError("an empty text, or none")
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _as_path(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value
-    text = _as_text(value)
+    # names of files may have bytes that are no UTF-8
+    text = value if isinstance(value, str) and value.strip() else _as_text(value)
     return Path(text).expanduser() if isinstance(text, str) else value
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8; a command line in another encoding gives some that cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _blank_as_null(value: Any) -> Any:
@@ -237,6 +241,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     value = first["input"]
     if first["type"] in ("greater_than_equal", "less_than_equal"):
         return f"{key}={value:g} is out of range; allowed: {allowed_range(field)}"
+    if isinstance(value, str) and not is_utf8(value):
+        return f"{key}={value} has bytes that are no UTF-8; type it in a terminal with that encoding"
     choices = choices_of(field.annotation)
     if choices:
         return f"{key}={shown(value)} is unknown; allowed: {', '.join(choices)}"

@@ -157,5 +157,5 @@ def required(key: str, value: Value | None, hint: str) -> Value:
         ConfigError: if it is missing or empty; the hint, a command to type, is on its second line.
     """
     if value is None or value == "":
-        raise ConfigError(f"{key} is missing.\nType: {hint}")
+        raise ConfigError(f"{key} is missing.", hint=hint)
     return value

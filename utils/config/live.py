@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 
 from utils.config.fields import NameOrNumber, Number, OptionalPath, setting
-from utils.config.job import Job
+from utils.config.voice_keys import VoiceJob
 from utils.errors import ConfigError
 
 USAGE = """\
@@ -23,7 +23,7 @@ headphones: what the loudspeaker says must not reach the microphone.
 Environment variables set keys too, beneath the command line: VOCLO_VOICE=<file> is voice=<file>."""
 
 
-class LiveJob(Job):
+class LiveJob(VoiceJob):
     """A live conversion: python live.py voice=<file>.onnx."""
 
     config_name: ClassVar[str] = "live"
@@ -44,15 +44,15 @@ class LiveJob(Job):
         40.0, "silence in front of the loudspeaker, so that one slow block is not heard", unit="ms", ge=0, le=1000
     )
     threads: int = setting(1, "of the graph", ge=1, le=64)
+    priority: bool = setting(
+        False,
+        "before other programs where the system allows it: real time on Linux, high on Windows, else nice -10; for a "
+        "busy machine whose sound server has a higher one",
+    )
     gate_db: Number = setting(-60.0, "quieter input is silence; -80 lets all through", unit="dB", ge=-80, le=0)
     monitor: Number = setting(0.0, "share of the own voice that is heard with the converted one", ge=0, le=1)
     bypass: bool = setting(False, "begin with the own voice")
     pitch_shift: Number | None = setting(None, "null: the voice's own", unit="semitones", ge=-36, le=36, example=5)
-    speaker: NameOrNumber | None = setting(None, "name or number of a speaker of the voice; null: its own default")
-    index_rate: Number | None = setting(
-        None, "share of content taken from the voice's own frames", ge=0, le=1, example=0.5
-    )
-    protect: Number | None = setting(None, "share of index_rate in unvoiced frames", ge=0, le=0.5, example=0.33)
     loudness_mix: Number | None = setting(
         None, "1 keeps the voice's level, 0 imposes the input's", ge=0, le=1, example=1
     )
@@ -62,7 +62,8 @@ class LiveJob(Job):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.voice is None and not self.devices:
-            raise ConfigError("voice is missing.\nType: python live.py voice=<file>.onnx, or devices=true for a list")
+            hint = "python live.py voice=<file>.onnx, or devices=true for a list"
+            raise ConfigError("voice is missing.", hint=hint)
         return self
 
     @property

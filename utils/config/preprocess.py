@@ -7,7 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from utils.config.audio import AudioConfig
-from utils.config.fields import FilePath, Number, OptionalPath, OptionalText, Section, Texts, as_tuple, setting
+from utils.config.fields import (
+    FilePath,
+    NameOrNumber,
+    Number,
+    OptionalPath,
+    OptionalText,
+    Section,
+    Texts,
+    as_tuple,
+    section,
+    setting,
+)
 from utils.config.job import Job, required
 from utils.config.names import check_folder_name
 from utils.config.pluggable import CONTENT_TEXTS, PITCH_TEXTS, Pluggable
@@ -19,6 +30,7 @@ Make a dataset of a folder of recordings, or bring one up to date.
   python preprocess.py dataset.source=recordings dataset.name=alice                 a folder with one speaker's files
   python preprocess.py dataset.source=voices dataset.name=all                       one sub-folder per speaker
   python preprocess.py dataset.source=recordings dataset.name=alice audio=48k       for a 48 kHz voice
+  python preprocess.py dataset.source=recordings dataset.name=bob dataset.teacher=bob.pth    what it makes of them
 
   python preprocess.py dataset.name=alice doctor=only                               examine a dataset that exists
 
@@ -35,6 +47,8 @@ Decays = Annotated[tuple[Annotated[Number, Field(ge=0.05, le=3)], ...], BeforeVa
 MOST_SHARDS = 100_000
 COPIES = ("content_speeds", "content_noise_db", "content_room_seconds")
 NO_PART_OF_A_WAVEFORM = ("num_workers", *COPIES, "held_out_share", "held_out_files")
+TEACHER = "dataset.teacher="
+OF_TEACHERS = {"audio": (TEACHER,)}
 
 
 class DatasetSource(Section):
@@ -44,6 +58,11 @@ class DatasetSource(Section):
     name: OptionalText = setting(None, "the dataset becomes <root>/<name>")
     root: FilePath = setting("datasets", "folder of all datasets")
     speaker: OptionalText = setting(None, "name for everything in the source; null: the sub-folders' names")
+    teacher: OptionalPath = setting(
+        None,
+        "a voice that converts the recordings, of anybody: their audio is then its own, see the section teacher",
+        example="bob.pth",
+    )
     exclude: Texts = setting(
         [], "recordings to leave out, below the source: paths, which may have * and ?, or one .txt file of such lines"
     )
@@ -60,6 +79,28 @@ class DatasetSource(Section):
             words = "must be the number of shards, for example dataset.merge=64"
             raise ConfigError(f"dataset.merge={self.merge} {words}")
         return self
+
+
+class TeacherSettings(Section):
+    """The section `teacher`: how the voice of dataset.teacher converts."""
+
+    speaker: NameOrNumber | None = setting(None, "name or number of one of its speakers; null: its own default")
+    pitch_shift: Literal["auto", "auto_octave"] | Number | None = setting(
+        None, "-36 to 36; auto: whole semitones from each recording's median pitch to the voice's; null: auto, where "
+        "it is told the pitch", unit="semitones", example="auto",
+    )  # fmt: skip
+    index_rate: Number | None = setting(
+        None, "share of content taken from the voice's own frames; null: its own default", ge=0, le=1, example=0.5
+    )
+    protect: Number | None = setting(
+        None, "share of index_rate in unvoiced frames; null: its own default", ge=0, le=0.5, example=0.33
+    )
+    index: OptionalPath = setting(None, "the .index of a .pth", example="bob.index")
+    options: Texts = setting(
+        [], "settings of export_onnx.py for a voice that is no graph yet", example="[content=contentvec]"
+    )
+    licence: OptionalText = setting(None, "of the voice, where its file does not say", example="CC0")
+    consent: OptionalText = setting(None, "whose voice it is and what they agreed to, where its file does not say")
 
 
 class PreprocessSettings(Section):
@@ -137,10 +178,16 @@ class PreprocessJob(Job):
     content: Pluggable = setting(..., "the encoder of what is said", texts=CONTENT_TEXTS)
     pitch: Pluggable = setting(..., "the tracker of the fundamental frequency", texts=PITCH_TEXTS)
     dataset: DatasetSource
+    teacher: TeacherSettings = section(only_with=OF_TEACHERS)
     preprocess: PreprocessSettings
     doctor: bool | Literal["only"] = setting(
         True, "examine the recordings at the end and say what would help; only: examine the dataset as it is"
     )
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """What is asked for, by what settings may depend on."""
+        return {"audio": TEACHER if self.dataset.teacher else "the recordings' own audio"}
 
     @property
     def source(self) -> Path:

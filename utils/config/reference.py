@@ -19,7 +19,7 @@ MARK = "# yaml-language-server: $schema="
 HEAD = """\
 # Configuration
 
-Every key of the six scripts. Change a key with `key=value`, choose from a group with `group=option`:
+Every key of the scripts. Change a key with `key=value`, choose from a group with `group=option`:
 
     python train.py dataset.name=alice model=lite trainer.steps=5000
 

@@ -7,8 +7,17 @@ from utils.errors import ConfigError
 
 KEYS = {"export.flavours": "export.graph_kinds"}
 _CONTENT_ENCODER = "train.py trains voices; for a content encoder type python -m recipes.content_encoder"
-# configuration -> key, or group=option, of earlier versions -> what to do instead
-REMOVED = {"train": {"task": _CONTENT_ENCODER, "experiment=content_encoder": _CONTENT_ENCODER}}
+_MIX = (
+    "a mix of speakers is exported as one speaker more, which is then chosen as any other; type python export_onnx.py "
+    'run=<run> "blend={anna: 0.5, bert: 0.5}" name=between'
+)
+_MIXES = dict.fromkeys(("speaker_mix", "spk_mix", "use_spk_mix"), _MIX)
+# configuration -> key, or group=option, of earlier versions and other programs -> what to do instead
+REMOVED = {
+    "train": {"task": _CONTENT_ENCODER, "experiment=content_encoder": _CONTENT_ENCODER},
+    "test_model": _MIXES,
+    "export": _MIXES,
+}
 MODULES = {
     "utils.corpus.changes": "utils.corpus.voice_augmentation",
     "utils.distillation.teacher_content": "recipes.content_encoder.teacher_content",

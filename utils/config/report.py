@@ -54,7 +54,7 @@ class ReportJob(Job):
     def _check(self) -> Self:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if not given:
-            raise ConfigError(f"run is missing; so are dataset and voice, one of the three is needed.\nType: {HINT}")
+            raise ConfigError("run is missing; so are dataset and voice, one of the three is needed.", hint=HINT)
         if len(given) > 1:
             raise ConfigError(f"{given[0]}= and {given[1]}= are two pages; give one of {', '.join(KINDS)}")
         if (self.converted is None) != (self.sources is None):

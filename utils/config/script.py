@@ -18,7 +18,7 @@ from utils.config.help import help_text
 from utils.config.job import Job
 from utils.config.places import CONFIG_FOLDER
 from utils.config.refusals import explain_override
-from utils.console import emit, protect_console, tell
+from utils.console import emit, protect_console, tell_error
 from utils.errors import ConfigError, StoppedBySignalError, WorkbenchError, one_line_for_files
 from utils.version import VERSION
 
@@ -58,7 +58,7 @@ def run_script(job_type: type[SomeJob], task: Callable[[SomeJob], Any]) -> None:
             except (WorkbenchError, OmegaConfBaseException) as error:
                 if not is_sweep or isinstance(error, StoppedBySignalError):
                     _exit_with(error)
-                tell(f"error in run {os.environ[RUN_SUFFIX]}: {error}")
+                tell_error(f"error in run {os.environ[RUN_SUFFIX]}", _lines(error))
                 raise
 
     register_defaults(job_type.config_name, defaults_of(job_type))
@@ -105,12 +105,17 @@ def _one_of_a_sweep() -> Iterator[bool]:
         del os.environ[RUN_SUFFIX]
 
 
+def _lines(error: Exception) -> list[str]:
+    if isinstance(error, WorkbenchError):
+        return error.lines
+    return [explain_override(error) if isinstance(error, OmegaConfBaseException) else str(error)]
+
+
 def _exit_with(error: Exception) -> NoReturn:
     kind = "stopped" if isinstance(error, StoppedBySignalError) else "error"
     if isinstance(error, StoppedBySignalError):  # a terminal that closes, or a limit of time, tells so again and again
         for name in ("SIGHUP", "SIGXCPU"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
-    text = explain_override(error) if isinstance(error, OmegaConfBaseException) else str(error)
-    tell(f"{kind}: {text}")
+    tell_error(kind, _lines(error))
     raise SystemExit(getattr(error, "exit_code", 2))

@@ -36,7 +36,7 @@ def from_yaml(text: Any, source: str = THE_TEXT) -> dict[str, Any]:
     try:
         _check_parts(text, source)
         plain = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, ArithmeticError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError, ArithmeticError, AssertionError) as error:
         raise FormatError(f"{source} is damaged ({first_line(error)}); get the file again") from error
     if not isinstance(plain, dict):
         raise FormatError(f"{source} is no section of keys; get the file again")

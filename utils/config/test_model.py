@@ -16,6 +16,7 @@ Run an exported voice on recordings, with onnxruntime alone, and report what it 
 
   python test_model.py onnx=exports/alice/<file>.onnx audio=recording.wav
   python test_model.py onnx=exports/alice/<file>.onnx audio=recordings/ output=out/ pitch_shift=auto
+  python test_model.py onnx=runs/alice/checkpoints/last.ckpt audio=recording.wav      any saved state of a training
   python test_model.py verify=exports/alice/<file>.onnx      every rule of its hosts; exit code 1 when one fails
   python test_model.py evaluate=runs/alice sources=songs target=recordings/alice      how good is it? any voice
   python test_model.py evaluate=<voice> against=<another> sources=songs target=recordings/alice
@@ -47,7 +48,11 @@ class VoiceTrial(Job):
     # audio= alone would choose an option of the configuration group of that name
     short_keys: ClassVar[dict[str, str]] = {"audio": "audio.path"}
 
-    onnx: OptionalPath = setting(None, "an exported voice", example="exports/alice/<file>.onnx")
+    onnx: OptionalPath = setting(
+        None,
+        "an exported voice; a run, or a checkpoint of one, is exported for it",
+        example="exports/alice/<file>.onnx",
+    )
     audio: Recordings
     output: OptionalPath = setting(
         None,

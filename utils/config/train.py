@@ -166,7 +166,9 @@ class PretrainedSettings(Section):
     generator: OptionalText = setting(None, "weights of the generator: .safetensors of ours or .pth of RVC")
     discriminator: OptionalText = setting(None, "weights of the discriminator")
     speakers: Text | list[int] | None = setting(
-        None, "ours: mean, or all for the same speakers; .pth: rows such as [0,5], mean; null: the first"
+        None,
+        "ours: mean, fitted (the mix nearest to the recordings), or all for the same speakers; .pth: rows such as "
+        "[0,5], mean; null: the first",
     )
     fresh_posterior: bool = setting(
         False, "take a shared voice .pth, which lacks the posterior, and begin with a random one"

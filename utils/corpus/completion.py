@@ -9,7 +9,7 @@ from utils.corpus.copies import Copy, find_copies
 from utils.corpus.description import DatasetDescription
 from utils.corpus.manifest import Clip
 from utils.corpus.packing import PackItem, describe_speakers, load_feature, pack, previous_splits, split_clips
-from utils.corpus.report import FileReport, report_json, speaker_notes, split_notes
+from utils.corpus.report import FileReport, report_json, speaker_notes, split_notes, teacher_notes
 from utils.corpus.run import Entry, Run
 from utils.corpus.sound_print import HOP_FRAMES, print_of_text
 from utils.corpus.split import HeldOutSettings
@@ -60,11 +60,12 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
         source=str(job.source),
         audio=job.audio,
         reading=job.preprocess.reading_values(),
-        reading_fingerprint=run.reading,
+        reading_fingerprint=run.waveforms,
         content_copies=job.preprocess.content_copies,
         held_out=held_out,
         speakers=describe_speakers(items, cache, clips),
         features=run.features,
+        teacher=run.lessons,
     )
     pack(job.folder, items, clips, cache=cache, plan=plan)
     cache.prune({item.key for item in entries if item.recording is not None}, {item.key for item in items})
@@ -72,7 +73,7 @@ def _finish(run: Run, entries: list[Entry], items: list[PackItem]) -> dict[str, 
         plan,
         files=_file_reports(entries, clips),
         listing=run.listing,
-        notes=[*split_notes(clips, held_out), *speaker_notes(clips)],
+        notes=[*teacher_notes(plan.teacher), *split_notes(clips, held_out), *speaker_notes(clips)],
         work=run.finished_work(),
     )
     atomic_write_json(job.folder / "report.json", report)
@@ -111,6 +112,8 @@ def _file_reports(entries: list[Entry], clips: list[Clip]) -> list[FileReport]:
         if recording is not None:
             report.seconds, report.decoder = recording.seconds, recording.decoder
             report.gain_db, report.loudness_lufs = round(recording.gain_db, 2), recording.loudness_lufs
+        if entry.lesson is not None:
+            report.pitch_shift = entry.lesson.pitch_shift
         if own:
             report.clips, report.used_seconds = len(own), round(sum(clip.duration_seconds for clip in own), 3)
             report.split = "both" if len(splits) > 1 else own[0].split

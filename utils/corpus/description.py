@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from utils.config import AudioConfig, audio_config
@@ -10,8 +10,9 @@ from utils.config.preprocess import COPIES
 from utils.corpus.signed_json import KEY, UNREADABLE, read_signed
 from utils.corpus.split import HeldOutSettings
 from utils.corpus.stored_array import AGAIN, DamagedFileError
+from utils.corpus.teacher import TeacherDescription
 from utils.errors import ConfigError, FormatError
-from utils.files import sha256_of_json
+from utils.files import is_below, sha256_of_json
 
 DATASET_FILE = "dataset.json"
 SCHEMA_VERSION = 1
@@ -70,13 +71,15 @@ class DatasetDescription:
         source: folder of the recordings, as it was given.
         audio: rate and frames of the waveforms.
         reading: the preprocess settings that shape the waveforms.
-        reading_fingerprint: hash of these settings, of the rate and of the code version.
+        reading_fingerprint: hash of these settings, of the rate and of the code version; of a teacher, too, where there
+            is one.
         content_copies: name of the setting -> values, such as content_speeds -> (0.84, 1.19).
         held_out: how the held-out clips were chosen; None where the file does not say.
         speakers: sorted by name.
         features: by name: content, content_<kind>_<k>, f0_hz, loudness_db.
         files: what -> path below the dataset's folder, of waveform, features, manifest and layout.
         checksums: "waveform" and each feature -> checksum of its file; none in datasets from before there were any.
+        teacher: the voice that made the audio of the recordings; None where it is their own.
         original: content of the file that this was read from; None for a new dataset.
     """
 
@@ -91,6 +94,7 @@ class DatasetDescription:
     held_out: HeldOutSettings | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
+    teacher: TeacherDescription | None = None
     original: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -109,10 +113,11 @@ class DatasetDescription:
             reading_fingerprint=plain["reading_fingerprint"],
             content_copies={key: tuple(plain[key]) for key in COPIES if key in plain},
             held_out=None if held_out is None else _known(HeldOutSettings, held_out),
-            speakers=tuple(_known(SpeakerDescription, row) for row in plain["speakers"]),
+            speakers=tuple(_speaker(row) for row in plain["speakers"]),
             features={name: _known(FeatureDescription, item) for name, item in plain["features"].items()},
             files=plain["files"],
             checksums=plain.get("checksums", {}),
+            teacher=_known(TeacherDescription, plain["teacher"]) if plain.get("teacher") else None,
             original=plain,
         )
 
@@ -133,7 +138,7 @@ class DatasetDescription:
             "features": {name: asdict(feature) for name, feature in self.features.items()},
             "files": dict(self.files),
             "checksums": dict(self.checksums),
-        }
+        } | ({} if self.teacher is None else {"teacher": asdict(self.teacher)})
 
     @property
     def content(self) -> FeatureDescription:
@@ -204,7 +209,7 @@ def read_description(folder: Path) -> DatasetDescription:
         if version != SCHEMA_VERSION:
             raise FormatError(f"{path} has schema_version {version!r}, this program reads {SCHEMA_VERSION}; {AGAIN}")
         description = DatasetDescription.from_plain(plain)
-        outside = [name for name in description.files.values() if not _is_below(name)]
+        outside = [name for name in description.files.values() if not is_below(name)]
         if outside:
             raise ValueError(f"{outside[0]!r} is not in its folder")
     except FileNotFoundError as error:
@@ -216,9 +221,12 @@ def read_description(folder: Path) -> DatasetDescription:
     return description
 
 
-def _is_below(name: str) -> bool:
-    place = PurePosixPath(name)
-    return not place.is_absolute() and ".." not in place.parts
+def _speaker(row: Mapping[str, Any]) -> SpeakerDescription:
+    made = _known(SpeakerDescription, row)
+    numbers = (made.minutes, made.files, made.clips, made.held_out_minutes, made.f0_median_hz or 0.0)
+    if not isinstance(made.name, str) or any(type(number) not in (int, float) for number in numbers):
+        raise TypeError(f"the speaker {made.name!r} has a value of another kind")
+    return made
 
 
 def _known(kind: type[Part], row: Mapping[str, Any]) -> Part:

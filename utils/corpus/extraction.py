@@ -137,6 +137,7 @@ class FeatureTask:
         clip_frames: length of each clip.
         outputs: feature name -> array file to make.
         extractor: see extractor_json.
+        pitch_ratio: by which the pitch is moved.
     """
 
     waveform: Path
@@ -145,6 +146,7 @@ class FeatureTask:
     clip_frames: tuple[int, ...]
     outputs: dict[str, Path]
     extractor: str
+    pitch_ratio: float = 1.0
 
     def __str__(self) -> str:
         return str(self.waveform)
@@ -161,7 +163,8 @@ def extract_features(task: FeatureTask) -> None:
         clip = int16_to_float(waveform.read(position * hop, (position + frames) * hop))
         audio = to_feature_rate(clip, task.sample_rate)
         for name, values in parts.items():
-            values.append(extractor.compute(name, audio))
+            computed = extractor.compute(name, audio)
+            values.append(computed * np.float32(task.pitch_ratio) if name == "f0_hz" else computed)
         position += frames
     for name, path in task.outputs.items():
         save_array(path, np.concatenate(parts[name]))

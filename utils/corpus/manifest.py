@@ -8,7 +8,7 @@ from typing import Any
 
 from utils.corpus.split import Split
 from utils.corpus.stored_array import AGAIN, DamagedFileError
-from utils.files import sha256_of_json
+from utils.files import read_file, sha256_of_json
 
 DIGITS = 16  # of the hash in its name
 
@@ -57,7 +57,7 @@ def read_manifest(path: Path) -> list[Clip]:
         DamagedFileError: if it is absent, or not what its name says.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_file(path).decode("utf-8")
         if path.name.startswith("manifest-") and path.name != manifest_name(text):
             raise ValueError("its name is not that of its content")
         # names may hold other characters that end lines

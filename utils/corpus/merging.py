@@ -31,19 +31,20 @@ from utils.corpus.shards import (
     sizes_of,
 )
 from utils.corpus.stages import HASH_THREADS, compute, require_familiar
+from utils.corpus.teacher import Teacher
 from utils.errors import DataError
 from utils.files import sha256_of_file
 
 log = logging.getLogger(__name__)
 
 
-def prepare_shard(job: PreprocessJob, shard: Shard) -> ShardOutcome:
+def prepare_shard(job: PreprocessJob, shard: Shard, teacher: Teacher | None = None) -> ShardOutcome:
     """Compute all that depends on single recordings for one shard; a run that was killed goes on where it was.
 
     Raises:
         DataError: if the source is unusable, or another process has the dataset or this shard.
     """
-    run, entries = begin(job)
+    run, entries = begin(job, teacher)
     sizes = sizes_of(run.listing.files)
     chosen = assign_shards(sizes, shard.count)
     own = {index: entry for index, entry in enumerate(entries) if chosen[index] == shard.number}
@@ -58,7 +59,7 @@ def prepare_shard(job: PreprocessJob, shard: Shard) -> ShardOutcome:
     return ShardOutcome(shard, len(own), len(entries), dropped, work)
 
 
-def merge_shards(job: PreprocessJob, count: int) -> dict[str, Any]:
+def merge_shards(job: PreprocessJob, count: int, teacher: Teacher | None = None) -> dict[str, Any]:
     """Verify all shards and make the dataset that one run over the whole source would have made.
 
     Checked: every shard is complete, with these settings, from the source as it is now; every recording is in exactly
@@ -69,7 +70,7 @@ def merge_shards(job: PreprocessJob, count: int) -> dict[str, Any]:
     Raises:
         DataError: naming the shard to run again; the dataset is as it was before.
     """
-    run, entries = begin(job)
+    run, entries = begin(job, teacher)
     sizes = sizes_of(run.listing.files)
     if not job.folder.is_dir():
         raise DataError(
@@ -89,7 +90,7 @@ def merge_shards(job: PreprocessJob, count: int) -> dict[str, Any]:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    return {"waveform": run.reading, **{name: item.fingerprint for name, item in run.features.items()}}
+    return {"waveform": run.waveforms, **{name: item.fingerprint for name, item in run.features.items()}}
 
 
 def _file_records(own: dict[int, Entry], run: Run) -> list[FileRecord]:
@@ -121,10 +122,13 @@ def _results(entry: Entry, run: Run) -> list[Path]:
     if entry.problem is not None:
         return [run.cache.description(entry.key)]
     frames = [sum(clip.length for clip in part) for part in parts_of(entry.recording.clips)]
-    rows = [run.cache.find_waveform(entry.key, sum(frames) * run.job.audio.hop_length)]
+    samples = sum(frames) * run.hop_length
+    rows = [run.cache.find_waveform(entry.key, samples)]
+    rows += [run.cache.find_spoken(entry.key, samples)] if entry.lesson else []
     rows += [part for name in run.features for part in run.cache.find_feature(entry.key, name, frames)]
     in_cache = [item.path for item in rows if item.path.is_relative_to(run.cache.folder)]
-    return [run.cache.description(entry.key), *in_cache]
+    described = [run.cache.description(entry.key)] + ([run.cache.lesson(entry.key)] if entry.lesson else [])
+    return [*described, *in_cache]
 
 
 def _verify_outputs(records: list[ShardRecord], run: Run) -> None:
@@ -188,6 +192,12 @@ def _recall(records: list[ShardRecord], entries: list[Entry], run: Run) -> None:
 
 def _require_features(entry: Entry, run: Run, shard: Shard) -> None:
     assert entry.recording is not None
+    if run.teacher is not None:
+        entry.lesson = run.cache.load_lesson(entry.key, entry.recording.num_frames * run.hop_length)
+        if entry.lesson is None:
+            raise DataError(
+                f"{entry.file.source} is not converted in the cache any more; run dataset.shard={shard} again"
+            )
     for part, clips in enumerate(parts_of(entry.recording.clips)):
         missing = run.cache.missing(entry.key, part, sum(clip.length for clip in clips))
         if missing:
@@ -199,6 +209,7 @@ def _add_work(run: Run, work: dict[str, Any]) -> None:
     """Add what a shard did to the report, as if one process had done it."""
     run.work.read += work["files_read"]
     run.work.reused += work["files_reused"]
+    run.work.converted += work.get("files_converted", 0)
     run.work.audio_seconds += work["audio_seconds"]
     run.seconds_before += work["seconds"]
     for name, number in work["files_computed"].items():

@@ -1,6 +1,5 @@
 """The arrays of a dataset as a store of results: what lies in them need not lie in the cache as well."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +8,12 @@ from utils.corpus.arrays import Rows
 from utils.corpus.description import DatasetDescription, read_description
 from utils.corpus.stored_array import DamagedFileError, StoredArray
 from utils.errors import FormatError
-from utils.files import sha256_of_json
+from utils.files import read_json, sha256_of_json
 
 DIGITS = 16  # of the hash in the name of a layout
+WAVEFORM = "waveform"  # the audio of a dataset
+RECORDED = "recorded"  # that of the recordings, where a teacher made the audio of them
+SAMPLES = (WAVEFORM, RECORDED)  # arrays with a row for each sample, not for each frame
 DAMAGED = (OSError, ValueError, TypeError, KeyError, RecursionError, FormatError)
 
 
@@ -81,7 +83,9 @@ class PackedResults:
         self._hop_length = hop_length
 
     @classmethod
-    def open(cls, folder: Path, reading: str, features: dict[str, str], hop_length: int) -> "PackedResults":
+    def open(
+        cls, folder: Path, reading: str, features: dict[str, str], hop_length: int, *, recorded: str | None = None
+    ) -> "PackedResults":
         """Verify a dataset; one that is missing or made otherwise offers nothing, a damaged one what is whole of it.
 
         Args:
@@ -89,6 +93,7 @@ class PackedResults:
             reading: fingerprint of the waveforms as they are wanted.
             features: fingerprint of each feature by name, as wanted.
             hop_length: samples per frame.
+            recorded: fingerprint of the recordings' own waveforms, where a teacher makes those of the dataset.
         """
         try:
             description, layout = _read(folder)
@@ -97,15 +102,17 @@ class PackedResults:
             for key, frames in layout:
                 offsets[key] = (position, int(frames))
                 position += int(frames)
-            wanted = {"waveform": reading, **features}
+            wanted = {WAVEFORM: reading, **features} | ({RECORDED: recorded} if recorded else {})
             found = {name: item.fingerprint for name, item in description.features.items()}
-            found["waveform"] = description.reading_fingerprint
+            found[WAVEFORM] = description.reading_fingerprint
+            if description.teacher is not None:
+                found[RECORDED] = description.teacher.recordings
             paths = {name: folder / description.files[name] for name in wanted if found.get(name) == wanted[name]}
         except DAMAGED:
             return cls({}, {}, hop_length)
         arrays: dict[str, PackedArray] = {}
         for name, path in paths.items():
-            rows = position * (hop_length if name == "waveform" else 1)
+            rows = position * (hop_length if name in SAMPLES else 1)
             array = PackedArray.look_at(path, rows, description.checksums.get(name))
             if array is not None:
                 arrays[name] = array
@@ -116,7 +123,7 @@ class PackedResults:
         if name not in self._arrays or key not in self._offsets:
             return None
         first, count = self._offsets[key]
-        scale = self._hop_length if name == "waveform" else 1
+        scale = self._hop_length if name in SAMPLES else 1
         return self._arrays[name].rows(first * scale, count * scale)
 
     def checksum(self, path: Path) -> str | None:
@@ -132,7 +139,7 @@ def layout_name(layout: list[list[Any]]) -> str:
 def _read(folder: Path) -> tuple[DatasetDescription, list[list[Any]]]:
     """Return the description of a dataset and, for each recording in order, its key and number of frames."""
     description = read_description(folder)
-    layout = json.loads((folder / description.files["layout"]).read_text("utf-8"))
+    layout = read_json(folder / description.files["layout"])
     if description.files["layout"] != layout_name(layout):
         raise ValueError("the name of the layout is not that of its content")
     return description, layout

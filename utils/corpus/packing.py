@@ -1,6 +1,7 @@
 """Put the results of all recordings together into the arrays of a dataset, and switch over in one step."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from utils.corpus.cache import SHORT, Cache, parts_of
 from utils.corpus.copies import Copy
 from utils.corpus.description import DATASET_FILE, DatasetDescription, SpeakerDescription, read_description
 from utils.corpus.manifest import Clip, manifest_name, manifest_text, read_manifest
-from utils.corpus.packed_reader import layout_name
+from utils.corpus.packed_reader import RECORDED, SAMPLES, WAVEFORM, layout_name
 from utils.corpus.recording import Recording, clip_seconds
 from utils.corpus.signed_json import signed
 from utils.corpus.sources import SourceFile
@@ -23,6 +24,8 @@ from utils.corpus.split import Before, HeldOutSettings, Split, SplitFile, assign
 from utils.corpus.stored_array import DamagedFileError, StoredArray
 from utils.errors import FormatError
 from utils.files import atomic_write_json, atomic_write_text, sha256_of_json
+
+ARRAY_NAME = re.compile(rf"\w+-[0-9a-f]{{{SHORT}}}\.npy|\..*\.tmp")
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +120,9 @@ def pack(folder: Path, items: list[PackItem], clips: list[Clip], *, cache: Cache
         plan: the dataset to be, without its files.
     """
     layout = [[item.key, item.recording.num_frames] for item in items]
-    files = {"waveform": _array_name("waveform", plan.reading_fingerprint, layout)}
+    files = {WAVEFORM: _array_name(WAVEFORM, plan.reading_fingerprint, layout)}
+    if plan.teacher is not None:
+        files[RECORDED] = _array_name(RECORDED, plan.teacher.recordings, layout)
     files |= {name: _array_name(name, feature.fingerprint, layout) for name, feature in plan.features.items()}
     checksums = {name: _pack_array(folder / path, name, items, cache=cache, plan=plan) for name, path in files.items()}
     text = manifest_text(clips)
@@ -135,11 +140,11 @@ def _array_name(name: str, fingerprint: str, layout: list[list[Any]]) -> str:
 
 
 def _pack_array(path: Path, name: str, items: list[PackItem], *, cache: Cache, plan: DatasetDescription) -> str:
-    """Write the array of the waveforms or of a feature, unless it is there; returns its checksum."""
+    """Write an array of waveforms or of a feature, unless it is there; returns its checksum."""
     frames = sum(item.recording.num_frames for item in items)
     shape: tuple[int, ...]
     dtype: type[np.generic]
-    if name == "waveform":
+    if name in SAMPLES:
         shape, dtype = (frames * plan.audio.hop_length,), np.int16
     else:
         feature = plan.features[name]
@@ -155,9 +160,10 @@ def _pack_array(path: Path, name: str, items: list[PackItem], *, cache: Cache, p
 
 
 def _find(name: str, item: PackItem, cache: Cache, plan: DatasetDescription) -> list[Rows]:
-    """Return where the waveform or a feature of a recording lies."""
-    if name == "waveform":
-        return [cache.find_waveform(item.key, item.recording.num_frames * plan.audio.hop_length)]
+    """Return where a waveform or a feature of a recording lies."""
+    if name in SAMPLES:
+        find = cache.find_spoken if name == WAVEFORM else cache.find_waveform
+        return [find(item.key, item.recording.num_frames * plan.audio.hop_length)]
     return cache.find_feature(item.key, name, _part_frames(item))
 
 
@@ -191,8 +197,12 @@ def load_feature(cache: Cache, item: PackItem, name: str) -> np.ndarray:
 
 
 def _remove_old(folder: Path, current: set[str]) -> None:
-    """Remove what dataset.json does not name any more, and unfinished files of killed runs."""
+    """Remove what dataset.json does not name any more, and unfinished files of killed runs.
+
+    A link of somebody may lead from here to a folder of other things: whatever has none of our names stays.
+    """
     described = [*folder.glob("manifest-*.jsonl"), *folder.glob("layout-*.json")]
-    for path in [*described, *folder.glob(".*.tmp"), *(folder / "arrays").iterdir()]:
-        if path.relative_to(folder).as_posix() not in current:
+    arrays = [path for path in (folder / "arrays").iterdir() if ARRAY_NAME.fullmatch(path.name)]
+    for path in [*described, *folder.glob(".*.tmp"), *arrays]:
+        if path.relative_to(folder).as_posix() not in current and path.is_file():
             path.unlink(missing_ok=True)

@@ -10,19 +10,23 @@ from utils.config.preprocess import PreprocessJob
 from utils.corpus.completion import complete
 from utils.corpus.run import begin
 from utils.corpus.stages import compute
+from utils.corpus.teacher import Teacher
 from utils.errors import DataError
 from utils.locks import try_lock
 
 
-def prepare_dataset(job: PreprocessJob) -> dict[str, Any]:
+def prepare_dataset(job: PreprocessJob, teacher: Teacher | None = None) -> dict[str, Any]:
     """Make or update a dataset.
 
+    Args:
+        job: what is asked for.
+        teacher: converts the recordings; None: the dataset has their own audio.
     Returns:
         The report, as written to report.json.
     Raises:
         DataError: if nothing is usable or another run works on the same dataset; a dataset that existed is unchanged.
     """
-    run, entries = begin(job)
+    run, entries = begin(job, teacher)
     is_new = not job.folder.exists()
     with lock_dataset(job.folder):
         compute(entries, run)

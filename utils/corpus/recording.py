@@ -53,3 +53,20 @@ class Recording:
 def clip_seconds(recording: Recording, clip: Span, sample_rate: int) -> float:
     """Return the length of a clip without the zeros behind the end of the recording."""
     return min(clip.length / FRAME_RATE, recording.num_samples / sample_rate - clip.first / FRAME_RATE)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher made of one recording; the waveform of its clips lies in an array beside it.
+
+    Attributes:
+        pitch_shift: semitones by which the pitch was moved.
+        problem: why nothing of it is used; None if it is.
+        loudness_lufs: of what the teacher made, before the gain.
+        gain_db: the gain of all of it.
+    """
+
+    pitch_shift: float
+    problem: str | None = None
+    loudness_lufs: float | None = None
+    gain_db: float = 0.0

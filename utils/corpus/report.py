@@ -9,6 +9,7 @@ from utils.corpus.manifest import Clip
 from utils.corpus.shards import Shard
 from utils.corpus.sources import SourceListing
 from utils.corpus.split import FEWEST_FILES, HeldOutSettings, nothing_held_out
+from utils.corpus.teacher import TeacherDescription
 
 SCHEMA_VERSION = 1
 MOST_ROWS = 40
@@ -32,6 +33,7 @@ class FileReport:
         loudness_lufs: loudness before the gain.
         decoder: library that read it.
         copy_of: an earlier recording that it shares sound with, as copies in another format and cuts do.
+        pitch_shift: semitones by which a teacher moved its pitch; None without one.
     """
 
     source: str
@@ -46,10 +48,12 @@ class FileReport:
     loudness_lufs: float | None = None
     decoder: str | None = None
     copy_of: str | None = None
+    pitch_shift: float | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data for JSON, with a plain word for the outcome."""
-        return {"status": "used" if self.problem is None else "dropped", **self.__dict__}
+        known = {key: value for key, value in self.__dict__.items() if key != "pitch_shift" or value is not None}
+        return {"status": "used" if self.problem is None else "dropped", **known}
 
 
 @dataclass
@@ -59,6 +63,7 @@ class WorkReport:
     Attributes:
         read: recordings decoded in this run.
         reused: recordings taken from the cache.
+        converted: recordings that a teacher converted in this run.
         features: feature -> recordings for which (a part of) it was computed in this run.
         seconds: time from start to end of the run.
         audio_seconds: audio that was computed on in this run.
@@ -66,6 +71,7 @@ class WorkReport:
 
     read: int = 0
     reused: int = 0
+    converted: int = 0
     features: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     audio_seconds: float = 0.0
@@ -75,6 +81,7 @@ class WorkReport:
         return {
             "files_read": self.read,
             "files_reused": self.reused,
+            **({"files_converted": self.converted} if self.converted else {}),
             "files_computed": self.features,
             "seconds": round(self.seconds, 2),
             "audio_seconds": round(self.audio_seconds, 2),
@@ -124,6 +131,7 @@ def report_json(
         "schema_version": SCHEMA_VERSION,
         "dataset": dataset.name,
         "source": dataset.source,
+        **({"teacher": asdict(dataset.teacher)} if dataset.teacher else {}),
         "speakers": speakers,
         "totals": {
             **{key: round(sum(row[key] for row in speakers), 4) for key in ("minutes", "held_out_minutes", "clips")},
@@ -137,6 +145,11 @@ def report_json(
         "notes": [*listing.notes, *notes],
         "work": work.to_plain(),
     }
+
+
+def teacher_notes(teacher: TeacherDescription | None) -> list[str]:
+    """Say whose voice a dataset holds that a teacher made."""
+    return [teacher.words] if teacher else []
 
 
 def split_notes(clips: list[Clip], settings: HeldOutSettings) -> list[str]:
@@ -189,7 +202,9 @@ def report_text(report: dict[str, Any], folder: str) -> str:
         sections.append(f"not sound, left alone: {kinds}")
     sections += [f"note: {note}" for note in report["notes"]]
     work, totals = report["work"], report["totals"]
-    done = f"{work['files_read']} files read, {work['files_reused']} taken from the cache, {work['seconds']:.1f} s"
+    converted = f"{work['files_converted']} converted by the teacher, " if work.get("files_converted") else ""
+    done = f"{work['files_read']} files read, {work['files_reused']} taken from the cache, "
+    done += f"{converted}{work['seconds']:.1f} s"
     if work["audio_seconds"]:
         done += f" ({work['times_real_time']:.1f} x real time)"
     sections.append(

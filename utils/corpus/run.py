@@ -1,7 +1,7 @@
 """One preprocessing: its recordings, and what its stages share."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -12,9 +12,10 @@ from utils.corpus.description import FeatureDescription
 from utils.corpus.extraction import FeatureExtractor
 from utils.corpus.fingerprints import feature_fingerprints, reading_fingerprint
 from utils.corpus.packed_reader import PackedResults
-from utils.corpus.recording import Recording
+from utils.corpus.recording import Lesson, Recording
 from utils.corpus.report import WorkReport
 from utils.corpus.sources import SourceFile, SourceListing, find_sources
+from utils.corpus.teacher import Teacher, TeacherDescription
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Entry:
         notes: what the user should know although it is used.
         is_copy: whether it is dropped for an equal one.
         copy_of: an earlier recording that it shares sound with, below the source; None where there is none.
+        lesson: what the teacher made of it; None before that, and without one.
     """
 
     file: SourceFile
@@ -40,6 +42,7 @@ class Entry:
     notes: list[str] = field(default_factory=list)
     is_copy: bool = False
     copy_of: str | None = None
+    lesson: Lesson | None = None
 
 
 @dataclass
@@ -50,10 +53,11 @@ class Run:
         job: what is asked for.
         listing: what the source holds.
         features: each feature of the dataset, by name.
-        reading: fingerprint of the waveforms.
+        reading: fingerprint of the recordings' waveforms.
         work: what was done so far.
         started: clock at the start.
         seconds_before: time that the shards of a merge took.
+        teacher: converts the recordings; None: they are the audio of the dataset themselves.
     """
 
     job: PreprocessJob
@@ -63,13 +67,31 @@ class Run:
     work: WorkReport
     started: float
     seconds_before: float = 0.0
+    teacher: Teacher | None = None
 
     @cached_property
     def cache(self) -> Cache:
         """Where the results of single recordings lie; first used when the dataset is locked."""
         fingerprints = {name: item.fingerprint for name, item in self.features.items()}
-        packed = PackedResults.open(self.job.folder, self.reading, fingerprints, self.job.audio.hop_length)
-        return Cache(self.job.folder / "cache", self.reading, fingerprints, packed)
+        folder, is_taught = self.job.folder, self.teacher is not None
+        recorded = self.reading if is_taught else None
+        packed = PackedResults.open(folder, self.waveforms, fingerprints, self.hop_length, recorded=recorded)
+        return Cache(folder / "cache", self.reading, fingerprints, packed, self.waveforms if is_taught else None)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of a frame."""
+        return self.job.audio.hop_length
+
+    @property
+    def lessons(self) -> TeacherDescription | None:
+        """The teacher with the recordings that it converts; None without one."""
+        return replace(self.teacher.description, recordings=self.reading) if self.teacher else None
+
+    @property
+    def waveforms(self) -> str:
+        """Fingerprint of the audio that the dataset will have."""
+        return self.lessons.fingerprint if self.lessons else self.reading
 
     def finished_work(self) -> WorkReport:
         """Return what was done, with the time until now."""
@@ -77,19 +99,27 @@ class Run:
         return self.work
 
 
-def begin(job: PreprocessJob) -> tuple[Run, list[Entry]]:
+def begin(job: PreprocessJob, teacher: Teacher | None = None) -> tuple[Run, list[Entry]]:
     """Look at the source and the settings; nothing is computed yet.
 
+    Args:
+        job: what is asked for.
+        teacher: converts the recordings; all of them are of its speaker then.
     Returns:
         What the stages share, and every recording in the order of the dataset.
     Raises:
         DataError: if the source is missing or holds no recording.
     """
     started = time.monotonic()
-    listing = find_sources(job.source, job.dataset.speaker, exclude=job.folder, leave_out=job.dataset.exclude)
+    speaker = job.dataset.speaker or (teacher.description.speaker if teacher else None)
+    listing = find_sources(job.source, speaker, exclude=job.folder, leave_out=job.dataset.exclude)
     features = describe_features(job)
+    if teacher is not None:
+        pitch = features["f0_hz"]
+        features["f0_hz"] = replace(pitch, fingerprint=teacher.description.moved(pitch.fingerprint))
     work = WorkReport(features=dict.fromkeys(features, 0))
-    run = Run(job, listing, features, reading_fingerprint(job.audio, job.preprocess), work, started)
+    reading = reading_fingerprint(job.audio, job.preprocess)
+    run = Run(job, listing, features, reading, work, started, teacher=teacher)
     return run, [Entry(file) for file in listing.files]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from utils.config.preprocess import MOST_SHARDS
 from utils.corpus.sources import SourceFile
 from utils.errors import ConfigError, DataError
-from utils.files import atomic_write_json, sha256_of_json
+from utils.files import atomic_write_json, is_below, read_json, sha256_of_json
 
 SCHEMA_VERSION = 1
 FOLDER = "shards"
@@ -159,13 +159,16 @@ def _other_counts(folder: Path, count: int) -> str:
 def _read_record(shard: Shard, folder: Path) -> ShardRecord:
     path = shard.record_path(folder)
     try:
-        plain = json.loads(path.read_text("utf-8"))
+        plain = read_json(path)
         checksum = plain.pop("checksum")
         if checksum != sha256_of_json(plain) or plain["shard"] != asdict(shard):
             raise ValueError("its checksum is wrong")
         if plain["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version {plain['schema_version']!r} instead of {SCHEMA_VERSION}")
         files = [FileRecord(**row | {"stamp": tuple(row["stamp"])}) for row in plain["files"]]
+        outside = [name for item in files for name in item.outputs if not is_below(name)]
+        if outside:
+            raise ValueError(f"{outside[0]!r} is not in the cache")
         return ShardRecord(shard, plain["settings"], plain["listing"], files, plain["work"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); run dataset.shard={shard} again") from error

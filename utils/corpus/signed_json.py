@@ -1,11 +1,10 @@
 """JSON files that carry their own checksum."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.files import sha256_of_json
+from utils.files import read_json, sha256_of_json
 
 KEY = "file_checksum"
 UNREADABLE = (OSError, ValueError, RecursionError)  # what read_signed raises
@@ -22,7 +21,7 @@ def read_signed(path: Path) -> dict[str, Any]:
     Raises:
         OSError, ValueError, RecursionError: if it cannot be read, is no object, or its checksum is another.
     """
-    plain = json.loads(path.read_text("utf-8"))
+    plain = read_json(path)
     if not isinstance(plain, dict):
         raise ValueError("it holds no object")
     rest = {key: value for key, value in plain.items() if key != KEY}

@@ -75,6 +75,13 @@ def find_sources(source: Path, speaker: str | None, *, exclude: Path, leave_out:
             folders[parts[0]] += 1
         listing.files.append(SourceFile(path, printable("/".join(parts)), name))
     listing.files.sort(key=lambda item: (item.speaker, item.source))
+    top = source.resolve()
+    outside = [item.source for item in listing.files if not item.path.resolve().is_relative_to(top)]
+    if outside:
+        listing.notes.append(
+            f"recordings outside of {source}, behind links: {len(outside)}, for example {outside[0]}; if they are not "
+            "yours to use, leave them out (dataset.exclude)"
+        )
     _leave_out(listing, _patterns(leave_out))
     listing.empty_folders = sorted(printable(name) for name, count in folders.items() if not count)
     num_direct = sum("/" not in item.source for item in listing.files)

@@ -19,6 +19,7 @@ from utils.corpus.reading import read_recording
 from utils.corpus.recording import Recording
 from utils.corpus.run import Entry, Run, drop_copies, file_stamp
 from utils.corpus.sound_print import print_text, sound_print
+from utils.corpus.teaching import teach
 from utils.corpus.workers import WorkerPool, available_workers
 from utils.errors import DataError
 from utils.files import sha256_of_file
@@ -50,6 +51,7 @@ def compute(entries: list[Entry], run: Run) -> None:
         read(entries, run, pool)
         drop_copies(entries, by="checksum", words="same sound as")
         describe_sounds(entries, run, pool)
+        teach(entries, run, pool)
         extract(entries, run, pool)
 
 
@@ -183,7 +185,7 @@ def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
         (entry, task)
         for entry in entries
         if entry.recording is not None and entry.problem is None
-        for task in _feature_tasks(entry.key, entry.recording, run)
+        for task in _feature_tasks(entry, entry.recording, run)
     ]
     for name in work.features:
         work.features[name] = len({entry.key for entry, task in planned if name in task.outputs})
@@ -198,15 +200,17 @@ def extract(entries: list[Entry], run: Run, pool: WorkerPool) -> None:
             bar.update(sum(outcome.task.clip_frames) / FRAME_RATE)
 
 
-def _feature_tasks(key: str, recording: Recording, run: Run) -> Iterator[FeatureTask]:
+def _feature_tasks(entry: Entry, recording: Recording, run: Run) -> Iterator[FeatureTask]:
     """Yield a task for each part of a recording of which the cache lacks a feature."""
-    job, cache, hop = run.job, run.cache, run.job.audio.hop_length
+    job, cache, key, hop = run.job, run.cache, entry.key, run.hop_length
     extractor = extractor_json(job.content.to_plain(), job.pitch.to_plain(), **job.preprocess.content_copies)
     waveform = cache.find_waveform(key, recording.num_frames * hop)
     first_frame = waveform.first // hop
+    # the pitch that the teacher was told, as the voice is told it later
+    ratio = 2 ** (entry.lesson.pitch_shift / 12) if entry.lesson else 1.0
     for part, clips in enumerate(parts_of(recording.clips)):
         frames = tuple(clip.length for clip in clips)
         outputs = {name: cache.feature(key, name, part) for name in cache.missing(key, part, sum(frames))}
         if outputs:
-            yield FeatureTask(waveform.path, job.audio.sample_rate, first_frame, frames, outputs, extractor)
+            yield FeatureTask(waveform.path, job.audio.sample_rate, first_frame, frames, outputs, extractor, ratio)
         first_frame += sum(frames)

@@ -19,6 +19,7 @@ from typing import NoReturn
 import numpy as np
 
 from utils.errors import FormatError
+from utils.files import open_descriptor
 
 MAGIC = b"VOCLOCRC"
 BLOCK_BYTES = 1 << 14  # an excerpt of a second is a few of them, so that little more than it has to be verified
@@ -58,7 +59,7 @@ class StoredArray:
     def __init__(self, path: Path, checksum: str | None = None) -> None:
         self.path = path
         try:
-            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            self._file = open_descriptor(path)
         except OSError as error:
             raise DamagedFileError(f"{path} is missing or cannot be read ({error.strerror}); {AGAIN}") from error
         weakref.finalize(self, os.close, self._file)

@@ -1,25 +1,26 @@
 """Examine a prepared dataset."""
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from utils.audio.io import load_audio
+from utils.audio.io import load_audio, resample
+from utils.config.plain_data import first_line
 from utils.config.preprocess import PreprocessJob
 from utils.corpus.store import CorpusStore
 from utils.corpus.workers import WorkerPool, available_workers
 from utils.doctor.diagnosis import Diagnosis, diagnosis_text
 from utils.doctor.facts import FileFacts, file_facts, voice_facts
-from utils.doctor.measures import SoundMeasures, measure_file
+from utils.doctor.measures import READ_SECONDS, SoundMeasures, measure_file, measure_sound
 from utils.doctor.rules import find_in_file, find_in_voice
 from utils.doctor.speakers import MOST_SECONDS, SpeakerComparison
-from utils.errors import WorkbenchError
+from utils.errors import FormatError, WorkbenchError
 from utils.evaluation.optional_packages import MissingEvaluatorError
-from utils.files import atomic_write_json, atomic_write_text
+from utils.files import atomic_write_json, atomic_write_text, read_json
 
 DIAGNOSIS_FILE = "doctor.json"
 EXCLUDE_FILE = "exclude.txt"
@@ -38,21 +39,33 @@ def examine(folder: Path, source: Path | None = None, *, num_workers: int = 0) -
         FormatError: if it is no dataset or it is damaged.
     """
     store = CorpusStore.open(folder)
-    report = json.loads((folder / "report.json").read_text("utf-8"))
     root = Path(store.description.source) if source is None else source
-    files = file_facts(store, report)
+    files = _files(folder, store)
     missing: list[str] = []
-    sounds = _measure(files, root, num_workers)
+    is_taught = store.description.teacher is not None
+    if is_taught:
+        missing.append("the recordings themselves were not examined: the audio is what the teacher made of them")
+    sounds = _measure_spoken(files, store) if is_taught else _measure(files, root, num_workers)
     if len(sounds) < len(files):
         missing.append(f"the sound of {len(files) - len(sounds)} recordings was not measured: not found below {root}")
     files = [replace(file, sound=sounds.get(file.source)) for file in files]
-    files = _with_similarity(files, root, missing)
+    read = partial(_spoken_head, store) if is_taught else partial(_head, root)
+    files = _with_similarity(files, read, missing)
     voices = voice_facts(store, files)
     findings = [item for file in files for item in find_in_file(file)]
     findings += [item for voice in voices for item in find_in_voice(voice)]
     diagnosis = Diagnosis(store.description.name, store.audio.sample_rate, files, voices, findings, missing)
     atomic_write_json(folder / DIAGNOSIS_FILE, diagnosis.to_plain())
     return diagnosis
+
+
+def _files(folder: Path, store: CorpusStore) -> list[FileFacts]:
+    """Return what the dataset and its report say of each recording."""
+    path = folder / "report.json"
+    try:
+        return file_facts(store, read_json(path))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path} is missing or damaged ({first_line(error)}); run preprocess.py again") from error
 
 
 def examine_dataset(job: PreprocessJob) -> str:
@@ -85,7 +98,24 @@ def _measure(files: Sequence[FileFacts], root: Path, num_workers: int) -> dict[s
     return found
 
 
-def _with_similarity(files: list[FileFacts], root: Path, missing: list[str]) -> list[FileFacts]:
+def _measure_spoken(files: Sequence[FileFacts], store: CorpusStore) -> dict[str, SoundMeasures]:
+    """Measure what a teacher made of each recording."""
+    rate = store.audio.sample_rate
+    return {file.source: measure_sound(_spoken(store, file.source, READ_SECONDS)[:, None], rate) for file in files}
+
+
+def _spoken(store: CorpusStore, source: str, seconds: float) -> np.ndarray:
+    """Return the audio [T] that a dataset has of a recording, up to so many seconds."""
+    rate, parts = store.audio.sample_rate, [np.zeros(0, np.float32)]
+    for clip in store.clips:
+        if clip.source == source and sum(map(len, parts)) < seconds * rate:
+            parts.append(store.waveform(clip))
+    return np.concatenate(parts)[: int(seconds * rate)]
+
+
+def _with_similarity(
+    files: list[FileFacts], read: Callable[[FileFacts, int], np.ndarray], missing: list[str]
+) -> list[FileFacts]:
     """Compare each recording with the voice that its speaker's recordings are."""
     try:
         comparison = SpeakerComparison()
@@ -95,7 +125,7 @@ def _with_similarity(files: list[FileFacts], root: Path, missing: list[str]) -> 
     found: dict[FileFacts, float | None] = {}
     for speaker in {file.speaker for file in files}:
         own = [file for file in files if file.speaker == speaker and file.sound is not None]
-        found |= zip(own, comparison.learn(_head(root, file, comparison.rate) for file in own), strict=True)
+        found |= zip(own, comparison.learn(read(file, comparison.rate) for file in own), strict=True)
     return [replace(file, similarity=found.get(file)) for file in files]
 
 
@@ -104,3 +134,7 @@ def _head(root: Path, file: FileFacts, rate: int) -> np.ndarray:
         return load_audio(_place(root, file.source), rate, duration_seconds=MOST_SECONDS)
     except WorkbenchError:  # it could be read a moment ago
         return np.zeros(0, np.float32)
+
+
+def _spoken_head(store: CorpusStore, file: FileFacts, rate: int) -> np.ndarray:
+    return resample(_spoken(store, file.source, MOST_SECONDS), store.audio.sample_rate, rate)

@@ -128,6 +128,15 @@ def difference_of(first: Terms, second: Terms, seed: int = 0) -> Difference:
     return Difference(mean, low, high, bool(is_rare and (low > 0 or high < 0)))
 
 
+def standard_error_of(terms: Terms, seed: int = 0) -> float | None:
+    """Return the standard error of a figure by the bootstrap over files; None with fewer than three."""
+    count = len(terms.numerators)
+    if count < MIN_FILES:
+        return None
+    chosen = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    return float(_ratio(terms, chosen).std())
+
+
 def intervals_of(files: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return the interval of each figure that has one."""
     found = {}

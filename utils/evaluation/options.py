@@ -1,10 +1,10 @@
 """Options of every command line that uses evaluators."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
+from utils.console import tell
 from utils.evaluation.evaluators import DEFAULT_EVALUATORS, EVALUATOR_NAMES
 
 
@@ -40,5 +40,5 @@ class _Renamed(argparse.Action):
     def __call__(
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        sys.stderr.write(f"{option_string} is now called --{self.dest}\n")
+        tell(f"{option_string} is now called --{self.dest}")
         setattr(namespace, self.dest, values)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.audio.listing import list_audio, spread
-from utils.console import emit, table
+from utils.console import emit, table, tell_error
 from utils.errors import WorkbenchError
 from utils.evaluation.evaluation import Evaluation, evaluate
 from utils.evaluation.evaluators import load_evaluators
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = spread(list_audio(options.target), options.target_clips)
         evaluation = evaluate(options.converted, sources, target, evaluators, below=options.sources)
     except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell_error("error", error.lines)
         return 2
     emit(render(evaluation))
     if evaluation.left_out:
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for failure in evaluation.failures:
             emit(f"FAILED {failure['file']}: {failure['reason']}")
         names = listed([Path(failure["file"]) for failure in evaluation.failures])
-        sys.stderr.write(f"error: {len(evaluation.failures)} file(s) could not be evaluated: {names}\n")
+        tell_error("error", [f"{len(evaluation.failures)} file(s) could not be evaluated: {names}"])
         return 2
     return 0
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from utils.export.analysed_files import analyse_graph, analyse_index, analyse_run
+from utils.errors import ConfigError
+from utils.export.analysed_files import analyse_clusters, analyse_graph, analyse_index, analyse_run
 from utils.export.analysis import Analysis
 from utils.export.rvc.analysed_voice import analyse_voice
 
@@ -18,7 +19,11 @@ def analyse(voice: Path | None, run: Path | None, which: str, trust: Collection[
     if voice is None:
         assert run is not None
         return analyse_run(run, which, trust)
+    if voice.is_dir():
+        raise ConfigError(f"voice={voice} is a folder; give a file, or a run of train.py with run={voice}")
     suffix = voice.suffix.lower()
+    if suffix == ".pkl" or voice.name.lower().startswith("kmeans"):
+        return analyse_clusters(voice)
     if suffix == ".index":
         return analyse_index(voice)
     return analyse_graph(voice) if suffix == ".onnx" else analyse_voice(voice)

@@ -1,4 +1,4 @@
-"""What voices of other programs, indexes, graphs and runs say of themselves, and how their weights are."""
+"""What indexes, cluster files, graphs and runs say of themselves, and how their weights are."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -16,8 +16,9 @@ from utils.config import select
 from utils.errors import FormatError
 from utils.export.analysis import Analysis, name_remarks
 from utils.export.health import health_of
-from utils.features.index import load_index
+from utils.rvc.clusters import read_clusters
 from utils.rvc.encoders import encoder_name
+from utils.rvc.faiss_vectors import read_index_file
 from utils.rvc.layout import VERSIONS, is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.quoting import said_text
 from utils.training.checkpoint_checks import PAYLOAD_KEY, steps_done, stored_config, stored_dataset
@@ -37,8 +38,8 @@ def analyse_index(path: Path) -> Analysis:
     Raises:
         FormatError: if it is none of a kind that is read here.
     """
-    index = load_index(path)
-    count, dim = int(index.ntotal), int(index.d)
+    index = read_index_file(path)
+    count, dim = index.num_vectors, index.dim
     remarks = name_remarks(path)
     version = VERSIONS.get(dim)
     if version is None:
@@ -50,10 +51,33 @@ def analyse_index(path: Path) -> Analysis:
         )
     if not count:
         remarks.append("it is empty: a file trained_*.index, to which nothing was added; use added_*.index")
-    facts = {"kind": type(index).__name__, "vectors": count, "content_dim": dim, "version": version, "embedder": None}
-    vectors = _vectors(index, min(count, INDEX_VECTORS))
-    health = None if vectors is None else health_of({"vectors": torch.from_numpy(vectors)})
+    facts = {"kind": index.kind, "vectors": count, "content_dim": dim, "version": version, "embedder": None}
+    vectors = index.vectors[:INDEX_VECTORS] if index.vectors is not None else np.empty(0)
+    health = health_of({"vectors": torch.from_numpy(vectors)}) if vectors.size else None
     return Analysis(path=path, what=f"{path.name}: FAISS index", facts=facts, health=health, remarks=remarks)
+
+
+def analyse_clusters(path: Path) -> Analysis:
+    """Look into a cluster file of So-VITS-SVC.
+
+    Raises:
+        FormatError: if it is damaged, wants to run code or is none.
+    """
+    clusters = read_clusters(path)
+    dims = {vectors.shape[1] for vectors in clusters.values()}
+    dim = dims.pop() if len(dims) == 1 else None
+    speakers = [
+        {"name": name if isinstance(name, str) else f"row {name}", "vectors": f"{len(vectors)} vectors"}
+        for name, vectors in clusters.items()
+    ]
+    facts = {
+        "program": "So-VITS-SVC", "kind": "index" if path.suffix.lower() == ".pkl" else "k-means centres",
+        "content_dim": dim, "vectors": sum(len(vectors) for vectors in clusters.values()),
+    }  # fmt: skip
+    health = health_of({str(name): torch.from_numpy(vectors) for name, vectors in clusters.items()})
+    remarks = [f"rvc.cluster={path.name} takes it into the graph of its voice, for index_rate"]
+    what = f"{path.name}: retrieval file of So-VITS-SVC"
+    return Analysis(path=path, what=what, facts=facts, speakers=speakers, health=health, remarks=remarks)
 
 
 def analyse_graph(path: Path) -> Analysis:
@@ -127,19 +151,6 @@ def analyse_run(run: Path, which: str, trust: Collection[str] = ()) -> Analysis:
     return Analysis(path=run, what=what, facts=facts, speakers=speakers, health=health_of(weights), remarks=remarks)
 
 
-def _vectors(index: Any, count: int) -> np.ndarray | None:
-    """Return the first vectors of an index; None where its kind cannot give them back."""
-    if not count:
-        return None
-    try:
-        if hasattr(index, "make_direct_map"):
-            index.make_direct_map()
-        vectors: np.ndarray = index.reconstruct_n(0, count)
-    except RuntimeError:
-        return None
-    return vectors
-
-
 def _said_by_graph(texts: dict[str, str], path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
     if METADATA_KEY in texts:
         own = metadata_from_json(texts[METADATA_KEY], str(path))
@@ -149,7 +160,10 @@ def _said_by_graph(texts: dict[str, str], path: Path) -> tuple[dict[str, Any], l
             "embedder_layer": own.encoder.get("layer"), "content_dim": own.encoder.get("dim"), "steps": own.step,
             "speaker_rows": len(own.speakers), "licence": _said(own.licence),
         }  # fmt: skip
-        speakers = [{"name": item.name, "f0": f"{item.f0_median_hz:.0f} Hz"} for item in own.speakers]
+        speakers = [
+            {"name": item.name, "f0": f"{item.f0_median_hz:.0f} Hz" if item.f0_median_hz else "pitch not known"}
+            for item in own.speakers
+        ]
         return facts, speakers, "voice of this workbench, one graph from audio to audio"
     if GENERATOR_KEY in texts:
         values = generator_metadata_from_json(texts[GENERATOR_KEY], str(path))

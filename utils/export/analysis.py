@@ -62,16 +62,18 @@ class Analysis:
         }
 
     def lines(self) -> list[str]:
-        """Return the lines for a person."""
-        rows = [[FACTS[key], _words(self.facts[key])] for key in FACTS if key in self.facts]
-        found = [self.what, *_columns(rows)]
-        if self.speakers:
+        """Return the lines for a person, the hundreds of parameters before what a terminal still shows at the end."""
+        found = [self.what]
+        found += [table(self.parameters, ["", "parameter"]), ""] if self.parameters else []
+        found += _columns([[FACTS[key], _words(self.facts[key])] for key in FACTS if key in self.facts])
+        if any(item["name"] != item.get("row") for item in self.speakers):
             found += ["speakers:", *_columns([[_words(value) for value in item.values()] for item in self.speakers])]
+        elif self.speakers:
+            found.append(f"speakers: {len(self.speakers)}, without names")
         if self.health is not None:
             found += ["weights:", *(f"  {line}" for line in self.health.lines())]
         found += [f"note: {remark}" for remark in self.remarks]
-        found += [self.comparison] if self.comparison else []
-        return [*found, table(self.parameters, ["", "parameter"])] if self.parameters else found
+        return [*found, self.comparison] if self.comparison else found
 
 
 def name_remarks(path: Path) -> list[str]:

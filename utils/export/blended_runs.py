@@ -34,7 +34,7 @@ from utils.training.checkpoints import TrainedVoice, checkpoint_path, read_check
 from utils.training.codebook import read_codebook
 from utils.voice_file.speakers import speaker_number
 
-Which = Literal["best", "last"]
+Which = Literal["best", "last", "previous"]
 
 
 def read_voice(run: Path, which: str, blend: Blend | None, trust: Collection[str] = ()) -> tuple[Path, dict[str, Any]]:
@@ -42,7 +42,7 @@ def read_voice(run: Path, which: str, blend: Blend | None, trust: Collection[str
 
     Args:
         run: its folder; of blended runs that with the largest share.
-        which: "best" or "last".
+        which: "best", "last" or "previous".
         blend: of runs, or of speakers of this one; None for the run as it is.
         trust: see load_voice.
     Raises:

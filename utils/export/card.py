@@ -13,7 +13,7 @@ from utils.export.analysis import index_remarks
 from utils.export.card_text import card_text, origins
 from utils.export.graph_kinds import ExportedGraph
 from utils.export.retrieval import WrittenIndex
-from utils.files import atomic_write_json, atomic_write_text, sha256_of_file
+from utils.files import atomic_write_json, atomic_write_text, read_file, sha256_of_file
 from utils.verification.card_rules import CHECKSUM, checksum_of_card
 from utils.version import VERSION
 from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM
@@ -50,7 +50,7 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / CARD
     try:
-        card = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        card = json.loads(read_file(path).decode("utf-8"), parse_constant=lambda _: None)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError):

@@ -10,7 +10,7 @@ from utils.shipped import licences_of
 from utils.version import VERSION
 from utils.voice_file.control_inputs import asks_for_controls
 from utils.voice_file.controls import SPEAKER_CONTROLS, controls_with
-from utils.voice_file.metadata import VoiceMetadata
+from utils.voice_file.metadata import TEACHER_KEY, VoiceMetadata
 from utils.voice_file.names import parse_file_name
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 
@@ -199,7 +199,7 @@ def _licences(card: dict[str, Any]) -> list[str]:
 
 
 def origins(metadata: VoiceMetadata, streams: Sequence[dict[str, Any]]) -> list[dict[str, str | None]]:
-    """Return the weights of others that a voice holds or was trained from, each with its licences in short.
+    """Return the weights of others that a voice holds or was trained from, and its teacher, each with its licences.
 
     Args:
         metadata: of the voice.
@@ -213,7 +213,16 @@ def origins(metadata: VoiceMetadata, streams: Sequence[dict[str, Any]]) -> list[
             identity = facts.get(kind) or {}
             if identity.get("weights_sha256"):
                 found[str(identity["weights_sha256"])] = f"{words}, {identity.get('id', 'unknown')}"
-    return [{"what": what, "sha256": digest, "licences": licences_of(digest)} for digest, what in found.items()]
+    known = [{"what": what, "sha256": digest, "licences": licences_of(digest)} for digest, what in found.items()]
+    return known + _teacher(metadata.extra.get(TEACHER_KEY))
+
+
+def _teacher(facts: dict[str, Any] | None) -> list[dict[str, str | None]]:
+    """Return the voice that a distilled one was taught by, with its licence; nothing for another one."""
+    if facts is None:
+        return []
+    what = f"teacher, voice {facts['name']}, speaker {facts['speaker']}, consent: {facts['consent']}"
+    return [{"what": what, "sha256": str(facts["sha256"]), "licences": str(facts["licence"])}]
 
 
 def _named(identity: dict[str, Any]) -> str:

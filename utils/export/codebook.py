@@ -8,8 +8,8 @@ import torch
 from utils.config import select
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
-from utils.features.index import load_index
 from utils.features.retrieval import CodebookRetrieval, build_codebook, entries_per_speaker
+from utils.rvc.faiss_vectors import read_index_file
 from utils.training.checkpoints import TrainedVoice
 from utils.training.codebook import CODEBOOK_FILE, CODEBOOK_FRAMES, build_codebooks
 
@@ -53,18 +53,23 @@ def retrieval_of_index(path: Path, *, num_speakers: int, dim: int, seed: int) ->
         FormatError: if it is no index that can be read, or a damaged one.
         ConfigError: if it is not of this voice.
     """
-    index = load_index(path)
+    index = read_index_file(path)
     if num_speakers != 1:
         raise ConfigError(
             f"index={path} belongs to one speaker, the voice has {num_speakers}; type rvc.speakers=[0] to keep the "
             "first"
         )
-    if index.d != dim or not index.ntotal:
+    if index.dim != dim or not index.num_vectors:
         raise ConfigError(
-            f"index={path} holds {index.ntotal} vectors of {index.d} values, the voice reads {dim}; give the index "
-            "that came with it"
+            f"index={path} holds {index.num_vectors} vectors of {index.dim} values, the voice reads {dim}; give the "
+            "index that came with it"
         )
-    vectors = index.reconstruct_n(0, index.ntotal)
+    vectors = index.vectors
+    if vectors is None:
+        raise FormatError(
+            f"index={path} is an {index.kind}, of which no vectors are read; give the file of an IndexIVFFlat, as "
+            "programs of RVC write it (added_*.index)"
+        )
     if not np.isfinite(vectors).all():
         raise FormatError(f"index={path} is damaged: it holds NaN or infinity; get the file again")
     kept = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), CODEBOOK_FRAMES)).astype(np.int64)]

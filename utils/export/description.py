@@ -1,6 +1,7 @@
 """What an exported graph says of itself: where the voice comes from and who may use it."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from utils.voice_file.metadata import (
     HIGHPASS_KEY,
     IDLE_KEY,
     NO_PART,
+    TEACHER_KEY,
     VoiceMetadata,
 )
 from utils.voice_file.speakers import Speaker
@@ -70,6 +72,7 @@ def describe(
         | ({"pretrained": voice.pretrained} if voice.pretrained is not None else {})
         | ({"imported": voice.imported} if voice.imported is not None else {})
         | ({"blend": voice.blend} if voice.blend is not None else {})
+        | ({TEACHER_KEY: asdict(voice.dataset.teacher)} if voice.dataset.teacher is not None else {})
         | ({HIGHPASS_KEY: highpass.identity} if highpass is not None else {})
         | ({AUTOMATIC_PITCH_KEY: {"step": plan.pitch_step}} if plan.pitch_step is not None else {})
         | ({CONTROLS_KEY: CONTROLS_AS_INPUTS} if plan.options.controls_as_inputs else {}),

@@ -103,15 +103,15 @@ def _remove_traces_of_origin(model: onnx.ModelProto) -> None:
     model.graph.doc_string = ""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    for part in (*_nodes(model.graph), *model.graph.input, *model.graph.output, *model.graph.initializer):
+    for part in (*nested_nodes(model.graph), *model.graph.input, *model.graph.output, *model.graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+def nested_nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
     """Yield the nodes of a graph and of the graphs inside them."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _nodes(inner)
+                yield from nested_nodes(inner)

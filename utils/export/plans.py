@@ -53,7 +53,7 @@ class ExportPlan:
 
     run: Path | None
     imported: ImportSettings | None
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["best", "last", "previous"]
     name: str
     dataset: Path | None
     root: Path

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import IO
 
 from utils.errors import ConfigError
-from utils.files import check_new_folder, sync_to_disk
+from utils.files import check_new_folder, is_below, sync_to_disk
 from utils.locks import try_lock, wait_for_lock
 
 STALE_SECONDS = 24 * 3600.0
@@ -189,7 +189,12 @@ def _undo_plan(stream: IO[str], backup: Path, target: Path) -> None:
     """Bring a folder back to what it was before the plan in a file that this process has locked."""
     try:
         plan: dict[str, list[str]] = json.loads(stream.read())
-    except ValueError:  # not written to its end, so that nothing was moved, or emptied, when all was
+        names = [*plan["replaced"], *plan["new"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return  # not written to its end, so that nothing was moved, or emptied, when all was
+    are_plain = all(isinstance(name, str) and is_below(name) and Path(name).name == name for name in names)
+    if not are_plain or (backup / OLD).is_symlink():
+        log.warning("%s is no plan of an export: it names other places; nothing was moved", stream.name)
         return
     count = _undo(backup, target, plan["replaced"], plan["new"])
     _empty(stream)

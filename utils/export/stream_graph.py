@@ -12,6 +12,7 @@ from utils.audio.graph_form import graph_form
 from utils.export.finishing import finish_graph
 from utils.export.graph import control_tensors
 from utils.export.tracing import GraphOptions, Signature, trace
+from utils.export.whole_numbers import use_whole_numbers
 from utils.features.frontend import AnalysisFrontend
 from utils.features.stream_frontend import StreamFrontend, StreamResampler, smallest_block
 from utils.voice_file.controls import CONTROLS, ControlDefaults
@@ -62,4 +63,6 @@ def build_stream_graph(
         free_axes={},
     )
     traced = trace(graph_form(voice).eval(), signature, opset=options.opset)
-    return finish_graph(traced, metadata=metadata, defaults=defaults, controls_as_inputs=options.controls_as_inputs)
+    graph = finish_graph(traced, metadata=metadata, defaults=defaults, controls_as_inputs=options.controls_as_inputs)
+    use_whole_numbers(graph)
+    return graph

@@ -260,6 +260,14 @@ class VoiceConversionPipeline:
         voice.counts.add_conversion(made.seconds, time.perf_counter() - started, timer.seconds)
         return made
 
+    def check_options(self, **options: Unpack[ConversionKeywords]) -> None:
+        """Refuse what this voice cannot do, before there is any audio.
+
+        Raises:
+            InvalidParameterError: if a keyword has no effect with this voice, or cannot be.
+        """
+        self._voice.check(ConversionOptions(**options))
+
     def profile_conversion(
         self, audio: np.ndarray, sample_rate: int, **options: Unpack[ConversionKeywords]
     ) -> ConversionProfile:

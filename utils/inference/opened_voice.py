@@ -113,6 +113,17 @@ class OpenedVoice:
             raise InvalidParameterError(str(error)) from error
         return values
 
+    def check(self, options: ConversionOptions) -> None:
+        """Refuse what the voice cannot do, before there is any audio.
+
+        Raises:
+            InvalidParameterError: if it lacks a control or a speaker, or does not tell the median pitch that an
+                automatic shift needs.
+        """
+        controls = self.controls_of(options)
+        if options.pitch_step is not None:
+            target_median_hz(self.session, controls, str(options.pitch_shift_semitones))
+
     def shift_for(self, sound: Sound, options: ConversionOptions, controls: ControlValues) -> float:
         """Return the automatic pitch_shift for a recording at the voice's rate.
 

@@ -6,16 +6,18 @@ Exporting needs PyTorch, so it is done by export_onnx.py in a process of its own
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from utils.errors import ConfigError, FormatError
-from utils.files import sha256_of_file
+from utils.files import files_below, sha256_of_file
 from utils.version import VERSION
 from utils.voice_file.delivered import CARD
 from utils.voice_file.names import check_voice_name
@@ -25,7 +27,12 @@ CACHE_VARIABLE = "XDG_CACHE_HOME"
 WHAT = "an exported voice (its folder or .onnx), a run, a checkpoint of one, or a .pth of RVC"
 # a graph that is made to be run at once was verified by nobody's wish: the rules that take long are left out
 QUICK = ("export.verify_minutes=0", "export.verify_blocks=0")
-STATES = ("best", "last")
+STATES = ("best", "last", "previous")
+CACHE_BYTES = 4 * 10**9  # of all kept graphs together; one with RVC's encoder has about .5
+KEPT_SECONDS = 3600.0  # after its last use a graph may still be about to be read
+ABANDONED_SECONDS = 86_400.0  # after which the folder of an export is one of a process that was killed
+KEY = re.compile(r"[0-9a-f]{24}")
+WORK = ".export."
 
 
 def default_cache() -> Path:
@@ -37,8 +44,10 @@ def default_cache() -> Path:
 def graph_of(voice: Path, *, cache: Path | None = None, options: Sequence[str] = (), index: Path | None = None) -> Path:
     """Return the graph of a voice; one that has none yet is exported, once for each content.
 
+    All graphs kept there have at most CACHE_BYTES: those that were not used for longest are removed.
+
     Args:
-        voice: an exported voice (its folder or .onnx), a run, its `best.ckpt` or `last.ckpt`, or a .pth.
+        voice: an exported voice (its folder or .onnx), a run, a checkpoint of one (see STATES), or a .pth.
         cache: folder in which graphs are kept; None: default_cache().
         options: further settings of export_onnx.py, such as content=contentvec for a .pth.
         index: the .index of a .pth.
@@ -58,7 +67,10 @@ def graph_of(voice: Path, *, cache: Path | None = None, options: Sequence[str] =
     folder = (cache or default_cache()) / _key(source, [*options, *([sha256_of_file(index)] if index else [])])
     with _locked(folder):
         found = sorted(folder.glob("*.onnx"))
-        return found[0] if found else _exported_into(folder, settings)
+        graph = found[0] if found else _exported_into(folder, settings)
+        os.utime(folder)  # when it was used last
+    _make_room(folder.parent)
+    return graph
 
 
 def source_of(voice: Path) -> Path | Mapping[str, str]:
@@ -87,6 +99,11 @@ def source_of(voice: Path) -> Path | Mapping[str, str]:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run of train.py."""
     return (folder / "config.yaml").is_file() and (folder / "checkpoints").is_dir()
+
+
+def is_saved_state(path: Path) -> bool:
+    """Whether a path is a run of train.py or a checkpoint of one, which has no graph yet."""
+    return is_run(path) or (path.suffix.lower() == ".ckpt" and path.is_file())
 
 
 def exported(settings: Sequence[str], work: Path) -> Path:
@@ -118,11 +135,31 @@ def _voice_name(given: Path) -> str:
 
 
 def _exported_into(folder: Path, settings: Sequence[str]) -> Path:
-    with tempfile.TemporaryDirectory(prefix=".export.", dir=folder.parent) as work:
+    with tempfile.TemporaryDirectory(prefix=WORK, dir=folder.parent) as work:
         graph = exported(settings, Path(work))
         folder.mkdir(exist_ok=True)
         shutil.copyfile(graph.parent / CARD, folder / CARD)  # first: a graph that is there is complete
         return graph.replace(folder / graph.name)
+
+
+def _make_room(cache: Path) -> None:
+    """Remove the graphs that were not used for longest until the others have at most CACHE_BYTES, and what was left."""
+    from utils.locks import try_lock
+
+    now = time.time()
+    with suppress(OSError):  # another process may remove the same
+        for work in cache.glob(f"{WORK}*"):
+            if now - work.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(work, ignore_errors=True)
+        used = {folder: folder.stat().st_mtime for folder in cache.iterdir() if KEY.fullmatch(folder.name)}
+        sizes = {folder: sum(path.stat().st_size for path in files_below(folder)) for folder in used}
+        for folder in sorted(used, key=lambda folder: used[folder]):
+            if sum(sizes.values()) <= CACHE_BYTES or now - used[folder] < KEPT_SECONDS:
+                return
+            with folder.with_suffix(".lock").open("w", encoding="utf-8") as stream:
+                if try_lock(stream):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    sizes.pop(folder)
 
 
 def _key(source: Mapping[str, str], options: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from utils.errors import ConfigError, FormatError
+from utils.inference.run_limit import RunLimit
 from utils.voice_file.control_inputs import default_feed, other_inputs, settable_controls
 from utils.voice_file.controls import SPEAKER_CONTROLS, control_arrays, find_control
 from utils.voice_file.delivered import changed_since_export
@@ -18,6 +19,7 @@ from utils.voice_file.runtime import CPU_PROVIDER, RUNTIME_ERRORS, graph_values,
 from utils.voice_file.signature import FLOAT, GraphValue
 
 KEPT_SECONDS = 5.0
+LIMIT_SECONDS, LIMIT_PER_SECOND = 60.0, 20.0  # of the clock, of which sound voices take 1 to 2 for a second of audio
 # What goes through a graph at once. The memory of a run grows with the audio and with the network: of a large one less
 # fits, and attention over all frames, as RVC has it, grows with the square.
 WHOLE_SECONDS, LARGE_WHOLE_SECONDS = 64.0, 30.0
@@ -52,6 +54,7 @@ class VoiceSession:
         self.num_threads = num_threads
         self.whole_seconds = LARGE_WHOLE_SECONDS if path.stat().st_size > LARGE_BYTES else WHOLE_SECONDS
         self._session, self._defaults = session, default_feed(session, metadata)
+        self._limit = RunLimit()
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
 
@@ -129,7 +132,7 @@ class VoiceSession:
         """Return the median pitch of a speaker (None: the default one); None where the file does not tell."""
         if self.metadata is None:
             return None
-        number = int(self.metadata.defaults["speaker_id"]) if speaker_id is None else speaker_id
+        number = int(self.metadata.defaults.get("speaker_id", 0)) if speaker_id is None else speaker_id
         known = self.metadata.speakers[number].f0_median_hz if 0 <= number < len(self.metadata.speakers) else 0.0
         return known if known > 0 else None
 
@@ -161,11 +164,13 @@ class VoiceSession:
         """
         feed = {self._input: np.atleast_2d(np.asarray(audio, dtype=np.float32))}
         feed |= self._defaults | control_arrays(controls or {})
+        given = feed[self._input]
+        options, seconds = self._options(given), LIMIT_SECONDS + LIMIT_PER_SECOND * given.size / self.sample_rate
         try:
-            output: Any = self._session.run([self._output], feed, self._options(feed[self._input]))[0]
+            with self._limit.within(seconds, options, f"a run of {self.path.name}"):
+                output: Any = self._session.run([self._output], feed, options)[0]
         except RUNTIME_ERRORS as error:
             raise FormatError(f"{self.path.name} failed: {str(error).splitlines()[0]}") from error
-        given = feed[self._input]
         is_numeric = isinstance(output, np.ndarray) and output.dtype.kind in "fiu"
         if not is_numeric or output.ndim != 2 or len(output) != len(given):
             made = list(output.shape) if is_numeric else "no numbers"
@@ -173,10 +178,9 @@ class VoiceSession:
         samples: np.ndarray = output[0] if np.ndim(audio) == 1 else output
         return samples
 
-    def _options(self, audio: np.ndarray) -> onnxruntime.RunOptions | None:
+    def _options(self, audio: np.ndarray) -> onnxruntime.RunOptions:
         """Let the runtime give back what long audio took; for blocks keeping it is faster."""
-        if audio.shape[-1] <= KEPT_SECONDS * self.sample_rate:
-            return None
         options = onnxruntime.RunOptions()
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        if audio.shape[-1] > KEPT_SECONDS * self.sample_rate:
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         return options

@@ -17,6 +17,7 @@ from utils.inference.done_before import DoneBefore
 from utils.inference.folder_trial import FolderTrial, OutputSettings, PitchTarget
 from utils.inference.measures import measure_speed, wrong_lengths
 from utils.inference.opened_voice import speaker_number_of, target_median_hz
+from utils.inference.opening import graph_of, is_saved_state
 from utils.inference.pipeline import find_recordings, is_sound_file, output_paths, overlooked_recordings
 from utils.inference.session import VoiceSession
 from utils.voice_file.controls import refuse_idle_controls
@@ -30,7 +31,7 @@ def run_trial(job: ConvertJob, announce: Callable[[str], None]) -> dict[str, Any
     """Convert and measure; write the report.
 
     Args:
-        job: what to do.
+        job: what to do. A run, or a state of one, is exported first, once for each content.
         announce: is given one line of text for each recording as it is done.
     Returns:
         The content of the report: "graph", "left_out", "speed", "files", "failures", "report".
@@ -39,6 +40,9 @@ def run_trial(job: ConvertJob, announce: Callable[[str], None]) -> dict[str, Any
         FormatError: if the graph cannot be loaded.
         DataError: if there is no recording.
     """
+    if is_saved_state(job.graph):
+        announce(f"{job.graph}: exporting it, unless that was done before")
+        job = job.model_copy(update={"onnx": graph_of(job.graph)})
     session = VoiceSession.open(job.graph, job.threads[-1])
     controls = _checked_controls(job, session)
     plan = _plan(job, session)

@@ -16,6 +16,7 @@ from utils.live.devices import SoundDevice, device_table
 from utils.live.gate import NoiseGate
 from utils.live.loop import LiveLoop, LiveSettings
 from utils.live.meters import LiveMeters
+from utils.live.priority import come_first
 
 METER_SECONDS = 5.0
 WARM_UP_BLOCKS = 5
@@ -36,6 +37,8 @@ def run_live(job: LiveJob) -> None:
     assert job.voice is not None
     if job.report is not None:
         check_new_file(job.report, "report", [job.voice])
+    if job.priority:  # before threads are started, which inherit it
+        tell(f"priority: {come_first() or 'usual, the system allows no other'}")
     converter, controls = open_converter(
         job.voice, block_ms=job.block_ms, history_ms=job.history_ms, ahead_ms=job.ahead_ms, threads=job.threads,
         controls=job.controls, speaker=job.speaker,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.background import give_way
 from utils.config.report import ReportJob
+from utils.console import tell_error
 from utils.errors import WorkbenchError
 
 
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> int:
     try:
         write_report(ReportJob(run=Path(arguments[0])))
     except WorkbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell_error("error", error.lines)
         return 2
     return 0
 

@@ -1,6 +1,5 @@
 """The figures of a run, from metrics.csv and config.yaml, as curves with what they mean."""
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from utils.evaluation.figures import describe_figure
 from utils.evaluation.score import SCORE
 from utils.reports.charts import Axis, Chart, short
 from utils.training.criterion import CRITERION, is_best
+from utils.training.metrics_table import STEP, read_rows
 from utils.training.overtraining import OvertrainingDetector, OvertrainingRule, Verdict
 
 Series = list[tuple[int, float]]  # (step, value)
@@ -75,14 +75,11 @@ def read_curves(path: Path, rule: OvertrainingRule, best_from_step: int = 0) -> 
 def read_table(path: Path) -> dict[str, Series]:
     """Return the columns of metrics.csv; a row that is being written is left out, as is what is no number."""
     series: dict[str, Series] = {}
-    if not path.is_file():
-        return series
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    for row in csv.DictReader(line for line in lines if line.endswith("\n")):
-        step = row.pop("step", None) or ""
+    for row in read_rows(path):
+        step = int(row.pop(STEP))
         for key, text in row.items():
-            if step.isdigit() and isinstance(text, str) and text and key is not None:
-                series.setdefault(key, []).append((int(step), _number(text)))
+            if text:
+                series.setdefault(key, []).append((step, _number(text)))
     return series
 
 

@@ -1,9 +1,10 @@
 """What the doctor of a dataset found, for its section of the page: <dataset>/doctor.json, which utils.doctor writes."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from utils.files import read_json
 
 FILE = "doctor.json"
 TONES = {"enough": "good", "thin": "warn", "not enough": "bad"}
@@ -50,7 +51,7 @@ class Diagnosis:
 def read_diagnosis(dataset: Path) -> Diagnosis | None:
     """Return what doctor.json says; None where there is none, or none that can be read."""
     try:
-        content = json.loads((dataset / FILE).read_text(encoding="utf-8"))
+        content = read_json(dataset / FILE)
         return Diagnosis(
             verdicts=tuple(
                 (str(name), TONES.get(word, "warn"), str(word)) for name, word in content["verdicts"].items()

@@ -1,6 +1,5 @@
 """What `python test_model.py evaluate=...` found, for the pages: its figures, leak checks and sounds."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from utils.errors import ConfigError
 from utils.evaluation.figures import describe_figure, is_shown
 from utils.evaluation.voice_report import EVALUATION_FILE
+from utils.files import read_json
 from utils.reports.sections import Figure, FiguresSection, Outcome, OutcomesSection, Section
 from utils.reports.sounds import Group, SoundMaker, group_of_files
 from utils.reports.verdict import Quality
@@ -40,7 +40,9 @@ class Evaluated:
         """
         path = place or folder / EVALUATION_FILE
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
+            if not all(isinstance(voice["means"], dict) for voice in content["voices"]):
+                raise ValueError("a voice of it has no figures")
             return cls(content, path.parent) if content["voices"] else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             if place is None:

@@ -1,6 +1,5 @@
 """The pages of a run, a dataset and an exported voice, put together from what lies in their folders."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import yaml
 from utils.config import from_yaml, select
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, WorkbenchError
+from utils.files import read_json
 from utils.reports.curves import RunCurves, charts_of, read_curves, rule_of
 from utils.reports.dataset_plots import dataset_charts, long_term_spectrum, remarkable_clips
 from utils.reports.doctor import read_diagnosis
@@ -157,7 +157,7 @@ def export_page(export: Path, extras: Extras, maker: SoundMaker) -> Page:
         ConfigError: if the folder holds no card.
     """
     card = _json(export / CARD)
-    if not card:
+    if not card or not _is_card(card):
         raise ConfigError(f"voice={export} holds no readable {CARD}; give the folder that export_onnx.py made")
     checks = {name: rows for name, rows in card.get("verification", {}).items() if rows}
     rows = [row for found in checks.values() for row in found]
@@ -178,6 +178,33 @@ def export_page(export: Path, extras: Extras, maker: SoundMaker) -> Page:
         page.sections.append(OutcomesSection(title=title, anchor=anchor, outcomes=shown))
     page.sections.append(_machine_section())
     return page
+
+
+CARD_KINDS: dict[str, type] = {"verification": dict, "rates": list, "files": list, "tools": dict}
+VOICE_KINDS: dict[str, type] = {"speakers": list, "defaults": dict, "metrics": dict, "encoder": dict, "pitch": dict}
+
+
+def _is_card(card: dict[str, Any]) -> bool:
+    """Whether what the page shows of a card is of its kind."""
+    voice = card.get("voice", {})
+    if not isinstance(voice, dict) or not all(
+        isinstance(card.get(key, kind()), kind) for key, kind in CARD_KINDS.items()
+    ):
+        return False
+    if not all(isinstance(voice.get(key, kind()), kind) for key, kind in VOICE_KINDS.items()):
+        return False
+    rows = [
+        row for found in card.get("verification", {}).values() for row in (found if isinstance(found, list) else [0])
+    ]
+    return (
+        all(isinstance(row, dict) and {"name", "detail"} <= row.keys() for row in rows)
+        and all(
+            isinstance(row, dict) and isinstance(row.get("bytes"), int) and "name" in row
+            for row in card.get("files", [])
+        )
+        and all(isinstance(row, dict) for row in voice.get("speakers", []))
+        and all(isinstance(value, int | float) for value in voice.get("metrics", {}).values())
+    )
 
 
 def run_config(run: Path) -> dict[str, Any]:
@@ -235,10 +262,14 @@ def _remarkable_groups(store: CorpusStore, maker: SoundMaker, flagged: Sequence[
 
 
 def _file_sections(report: dict[str, Any]) -> list[Section]:
-    used = [row for row in report.get("files", []) if row.get("status") == "used" and row.get("notes")]
-    rows = [Outcome("bad", "dropped", str(row["source"]), str(row["reason"])) for row in report.get("dropped", [])]
-    rows += [Outcome("warn", "used", str(row["source"]), "; ".join(map(str, row["notes"]))) for row in used]
-    rows += [Outcome("warn", "note", str(note), "") for note in report.get("notes", [])]
+    """Return what was remarked of recordings; nothing of a report that is damaged or made up."""
+    try:
+        used = [row for row in report.get("files", []) if row.get("status") == "used" and row.get("notes")]
+        rows = [Outcome("bad", "dropped", str(row["source"]), str(row["reason"])) for row in report.get("dropped", [])]
+        rows += [Outcome("warn", "used", str(row["source"]), "; ".join(map(str, row["notes"]))) for row in used]
+        rows += [Outcome("warn", "note", str(note), "") for note in report.get("notes", [])]
+    except (AttributeError, LookupError, TypeError):
+        return []
     intro = "What preprocess.py could not use, or used with a remark."
     return [OutcomesSection(title="Files", anchor="files", intro=intro, outcomes=rows)] if rows else []
 
@@ -299,7 +330,7 @@ def _machine_section() -> FactsSection:
 def _json(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file; empty where it is absent or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

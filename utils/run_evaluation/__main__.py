@@ -10,6 +10,7 @@ from utils.background import give_way
 from utils.config import from_yaml
 from utils.config.fields import validate
 from utils.config.train import EvaluationSettings
+from utils.console import tell_error
 from utils.errors import WorkbenchError
 from utils.locks import try_lock
 from utils.training.evaluation_folder import LOCK, MATERIAL, EvaluationFolder
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
         try:
             judge_waiting(folder)
         except WorkbenchError as error:
-            sys.stderr.write(f"{error}\n")
+            tell_error("error", error.lines)
             return 2
     return 0
 

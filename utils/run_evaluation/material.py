@@ -1,6 +1,5 @@
 """The sounds by which all states of a run are judged: held-out sentences, strangers, and recordings of the target."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from utils.corpus.store import CorpusStore
 from utils.errors import DataError
 from utils.evaluation.optional_packages import EVALUATION_RATE
 from utils.evaluation.remembering import Memory
-from utils.files import atomic_write_json, sha256_of_json
+from utils.files import atomic_write_json, read_json, sha256_of_json
 from utils.inference.measures import PitchMeter, automatic_shift, limited_shift
 from utils.training.checks import chosen_speaker
 
@@ -56,7 +55,7 @@ class Material:
     def heard(self) -> dict[str, Any]:
         """Return what evaluators have found of the sounds themselves, which no state changes."""
         try:
-            known: dict[str, Any] = json.loads((self.folder / HEARD).read_text(encoding="utf-8"))
+            known: dict[str, Any] = read_json(self.folder / HEARD)
             return known if isinstance(known, dict) else {}
         except (OSError, ValueError):
             return {}
@@ -84,7 +83,7 @@ def open_material(folder: Path, store: CorpusStore, settings: EvaluationSettings
     files = [] if settings.sources is None else spread(list_audio(settings.sources), settings.most_sources)
     identity = _identity(store, settings, files)
     try:
-        known = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        known = read_json(folder / INDEX)
     except (OSError, ValueError):
         known = {}
     speaker_id = store.speakers.index(speaker)

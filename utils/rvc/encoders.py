@@ -1,5 +1,6 @@
 """The content encoder of a voice: its name here and in other programs, and what RVC takes of it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +9,30 @@ from utils.rvc.layout import CONTENT_LAYERS
 
 CONTENTVEC = "contentvec"
 # the other programs' names of the one file that all of them begin with; our own content=hubert is any HuBERT
-CONTENTVEC_NAMES = frozenset({"hubert_base", "hubert-base", "content-vec", CONTENTVEC})
+CONTENTVEC_NAMES = frozenset({"hubert-base", "content-vec", CONTENTVEC})
+# Applio's names of its other encoders -> the options of the group content that open them as its voices hear
+OPTIONS = {
+    "spin": "spin",
+    "spin-v2": "spin_v2",
+    "chinese-hubert-base": "chinese_hubert_base",
+    "japanese-hubert-base": "japanese_hubert_base",
+    "korean-hubert-base": "korean_hubert_base",
+}
+# w-okada's name of rinna's encoder
+OTHER_NAMES = {"hubert-base-japanese": "japanese-hubert-base"}
 
 
 def encoder_name(name: str) -> str:
-    """Return our name of an encoder."""
-    return CONTENTVEC if name.lower() in CONTENTVEC_NAMES else name
+    """Return our name of an encoder.
+
+    Applio calls an encoder that it does not come with by its folder, of which the last part is a name.
+    """
+    last = re.split(r"[\\/]", name.rstrip("\\/"))[-1] or name
+    known = last.lower().replace("_", "-")
+    if known in CONTENTVEC_NAMES:
+        return CONTENTVEC
+    known = OTHER_NAMES.get(known, known)
+    return known if known in OPTIONS else last
 
 
 def content_overrides(embedder: str | None, version: str | None, layer: int | None = None) -> str:
@@ -24,10 +43,11 @@ def content_overrides(embedder: str | None, version: str | None, layer: int | No
         version: "v1" or "v2" of the voice.
         layer: that the voice listens to, None for that of its version.
     """
-    parts = ["content=contentvec_v1" if version == "v1" else "content=contentvec"]
+    option = OPTIONS.get(embedder or "") if version != "v1" else None
+    parts = [f"content={option}" if option else "content=contentvec_v1" if version == "v1" else "content=contentvec"]
     if layer not in (None, CONTENT_LAYERS.get(version or "", layer)):
         parts.append(f"content.layer={layer}")
-    if embedder not in (None, CONTENTVEC):
+    if embedder not in (None, CONTENTVEC) and not option:
         parts.append(f"content.name={embedder}")
     return " ".join(parts)
 

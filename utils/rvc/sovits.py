@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from utils.errors import FormatError
+from utils.files import read_file
 from utils.rvc.quoting import quoted
 
 Bins = Literal["4.0", "4.1"]
@@ -145,7 +146,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise FormatError(f"{path} has {path.stat().st_size} bytes; it is no configuration of a voice")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_file(path).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is no JSON; get it again") from error
     if not isinstance(content, dict):

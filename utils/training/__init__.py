@@ -29,13 +29,17 @@ def train(job: TrainJob, *, after_validation: Callable[[Path], None] | None = No
 
 
 def load_voice(
-    run: Path, which: Literal["best", "last"] = "best", io_rate: int | None = None, *, trust: Collection[str] = ()
+    run: Path,
+    which: Literal["best", "last", "previous"] = "best",
+    io_rate: int | None = None,
+    *,
+    trust: Collection[str] = (),
 ) -> "TrainedVoice":
     """Load a trained voice from its run folder to convert with it in PyTorch; see utils.training.checkpoints.
 
     Args:
         run: a folder made by train.py.
-        which: "best" by validation or "last".
+        which: "best" by validation, "last", or "previous", the one before.
         io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
         trust: packages or classes that it may name besides those of this workbench.
     Raises:

@@ -31,8 +31,9 @@ from utils.training.codebook import (
 from utils.training.devices import choose_loading, choose_precision, is_first_process
 from utils.training.losses import MelDistance, build_spectral_loss
 from utils.training.optimizers import build_optimizer, prepare_networks
-from utils.training.pretrained import load_pretrained
+from utils.training.pretrained import FITTED_SPEAKERS, load_pretrained, speaker_rows
 from utils.training.schedules import with_warmup
+from utils.training.speaker_start import fit_speakers
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ def build_training(
     discriminator = job.discriminator.build() if job.discriminator else None
     if fresh:
         start_from_pretrained(job, generator, discriminator, store.description)
+        if job.pretrained.speakers == FITTED_SPEAKERS and job.pretrained.generator:
+            fit_speakers_of(job, generator, store, job.pretrained.generator)
     if job.trainer.recompute and not generator.recompute_blocks():
         raise ConfigError(f"trainer.recompute=true: {job.model.target} has no blocks that can be computed again")
     prepare_networks(job.trainer, generator, discriminator)
@@ -106,6 +109,15 @@ def start_from_pretrained(
             )
             if is_first_process():
                 emit(note)
+
+
+def fit_speakers_of(job: TrainJob, generator: nn.Module, store: CorpusStore, file: str) -> None:
+    """Start the speakers of a base's network at mixes of the base's own, and say so."""
+    rows = speaker_rows(file, "pretrained.generator")
+    loss = build_spectral_loss(job.loss.objective, job.audio)
+    note = fit_speakers(generator, rows, store, loss, seed=job.seed)
+    if is_first_process():
+        emit(note)
 
 
 def learning_rate_factor(job: TrainJob, epoch_steps: int = 1) -> Callable[[int], float]:

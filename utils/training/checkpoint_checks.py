@@ -1,6 +1,7 @@
 """Whether a checkpoint is whole: its kinds and shapes, before anything is made of what it says."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,10 @@ def _problem_of(description: DatasetDescription) -> str:
         return f"its content has {_kind(description.content.dim)} values a frame"
     if not isinstance(description.files, dict) or not isinstance(description.files.get("manifest"), str):
         return "its manifest is not named"
+    if description.teacher is not None:
+        stated = asdict(description.teacher)
+        if not all(isinstance(stated[key], str) for key in ("name", "file", "sha256", "speaker", "licence", "consent")):
+            return "its teacher is not described by texts"
     return ""
 
 

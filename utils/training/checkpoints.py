@@ -161,7 +161,7 @@ def require_same_networks(
 
 def load_voice(
     run: Path,
-    which: Literal["best", "last"] = "best",
+    which: Literal["best", "last", "previous"] = "best",
     io_rate: int | None = None,
     *,
     for_export: bool = True,
@@ -172,7 +172,7 @@ def load_voice(
 
     Args:
         run: a folder made by train.py.
-        which: "best" by validation or "last".
+        which: "best" by validation, "last", or "previous", the one before.
         io_rate: rate of audio in and out, a multiple of 100; None means the model's own rate.
         for_export: refuse an encoder that cannot stand inside a graph; else it converts in PyTorch.
         trust: packages or classes that it may name besides those of this workbench.

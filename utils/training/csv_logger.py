@@ -11,8 +11,7 @@ from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils.files import atomic_write_text
-
-STEP = "step"
+from utils.training.metrics_table import STEP, read_rows
 
 
 class CsvLogger(Logger):
@@ -74,14 +73,14 @@ class CsvLogger(Logger):
 
         So are a row that was cut off while it was written and a file of another origin.
         """
-        rows = _read(self.path)
+        rows = read_rows(self.path)
         kept = [row for row in rows if int(row[STEP]) <= step]
         self._columns = [STEP, *[key for key in (rows[0] if rows else {}) if key != STEP]]
         self._rewrite(kept)
 
     def _add_to_earlier(self, step: int, added: dict[str, str]) -> None:
         """Put figures that come late into the row of their step."""
-        rows = _read(self.path)
+        rows = read_rows(self.path)
         row = next((row for row in rows if int(row[STEP]) == step), None)
         if row is None:
             row = {STEP: str(step)}
@@ -91,7 +90,7 @@ class CsvLogger(Logger):
         self._rewrite(rows)
 
     def _widen(self, unseen: list[str], is_new_row: bool) -> None:
-        rows = _read(self.path) if self._columns else []
+        rows = read_rows(self.path) if self._columns else []
         if not is_new_row:
             rows = rows[:-1]
         self._columns = (self._columns or [STEP]) + sorted(unseen)
@@ -121,15 +120,3 @@ class CsvLogger(Logger):
 def _text(value: float) -> str:
     """Return a number with seven digits."""
     return f"{value:.7g}" if math.isfinite(value) else str(value)
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    """Return the whole rows of a table; none of a file that is absent or has no column `step`."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    rows = list(csv.reader(line for line in lines if line.endswith("\n")))
-    if not rows or rows[0][:1] != [STEP]:
-        return []
-    header = rows[0]
-    return [dict(zip(header, row, strict=True)) for row in rows[1:] if len(row) == len(header) and row[0].isdigit()]

@@ -25,7 +25,7 @@ def remove_debug_run(folder: Path) -> None:
     if select(stored, "run.replace", False) is not True:
         raise ConfigError(f"run.replace=true: {folder} was not made with it; type run.name=<new name>")
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK_FILE:
             path.unlink()

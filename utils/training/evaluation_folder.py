@@ -6,7 +6,6 @@
 <run>/evaluation/<step>.json          the figures after that
 """
 
-import json
 import math
 import os
 import shutil
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.files import atomic_write_json
+from utils.files import atomic_write_json, read_json
 
 FOLDER, MATERIAL, FIGURES, LOCK = "evaluation", "material", "figures.json", ".lock"
 WAITING, FOUND = "waiting_", "found_"
@@ -75,7 +74,7 @@ class JudgedState:
     def read(cls, path: Path) -> "JudgedState | None":
         """Read a file; None where it is damaged."""
         try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
+            plain = read_json(path)
             score = plain["score"]
             return cls(
                 int(plain["step"]),
@@ -145,7 +144,7 @@ class EvaluationFolder:
         for path in self._of_states():
             found = _step(path.stem, WAITING, FOUND, "")
             if found is not None and found > step:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def _of_states(self) -> Iterator[Path]:
         for pattern in (f"{WAITING}*", f"{FOUND}*", "[0-9]*.json"):

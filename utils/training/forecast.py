@@ -1,12 +1,11 @@
 """What a training will take: told after its first updates, on the console and on its page. No PyTorch here."""
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.files import atomic_write_json
+from utils.files import atomic_write_json, read_json
 
 FORECAST_FILE = "forecast.json"
 GIBIBYTE = 2**30
@@ -83,7 +82,7 @@ class Forecast:
     def read(cls, run: Path) -> "Forecast | None":
         """Read it; None where there is none, or none that can be read."""
         try:
-            return cls(**json.loads((run / FORECAST_FILE).read_text(encoding="utf-8")))
+            return cls(**read_json(run / FORECAST_FILE))
         except (OSError, ValueError, TypeError):
             return None
 

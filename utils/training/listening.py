@@ -3,17 +3,16 @@
 They lie in <run>/listening: MP3 files, and listening.json that says what they are. Nothing here needs PyTorch.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from utils.audio.compressed import SUFFIX, encode_mp3
-from utils.files import atomic_write_bytes, atomic_write_json
+from utils.files import atomic_write_bytes, atomic_write_json, read_json
 
 FOLDER, INDEX = "listening", "listening.json"
 SCHEMA_VERSION = 1
@@ -76,7 +75,7 @@ class ListeningFolder:
     def clips(self) -> list[HeardClip]:
         """Return what is there; nothing where the index is absent or damaged."""
         try:
-            content = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
+            content = read_json(self.folder / INDEX)
             return [_clip(row) for row in content["clips"]]
         except (OSError, ValueError, KeyError, TypeError):
             return []
@@ -126,7 +125,8 @@ class ListeningFolder:
     def _remove(self, clip: HeardClip, states: Sequence[HeardState]) -> None:
         clip.states = [state for state in clip.states if state not in states]
         for state in states:
-            (self.folder / state.file).unlink(missing_ok=True)
+            if state.file.endswith(SUFFIX):  # whatever the index names, nothing but our sounds goes
+                (self.folder / state.file).unlink(missing_ok=True)
 
     def _write(self, clips: Sequence[HeardClip]) -> None:
         content = {"schema_version": SCHEMA_VERSION, "clips": [asdict(clip) for clip in clips]}
@@ -134,5 +134,13 @@ class ListeningFolder:
 
 
 def _clip(row: dict[str, Any]) -> HeardClip:
-    states = [HeardState(Path(item["file"]).name, item["role"], item["step"]) for item in row["states"]]
-    return HeardClip(str(row["name"]), str(row["title"]), row["kind"], states)
+    if row["kind"] not in get_args(Kind):
+        raise ValueError("a clip of another kind")
+    return HeardClip(str(row["name"]), str(row["title"]), row["kind"], [_state(item) for item in row["states"]])
+
+
+def _state(row: dict[str, Any]) -> HeardState:
+    step = row["step"]
+    if row["role"] not in get_args(Role) or not (step is None or type(step) is int):
+        raise ValueError("a sound of another kind")
+    return HeardState(Path(row["file"]).name, row["role"], step)

@@ -19,7 +19,9 @@ from utils.training.rvc_weights import Speakers, load_rvc_weights
 CONTENT_HASH = "content_weights_sha256"  # in the metadata of our files
 CONTENT_IDENTITY = "content_identity_sha256"  # there too, since version 8 of the base
 RVC_SUFFIXES = (".pth", ".pt")
+SPEAKER_TABLE = "speaker.weight"
 ALL_SPEAKERS = "all"  # of pretrained.speakers: row by row, for a dataset of the same speakers
+FITTED_SPEAKERS = "fitted"  # there too: the mix of the file's speakers that is nearest to the recordings
 
 
 def load_pretrained(
@@ -54,10 +56,11 @@ def load_pretrained(
         return load_rvc_weights(network, path, name, dataset, speakers=speakers, fresh_posterior=fresh_posterior)
     if fresh_posterior:
         raise ConfigError(f"pretrained.fresh_posterior belongs to a .pth of RVC, not to {name}={file}")
-    if speakers not in (None, "mean", ALL_SPEAKERS):
+    if speakers not in (None, "mean", ALL_SPEAKERS, FITTED_SPEAKERS):
         raise ConfigError(
             f"pretrained.speakers={speakers}: rows of a speaker table are chosen in a .pth of RVC, not in "
-            f"{name}={file}; allowed: mean, null, or {ALL_SPEAKERS} where the dataset has the file's speakers"
+            f"{name}={file}; allowed: mean, {FITTED_SPEAKERS}, null, "
+            f"or {ALL_SPEAKERS} where the dataset has the file's speakers"
         )
     theirs, metadata = _read_pretrained(path, name)
     _require_same_content(metadata, dataset, f"{name}={file}")
@@ -92,6 +95,21 @@ def find_pretrained(file: str, name: str) -> Path:
             f"{name}={file} is not a file; allowed: a .safetensors file, a .pth file of RVC or pretrained=none"
         )
     return path
+
+
+def speaker_rows(file: str, name: str) -> Tensor:
+    """Return the speakers [S, C] of a file of ours.
+
+    Raises:
+        ConfigError: if it has none.
+    """
+    path = find_pretrained(file, name)
+    tensors = {} if path.suffix in RVC_SUFFIXES else _read_pretrained(path, name)[0]
+    if SPEAKER_TABLE not in tensors:
+        raise ConfigError(
+            f"{name}={file} has no table of speakers, of which pretrained.speakers={FITTED_SPEAKERS} makes a mix"
+        )
+    return tensors[SPEAKER_TABLE]
 
 
 def pretrained_files(job: TrainJob) -> dict[str, dict[str, str]]:
@@ -148,7 +166,7 @@ def _require_same_content(metadata: dict[str, str], dataset: DatasetDescription,
 
 def _fit_speaker_table(network: torch.nn.Module, theirs: dict[str, Tensor], what: str, *, keep: bool) -> str:
     ours = network.state_dict()
-    table = "speaker.weight"
+    table = SPEAKER_TABLE
     if table not in ours or table not in theirs:
         return ""
     count, rows = ours[table].shape[0], theirs[table].shape[0]

@@ -1,12 +1,11 @@
 """How a run went: metrics.json and a table on the screen."""
 
-import json
 import math
 from pathlib import Path
 
 from models.adversarial import AdversarialTraining
 from utils.console import emit, pasted, table
-from utils.files import atomic_write_json
+from utils.files import atomic_write_json, read_json
 from utils.training.callbacks.history import HistoryRecorder
 from utils.training.criterion import CRITERION, is_best
 
@@ -43,7 +42,7 @@ def summarize(
 def best_held_out(run: Path) -> float | None:
     """Return the criterion of a finished run's best.ckpt; None where there is none, or another process writes it."""
     path = run / "metrics.json"
-    best = json.loads(path.read_text("utf-8"))["best"] if path.is_file() else None
+    best = read_json(path)["best"] if path.is_file() else None
     return float(best[CRITERION]) if best is not None else None
 
 

@@ -11,9 +11,9 @@ from utils.verification.speech_rules import NEAR_CENTS, is_idle
 from utils.verification.voices import NUM_SENTENCES, Said, Voice
 from utils.voice_file.controls import find_control
 
-SHIFTS = (3.0, -5.0)
+SHIFTS = ((3.0, 2), (-5.0, 2), (12.0, 1))  # semitones, and sentences: an octave above the first, lower one alone
 SHIFT_CENTS = 20.0
-LEAST_NEAR = 0.75
+LEAST_NEAR, LEAST_NEAR_OF_OCTAVE = 0.75, 0.4
 MEDIAN_SEMITONES = 0.5  # by which the median of a tracker, or of what a stream has heard, may be off
 MIX_DB, MIX_SHARE = 0.3, 0.2  # of how far own and imposed level are apart
 LOUD_DB = -12.0
@@ -23,22 +23,23 @@ LEAST_TIMBRE_DB = 0.1
 
 
 def check_shift(voice: Voice) -> Check:
-    """pitch_shift by +3 and -5 semitones moves the pitch by so much, within 20 cents."""
+    """pitch_shift by +3, -5 and +12 semitones moves the pitch by so much, within 20 cents."""
     name = "pitch_shift by its amount"
     if "pitch_shift" not in voice.controls or is_idle(voice, "pitch_shift"):
         return skipped(name, "nothing to shift")
     own, limit = voice.default("pitch_shift"), find_control("pitch_shift").high
     plain, problems = voice.said(0, NUM_SENTENCES, **voice.unmoved), []
     figures: dict[str, float] = {}
-    for shift in SHIFTS:
+    for shift, num_sentences in SHIFTS:
         asked = shift if abs(own + shift) <= limit else -shift
-        moved = voice.said(0, 2, pitch_shift=own + asked)
+        moved = voice.said(0, num_sentences, pitch_shift=own + asked)
         cents = _cents(plain, moved)
         near = np.abs(cents - 100 * asked) < NEAR_CENTS
         share = float(near.mean()) if len(near) else 0.0
         middle = float(np.median(cents[near])) / 100 if near.any() else 0.0
         figures |= {f"shift_of_{asked:g}": middle}
-        if not (share >= LEAST_NEAR and abs(middle - asked) <= SHIFT_CENTS / 100):
+        least = LEAST_NEAR if abs(shift) < 12 else LEAST_NEAR_OF_OCTAVE
+        if not (share >= least and abs(middle - asked) <= SHIFT_CENTS / 100):
             found = float(np.median(cents)) / 100 if len(cents) else 0.0
             problems.append(f"{asked:+g} gives {found:+.2f} semitones ({100 * share:.0f} % of the frames near)")
     detail = ", ".join(f"{key.rpartition('_')[2]} gives {value:+.2f}" for key, value in figures.items())

@@ -11,6 +11,7 @@ from utils.verification.alignment import COPY, copy_faults, copy_likeness, level
 from utils.verification.candidate import Candidate
 from utils.verification.cases import Case
 from utils.verification.checks import Check, skipped, verdict
+from utils.verification.listening import VOICED, Heard
 from utils.verification.measures import LOUDEST_PEAK, SILENCE_PEAK, faults, levels, relative_db, relative_difference
 from utils.verification.reference import Reference, limit_of_parity_db, own_change_db
 from utils.verification.signals import bursts, hostile, speech_like, swelling_noise
@@ -26,10 +27,14 @@ COPY_TEST_SECONDS = 4.0
 STREAM_COPY_TEST_SECONDS = 1.5
 LONG_TAIL_SECONDS = 10.0
 LONG_DRIFT_DB = 6.0
+LONG_CHANGE_DB = 4.5  # sound voices have 1.2 to 3.1
+LONG_CENTS, PITCH_FRAMES, LEAST_VOICED_FRAMES = 100.0, 200, 40
+LEAST_CLICK, CLICK_RATIO = 0.1, 3.0  # a step between samples: of full scale, and against those near it at other times
+CLICK_WINDOWS_PER_SECOND, CLICK_REACH, CLICK_EDGE = 200, 4, 20  # windows; around a joint the sound is not the same
 LONG_SECOND_DB, LONG_SPEECH_DB = 20.0, 15.0  # a voice that does not follow the level moves by up to 8
 MINUTE_SECONDS = 65.0
-BATCH_SIZES = (2, 3, 4, 5)
-BATCH_STARTS = np.array((0, 2, 5, 9, 13))  # tenths of a second
+BATCH_SIZES = (2, 3, 4, 5, 8)
+BATCH_STARTS = np.array((0, 2, 5, 9, 13, 1, 7, 11))  # tenths of a second
 CONSTANTS = (
     0.0, -0.0, 1e-40, -1e-30, 1e-20, 1e-12, 1e-9, -1e-6, 1e-5, 1e-4, -3e-4, 1e-3, -0.003, 0.01, 0.03, -0.05, 0.1, 0.2,
     -0.25, 0.25, 0.3, 0.4, -0.5, 0.5, 0.6, 0.7, 0.75, -0.8, 0.9, 0.99, 1.0, -1.0, 1.5, 2.0, -4.0, 8.0, 100.0, -1e6,
@@ -111,7 +116,7 @@ def check_repetition(candidate: Candidate) -> Check:
 
 
 def check_batch(candidate: Candidate, reference: Reference | None = None) -> Check:
-    """Each row of a batch, of 2 to 5 rows, is converted as if it were alone, also beside a broken one."""
+    """Each row of a batch, of 2 to 8 rows, is converted as if it were alone, also beside a broken one."""
     speech = candidate.speech(2.0, 8)
     rows = np.stack(
         [speech[start : start + candidate.sample_rate // 2] for start in BATCH_STARTS * candidate.sample_rate // 10]
@@ -231,6 +236,10 @@ def _long(candidate: Candidate, minutes: float) -> Check:
         detail += f", its end {drift:.1f} dB from the end alone (allowed {LONG_DRIFT_DB:g})"
         problems += [detail] if not drift <= LONG_DRIFT_DB else []
         problems += _strange_seconds(audio, output[0], candidate.sample_rate)
+        again, worst = _changed_seconds(output[0], len(pattern), candidate.sample_rate)
+        again += _clicks(output[0], len(pattern), candidate.sample_rate)
+        problems += again or _changed_pitch(output[0], len(pattern), candidate.sample_rate)
+        figures["long_change_db"] = worst
         problems += copy_faults(audio[None, -tail:], output[:, -tail:], candidate.sample_rate)
     return verdict(f"{minutes:g} minutes", problems, detail, figures)
 
@@ -247,6 +256,57 @@ def _strange_seconds(audio: np.ndarray, output: np.ndarray, sample_rate: int) ->
     apart = (made - source)[chosen] - np.median((made - source)[chosen]) if len(chosen) else np.zeros(0)
     far = np.flatnonzero(np.abs(apart) > LONG_SECOND_DB)[:1]
     return [f"second {chosen[place]} is {apart[place]:+.0f} dB from the others" for place in far]
+
+
+def _changed_seconds(output: np.ndarray, period: int, sample_rate: int) -> tuple[list[str], float]:
+    """Say which second does not sound as the same sound did before, and how far they are apart at most, in dB."""
+    worst, place = 0.0, 0
+    for start in range(period, len(output) - sample_rate + 1, sample_rate):
+        before = start % period
+        if before + sample_rate > period:  # across the end of the first time
+            continue
+        one, other = (output[first : first + sample_rate] for first in (before, start))
+        apart = spectral_difference_db(one, other, sample_rate)
+        if not apart <= worst:
+            worst, place = apart, start
+    second = place // sample_rate
+    problems = [f"second {second} is {worst:.1f} dB from the same sound before (allowed {LONG_CHANGE_DB:g})"]
+    return problems * (not worst <= LONG_CHANGE_DB), worst
+
+
+def _clicks(output: np.ndarray, period: int, sample_rate: int) -> list[str]:
+    """Say which second has a step between two samples that the same sound has not at another time."""
+    steps, window = np.abs(np.diff(output)), sample_rate // CLICK_WINDOWS_PER_SECOND
+    for start in range(period, len(steps), period):
+        count = min(period, len(steps) - start) // window
+        if count <= 2 * CLICK_EDGE:
+            continue
+        parts = [steps[first : first + count * window].reshape(count, window).max(axis=1) for first in (0, start)]
+        for (one, other), first in ((parts, start), (parts[::-1], 0)):
+            padded = np.pad(one, CLICK_REACH, mode="edge")
+            near = np.lib.stride_tricks.sliding_window_view(padded, 2 * CLICK_REACH + 1).max(axis=1)
+            is_click = (other > LEAST_CLICK) & (other > CLICK_RATIO * near)
+            places = np.flatnonzero(is_click[CLICK_EDGE:-CLICK_EDGE])
+            if len(places):
+                second = (first + (places[0] + CLICK_EDGE) * window) // sample_rate
+                return [f"second {second} has a click that the same sound has not at another time"]
+    return []
+
+
+def _changed_pitch(output: np.ndarray, period: int, sample_rate: int) -> list[str]:
+    """Say where the same sound has another pitch than it had the first time."""
+    if len(output) < 2 * period:
+        return []
+    f0_hz, likeness = Heard(output[: 2 * period], sample_rate).pitch
+    count = len(f0_hz) // 2
+    for start in range(0, count - PITCH_FRAMES, PITCH_FRAMES):
+        places = np.arange(start, start + PITCH_FRAMES)
+        voiced = places[(likeness[places] > VOICED) & (likeness[places + count] > VOICED)]
+        cents = 1200 * np.log2(f0_hz[voiced + count] / f0_hz[voiced])
+        if len(voiced) >= LEAST_VOICED_FRAMES and abs(float(np.median(cents))) > LONG_CENTS:
+            second = (start + count) // 100
+            return [f"from second {second} on the pitch is {np.median(cents):+.0f} cents from what it was before"]
+    return []
 
 
 def _compared(name: str, audio: np.ndarray, output: np.ndarray, reference: Reference) -> Check:

@@ -13,6 +13,7 @@ from utils.verification.graph_process import USUAL_LIMITS, Limits, RemoteSession
 from utils.verification.live_host import NAME_DEFAULTS, LiveHost, numbers_in_name
 from utils.verification.rvc_client import RvcClient, rvc_graph_of
 from utils.verification.signals import speech_like
+from utils.verification.tried_stream import TriedStream
 from utils.verification.voices import Voice
 from utils.voice_file.control_inputs import CONTROL_VALUES, asks_for_controls, default_feed, settable_controls
 from utils.voice_file.controls import ALL_CONTROLS, CONTROLS, Control, control_arrays
@@ -21,7 +22,6 @@ from utils.voice_file.kinds import AUDIO_TO_AUDIO, STREAM, is_stream, require_au
 from utils.voice_file.metadata import VoiceMetadata
 from utils.voice_file.runtime import stored_metadata
 from utils.voice_file.rvc_formats import RvcGraph
-from utils.voice_file.stream import BlockStream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +109,14 @@ class Candidate:
         assert self.generator is not None
         return RvcClient(self.session, self.generator)
 
-    def new_stream(self) -> BlockStream:
+    def new_stream(self) -> TriedStream:
         """Return a stream that has been given nothing yet.
 
         Raises:
             FormatError: if the graph is no streaming graph or does not keep what its metadata says.
         """
         metadata = stored_metadata(self.session, self.path.name)
-        return BlockStream(self.session, metadata, self.path.name)
+        return TriedStream(self.session, metadata, self.path.name)
 
     def close(self) -> None:
         """Let the process of the graph go, for the next one."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from utils.files import sha256_of_file, sha256_of_json
+from utils.files import read_file, sha256_of_file, sha256_of_json
 from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, skipped, verdict
 from utils.voice_file.delivered import CARD
@@ -55,7 +55,7 @@ def _problems_of_card(path: Path, compared: list[str]) -> list[str]:
 def _read_card(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MOST_CARD_BYTES:
         raise ValueError("no card")
-    card = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    card = json.loads(read_file(path).decode("utf-8"), parse_constant=lambda _: None)
     if not isinstance(card, dict):
         raise TypeError("no card")
     return card

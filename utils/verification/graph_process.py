@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
 
 from utils.errors import FormatError
 from utils.idle_processes import IdleProcesses, interpreter_of, one_thread
-from utils.memory import available_bytes
+from utils.memory import available_bytes, total_bytes
 from utils.verification.graph_child import Arrays, Message, read_message, write_message
 from utils.voice_file.runtime import RUNTIME_ERRORS
 
@@ -32,7 +32,11 @@ LOOK_SECONDS = 0.2
 BUSY = 3.0
 MOST_WAITING = 2
 USUAL_RATE = 24000
-SHARE_OF_MEMORY = 0.8  # of what is available when a run begins
+SHARE_OF_MEMORY = 0.8  # of what is available when a run begins, and of the machine
+# what a sound graph may take however little is available: beyond it, a full machine ends the process by itself
+FLOOR_BYTES = 300e6
+FLOOR_PER_BYTE = 5.0  # of the file: as it is read, as onnxruntime parses it, and the weights as its kernels want them
+FLOOR_PER_SAMPLE = 2000.0  # of what is fed: 100 MB for a second at 48 kHz, as rules allow; light voices take 130
 ERRORS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (*RUNTIME_ERRORS, FormatError, MemoryError)}
 
 
@@ -94,7 +98,9 @@ class GraphProcess:
             return 0.0
         return float(times.user + times.system)
 
-    def ask(self, order: Message, arrays: Arrays, seconds: float, what: str) -> tuple[Message, Arrays]:
+    def ask(
+        self, order: Message, arrays: Arrays, seconds: float, what: str, *, least_bytes: float = FLOOR_BYTES
+    ) -> tuple[Message, Arrays]:
         """Return the answer to an order.
 
         Args:
@@ -102,6 +108,7 @@ class GraphProcess:
             arrays: what goes with it.
             seconds: after which the process is killed.
             what: the work, for messages.
+            least_bytes: that the work may take, however little memory is available.
         Raises:
             GraphStoppedError: if the process was killed or died.
             Exception: what the work raised, one of ERRORS.
@@ -112,7 +119,7 @@ class GraphProcess:
             return read_message(self._answers)
 
         with self._lock:
-            reply, made = self._watched(exchange, seconds, what)
+            reply, made = self._watched(exchange, seconds, what, least_bytes)
         if "error" in reply:
             kind = ERRORS.get(reply["error"])
             raise kind(reply["text"]) if kind else FormatError(f"{reply['error']}: {reply['text']}")
@@ -126,8 +133,10 @@ class GraphProcess:
                 pipe.close()
         self._process.wait()
 
-    def _watched(self, work: Any, seconds: float, what: str) -> tuple[Message, Arrays]:
-        watch = _Watch(self._process, seconds)
+    def _watched(
+        self, work: Any, seconds: float, what: str, least_bytes: float = FLOOR_BYTES
+    ) -> tuple[Message, Arrays]:
+        watch = _Watch(self._process, seconds, least_bytes)
         try:
             answer: tuple[Message, Arrays] = work()
             return answer
@@ -144,11 +153,11 @@ class GraphProcess:
 class _Watch:
     """Kills a process that takes too long or too much memory for what it does now."""
 
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, least_bytes: float) -> None:
         self.done = threading.Event()
         self.reason: str | None = None
         self._process, self._seconds = process, seconds
-        self._most = SHARE_OF_MEMORY * available_bytes()
+        self._most = max(SHARE_OF_MEMORY * available_bytes(), min(least_bytes, SHARE_OF_MEMORY * total_bytes()))
         threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:
@@ -171,6 +180,20 @@ class _Watch:
                 return
 
 
+class BlockAnswer(NamedTuple):
+    """What a stream made of some blocks.
+
+    Attributes:
+        audio: [1, T].
+        state: that the next block is given.
+        seconds: that each block took in the process of the graph.
+    """
+
+    audio: np.ndarray
+    state: np.ndarray
+    seconds: list[float]
+
+
 @cache
 def graph_processes() -> IdleProcesses[GraphProcess]:
     """Return the processes for graphs of this process."""
@@ -189,12 +212,15 @@ class RemoteSession:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._limits = limits
+        self._floor = FLOOR_BYTES + FLOOR_PER_BYTE * (path.stat().st_size if path.is_file() else 0)
         self._process = graph_processes().borrow()
         self._process.num_sessions += 1
         self._number, self._stopped = self._process.num_sessions, ""
         order = {"do": "open", "path": os.path.abspath(path), "threads": 1, "session": self._number}  # noqa: PTH100
         try:
-            described, _ = self._process.ask(order, {}, limits.load_seconds, f"loading {path.name}")
+            described, _ = self._process.ask(
+                order, {}, limits.load_seconds, f"loading {path.name}", least_bytes=self._floor
+            )
         except BaseException:
             graph_processes().give_back(self._process)
             raise
@@ -225,18 +251,42 @@ class RemoteSession:
             GraphStoppedError: if it took too long or too much, now or before.
             Exception: what onnxruntime raised.
         """
-        if self._stopped:
-            raise GraphStoppedError(f"not run again: {self._stopped}")
         arrays = {name: np.asarray(value) for name, value in feed.items()}
         samples = max((array.size for array in arrays.values()), default=0)
+        order = {"do": "run", "outputs": None if names is None else list(names)}
+        reply, made = self._asked(order, arrays, samples, samples)
+        return [made.get(str(place)) for place in range(reply["count"])]
+
+    def run_blocks(
+        self, feed: Mapping[str, np.ndarray], block: int, *, inputs: tuple[str, str], outputs: tuple[str, str]
+    ) -> BlockAnswer:
+        """Run a stream over [1, T] of whole blocks, at least one; its state is kept in the process of the graph.
+
+        Args:
+            feed: audio [1, T], the state that the first block is given, and what all blocks are given.
+            block: samples of one.
+            inputs: names of audio and state.
+            outputs: names of audio and state.
+        Raises:
+            GraphStoppedError: if it took too long or too much, now or before.
+            Exception: what onnxruntime raised.
+        """
+        order = {"do": "blocks", "block": block, "inputs": inputs, "outputs": outputs}
+        samples = feed[inputs[0]].size
+        reply, made = self._asked(order, dict(feed), samples, max(block, feed[inputs[1]].size))
+        return BlockAnswer(made["audio"], made["state"], reply["seconds"])
+
+    def _asked(self, order: Message, arrays: Arrays, samples: int, at_once: int) -> tuple[Message, Arrays]:
+        """Give an order that may take the time of so many samples, and the memory of those that are fed at once."""
+        if self._stopped:
+            raise GraphStoppedError(f"not run again: {self._stopped}")
         seconds = self._limits.run_seconds + self._limits.per_second * samples / USUAL_RATE
-        order = {"do": "run", "session": self._number, "outputs": None if names is None else list(names)}
+        least = self._floor + FLOOR_PER_SAMPLE * at_once
         try:
-            reply, made = self._process.ask(order, arrays, seconds, "a run")
+            return self._process.ask({**order, "session": self._number}, arrays, seconds, "a run", least_bytes=least)
         except GraphStoppedError as error:
             self._stopped = str(error)
             raise
-        return [made.get(str(place)) for place in range(reply["count"])]
 
     def resident_bytes(self) -> int:
         """Return the resident memory of its process now."""

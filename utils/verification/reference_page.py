@@ -6,6 +6,7 @@ from utils.verification import amount_rules as amounts
 from utils.verification import sound_rules as sound
 from utils.verification import speech_rules as speech
 from utils.verification.rules import LISTENING, RULES
+from utils.verification.utterances import HIGHEST_HARMONIC_HZ
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "verification_rules.md"
 BEGIN, END = "<!-- from the rules: python -m utils.verification.reference_page -->", "<!-- end -->"
@@ -13,13 +14,19 @@ LIMITS = {
     "content": (
         f"correlation with the source: timbre and vowels at least {speech.LEAST['timbre']:g}, change "
         f"{speech.LEAST['change']:g}, level {speech.LEAST['level']:g}; each {speech.BACKWARDS_MARGIN:g} above that of "
-        f"the reversal and {speech.LAG_MARGIN:g} above that of 30 ms to either side"
+        f"the reversal and {speech.LAG_MARGIN:g} above that of 30 ms to either side; of one piece, the middle of the "
+        f"first three at most {1000 * speech.LATE_SECONDS:g} ms early or late"
     ),
     "pitch": (
         f"{100 * speech.LEAST_VOICED:g} % of what is voiced is, {100 * speech.LEAST_NEAR:g} % of that within "
         f"{speech.NEAR_CENTS:g} cents; median within {speech.MOST_CENTS:g} cents, scatter at most "
         f"{speech.MOST_SPREAD_CENTS:g}, slope {speech.SLOPES[0]:g} to {speech.SLOPES[1]:g}, correlation at least "
         f"{speech.LEAST_MELODY:g}; at most {100 * speech.MOST_VOICED_NOISE:g} % of the fricatives are voiced"
+    ),
+    "pitch of high and low speakers": (
+        f"melodies around 360 and 85 Hz: {100 * speech.LEAST_VOICED_OF_RANGE:g} % of what is voiced is, "
+        f"{100 * speech.LEAST_NEAR_OF_RANGE:g} % of that within {speech.NEAR_CENTS:g} cents; "
+        f"median within {speech.MOST_CENTS:g} cents"
     ),
     "speech of any level": (
         f"{speech.LEVELS_DB[0]:g} dB to full scale: at most {speech.QUIETER_DB:g} dB softer or {speech.LOUDER_DB:g} dB "
@@ -41,6 +48,12 @@ LIMITS = {
     "waveform": (
         f"offset at most {sound.DC_DB:g} dB, at most {100 * sound.FLAT_SHARE:g} % of the samples at the peak, at least "
         f"{sound.LEAST_VALUES} values, no gap above {10 * sound.GAP_FRAMES} ms"
+    ),
+    "clear vowels": (
+        f"above {HIGHEST_HARMONIC_HZ:g} Hz, where no vowel of the source has anything, at most "
+        f"{sound.VOWEL_NOISE_DB:g} dB against white noise of the vowels' level; the spectrum 1/2, 1/3 or 1/4 of the "
+        f"rate higher, where it is within {-sound.IMAGE_DB:g} dB of the loudest, is the same by at most "
+        f"{sound.IMAGE_LIKENESS:g}"
     ),
     "pauses": f"level at most {sound.PAUSE_DB:g} dB, peak at most {sound.PAUSE_PEAK_DB:g} dB",
     "no echo": (

@@ -32,6 +32,9 @@ from utils.voice_file.metadata import NOT_JUDGED_KEY
 from utils.voice_file.rvc_formats import RVC_FORMATS
 
 NO_REFERENCE = "a file alone has no PyTorch side"
+# a rule -> the one that it was part of for files from before, or that says whether there is anything to judge: what a
+# file states of that one excuses both
+PART_OF = {"pitch of high and low speakers": "pitch", "clear vowels": "content"}
 WHOLE, STREAMS, VOICES = (frozenset(kinds) for kinds in ((AUDIO_TO_AUDIO,), (STREAM,), (AUDIO_TO_AUDIO, STREAM)))
 GENERATORS = frozenset(RVC_FORMATS)
 OF_CLIENTS = frozenset(name for name, rvc_format in RVC_FORMATS.items() if rvc_format.has_client_metadata)
@@ -108,7 +111,7 @@ def judged(candidate: Candidate, reference: Reference | None, *, rule: OfVoice) 
         excuse = "the PyTorch voice does the same" if is_same else ""
     else:
         stated = candidate.metadata.extra.get(NOT_JUDGED_KEY) if candidate.metadata is not None else None
-        is_stated = isinstance(stated, list) and check.name in stated
+        is_stated = isinstance(stated, list) and bool({check.name, PART_OF.get(check.name)} & {*map(str, stated)})
         excuse = "the file states that its voice does the same" if is_stated else ""
     if not excuse:
         return check
@@ -166,11 +169,13 @@ RULES: tuple[Rule, ...] = (
     _alone("not the dry signal", VOICES, audio_rules.check_conversion),
     _heard("content", speech_rules.check_content),
     _heard("pitch", speech_rules.check_pitch),
+    _heard("pitch of high and low speakers", speech_rules.check_range),
     _heard("speech of any level", speech_rules.check_levels),
     _heard("level imposed", sound_rules.check_imposed),
     _heard("no dry share", sound_rules.check_dry),
     _heard("bandwidth", sound_rules.check_bandwidth),
     _heard("waveform", sound_rules.check_waveform),
+    _heard("clear vowels", sound_rules.check_vowels),
     _heard("pauses", sound_rules.check_pauses),
     _heard("no echo", sound_rules.check_echo),
     _heard("pitch_shift by its amount", amount_rules.check_shift),

@@ -15,9 +15,11 @@ def speech_like(sample_rate: int, num_samples: int, seed: int) -> np.ndarray:
     f0_hz = 130.0 * (1 + 0.35 * (seed % 3)) * 2 ** (0.25 * np.sin(2 * np.pi * 0.9 * time + seed))
     phase = 2 * np.pi * np.cumsum(f0_hz) / sample_rate
     voiced = np.zeros(num_samples)
+    sine, before, turn = np.sin(phase), np.zeros(num_samples), 2 * np.cos(phase)
     for harmonic in range(1, 31):
         formant = 1 / (1 + ((harmonic * 140 - 600) / 500) ** 2) + 0.4 / (1 + ((harmonic * 140 - 1900) / 600) ** 2)
-        voiced += (formant + 0.05) * np.sin(harmonic * phase) * (harmonic * f0_hz < 0.45 * sample_rate)
+        voiced += (formant + 0.05) * sine * (harmonic * f0_hz < 0.45 * sample_rate)
+        sine, before = turn * sine - before, sine  # sin((n + 1) x) = 2 cos(x) sin(n x) - sin((n - 1) x)
     noise = rng.standard_normal(num_samples)
     hiss = np.diff(noise, prepend=0.0)
     kind = (time / SYLLABLE_SECONDS + seed).astype(int) % 4

@@ -1,5 +1,6 @@
 """Rules about the sound itself: nothing is missing from it, nothing is in it that the voice did not make."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,8 @@ from utils.verification.alignment import correlation
 from utils.verification.checks import Check, skipped, verdict
 from utils.verification.listening import Heard
 from utils.verification.measures import decibels
-from utils.verification.speech_rules import power_db
-from utils.verification.utterances import SPEECH_DB, utterance
+from utils.verification.speech_rules import STEADY_FRAMES, power_db
+from utils.verification.utterances import HIGHEST_HARMONIC_HZ, SPEECH_DB, utterance
 from utils.verification.voices import Said, Voice
 from utils.voice_file.metadata import BANDWIDTH_KEY
 
@@ -29,6 +30,9 @@ GAP_DB, GAP_FRAMES = -45.0, 2
 BAND_DB = -35.0  # below the level between 1 and 4 kHz; the lowest of a sound voice's band is about -12 there
 BAND_STEP_HZ = 100.0
 STATED_SHARE, USUAL_SHARE = 0.95, 0.85
+VOWEL_NOISE_DB, HIGHEST_SHARE = -20.0, 0.48  # against white noise of the vowels' level; of the network's rate
+IMAGE_WINDOW, IMAGE_EDGE, IMAGE_FACTORS, IMAGE_LIKENESS = 480, 8, (2, 3, 4), 0.4
+IMAGE_DB, LEAST_BINS = -60.0, 12  # below the loudest: what a good resampler leaves is not heard
 TAIL_SECONDS, TAIL_DB = 0.06, -40.0
 ECHO_SECONDS = (0.004, 0.25)
 ECHO_LIKENESS = 0.2
@@ -150,6 +154,63 @@ def bandwidth_hz(voice: Voice) -> float:
     middle = float(levels[(steps >= 1000) & (steps < 4000)].mean())
     reached = steps[levels > middle + BAND_DB]
     return float(reached.max(initial=0.0)) + BAND_STEP_HZ
+
+
+def check_vowels(voice: Voice) -> Check:
+    """Vowels are clear: no noise follows them, and no image of their spectrum stands a part of the rate higher."""
+    noise, images = vowel_noise_db(voice), image_likeness(voice)
+    problems = [f"noise of {noise:.0f} dB in the highs of vowels (allowed {VOWEL_NOISE_DB:g})"] * (
+        not noise <= VOWEL_NOISE_DB
+    )
+    problems += [
+        f"an image of the spectrum 1/{factor} of the rate higher ({likeness:.2f}, allowed {IMAGE_LIKENESS:g})"
+        for factor, likeness in images.items()
+        if not likeness <= IMAGE_LIKENESS
+    ]
+    worst = max(images.values())
+    detail = f"noise of {noise:.0f} dB in their highs, images {worst:.2f}"
+    return verdict("clear vowels", problems[:2], detail, {"vowel_noise_db": noise, "image_likeness": worst})
+
+
+def vowel_noise_db(voice: Voice) -> float:
+    """Return how dense the sound of vowels is above their harmonics, against white noise of their level, in dB.
+
+    Minus infinity for a network whose band ends there.
+    """
+    said, rate = voice.said(), voice.sample_rate
+    network_rate = min(rate, voice.metadata.model_rate) if voice.metadata is not None else rate
+    window = 2 * round(0.016 * rate)
+    padded = np.pad(said.made.samples.astype(np.float64), window)
+    is_steady = np.convolve(said.f0_hz > 0, np.ones(STEADY_FRAMES), "same") > STEADY_FRAMES - 0.5
+    middles = np.flatnonzero(is_steady) * rate // 100 + rate // 200 + window
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[middles - window // 2]
+    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(window), axis=1)))
+    frequencies = np.fft.rfftfreq(window, 1 / rate)
+    highs = power[:, (frequencies >= HIGHEST_HARMONIC_HZ) & (frequencies < HIGHEST_SHARE * network_rate)]
+    if not highs.size:
+        return -math.inf
+    share = highs.mean(axis=1) / np.maximum(power.mean(axis=1), 1e-15)
+    return 10 * math.log10(max(float(np.median(share)), 1e-12))
+
+
+def image_likeness(voice: Voice) -> dict[int, float]:
+    """Return by factor how far the spectrum is the same, 0 to 1, that part of the rate higher.
+
+    It is where samples are held, left out or badly interpolated; parts of speech so far apart know nothing of each
+    other.
+    """
+    samples = voice.said().made.samples.astype(np.float64)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, IMAGE_WINDOW)[:: IMAGE_WINDOW // 4]
+    spectrum = np.fft.fft(frames * np.hanning(IMAGE_WINDOW), axis=1)
+    chosen = slice(IMAGE_EDGE, IMAGE_WINDOW // 2 - IMAGE_EDGE)
+    found = {}
+    for factor in IMAGE_FACTORS:
+        one, other = (np.roll(spectrum, -places, axis=1)[:, chosen] for places in (0, IMAGE_WINDOW // factor))
+        sizes = np.linalg.norm(one, axis=0), np.linalg.norm(other, axis=0)
+        likeness = np.abs((one.conj() * other).sum(axis=0)) / np.maximum(sizes[0] * sizes[1], 1e-12)
+        is_heard = np.minimum(*sizes) > 10 ** (IMAGE_DB / 20) * max(size.max(initial=1e-12) for size in sizes)
+        found[factor] = float(likeness[is_heard].mean()) if is_heard.sum() >= LEAST_BINS else 0.0
+    return found
 
 
 def check_pauses(voice: Voice) -> Check:

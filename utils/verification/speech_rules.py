@@ -16,6 +16,7 @@ from utils.voice_file.metadata import IDLE_KEY
 
 LAG_FRAMES = 3  # 30 ms
 LAG_MARGIN = 0.02
+LATE_SECONDS = 0.006  # of the words, in the middle of three tracks
 BACKWARDS_MARGIN = 0.15
 LEAST = {"timbre": 0.3, "vowels": 0.3, "change": 0.4, "level": 0.8}
 VOWEL_BANDS = 18  # up to about 4 kHz
@@ -23,6 +24,8 @@ LEVEL_RANGE_DB = 40.0  # what is softer counts as so much below the loudest
 MOST_CENTS, MOST_SPREAD_CENTS = 40.0, 15.0
 NEAR_CENTS = 250.0
 LEAST_NEAR, LEAST_VOICED, MOST_VOICED_NOISE = 0.85, 0.7, 0.5
+SPEAKERS = {"a high speaker": (1, 0.9), "a low speaker": (0, -0.45)}  # sentence and octaves: about 360 and 85 Hz
+LEAST_VOICED_OF_RANGE, LEAST_NEAR_OF_RANGE = 0.05, 0.6  # a small network hardly has a voice there: 9 %
 SLOPES = (0.9, 1.1)
 LEAST_MELODY = 0.95
 STEADY_FRAMES = 7
@@ -32,7 +35,7 @@ PAUSE_DB = -35.0
 
 
 def check_content(voice: Voice) -> Check:
-    """The words stay: timbre, its change and the level follow the source's, more than backwards or 30 ms apart."""
+    """The words stay: timbre, its change and level follow the source's in time, more than backwards or 30 ms apart."""
     said = voice.said()
     source_db, made_db = (np.maximum(level, level.max() - LEVEL_RANGE_DB) for level in said.levels())
     tracks = {
@@ -51,7 +54,7 @@ def check_content(voice: Voice) -> Check:
         best, backwards = scores[place], agreement(source, made[::-1], chosen)
         beside = max(scores[place - LAG_FRAMES], scores[place + LAG_FRAMES])
         figures |= {f"{name}_agreement": best, f"{name}_backwards": backwards, f"{name}_beside": beside}
-        figures[f"{name}_lag_seconds"] = 0.01 * place
+        figures[f"{name}_lag_seconds"] = 0.01 * _peak(scores, place)
         if not best > backwards + BACKWARDS_MARGIN:
             problems.append(f"{name} {best:.2f}, backwards {backwards:.2f}")
         if not best > beside + LAG_MARGIN:
@@ -59,8 +62,19 @@ def check_content(voice: Voice) -> Check:
     for name, least in LEAST.items():
         if not figures[f"{name}_agreement"] >= least:
             problems.append(f"{name} {figures[f'{name}_agreement']:.2f} (at least {least})")
+    late = float(np.median([figures[f"{name}_lag_seconds"] for name in ("timbre", "vowels", "change")]))
+    figures["words_late_seconds"] = late
+    if voice.block == 1 and not abs(late) <= LATE_SECONDS:
+        problems.append(f"the words are {1000 * late:+.0f} ms late (allowed {1000 * LATE_SECONDS:g})")
     detail = ", ".join(f"{name} {figures[f'{name}_agreement']:.2f}" for name in tracks)
     return verdict("content", problems, f"correlation with the source: {detail}", figures)
+
+
+def _peak(scores: dict[int, float], place: int) -> float:
+    """Return where between frames the scores around a place are highest."""
+    left, middle, right = (scores[place + step] for step in (-1, 0, 1))
+    bend = left - 2 * middle + right
+    return place + float(np.clip(0.5 * (left - right) / bend, -1.0, 1.0)) if bend < 0 else float(place)
 
 
 def _of_both(said: Said, track: Callable[[Heard], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +120,32 @@ def check_pitch(voice: Voice) -> Check:
         problems.append(f"{100 * noisy:.0f} % of the fricatives are voiced (allowed {100 * MOST_VOICED_NOISE:g})")
     detail = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
     return verdict("pitch", problems, detail, figures)
+
+
+def check_range(voice: Voice) -> Check:
+    """High and low speakers keep their pitch: that of children and of basses is neither cut off nor folded."""
+    name = "pitch of high and low speakers"
+    if is_idle(voice, "pitch_shift"):
+        return skipped(name, "the voice is not told the pitch")
+    shift = voice.default("pitch_shift")
+    problems: list[str] = []
+    figures: dict[str, float] = {}
+    for speaker, (number, octaves) in SPEAKERS.items():
+        said = voice.said(number, 1, octaves=octaves, **voice.unmoved)
+        trials = [_melody(said, lag) for lag in voice.lags]
+        expected, found, is_voiced = min(trials, key=lambda trial: _scatter(trial, shift))
+        cents = 1200 * np.log2(found / expected) - 100 * shift
+        middle = float(np.median(cents[is_voiced])) if is_voiced.any() else math.inf
+        near = float(np.mean(np.abs(cents[is_voiced]) < NEAR_CENTS)) if is_voiced.any() else 0.0
+        voiced = float(is_voiced.mean())
+        figures |= {f"{speaker}_voiced_share": voiced, f"{speaker}_near_share": near, f"{speaker}_cents": middle}
+        if not (voiced >= LEAST_VOICED_OF_RANGE and near >= LEAST_NEAR_OF_RANGE and abs(middle) <= MOST_CENTS):
+            lowest, highest = expected.min(), expected.max()
+            problems.append(
+                f"{speaker}, {lowest:.0f} to {highest:.0f} Hz: {100 * near:.0f} % near, {middle:+.0f} cents"
+            )
+    detail = ", ".join(f"{speaker} {100 * figures[f'{speaker}_near_share']:.0f} % near" for speaker in SPEAKERS)
+    return verdict(name, problems, detail, figures)
 
 
 def _voiced_share_of_noise(said: Said) -> float:

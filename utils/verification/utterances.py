@@ -76,9 +76,17 @@ class Utterance:
 
 
 @lru_cache(maxsize=8)
-def utterance(sample_rate: int, number: int = 0, num_sentences: int = 2) -> Utterance:
-    """Return sentences at a rate; equal numbers give equal speech, and fewer sentences the beginning of it."""
-    parts = [_sentence((number + place) % len(SENTENCES), sample_rate) for place in range(num_sentences)]
+def utterance(sample_rate: int, number: int = 0, num_sentences: int = 2, octaves: float = 0.0) -> Utterance:
+    """Return sentences at a rate; equal numbers give equal speech, and fewer sentences the beginning of it.
+
+    Args:
+        sample_rate: of the samples.
+        number: of the first sentence.
+        num_sentences: how many.
+        octaves: by which the speaker is higher.
+    """
+    numbers = [(number + place) % len(SENTENCES) for place in range(num_sentences)]
+    parts = [_sentence(place, sample_rate, octaves) for place in numbers]
     samples = np.concatenate([part.samples for part in parts])
     noise = np.random.default_rng(99).standard_normal(len(samples))
     samples = samples + 10 ** (ROOM_DB / 20) * noise
@@ -86,8 +94,8 @@ def utterance(sample_rate: int, number: int = 0, num_sentences: int = 2) -> Utte
     return Utterance(samples.astype(np.float32), sample_rate, *facts)
 
 
-@lru_cache(maxsize=len(SENTENCES))
-def _sentence(number: int, sample_rate: int) -> Utterance:
+@lru_cache(maxsize=2 * len(SENTENCES))
+def _sentence(number: int, sample_rate: int, octaves: float) -> Utterance:
     phones = [PHONES[sign] for sign in SENTENCES[number]]
     counts = [round(phone.seconds * FRAMES_PER_SECOND) for phone in phones]
     total = sum(counts)
@@ -95,9 +103,9 @@ def _sentence(number: int, sample_rate: int) -> Utterance:
     stress = np.repeat(rng.uniform(0.6, 1.0, len(phones)), counts)
     voice = _glided(np.repeat([phone.voice for phone in phones], counts) * stress, 3)
     noise = np.repeat([phone.noise for phone in phones], counts)
-    base, octaves, per_second, turn = MELODIES[number]
+    base, reach, per_second, turn = MELODIES[number]
     time = np.arange(total) / FRAMES_PER_SECOND
-    f0_hz = base * 2 ** (octaves * np.sin(2 * np.pi * per_second * time + turn) - 0.08 * time)
+    f0_hz = base * 2 ** (octaves + reach * np.sin(2 * np.pi * per_second * time + turn) - 0.08 * time)
     columns = (np.repeat([phone.formants[place] for phone in phones], counts) for place in range(3))
     formants = np.stack([*(_glided(column, GLIDE_FRAMES) for column in columns), np.full(total, 3500.0)])
     made = _voiced(f0_hz, voice, formants, sample_rate) + _noises(phones, counts, sample_rate, number)

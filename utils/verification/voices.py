@@ -96,7 +96,13 @@ class Voice:
         return made
 
     def said(
-        self, number: int = 0, num_sentences: int = NUM_SENTENCES, *, speech_db: float = SPEECH_DB, **controls: float
+        self,
+        number: int = 0,
+        num_sentences: int = NUM_SENTENCES,
+        *,
+        speech_db: float = SPEECH_DB,
+        octaves: float = 0.0,
+        **controls: float,
     ) -> Said:
         """Return an utterance and what the voice makes of it; each is converted once.
 
@@ -105,9 +111,9 @@ class Voice:
         stated = self.metadata.control_defaults if self.metadata is not None else {}
         controls = {name: value for name, value in controls.items() if name not in stated or value != stated[name]}
         present = {name: value for name, value in controls.items() if name in self.controls}
-        key = (number, num_sentences, speech_db, *sorted(present.items()))
+        key = (number, num_sentences, speech_db, octaves, *sorted(present.items()))
         if key not in self.kept:
-            speech = utterance(self.sample_rate, number, num_sentences)
+            speech = utterance(self.sample_rate, number, num_sentences, octaves)
             given = speech.at(speech_db)
             heard = (Heard(samples, self.sample_rate) for samples in (given, self.answer(given, present)))
             self.kept[key] = Said(speech, *heard)

@@ -13,6 +13,8 @@ def changed_since_export(path: Path) -> str | None:
     An ONNX file has no checksum of its own: a changed byte of a weight is another sound, without a word.
     """
     try:
+        if not (path.parent / CARD).is_file():  # a pipe of this name would never answer
+            return None
         card = json.loads((path.parent / CARD).read_text(encoding="utf-8"))
         stated = {str(entry["name"]): str(entry["sha256"]) for entry in card["files"]}
         known = stated.get(path.name)

@@ -16,6 +16,7 @@ IDLE_KEY = "idle_controls"  # under extra: names of the controls that the voice 
 HIGHPASS_KEY = "highpass"  # under extra: the filter before all analysis; absent in graphs without one
 BANDWIDTH_KEY = "bandwidth_hz"  # under extra: how high the voice's speech reaches, measured on the PyTorch side
 AUTOMATIC_PITCH_KEY = "automatic_pitch"  # under extra: {"step": semitones} where pitch_shift is automatic
+TEACHER_KEY = "teacher"  # under extra: the voice that made the audio from which this one was trained; absent without
 CONTROLS_KEY = "controls"  # under extra: CONTROLS_AS_INPUTS where every run must be given the controls; else absent
 CONTROLS_AS_INPUTS = "inputs"
 NOT_JUDGED_KEY = "not_judged"  # under extra: names of the rules that the voice itself did not keep at its export

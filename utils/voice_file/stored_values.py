@@ -6,10 +6,12 @@ from typing import Any
 from utils.audio.frames import FRAME_RATE
 from utils.voice_file.geometry import HIGHEST_RATE, LOWEST_RATE
 
+LARGEST = 1e15  # beyond it, no number is meant: JSON knows infinity as 1e999
 TEXTS = ("name", "flavour", "licence", "consent", "config", "precision", "f0_convention")
 SIZES = ("hop_length", "n_fft", "model_rate")
 TABLES = ("encoder", "pitch", "defaults", "metrics", "extra")
-STREAM_SIZES = {"block": 1, "look_ahead": 0, "state_size": 1}  # with the smallest that each may be
+# the smallest and largest that each may be: ten seconds, and 256 MB
+STREAM_SIZES = {"block": (1, 10 * HIGHEST_RATE), "look_ahead": (0, 10 * HIGHEST_RATE), "state_size": (1, 2**26)}
 
 
 def metadata_fault(values: Mapping[str, Any]) -> str | None:
@@ -47,7 +49,7 @@ def _stream_fault(facts: Any) -> str | None:
         return None
     if not isinstance(facts, Mapping) or set(facts) != {*STREAM_SIZES, "latency_ms"}:
         return f"extra.stream is {facts!r}; it needs {', '.join(STREAM_SIZES)} and latency_ms"
-    sizes_fit = all(_is_whole(facts[key], lowest) for key, lowest in STREAM_SIZES.items())
+    sizes_fit = all(_is_whole(facts[key], low) and facts[key] <= high for key, (low, high) in STREAM_SIZES.items())
     return None if sizes_fit and _is_number(facts["latency_ms"]) else f"extra.stream is {dict(facts)}"
 
 
@@ -56,4 +58,4 @@ def _is_whole(value: Any, lowest: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

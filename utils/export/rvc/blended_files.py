@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import ConfigError
+from utils.export.blended_runs import name_of
 from utils.export.blending import Blend, mean_state, require_alike
 from utils.export.plans import FilesPlan
 from utils.rvc.encoders import encoder_name
@@ -34,15 +35,14 @@ def blended_file(blend: Blend) -> ForeignFile:
     weights = mean_state(list(states.values()), list(blend.shares.values()))
     known = [file for name, file in files.items() if blend.shares[name] > 0.0]
     only = known[0] if len(known) == 1 else None
-    speakers = {file.speakers for file in known}
     return replace(
         first,
         weights=weights,
-        layout=replace(first.layout, num_speakers=rows, has_posterior=False),
+        layout=replace(first.layout, num_speakers=rows, has_posterior=first.layout.vits is not None),
         f0_convention=_only([file.f0_convention for file in known]),
         embedder=_only([file.embedder for file in known]),
         trained_speakers=min(rows, max(file.trained_speakers for file in known)),
-        speakers=speakers.pop()[:rows] if len(speakers) == 1 else (),
+        speakers=_speakers(known, rows),
         epoch=only.epoch if only else 0,
         step=only.step if only else 0,
         own={"encoder": dict(first.encoder)} if first.encoder else {},
@@ -101,8 +101,20 @@ def _encoder(file: ForeignFile) -> str | None:
     return encoder_name(file.embedder) if file.embedder else None
 
 
+def _speakers(files: Sequence[ForeignFile], rows: int) -> tuple[str, ...]:
+    """Return the names of the rows: those of all files, or where a configuration names them, of each row's speakers."""
+    names = [file.speakers[:rows] for file in files]
+    if len(set(names)) == 1:
+        return names[0]
+    if files[0].layout.is_rvc or not all(names):
+        return ()
+    return tuple(name_of(list(row)) for row in zip(*names, strict=False))
+
+
 def _shared(file: ForeignFile, rows: int) -> dict[str, Any]:
-    kept = {name: value.float() for name, value in file.weights.items() if not name.startswith(POSTERIOR)}
+    # a conversion has no use for the posterior, but that of VITS hears with it
+    unused = () if file.layout.vits is not None else (POSTERIOR,)
+    kept = {name: value.float() for name, value in file.weights.items() if not name.startswith(unused)}
     return {**kept, SPEAKER_TABLE: kept[SPEAKER_TABLE][:rows]}
 
 

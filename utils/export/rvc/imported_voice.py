@@ -32,7 +32,7 @@ from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
 from utils.training.checkpoints import TrainedVoice
 from utils.voice_file.metadata import NO_PART
 
-# what RVC-WebUI and Applio put recordings through, before training and before a conversion
+# what RVC's programs put the audio of a conversion through; So-VITS-SVC and VITS hear it as it is, also in training
 HIGHPASS_HZ, HIGHPASS_ORDER = 48.0, 5
 
 
@@ -125,7 +125,7 @@ def load_imported_voice(settings: ImportSettings, io_rate: int | None = None) ->
     convention = _convention(settings, file)
     tracker = _tracker(settings, convention)
     resampler = RationalResampler(model.sample_rate, rate)
-    highpass = HighPass(HIGHPASS_HZ, rate, order=HIGHPASS_ORDER)
+    highpass = HighPass(HIGHPASS_HZ, rate, order=HIGHPASS_ORDER) if file.layout.is_rvc else None
     retrieval = _retrieval(settings, network)
     converter = AudioConverter(model, AnalysisFrontend(encoder, tracker, rate), retrieval, resampler, highpass=highpass)
     converter.requires_grad_(False)

@@ -56,7 +56,7 @@ class BuiltinContent(ContentEncoder):
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
         is_short = self.look_ahead == "short"
-        levelled = raise_level(_whole_frames(audio))
+        levelled = raise_level(whole_frames(audio))
         features = normalize_content(self.network(levelled, future=0 if is_short else None))
         # between two frames lies what comes later than the first
         doubled = features.repeat_interleave(2, dim=1) if is_short else normalize_content(double_frame_rate(features))
@@ -93,7 +93,7 @@ class RandomContent(ContentEncoder):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return features [B, F, D] of audio [B, F * 160] at 16 kHz."""
-        features = normalize_content(double_frame_rate(self.network(_whole_frames(audio))))
+        features = normalize_content(double_frame_rate(self.network(whole_frames(audio))))
         return features[:, : audio.shape[-1] // (FRAME_SAMPLES // 2)]
 
     def graph_form(self) -> nn.Module:
@@ -107,8 +107,8 @@ def raise_level(audio: Tensor) -> Tensor:
     return audio * (LOW_RMS / rms.clamp(min=LOW_RMS / MAX_RAISE, max=LOW_RMS))
 
 
-def _whole_frames(audio: Tensor) -> Tensor:
-    """Return [B, T] with silence behind it, as many samples as an even number of features needs."""
+def whole_frames(audio: Tensor) -> Tensor:
+    """Return audio [B, T] with silence behind it, as many samples as an even number of features needs."""
     padded = functional.pad(audio, (0, FRAME_SAMPLES))
     return padded[:, : padded.shape[-1] // FRAME_SAMPLES * FRAME_SAMPLES]
 

@@ -74,15 +74,26 @@ class PitchNetwork(nn.Module):
         return self.get_buffer(f"weight_{index}"), self.get_buffer(f"bias_{index}")
 
 
-def hint_and_scores(x: Tensor, hint: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return what two convolutions along frequency, the second of one frequency, make of [B, C, 95, F], as one."""
+def hint_and_scores(
+    x: Tensor, hint: tuple[Tensor, Tensor], score: tuple[Tensor, Tensor], *, frequency_axis: int = 2
+) -> tuple[Tensor, Tensor]:
+    """Return what two convolutions along frequency, the second of one frequency, make of x, as one.
+
+    Args:
+        x: [B, C, 95, F], or [B, C, F, 95].
+        hint: weight and bias of the first one.
+        score: those of the second one.
+        frequency_axis: of x.
+    """
     (hint_weight, hint_bias), (score_weight, score_bias) = hint, score
     reach = hint_weight.shape[2] // 2
     beside = torch.zeros_like(hint_weight[: len(score_weight), :, :reach])
     weight = torch.cat([hint_weight, torch.cat([beside, score_weight, beside], dim=2)])
     outputs, inputs, height, width = map(int, weight.shape)
     weight = torch.cat([weight, weight.new_zeros(outputs, int(x.shape[1]) - inputs, height, width)], dim=1)
-    made = functional.conv2d(x, weight, torch.cat([hint_bias, score_bias]), padding=(reach, 0))
+    is_last = frequency_axis == 3
+    weight, padding = (weight.transpose(2, 3), (0, reach)) if is_last else (weight, (reach, 0))
+    made = functional.conv2d(x, weight, torch.cat([hint_bias, score_bias]), padding=padding)
     split: tuple[Tensor, Tensor] = made.split([len(hint_bias), len(score_bias)], dim=1)
     return split
 

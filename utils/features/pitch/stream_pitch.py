@@ -103,11 +103,11 @@ class StreamPitch(nn.Module):
         return torch.where(voiced, f0_hz, f0_hz.new_zeros(()))
 
     def spectra(self, audio: Tensor) -> Tensor:
-        """Return [B, 3, 128, F], what the network reads, of audio [B, HISTORY + F * 160]."""
+        """Return [B, 3, F, 128], what the network reads, of audio [B, HISTORY + F * 160]."""
         return self._analyse(audio)[0]
 
     def _analyse(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the network reads, [B, 3, 128, F], and what the refinement reads, [B * F, 2 K]."""
+        """Return what the network reads, [B, 3, F, 128], and what the refinement reads, [B * F, 2 K]."""
         axes = []
         for index in (0, 1):
             parts = self._fourier(index).by_row(self._cut(audio, index, self.get_buffer(f"window_{index}")))
@@ -119,10 +119,10 @@ class StreamPitch(nn.Module):
         power = plain.square().sum(dim=-2)
         fields = torch.cat([power, (plain * slope).sum(dim=-2)], dim=2)  # [B, F, 2, P, H]
         axes.append(self._on_axis(torch.sqrt(power.squeeze(2)), 2))
-        maps = torch.log(torch.cat(axes, dim=-1) + 1e-8).transpose(1, 2)
-        batch, frames = int(audio.shape[0]), int(maps.shape[2])
+        maps = torch.log(torch.cat(axes, dim=-1) + 1e-8)
+        batch, frames = map(int, maps.shape[:2])
         fields = fields.transpose(-1, -2).reshape(batch * frames, -1)
-        return maps.reshape(batch, len(WINDOWS), NUM_FREQUENCIES, frames), fields
+        return maps.reshape(batch, frames, len(WINDOWS), NUM_FREQUENCIES).transpose(1, 2), fields
 
     def _cut(self, audio: Tensor, index: int, window: Tensor) -> Tensor:
         """Return the frames under a window [span], or under several [W, span], cut for the transform: [..., P, Q]."""
@@ -140,34 +140,38 @@ class StreamPitch(nn.Module):
         return torch.matmul(magnitude.flatten(-2), self.get_buffer(f"axis_{index}"))
 
     def network(self, spectra: Tensor, memory: Memory | None = None) -> tuple[Tensor, Tensor]:
-        """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, 128, F]."""
+        """Return candidate scores [B, F, 95] and the logarithmic odds of voicing [B, F] from [B, 3, F, 128].
+
+        Frequencies are the last axis, as runtimes compute along it and a block has few frames.
+        """
         memory = memory or Memory()
         x = functional.relu(self._convolve(spectra, 0, memory))
         for first in BLOCK_STARTS:
             is_last = first == LAST_BLOCK
-            residual = x[:, :, : NUM_CANDIDATES + 2 * LAST_REACH] if is_last else x
+            residual = x[..., : NUM_CANDIDATES + 2 * LAST_REACH] if is_last else x
             x = functional.relu(self._convolve(residual, first, memory))
-            x = x[:, :, : NUM_CANDIDATES + LAST_REACH] if is_last else x
+            x = x[..., : NUM_CANDIDATES + LAST_REACH] if is_last else x
             x = self._convolve(x, first + 1, memory)
-            x = functional.relu(x + (residual[:, :, : NUM_CANDIDATES + LAST_REACH] if is_last else residual))
-        x = functional.pad(x[:, :, :NUM_CANDIDATES], (0, 0, 1, 0))
+            x = functional.relu(x + (residual[..., : NUM_CANDIDATES + LAST_REACH] if is_last else residual))
+        x = functional.pad(x[..., :NUM_CANDIDATES], (1, 0))
         x = functional.relu(self._convolve(x, READER, memory))
-        hint, scores = hint_and_scores(x, self._layer(HINT), self._layer(SCORE))
-        voice = torch.cat([hint.amax(dim=2), spectra.mean(dim=(1, 2)).unsqueeze(1)], dim=1)
+        hint, scores = hint_and_scores(x, self._layer(HINT), self._layer(SCORE), frequency_axis=3)
+        voice = torch.cat([hint.amax(dim=3), spectra.mean(dim=(1, 3)).unsqueeze(1)], dim=1)
         voice = memory.extend("pitch.voicing", voice, TAPS - 1, axis=2)
         voice = functional.relu(functional.conv1d(voice, *self._layer(VOICE)))
-        return scores.squeeze(1).transpose(1, 2), functional.conv1d(voice, *self._layer(VOICING)).squeeze(1)
+        return scores.squeeze(1), functional.conv1d(voice, *self._layer(VOICING)).squeeze(1)
 
     def _convolve(self, x: Tensor, index: int, memory: Memory) -> Tensor:
         weight, bias = self._layer(index)
         weight, bias = widened(weight, bias, is_first=index == 0)
-        if weight.shape[3] > 1:
-            x = memory.extend(f"pitch.layer{index}", x, TAPS - 1, axis=3)
+        weight = weight.transpose(2, 3)
+        if weight.shape[2] > 1:
+            x = memory.extend(f"pitch.layer{index}", x, TAPS - 1, axis=2)
         if index >= len(DILATIONS):
             return functional.conv2d(x, weight, bias)
         dilation = DILATIONS[index]
-        padding = ((weight.shape[2] - 1) // 2 * dilation, 0)
-        return functional.conv2d(x, weight, bias, padding=padding, dilation=(dilation, 1))
+        padding = (0, (weight.shape[3] - 1) // 2 * dilation)
+        return functional.conv2d(x, weight, bias, padding=padding, dilation=(1, dilation))
 
     def _layer(self, index: int) -> tuple[Tensor, Tensor]:
         return self.weights[f"weight_{index}"], self.weights[f"bias_{index}"]

@@ -32,6 +32,7 @@ from utils.shipped import checked_sha256, find_shipped
 WINDOWS = (1024, 2048, 512)
 FRAME = max(WINDOWS)
 BUILTIN = "pitch_builtin.safetensors"
+BEYOND = 1  # frame like the first and the last that the network sees beyond each
 CHUNK = 128  # frames whose FFTs are taken at once: what they make stays in the cache
 EXPECTED_SHA256 = "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22"
 BAND = 32  # columns of the axis that are computed together: two octaves
@@ -88,11 +89,11 @@ class SwiftPitch(nn.Module):
     def identity(self) -> dict[str, Any]:
         """Plain data that names the tracker and everything that shapes its values."""
         if self.weights_sha256 is None:
-            named = {"id": "swift_f0", "version": 3, "weights_sha256": EXPECTED_SHA256}
+            named = {"id": "swift_f0", "version": 4, "weights_sha256": EXPECTED_SHA256}
         else:
             named = {
                 "id": "swift_f0_narrow",
-                "version": 1,
+                "version": 2,
                 "weights_sha256": self.weights_sha256,
                 "tables_sha256": EXPECTED_SHA256,
             }
@@ -104,7 +105,7 @@ class SwiftPitch(nn.Module):
 
     def _estimate(self, frames: Tensor, short: Tensor, spectra: Tensor) -> Tensor:
         """Return f0 in Hz [B, F] from what analyse returns."""
-        scores, voicing = self.network(spectra)
+        scores, voicing = self._network(spectra)
         f0_hz = self.refinement(self._decode(scores).flatten(), short).reshape(frames.shape[0], -1)
         # the peak of a frame's 32 ms: where there is no sound, but for a constant, the network reads what its spectra
         # round to
@@ -113,6 +114,15 @@ class SwiftPitch(nn.Module):
         voiced = (torch.sigmoid(voicing) >= self.voicing_threshold) & (peak >= SILENCE_PEAK)
         voiced = voiced & (f0_hz >= MIN_F0_HZ) & (f0_hz <= MAX_F0_HZ)
         return torch.where(voiced, f0_hz, f0_hz.new_zeros(()))
+
+    def _network(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network finds in [B, 3, 128, F], the frames at both ends held beyond them.
+
+        Its convolutions over time would read zeros there: the logarithm of a loud noise, so that the first and the last
+        frame of everything came out unvoiced.
+        """
+        scores, voicing = self.network(functional.pad(spectra, (BEYOND, BEYOND, 0, 0), mode="replicate"))
+        return scores[:, BEYOND:-BEYOND], voicing[:, BEYOND:-BEYOND]
 
     def analyse(self, audio: Tensor, *, by_fft: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the estimate is made of, from audio [B, F * 160].

@@ -1,0 +1,1 @@
+"""Songs in a voice: take apart, convert, mix; imports no torch."""
