@@ -137,6 +137,29 @@ def test_a_voice_without_pitch_may_ignore_the_shift_and_no_other_control(tmp_pat
     assert not check_effects(exported.candidate, exported.reference).passed
 
 
+class KeepsContent(nn.Module):
+    """Takes index_rate and protect and does nothing with them, as a voice that does not listen to its content yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = StandInVoice()
+
+    def forward(
+        self, audio: Tensor, pitch: Tensor, speaker: Tensor, rate: Tensor, protect: Tensor, *rest: Tensor
+    ) -> Tensor:
+        return self.inner(audio, pitch, speaker, 0.5 + 0.0 * rate, 0.0 * protect, *rest)
+
+
+def test_what_the_voice_has_not_learnt_is_a_warning_and_what_the_export_lost_a_failure(tmp_path: Path) -> None:
+    exported = export_standin(tmp_path, KeepsContent())
+
+    check = check_effects(exported.candidate, exported.reference)
+    lost = check_effects(exported.candidate, replace(exported, voice=StandInVoice()).reference)
+
+    assert check.outcome == "WARN" and "does not listen to: index_rate, protect" in check.detail
+    assert lost.outcome == "FAIL" and "no effect: index_rate; no effect: protect" in lost.detail
+
+
 def test_a_graph_of_another_module_fails_parity(exported: StandIn) -> None:
     other = StandInVoice()
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, skipped, verdict
 from utils.verification.measures import faults, relative_difference
 from utils.verification.reference import Reference
-from utils.voice_file.controls import SPEAKER_CONTROLS
+from utils.verification.voices import Convert
+from utils.voice_file.controls import SPEAKER_CONTROLS, Control
 from utils.voice_file.runtime import RUNTIME_ERRORS
 
 HOSTILE_SECONDS = 0.3
@@ -22,6 +23,7 @@ EFFECT_SECONDS, STREAM_EFFECT_SECONDS = 2.0, 0.8
 LEAST_EFFECT = 1e-3  # relative change that counts as an effect
 # a file alone does not tell whether its voice has a codebook, or is told the pitch
 OFTEN_IDLE = frozenset({"pitch_shift", "index_rate", "protect"})
+LEARNT = frozenset({"index_rate", "protect"})  # act on the content, which a voice has to learn to listen to
 # values of other controls at which each acts
 WITH: dict[str, dict[str, float]] = {"protect": {"index_rate": 1.0}, "pitch_shift": {"automatic_f0": 0}}
 
@@ -86,27 +88,44 @@ def check_defaults(candidate: Candidate, reference: Reference | None = None) -> 
 
 
 def check_effects(candidate: Candidate, reference: Reference | None = None) -> Check:
-    """Each control changes the output when its value changes, unless the voice gives it nothing to act on."""
+    """Each control changes the output when its value changes, unless the voice gives it nothing to act on.
+
+    What a voice has not learnt, its graph cannot do: where the PyTorch voice does not listen to its content yet, the
+    controls that act on it are a warning.
+    """
     name = "controls take effect"
     if reference is None and candidate.metadata is None:
         return skipped(name, "it has no optional inputs of this workbench")
     left_out = _idle_controls(candidate, reference)
     audio = candidate.speech(STREAM_EFFECT_SECONDS if candidate.is_stream else EFFECT_SECONDS, 0)
-    effects: Controls = {}
-    for control in candidate.known_controls:
-        if control.name not in left_out:
-            others = WITH.get(control.name, {})
-            low, high = (candidate.convert(audio, {**others, control.name: value}) for value in control.trial)
-            effects[control.name] = relative_difference(high, low)
+    tried = [control for control in candidate.known_controls if control.name not in left_out]
+    effects = {control.name: _effect(candidate.convert, audio, control) for control in tried}
     broken = [name for name, effect in effects.items() if not math.isfinite(effect)]
     idle = [name for name, effect in effects.items() if not effect > LEAST_EFFECT]
     forgiven = [name for name in idle if reference is None and name in OFTEN_IDLE]
+    unlearnt: list[str] = []
+    if reference is not None and LEARNT & {*idle}:
+        answer = reference.voice(candidate.metadata).answer
+        unlearnt = [
+            control.name
+            for control in tried
+            if control.name in LEARNT & {*idle} and _effect(answer, audio, control) <= LEAST_EFFECT
+        ]
     problems = [f"not finite at one of its values: {', '.join(broken)}"] * bool(broken)
-    problems += [f"no effect: {name}" for name in idle if name not in forgiven]
+    problems += [f"no effect: {name}" for name in idle if name not in {*forgiven, *unlearnt}]
     problems += [f"no such input: {name}" for name in candidate.lacks_controls]
     detail = ", ".join(f"{name} {effect:.2g}" for name, effect in effects.items() if name not in forgiven)
     detail += f"; nothing to act on: {', '.join(sorted(left_out | set(forgiven)))}" * bool(left_out or forgiven)
-    return verdict(name, problems, detail, {f"effect_{name}": effect for name, effect in effects.items()})
+    detail += f"; not judged, the PyTorch voice does not listen to: {', '.join(unlearnt)}" * bool(unlearnt)
+    check = verdict(name, problems, detail, {f"effect_{name}": effect for name, effect in effects.items()})
+    return replace(check, is_warning=True) if unlearnt and check.passed else check
+
+
+def _effect(answer: Convert, audio: np.ndarray, control: Control) -> float:
+    """Return the relative change of what is answered between the two values at which a control is tried."""
+    others = WITH.get(control.name, {})
+    low, high = (answer(audio, {**others, control.name: value}) for value in control.trial)
+    return relative_difference(high, low)
 
 
 def _idle_controls(candidate: Candidate, reference: Reference | None) -> set[str]:
