@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, Any
 
 from utils.errors import ConfigError, DataError
+
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # the names that atomic_write gives
 
 
 def files_below(folder: Path, exclude: Path | None = None) -> Iterator[Path]:
@@ -113,6 +116,13 @@ def atomic_write(path: Path, write: Callable[[Any], object]) -> None:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)  # the stream does not know it, the user wants to
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed in atomic_write have left below a folder; nobody else may write there."""
+    for path in folder.rglob(".*.tmp"):
+        if UNFINISHED.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:

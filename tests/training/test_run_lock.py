@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tests.tools.process_tools import FORK, run_alone
 from tests.tools.training_tools import make_dataset, training
 from utils.errors import ConfigError
+from utils.files import UNFINISHED, atomic_write
 from utils.locks import try_lock
 from utils.training import run_lock
 from utils.training.fit import train
@@ -45,6 +46,30 @@ def test_second_training_of_a_run_is_refused_and_touches_nothing(resume: str, da
     train(training(datasets, run.parent, run.name, 1, resume))
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert not (run / LOCK_FILE).exists()
+
+
+def test_what_a_killed_training_left_unfinished_goes_and_what_looks_like_it_stays(run: Path) -> None:
+    (run / "evaluation").mkdir(parents=True)
+    left = [run / ".metrics.csv.wqw65oal.tmp", run / "evaluation" / ".series.json.a_b0c1d2.tmp"]
+    kept = [run / "metrics.csv", run / "notes.tmp", run / ".notes.tmp", run / ".report.html.LATER.tmp"]
+    for path in (*left, *kept):
+        path.write_text("1", "utf-8")
+
+    with lock_run(run):
+        assert sorted(path for path in run.rglob("*") if path.name != LOCK_FILE and path.is_file()) == sorted(kept)
+
+
+def test_the_name_of_an_unfinished_file_is_known(tmp_path: Path) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def write(stream: object) -> None:
+        (unfinished,) = tmp_path.iterdir()
+        assert UNFINISHED.fullmatch(unfinished.name)
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        atomic_write(tmp_path / "metrics.csv", write)
 
 
 def test_lock_of_a_killed_process_is_gone_though_a_loader_of_it_lives_on(run: Path) -> None:

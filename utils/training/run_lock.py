@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from utils.errors import ConfigError
+from utils.files import remove_unfinished
 from utils.locks import try_lock
 from utils.training.devices import is_first_process
 
@@ -23,7 +24,8 @@ def lock_run(run: Path) -> Iterator[None]:
     """Lock the folder of a run against a second train.py; the lock ends with the process, however it ends.
 
     The first of all processes of a job locks for all of them. The lock file, and folders that were made for it alone,
-    are removed at the end: a run that was refused leaves nothing behind.
+    are removed at the end: a run that was refused leaves nothing behind. What a killed train.py has left unfinished is
+    removed once the run is locked.
 
     Args:
         run: its folder.
@@ -37,6 +39,7 @@ def lock_run(run: Path) -> Iterator[None]:
     stream = _lock(run)
     # a loader that outlives this process must not keep the lock
     register_after_fork(stream, lambda inherited: inherited.close())
+    remove_unfinished(run)
     try:
         yield
     finally:
