@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from tests.tools.phone_recordings import write_recording
-from utils.audio import file_bytes
+from utils.audio import file_bytes, mpeg_frames
 from utils.audio.decoding import open_audio
+from utils.audio.file_bytes import FileBytes
 from utils.audio.integrity import damage_of, ogg_checksum
 from utils.audio.synthetic_speech import voice
 
@@ -101,6 +102,49 @@ def test_tags_and_zeros_are_no_gaps(tmp_path: Path) -> None:
     path.write_bytes(tag + bytes(100) + path.read_bytes() + b"APETAGEX" + bytes(50) + b"TAG" + b"title".ljust(125))
 
     assert damage_of(path) is None
+
+
+@pytest.mark.parametrize("rate", [48000, 44100, 24000, 16000])
+@pytest.mark.parametrize("kind", ["no length", "flags of nothing", "joined", "joined, with a tag between"])
+def test_mpeg_files_are_read_to_their_end_whatever_they_state(tmp_path: Path, kind: str, rate: int) -> None:
+    speech = np.concatenate([voice(1.0, rate), np.zeros(2 * rate, np.float32)])  # the bit rate falls
+    path = tmp_path / "x.mp3"
+    soundfile.write(path, speech, rate, bitrate_mode="VARIABLE", compression_level=0.2)
+    data = path.read_bytes()
+    (place,) = (data.find(word) for word in (b"Xing", b"Info") if word in data[:200])
+    tag = b"ID3\x04\x00\x00\x00\x00\x00\x14" + bytes(20)
+    with path.open("rb") as stream:
+        first = mpeg_frames.frame_length(FileBytes(stream), 0)
+    changed, times = {
+        "no length": (data[first:], 1),
+        "flags of nothing": (data[: place + 4] + bytes(8) + data[place + 12 :], 1),
+        "joined": (data + data, 2),
+        "joined, with a tag between": (data + tag + data, 2),
+    }[kind]
+    path.write_bytes(changed)
+
+    with open_audio(path) as decoder:
+        count = sum(len(block) for block in decoder.blocks())
+
+    assert times * len(speech) - 100 <= count <= times * len(speech) + 4 * 1152
+
+
+@pytest.mark.parametrize("kind", ["wav", "aiff", "flac", "ogg"])
+def test_a_recording_behind_another_is_said(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind)
+    assert problem_of(path) is None
+    path.write_bytes(2 * path.read_bytes())
+
+    assert problem_of(path) is not None
+
+
+def test_mpeg_file_that_states_its_length_is_read_by_libsndfile(tmp_path: Path) -> None:
+    path = made(tmp_path, "mp3")
+    path.write_bytes(path.read_bytes() + b"TAG" + b"title".ljust(125))
+
+    with open_audio(path) as decoder:
+        assert decoder.name == "libsndfile"
+        assert sum(len(block) for block in decoder.blocks()) == 4 * RATE
 
 
 def test_empty_and_tiny_files_have_no_container(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from utils.audio.decoder import Decoder, Library, check_format, longest_seconds, too_long
 from utils.audio.ffmpeg_decoder import FfmpegDecoder, tags_of
-from utils.audio.integrity import damage_of
+from utils.audio.integrity import damage_of, lacks_length
 from utils.audio.sndfile_decoder import SndfileDecoder
 from utils.errors import DataError
 from utils.memory import limit_this_process
@@ -90,6 +90,8 @@ def open_decoder(path: Path, start_seconds: float, library: Library, headerless:
 
 def _first_decoder(path: Path, start_seconds: float, library: Library, headerless: str | None) -> Decoder:
     first: DataError | None = None
+    if library == "any" and headerless is None and lacks_length(path):
+        library = "ffmpeg"
     if library != "ffmpeg" and headerless is None:
         try:
             return SndfileDecoder(path, start_seconds)

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.audio.file_bytes import FileBytes
-from utils.audio.mpeg_frames import check_mpeg, is_mpeg_audio
+from utils.audio.mpeg_frames import check_mpeg, is_mpeg_audio, states_length
 
 PAGE_HEAD = 27  # bytes of an Ogg page before its table of segments, RFC 3533
 LAST_PAGE = 4  # flag
 MPEG_SUFFIXES = {".mp3", ".mp2", ".mpga"}
 REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 W64_HEAD = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the identifier of RIFF in Sony Wave64
+
+FLAC_HEAD = b"fLaC" + bytes((0, 0, 0, 34))  # and the head of its first block, STREAMINFO: RFC 9639, section 8.1
+ANOTHER = "cut short: another recording follows behind the end that the first one states; only the first is read"
 
 
 def damage_of(path: Path) -> str | None:
@@ -27,6 +30,20 @@ def damage_of(path: Path) -> str | None:
                 return check(data)
         is_named_so = path.suffix.lower() in MPEG_SUFFIXES
         return check_mpeg(data) if is_named_so or is_mpeg_audio(data) else None
+
+
+def lacks_length(path: Path) -> bool:
+    """Whether a file is MPEG audio that does not state its length, or not the true one.
+
+    libsndfile believes what is stated, or guesses from the bit rate of the beginning, and reads no further.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = FileBytes(stream)
+            is_named_so = path.suffix.lower() in MPEG_SUFFIXES
+            return (is_named_so or is_mpeg_audio(data)) and not states_length(data)
+    except OSError:  # the decoder says so
+        return False
 
 
 class _Page(NamedTuple):
@@ -107,6 +124,24 @@ def _check_w64(data: FileBytes) -> str | None:
     return None
 
 
+def _check_riff(data: FileBytes) -> str | None:
+    return _another_after(data, 8 + int.from_bytes(data[4:8], "little"))
+
+
+def _check_aiff(data: FileBytes) -> str | None:
+    return _another_after(data, 8 + int.from_bytes(data[4:8], "big"))
+
+
+def _check_flac(data: FileBytes) -> str | None:
+    return ANOTHER if data.find(FLAC_HEAD, len(FLAC_HEAD)) >= 0 else None
+
+
+def _another_after(data: FileBytes, end: int) -> str | None:
+    """Return what is wrong when another recording of this kind follows: files were put one behind another."""
+    end += end % 2
+    return ANOTHER if data[end : end + 4] == data[:4] else None
+
+
 def _cut(end: int, size: int) -> str | None:
     return f"cut short: {size} of {end} bytes are there" if end > size else None
 
@@ -115,4 +150,7 @@ CHECKS: dict[bytes, Callable[[FileBytes], str | None]] = {
     b"OggS": _check_ogg,
     b"caff": _check_caf,
     W64_HEAD: _check_w64,
+    b"RIFF": _check_riff,
+    b"FORM": _check_aiff,
+    b"fLaC": _check_flac,
 }

@@ -49,6 +49,43 @@ def check_mpeg(data: FileBytes) -> str | None:
     return f"damaged: {num_gaps} stretches between its {num_frames} frames are no sound" if num_gaps else None
 
 
+def states_length(data: FileBytes) -> bool:
+    """Say whether an MPEG audio file states in its first frame where its frames end, and they do.
+
+    Files of a varying bit rate without it, and such as were put one behind another, have another length.
+    """
+    end = _stated_end(data)
+    return end is not None and not _has_frames(data, end)
+
+
+def _stated_end(data: FileBytes) -> int | None:
+    """Return the end that the first frame states; None where it states none.
+
+    "Xing" or "Info" stands where the sound of that frame would begin, with flags (1: frames, 2: bytes), the number of
+    frames and of bytes; "VBRI" always 32 bytes behind the head, bytes and frames 10 and 14 further
+    (https://www.codeproject.com/Articles/8295/MPEG-Audio-Frame-Header, VBR headers).
+    """
+    first = _first_frame(data)
+    head = data[first : first + 4]
+    is_version_1, is_mono = head[1:2] >= b"\xf8", head[3:4] >= b"\xc0"
+    place = first + 4 + (32 if is_version_1 and not is_mono else 9 if is_mono and not is_version_1 else 17)
+    if data[place : place + 4] in (b"Xing", b"Info") and int.from_bytes(data[place + 4 : place + 8], "big") & 3 == 3:
+        return first + int.from_bytes(data[place + 12 : place + 16], "big")
+    if data[first + 36 : first + 40] == b"VBRI":
+        return first + int.from_bytes(data[first + 46 : first + 50], "big")
+    return None
+
+
+def _has_frames(data: FileBytes, position: int) -> bool:
+    """Return whether two frames in a row begin anywhere behind a place."""
+    while (position := data.find(b"\xff", position)) >= 0:
+        length = frame_length(data, position)
+        if length and frame_length(data, position + length):
+            return True
+        position += 1
+    return False
+
+
 def frame_length(data: FileBytes, position: int) -> int:
     """Return the bytes of the frame that begins here; 0 where none does, or its length is not told."""
     head = int.from_bytes(data[position : position + 4], "big")
