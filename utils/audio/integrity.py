@@ -25,10 +25,10 @@ def damage_of(path: Path) -> str | None:
         return None
     with path.open("rb") as stream:
         data = FileBytes(stream)
-        for head, check in CHECKS.items():
-            if data[: len(head)] == head:
-                return check(data)
         is_named_so = path.suffix.lower() in MPEG_SUFFIXES
+        for head, check in CHECKS.items():
+            if data[: len(head)] == head and not (is_named_so and check in JOINED):  # decoders go by the name there
+                return check(data)
         return check_mpeg(data) if is_named_so or is_mpeg_audio(data) else None
 
 
@@ -154,3 +154,4 @@ CHECKS: dict[bytes, Callable[[FileBytes], str | None]] = {
     b"FORM": _check_aiff,
     b"fLaC": _check_flac,
 }
+JOINED = (_check_riff, _check_aiff, _check_flac)
