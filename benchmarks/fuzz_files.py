@@ -38,7 +38,7 @@ STRANGE: tuple[Any, ...] = (
 
 
 def checkpoints(seed: int, work: Path) -> Iterator[Trial]:
-    """Yield damaged checkpoints of a run, each opened as an export opens it."""
+    """Yield damaged checkpoints of a run, each opened as an export opens it; see another_by_right."""
     run, drawn = make_material(work).run, random.Random(seed)
     good = run / "checkpoints" / "best.ckpt"
     expected, content = _weights(run), torch.load(good, weights_only=True)
@@ -50,14 +50,13 @@ def checkpoints(seed: int, work: Path) -> Iterator[Trial]:
         found = _weights(place)
         return found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
 
-    yield from _damaged(drawn, good.read_bytes(), content, read)
+    yield from map(another_by_right, _damaged(drawn, good.read_bytes(), content, read))
 
 
 def archives(seed: int, work: Path) -> Iterator[Trial]:
-    """Yield damaged files of RVC, each read as export=rvc_report reads it.
+    """Yield damaged files of RVC, each read as export=rvc_report reads it; see another_by_right.
 
-    Such a file has no checksum of its weights: one of which a value was changed and the archive made anew is another
-    voice by right. What the report says otherwise is no silence either.
+    What the report says otherwise is no silence either.
     """
     drawn, path = random.Random(seed), work / "damaged.pth"
     content = shared_voice()
@@ -72,9 +71,16 @@ def archives(seed: int, work: Path) -> Iterator[Trial]:
         found = read_foreign(path).weights
         return found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
 
-    for trial in _damaged(drawn, good, content, read):
-        is_another = trial.name.startswith(ZIP_MEMBER) and trial.name.endswith(CHANGED)
-        yield replace(trial, read=partial(_taken_or_refused, trial.read)) if is_another else trial
+    yield from map(another_by_right, _damaged(drawn, good, content, read))
+
+
+def another_by_right(trial: Trial) -> Trial:
+    """Return a trial that may also be taken, where an archive was made anew around a value that was changed.
+
+    The checksums of such an archive are right, as after training on: nothing tells it from another voice.
+    """
+    is_another = trial.name.startswith(ZIP_MEMBER) and trial.name.endswith(CHANGED)
+    return replace(trial, read=partial(_taken_or_refused, trial.read)) if is_another else trial
 
 
 def reported(path: Path) -> list[str]:
