@@ -39,7 +39,7 @@ def serve(job: StudioJob) -> None:
     from studio.workspace import Workspace
 
     binding.MAX_PROPAGATION_TIME = 1.0  # seconds from which on it warns; a training takes the processor for longer
-    workspace = Workspace(work)
+    workspace = Workspace(work, lambda: app.storage.general.get("system.device"))
     register(workspace)
     app.add_middleware(Guard, access=access)
     app.on_startup(workspace.watch)

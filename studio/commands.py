@@ -1,5 +1,6 @@
 """Command lines of the workbench's scripts: everything the studio does is one of them."""
 
+import re
 import sys
 import threading
 from collections.abc import Iterable
@@ -61,8 +62,8 @@ class Command:
                 JOBS[CONFIGS[self.script]].from_overrides(self.overrides)
             except ConfigError as error:
                 line = str(error).splitlines()[0]
-                key = line.split("=")[0].split(" ")[0]
-                return Problem(key if "." in key or key in ("run", "voice", "onnx", "audio") else "", line)
+                named = re.match(r"[\w./@]+(?==)|[\w/@]+\.[\w./@]+", line)
+                return Problem(named[0] if named else "", line)
         return None
 
 

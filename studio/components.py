@@ -13,7 +13,8 @@ from studio.files import address
 from studio.texts import Texts
 from studio.uploads import AUDIO, UploadFolder
 from studio.workspace import Workspace
-from utils.errors import WorkbenchError
+from utils.config.names import check_folder_name
+from utils.errors import ConfigError, WorkbenchError
 
 # the framework's own header has a button without a name, its list a line for each file that was ever dropped; the field
 # of the browser is kept out of sight, since one inside of a button confuses screen readers
@@ -35,6 +36,19 @@ def text_field(label: str, key: str, default: str = "", **options: Any) -> Any:
     """Show a field for a text that survives a reload and is the same in every browser."""
     kept(key, default)
     return ui.input(label, **options).props("outlined dense").classes("w-full").bind_value(app.storage.general, key)
+
+
+def name_field(label: str, key: str, default: str) -> Any:
+    """Show such a field for a name that becomes a folder; what is wrong with it is told below it while it is typed."""
+
+    def fault(value: Any) -> str | None:
+        try:
+            check_folder_name(str(value or "").strip(), "name")
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    return text_field(label, key, default, validation=fault)
 
 
 def number_field(label: str, key: str, default: float | None, **options: Any) -> Any:
@@ -137,15 +151,16 @@ def upload_field(
     problems = ui.label().classes("studio-error").props("role=alert").style("white-space: pre-line")
 
     async def take(event: events.UploadEventArguments) -> None:
-        place = folder()
-        partial = place.folder / f".partial-{secrets.token_hex(8)}"
         try:
-            await event.file.save(partial)
-            await run.io_bound(place.adopt, partial, event.file.name, endings)
+            place = folder()
+            partial = place.folder / f".partial-{secrets.token_hex(8)}"
+            try:
+                await event.file.save(partial)
+                await run.io_bound(place.adopt, partial, event.file.name, endings)
+            finally:
+                partial.unlink(missing_ok=True)
         except WorkbenchError as error:
             problems.set_text(f"{problems.text}\n{say.told(error)}".strip())
-        finally:
-            partial.unlink(missing_ok=True)
         following = done()
         if following is not None:
             await following

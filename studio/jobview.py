@@ -118,8 +118,10 @@ def _details(workspace: Workspace, say: Texts, job: Job) -> None:
     async def refresh() -> None:
         if details.value:
             try:
-                text.set_text(await run.io_bound(workspace.queue.log, job.id))
+                written = await run.io_bound(workspace.queue.log, job.id)
             except WorkbenchError:
-                text.set_text("")
+                written = ""
+            if not text.is_deleted:  # the page was left meanwhile
+                text.set_text(written)
 
     ui.timer(1.0, refresh)

@@ -1,4 +1,8 @@
-"""Sentences to read aloud, by language, and how much of a language's sounds those that were read have."""
+"""Sentences to read aloud and topics to speak about, by language, and how much of its sounds what was read has.
+
+A file a language: "# " and its own name, sentences, then topics with "* " in front. The sentences have its sounds in
+little time; a minute or more about each topic makes the ten minutes that a good voice needs.
+"""
 
 from collections.abc import Collection
 from functools import cache
@@ -6,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "prompts"
+TOPIC = "* "
 
 
 @cache
@@ -16,21 +21,27 @@ def prompt_languages() -> dict[str, str]:
 
 @cache
 def prompts_of(language: str) -> tuple[str, ...]:
-    """Return the sentences of a language, in the order in which they are read."""
-    return tuple(_lines(FOLDER / f"{language}.txt")[1:])
+    """Return the sentences of a language and then its topics, in the order in which they are recorded."""
+    return tuple(line.removeprefix(TOPIC) for line in _lines(FOLDER / f"{language}.txt")[1:])
+
+
+@cache
+def sentences_of(language: str) -> tuple[str, ...]:
+    """Return what is read word for word: the first prompts of a language."""
+    return tuple(line for line in _lines(FOLDER / f"{language}.txt")[1:] if not line.startswith(TOPIC))
 
 
 def coverage(language: str, read: Collection[int]) -> float:
     """Return the share of neighbouring letters of all sentences that the ones read have: 0 to 1.
 
     Letters stand for sounds: what follows what in writing is close to what follows what in speech. It only counts what
-    was asked for, not what was heard.
+    was asked for, not what was heard: words about a topic are nobody's to know.
 
     Args:
         language: of the sentences.
         read: their numbers, from 0 on.
     """
-    sentences = prompts_of(language)
+    sentences = sentences_of(language)
     every = set().union(*(_pairs(sentence) for sentence in sentences))
     spoken = set().union(*(_pairs(sentences[number]) for number in read if 0 <= number < len(sentences)))
     return len(spoken) / len(every) if every else 0.0

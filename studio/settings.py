@@ -23,12 +23,14 @@ class Setting:
         value: its default, as it is typed.
         text: what it is, with its unit and range.
         choices: words that it may be; empty where it may be more.
+        is_group: whether it chooses a file of configs/, which brings keys of its own.
     """
 
     key: str
     value: str
     text: str
     choices: tuple[str, ...] = ()
+    is_group: bool = False
 
 
 @cache
@@ -45,7 +47,7 @@ def settings_of(config_name: str, chosen: tuple[str, ...] = ()) -> tuple[Setting
         values = to_plain(job.compose(chosen))
     choices = {str(name): str(choice) for name, choice in composed.hydra.runtime.choices.items()}
     groups = [
-        Setting(name, choices[name].replace("None", "null"), text, tuple(options_of(name)))
+        Setting(name, choices[name].replace("None", "null"), text, tuple(options_of(name)), is_group=True)
         for name, text in groups_of(job, choices).items()
         if not name.startswith("hydra")
     ]
@@ -59,6 +61,15 @@ def settings_of(config_name: str, chosen: tuple[str, ...] = ()) -> tuple[Setting
         for key in keys_of(job, values, choices)
     ]
     return (*groups, *keys)
+
+
+@cache
+def known_groups(config_name: str) -> frozenset[str]:
+    """Return the names of the groups of a script, such as model."""
+    job: type[Job] = JOBS[config_name]
+    with COMPOSING:
+        choices = job.compose((), with_hydra=True).hydra.runtime.choices
+    return frozenset(str(name) for name in choices if not str(name).startswith("hydra"))
 
 
 def found(settings: Sequence[Setting], words: str) -> list[Setting]:

@@ -11,8 +11,9 @@ from typing import Any
 from studio.commands import Command
 from studio.jobs import Job, JobQueue, content_of
 from studio.progress import Progress
-from studio.system import DiskWatch, SystemState, read_hardware, warnings_of
+from studio.system import DiskWatch, Hardware, SystemState, read_hardware, warnings_of
 from studio.uploads import AUDIO, UploadFolder
+from utils.config.names import check_folder_name
 from utils.files import files_below
 
 STATE = ".studio"
@@ -43,10 +44,12 @@ class Workspace:
 
     Args:
         folder: absolute.
+        preferred: returns the device that somebody chose for the jobs; None where nobody did.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preferred: Callable[[], str | None] = lambda: None) -> None:
         self.folder = folder
+        self.preferred = preferred
         self.queue = JobQueue(folder / STATE / "jobs", work=folder)
         self.seen: Sequence[Seen] = ()
         self.device = "cpu"
@@ -76,7 +79,7 @@ class Workspace:
         while True:
             if hardware is None and asked.done():
                 hardware = asked.result()
-                self.device = hardware.devices[0]
+                self.find_device(hardware)
             try:
                 self.system = await asyncio.to_thread(SystemState.now, self.folder, hardware)
                 disk.add(self.system)
@@ -84,6 +87,11 @@ class Workspace:
             except OSError:
                 log.exception("memory and disk could not be read")
             await asyncio.sleep(SYSTEM_SECONDS)
+
+    def find_device(self, hardware: Hardware) -> None:
+        """Give jobs the device that was chosen before, if it is still there, or the best."""
+        wanted = self.preferred()
+        self.device = wanted if wanted in hardware.devices else hardware.devices[0]
 
     def look(self) -> list[Seen]:
         """Read the jobs, the newest first."""
@@ -106,7 +114,12 @@ class Workspace:
         return next((seen for seen in self.seen if matches(seen.job)), None)
 
     def recordings(self, name: str) -> UploadFolder:
-        """Return the folder of a voice's recordings, into which the browser may write."""
+        """Return the folder of a voice's recordings, into which the browser may write.
+
+        Raises:
+            ConfigError: if the name is none that a folder can have, or leads elsewhere.
+        """
+        check_folder_name(name, "name")
         return UploadFolder(self.folder / "recordings" / name)
 
     def sounds(self, folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Recordings become a dataset, and the doctor says whether they are good enough."""
 
+from collections import ChainMap
 from collections.abc import Collection
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from studio import commands
 from studio.components import (
     choice_field,
     go_button,
+    name_field,
     play_address,
     radio_field,
     show_command,
@@ -23,8 +25,9 @@ from studio.jobview import job_panel
 from studio.setting_search import changed_settings, setting_search
 from studio.shell import heading
 from studio.texts import Texts
-from studio.uploads import UploadFolder
+from studio.uploads import UploadFolder, inside
 from studio.workspace import Seen, Workspace, read_json
+from utils.errors import ConfigError
 from utils.reports.doctor import Finding, read_diagnosis
 
 MOST_SHOWN = 12  # recordings to play
@@ -33,7 +36,7 @@ MOST_SHOWN = 12  # recordings to play
 def show(workspace: Workspace, say: Texts) -> None:
     """Show the fields, the button and what came of it."""
     draft = app.storage.general
-    name = text_field(say("data.name"), "data.name", "my_voice")
+    name = name_field(say("data.name"), "data.name", "my_voice")
     ways = {"files": say("data.from_files"), "folder": say("data.from_folder")}
     radio_field(say("data.from"), "data.from", ways, "files").props("inline")
     with ui.column().classes("w-full") as files:
@@ -48,7 +51,7 @@ def show(workspace: Workspace, say: Texts) -> None:
     leave_out = switch_field(say("data.leave_out"), "data.leave_out")
     leave_out.bind_visibility_from(draft, "data.name", lambda value: _exclude_file(workspace, value) != "")
 
-    setting_search(say, "data.settings", "preprocess")
+    found = setting_search(say, "data.settings", "preprocess", lambda: commands.GOALS[draft["data.goal"]])
 
     def make() -> commands.Command | None:
         given = str(draft["data.name"] or "").strip()
@@ -60,7 +63,7 @@ def show(workspace: Workspace, say: Texts) -> None:
             folder, given, draft["data.goal"], encoder=encoder_file, exclude=exclude, settings=settings
         )
 
-    fields = {"dataset.name": name, "dataset.source": source, "content.path": encoder}
+    fields = ChainMap({"dataset.name": name, "dataset.source": source, "content.path": encoder}, found)
     start_button(workspace, say, say("data.start"), make, lambda: say("data.job", name=draft["data.name"]), fields)
     show_command(say, make)
     job_panel(workspace, say, is_preparation, lambda seen: _outcome(workspace, say, seen))
@@ -73,7 +76,10 @@ def is_preparation(job: Job) -> bool:
 
 def _exclude_file(workspace: Workspace, name: str) -> str:
     path = Path("datasets") / str(name or "") / "exclude.txt"
-    return path.as_posix() if (workspace.folder / path).is_file() else ""
+    try:
+        return path.as_posix() if inside(workspace.folder, path.as_posix()).is_file() else ""
+    except ConfigError:
+        return ""
 
 
 def _files(workspace: Workspace, say: Texts) -> None:
@@ -83,8 +89,12 @@ def _files(workspace: Workspace, say: Texts) -> None:
         return workspace.recordings(str(draft["data.name"] or "my_voice").strip())
 
     def count() -> None:
-        sounds = workspace.sounds(folder().folder)
-        said.set_text(say("data.count", count=len(sounds), folder=f"recordings/{folder().folder.name}"))
+        try:
+            place = folder().folder
+        except ConfigError:  # told below the name
+            said.set_text("")
+            return
+        said.set_text(say("data.count", count=len(workspace.sounds(place)), folder=f"recordings/{place.name}"))
 
     upload_field(say("data.drop"), say, folder, count)
     said = ui.label().classes("studio-quiet")

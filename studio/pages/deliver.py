@@ -1,5 +1,6 @@
 """A run, or a voice that another program made, becomes a voice: one file, proven, with licence and consent in words."""
 
+from collections import ChainMap
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,12 @@ def show(workspace: Workspace, say: Texts) -> None:
     switch_field(say("deliver.agreed"), "deliver.agreed")
     note = ui.label(say("deliver.agree_first")).classes("studio-quiet")
     note.bind_visibility_from(draft, "deliver.agreed", value=False)
-    setting_search(say, "deliver.settings", "export")
+    found = setting_search(say, "deliver.settings", "export", _format)
 
     def make() -> commands.Command | None:
         return _command(workspace)
 
-    fields = {"run": source, "name": name, "licence": licence, "consent": whose, **foreign}
+    fields = ChainMap({"run": source, "name": name, "licence": licence, "consent": whose, **foreign}, found)
     chosen = lambda: draft["deliver.run" if draft["deliver.from"] == RUN else "deliver.imported"]  # noqa: E731
     title = lambda: say("deliver.job", name=draft["deliver.name"] or chosen())  # noqa: E731
     button = start_button(workspace, say, say("deliver.start"), make, title, fields, icon="inventory_2")
@@ -67,6 +68,12 @@ def show(workspace: Workspace, say: Texts) -> None:
     show_command(say, make)
     job_panel(workspace, say, is_export, lambda seen: _delivered(workspace, say, seen))
     job_panel(workspace, say, is_verification)
+
+
+def _format() -> tuple[str, ...]:
+    """Return the settings of the chosen format."""
+    draft = app.storage.general
+    return commands.FORMATS[draft["deliver.format" if draft["deliver.from"] == RUN else "deliver.foreign_format"]]
 
 
 def is_export(job: Job) -> bool:

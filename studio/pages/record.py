@@ -6,13 +6,12 @@ from urllib.parse import quote
 
 from nicegui import app, ui
 
-from studio.components import choice_field, go_button, player, text_field, upload_field
-from studio.prompts import prompt_languages, prompts_of
+from studio.components import choice_field, go_button, name_field, player, upload_field
+from studio.prompts import prompt_languages, prompts_of, sentences_of
 from studio.shell import heading
 from studio.takes import NOISE_FAIR_DB, NOISE_LIMIT_DB, Takes
 from studio.texts import Texts
 from studio.workspace import Workspace
-from utils.config.names import check_folder_name
 from utils.errors import ConfigError
 
 NOISE_SECONDS = 3
@@ -35,7 +34,7 @@ def show(workspace: Workspace, say: Texts) -> None:
     ui.add_css(METER)
     ui.add_head_html('<script src="/static/recorder.js"></script>')
     draft = app.storage.general
-    voice = text_field(say("data.name"), "data.name", "my_voice")
+    voice = name_field(say("data.name"), "data.name", "my_voice")
     languages = prompt_languages()
     language = choice_field(say("record.language"), "record.language", languages, say.language)
     _Recorder(workspace, say, draft, voice, language).build()
@@ -48,11 +47,16 @@ class _Recorder:
         self.workspace, self.say, self.draft = workspace, say, draft
         self.voice, self.language = voice, language
         self.number = 0
-        self.is_recording = False
+        self.taken: tuple[str, str, int] | None = None  # voice, language and number of what is being recorded
+
+    @property
+    def is_recording(self) -> bool:
+        return self.taken is not None
 
     @property
     def takes(self) -> Takes:
-        return Takes(self.workspace, str(self.draft["data.name"] or "my_voice").strip())
+        """Raises ConfigError while the name is none."""
+        return Takes(self.workspace, str(self.draft["data.name"] or "").strip())
 
     def build(self) -> None:
         """Lay the page out."""
@@ -63,7 +67,7 @@ class _Recorder:
             ui.element("div")
             .classes("studio-meter")
             .props("id=meter role=meter aria-valuemin=-60 aria-valuemax=0 aria-valuenow=-60")
-            .props(f'aria-label="{say("record.level")}"')
+            .props(f'aria-label="{say("record.level")}" data-hot="{say("record.hot")}" data-low="{say("record.low")}"')
         )
         with ui.row().classes("items-center"):
             ui.button(say("record.check"), icon="hearing", on_click=self.check_room).props("no-caps outline")
@@ -74,8 +78,11 @@ class _Recorder:
         with ui.row():
             self.button = ui.button(say("record.start"), icon="mic", on_click=self.toggle).props("no-caps unelevated")
             self.button.props("color=negative")
-            ui.button(say("record.previous"), icon="chevron_left", on_click=lambda: self.move(-1)).props("no-caps flat")
-            ui.button(say("record.next"), icon="chevron_right", on_click=lambda: self.move(1)).props("no-caps flat")
+            back = ui.button(say("record.previous"), icon="chevron_left", on_click=lambda: self.move(-1))
+            following = ui.button(say("record.next"), icon="chevron_right", on_click=lambda: self.move(1))
+        for button in (back, following):
+            button.props("no-caps flat")
+        self.ways = (back, following, self.voice, self.language)  # which would lead away from what is being recorded
         self.said = ui.label().props("role=status")
         self.heard = ui.column().classes("w-full")
         heading(say("record.so_far"))
@@ -84,13 +91,17 @@ class _Recorder:
         self.bar = ui.linear_progress(0, show_value=False).props(f'aria-label="{say("record.minutes")}"')
         upload_field(say("data.drop"), say, lambda: self.takes.folder, self.show_summary)
         go_button(say("record.done"), "/data")
-        self.language.on_value_change(lambda: self.move(-len(prompts_of(self.draft["record.language"]))))
+        self.language.on_value_change(self.first_open)
+        self.voice.on_value_change(self.first_open)
         self.first_open()
         ui.timer(2.0, self.show_summary)
 
     def first_open(self) -> None:
         """Go to the first sentence that was not read yet."""
-        read = self.takes.of(self.draft["record.language"])
+        try:
+            read = self.takes.of(self.draft["record.language"])
+        except ConfigError:  # told below the name
+            read = {}
         sentences = prompts_of(self.draft["record.language"])
         self.number = next((number for number in range(len(sentences)) if number not in read), 0)
         self.refresh()
@@ -106,24 +117,34 @@ class _Recorder:
         """Show the sentence and what was recorded of it."""
         language = self.draft["record.language"]
         sentences = prompts_of(language)
-        self.position.set_text(self.say("record.position", number=self.number + 1, all=len(sentences)))
+        is_read = self.number < len(sentences_of(language))
+        position = "record.position" if is_read else "record.topic"
+        self.position.set_text(self.say(position, number=self.number + 1, all=len(sentences)))
         self.sentence.set_text(sentences[self.number])
         self.heard.clear()
-        path = self.takes.path(language, self.number)
-        if path.is_file():
+        try:
+            path = self.takes.path(language, self.number)
+        except ConfigError:
+            path = None
+        if path and path.is_file():
             with self.heard:
                 player(self.workspace, path, self.say("record.take"))
-        self.button.set_text(self.say("record.again") if path.is_file() else self.say("record.start"))
+        self.button.set_text(self.say("record.again") if path and path.is_file() else self.say("record.start"))
         self.show_summary()
 
     def show_summary(self) -> None:
         """Show minutes, sounds and pitch so far."""
-        found = self.takes.summary(self.draft["record.language"])
+        try:
+            takes = self.takes
+        except ConfigError:
+            self.summary.set_text("")
+            return
+        found = takes.summary(self.draft["record.language"])
         pitch = self.say("record.pitch", low=f"{found['low_hz']:.0f}", high=f"{found['high_hz']:.0f}")
         words = self.say("record.summary", minutes=f"{found['minutes']:.1f}", share=f"{found['coverage']:.0%}")
         self.summary.set_text(f"{words} {pitch if found['high_hz'] else ''}")
         self.bar.set_value(min(1.0, found["minutes"] / GOAL_MINUTES))
-        damaged = self.takes.unreadable
+        damaged = takes.unreadable
         place = damaged.relative_to(self.workspace.folder) if damaged else ""
         self.unreadable.set_text(self.say("record.unreadable", file=place) if damaged else "")
         self.unreadable.set_visibility(damaged is not None)
@@ -146,13 +167,10 @@ class _Recorder:
 
     async def toggle(self) -> None:
         """Begin to record, or end and keep it."""
-        try:
-            check_folder_name(str(self.draft["data.name"] or "").strip(), "name")
-        except ConfigError as error:
-            self.voice.error = self.say.told(error)
-            return
-        self.voice.error = None
-        await (self.finish() if self.is_recording else self.begin())
+        if self.is_recording:
+            await self.finish()
+        elif self.voice.validate():  # what is wrong is told below the name
+            await self.begin()
 
     async def begin(self) -> None:
         """Open the microphone and record."""
@@ -161,23 +179,27 @@ class _Recorder:
         if problem:
             self.said.set_text(self.say("record.no_microphone", error=problem))
             return
-        self.is_recording = True
+        self.taken = (str(self.draft["data.name"]).strip(), self.draft["record.language"], self.number)
+        for way in self.ways:
+            way.disable()
         self.button.set_text(self.say("record.stop"))
         self.said.set_text(self.say("record.recording"))
 
     async def finish(self) -> None:
         """End the take, keep it and say what is wrong with it."""
-        self.is_recording = False
-        language = self.draft["record.language"]
-        place = f"/take/{quote(str(self.draft['data.name']).strip(), safe='')}/{language}/{self.number}"
+        if self.taken is None:
+            return
+        (voice, language, at), self.taken = self.taken, None
+        place = f"/take/{quote(voice, safe='')}/{language}/{at}"
         found = await ui.run_javascript(TAKE % json.dumps(place), timeout=60)
+        for way in self.ways:
+            way.enable()
         if "error" in found:
             self.said.set_text(str(found["error"]))
             self.refresh()
             return
-        take = self.takes.of(language).get(self.number)
+        take = Takes(self.workspace, voice).of(language).get(at)
         fault = take.fault if take else ""
-        at = self.number
         if not fault and at + 1 < len(prompts_of(language)):
             self.move(1)
         else:

@@ -30,6 +30,8 @@ def show(workspace: Workspace, say: Texts) -> None:
 
     async def refresh() -> None:
         state = workspace.system or await run.io_bound(SystemState.now, workspace.folder)
+        if report.is_deleted:  # the page was left meanwhile
+            return
         memory = 1 - state.memory_available / max(1, state.memory_total)
         disk = 1 - state.disk_free / max(1, state.disk_total)
         free = {"memory": (state.memory_available, memory), "disk": (state.disk_free, disk)}
@@ -43,9 +45,9 @@ def show(workspace: Workspace, say: Texts) -> None:
             shown[0] = key
             _facts(workspace, say, found, state)
             is_known = state.hardware is not None
-            report.set_text(
-                await run.io_bound(doctor_text, workspace.folder, state) if is_known else say("system.looking")
-            )
+            text = await run.io_bound(doctor_text, workspace.folder, state) if is_known else say("system.looking")
+            if not report.is_deleted:
+                report.set_text(text)
 
     ui.timer(0.1, refresh, once=True)
     ui.timer(2.0, refresh)
@@ -80,7 +82,7 @@ def _probe(workspace: Workspace, say: Texts) -> None:
 
     async def refresh() -> None:
         proposed = await run.io_bound(proposed_batch, workspace.queue)
-        if proposed is not None:
+        if proposed is not None and not words.is_deleted:
             words.set_text(proposed[1])
 
     async def measure() -> None:

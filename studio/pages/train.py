@@ -1,5 +1,6 @@
 """A dataset becomes a voice: three ways in words, every setting by search, and what it sounds like meanwhile."""
 
+from collections import ChainMap
 from pathlib import Path
 
 from nicegui import app, run, ui
@@ -45,7 +46,7 @@ def show(workspace: Workspace, say: Texts) -> None:
     again = switch_field(say("train.continue"), "train.continue")
     again.bind_visibility_from(draft, "train.run", lambda run_name: run_name in workspace.begun_runs())
     switch_field(say("train.judge"), "train.judge")
-    setting_search(say, "train.settings", "train")
+    found = setting_search(say, "train.settings", "train", lambda: commands.PRESETS[draft["train.preset"]])
 
     def make() -> commands.Command | None:
         if not draft["train.dataset"]:
@@ -56,7 +57,7 @@ def show(workspace: Workspace, say: Texts) -> None:
         settings = ["evaluation=background"] * bool(draft["train.judge"]) + changed_settings("train.settings")
         return build(draft["train.dataset"], run_name, draft["train.preset"], draft["train.minutes"], settings)
 
-    fields = {"dataset.name": dataset, "run.name": name, "trainer.max_minutes": minutes}
+    fields = ChainMap({"dataset.name": dataset, "run.name": name, "trainer.max_minutes": minutes}, found)
     start_button(workspace, say, say("train.start"), make, lambda: say("train.job", name=draft["train.run"]), fields)
     show_command(say, make)
 

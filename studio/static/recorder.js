@@ -50,7 +50,9 @@ window.studioRecorder = (() => {
     meter.style.setProperty("--level", `${(100 * share).toFixed(0)}%`);
     meter.setAttribute("aria-valuenow", level.toFixed(0));
     meter.dataset.state = clipped || peak > -1 ? "hot" : level < -45 ? "low" : "good";
-    meter.textContent = `${level.toFixed(0)} dB`;
+    const word = { hot: meter.dataset.hot, low: meter.dataset.low }[meter.dataset.state];
+    meter.textContent = `${level.toFixed(0)} dB${word ? ` (${word})` : ""}`;
+    meter.setAttribute("aria-valuetext", meter.textContent);
   };
 
   const open = async (identifier) => {

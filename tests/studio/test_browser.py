@@ -144,11 +144,27 @@ def test_a_training_survives_reload_and_stop_and_is_the_same_in_two_browsers(tmp
 
 
 def test_wrong_files_and_names_are_told_where_they_were_given(studio: Studio) -> None:
+    make_dataset(studio.folder)
+    write_sounds(studio.folder, {"recording.wav": voice(1.0)})
+
     seen = studio.use("wrong")
 
     assert ".wav" in seen["kind"]
-    assert "must be a plain name" in seen["field"]
+    assert "must be a plain name" in seen["field"] and "must be a plain name" in seen["button"]
+    assert "seed" in seen["setting"] and "many" in seen["setting"]
+    assert list(studio.folder.parent.rglob("escaped")) == []
     assert "broken" in seen["job"] or "recordings" in seen["job"]
+
+
+def test_pages_that_are_left_leave_no_fault_in_the_log(studio: Studio) -> None:
+    make_dataset(studio.folder)
+
+    seen = studio.use("left")
+    studio.close()
+
+    assert seen["still"] == "System"
+    log = studio.log.read_text("utf-8")
+    assert f'File "{ROOT}' not in log and "deleted" not in log  # what the web server says of a broken line is its own
 
 
 def test_sentences_are_recorded_with_the_microphone(studio: Studio) -> None:

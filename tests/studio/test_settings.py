@@ -1,6 +1,7 @@
 """The search of settings: all that --help has, found by words of key and meaning."""
 
-from studio.settings import found, settings_of
+from studio.commands import PRESETS
+from studio.settings import found, known_groups, settings_of
 from utils.config.fields import fields_of
 from utils.config.train import TrainJob
 
@@ -28,3 +29,13 @@ def test_choices_and_defaults_are_those_of_the_scripts() -> None:
     assert known["trainer.compile"].choices == ("true", "false")
     assert known["seed"].value == "1234"
     assert "rvc_v2_40k" in known["model"].choices
+
+
+def test_a_chosen_group_brings_its_keys_and_the_default_is_what_the_page_gives() -> None:
+    plain = {item.key for item in settings_of("train")}
+    rvc = {item.key: item for item in settings_of("train", PRESETS["rvc"])}
+
+    assert rvc.keys() - plain
+    assert {item.key for item in settings_of("train") if item.is_group} == known_groups("train") & plain
+    assert settings_of("train", ("trainer.steps=77",)) != settings_of("train")
+    assert {item.key: item.value for item in settings_of("train", ("trainer.steps=77",))}["trainer.steps"] == "77"

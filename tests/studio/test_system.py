@@ -12,6 +12,7 @@ import pytest
 from studio import doctor, system
 from studio.jobs import JobQueue
 from studio.system import DiskWatch, Hardware, SystemState, consequences, proposed_batch, warnings_of
+from studio.workspace import Workspace
 from tests.tools.studio_tools import ended, made_queue
 from utils.training import hardware
 from utils.training.hardware import found_hardware
@@ -158,3 +159,14 @@ def test_the_console_prints_it(tmp_path: Path) -> None:
 
     assert done.returncode in (0, 1) and not done.stderr
     assert "trainer.precision=auto is" in done.stdout
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(None, "cuda:0"), ("cpu", "cpu"), ("cuda:1", "cuda:0")])
+def test_the_device_that_was_chosen_is_chosen_after_a_restart_while_it_is_there(
+    tmp_path: Path, wanted: str | None, given: str
+) -> None:
+    workspace = Workspace(tmp_path, lambda: wanted)
+
+    workspace.find_device(Hardware(gpus=({"device": "cuda:0"},)))
+
+    assert workspace.device == given

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.uploads import AUDIO, UploadFolder, inside, plain_name
+from studio.workspace import Workspace
 from utils.errors import ConfigError, DataError
 
 
@@ -107,3 +108,9 @@ def test_no_path_leaves_its_folder(tmp_path: Path) -> None:
     for name in ("..", "../x", "/etc/passwd", "a/../../x", "out/x", ".", "", "out"):
         with pytest.raises(ConfigError):
             inside(tmp_path / "in", name)
+
+
+@pytest.mark.parametrize("name", ["../outside", "..", "/tmp/outside", "a/b", "", " ", ".hidden"])
+def test_a_typed_name_cannot_lead_recordings_out_of_their_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="must be a plain name"):
+        Workspace(tmp_path).recordings(name)

@@ -200,11 +200,27 @@ def wrong(person: Person, recordings: list[Path]) -> dict[str, Any]:
     alert = person.page.locator("[role=alert]").filter(has_text="refused")  # not what is said of a full disk
     alert.wait_for()
     seen["kind"] = alert.inner_text()
-    person.type("Name of the voice", "a/b")
-    person.click("Make the dataset")
+    recording = next(path for path in recordings if path.name == "recording.wav")
+    person.type("Name of the voice", "../../escaped")
     field = person.page.locator(".q-field--error")
     field.first.wait_for()
     seen["field"] = field.first.inner_text()
+    person.choose_files([recording])
+    person.page.locator(".studio-error").filter(has_text="must be a plain name").wait_for()
+    person.type("Name of the voice", "a/b")
+    person.click("Make the dataset")
+    seen["button"] = field.first.inner_text()
+    person.open("/train")
+    person.page.get_by_text("Every setting").click()
+    person.page.get_by_label("Search settings", exact=True).fill("trainer.precision")
+    person.page.get_by_text("trainer.precision", exact=True).wait_for()
+    person.page.get_by_label("Search settings", exact=True).fill("seed")
+    person.page.get_by_text("seed", exact=True).wait_for()
+    person.type("seed", "many")
+    person.click("Train")
+    field.first.wait_for()
+    seen["setting"] = field.first.inner_text()
+    person.open("/data")
     person.type("Name of the voice", "broken")
     broken = person.downloads / "broken.wav"
     broken.write_bytes(b"this is no sound at all" * 99)
@@ -213,6 +229,22 @@ def wrong(person: Person, recordings: list[Path]) -> dict[str, Any]:
     person.click("Make the dataset")
     person.wait_for_job("failed")
     seen["job"] = person.page.locator("[data-job] [role=alert]").inner_text()
+    return seen
+
+
+def left(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Every page is left again while it still asks for what it shows; the record page while it listens to the room."""
+    seen: dict[str, Any] = {}
+    for name in PAGES * 3:
+        person.page.goto(f"{person.address}/{name}", wait_until="commit")
+        person.page.wait_for_timeout(250)
+    person.open("/record")
+    person.click("Listen to the room")
+    person.page.wait_for_timeout(500)
+    person.open("/system")
+    person.page.get_by_text("of memory are free").wait_for()
+    person.page.wait_for_timeout(5000)
+    seen["still"] = person.page.locator("h1").inner_text()
     return seen
 
 
@@ -362,7 +394,7 @@ async () => (await axe.run()).violations.map((rule) =>
 PAGES = ("", "record", "data", "train", "listen", "deliver", "convert", "library", "jobs", "system")
 SCENARIOS = {
     "voice": voice, "training": training, "wrong": wrong, "recorded": recorded, "looks": looks, "languages": languages,
-    "reaction": reaction, "reaction_training": reaction_training, "library": library, "axe": axe,
+    "reaction": reaction, "reaction_training": reaction_training, "library": library, "axe": axe, "left": left,
 }  # fmt: skip
 
 
