@@ -24,18 +24,23 @@ PICK = """<div class="row no-wrap items-center q-pa-xs">
   <q-spinner v-if="props.isUploading" class="q-ma-sm" />
 </div>"""
 DROP = '<div class="text-center studio-quiet">LABEL</div>'
+BROWSER_SECONDS = 60.0  # in which a person has allowed the microphone
 Fields = Mapping[str, Any]  # key of a setting -> the field that it is typed into
 
 
 def kept(key: str, default: Any) -> Any:
-    """Return what was typed last into a field, in whatever browser."""
+    """Return what was typed last into a field, in whatever browser.
+
+    A field must be made with it, and bound after that: a field that the binding changes is written to again as soon as
+    the page is alive, over what somebody types there in the first moment.
+    """
     return app.storage.general.setdefault(key, default)
 
 
 def text_field(label: str, key: str, default: str = "", **options: Any) -> Any:
     """Show a field for a text that survives a reload and is the same in every browser."""
-    kept(key, default)
-    return ui.input(label, **options).props("outlined dense").classes("w-full").bind_value(app.storage.general, key)
+    field = ui.input(label, value=kept(key, default), **options).props("outlined dense").classes("w-full")
+    return field.bind_value(app.storage.general, key)
 
 
 def name_field(label: str, key: str, default: str) -> Any:
@@ -53,8 +58,8 @@ def name_field(label: str, key: str, default: str) -> Any:
 
 def number_field(label: str, key: str, default: float | None, **options: Any) -> Any:
     """Show such a field for a number."""
-    kept(key, default)
-    return ui.number(label, **options).props("outlined dense").classes("w-full").bind_value(app.storage.general, key)
+    field = ui.number(label, value=kept(key, default), **options).props("outlined dense").classes("w-full")
+    return field.bind_value(app.storage.general, key)
 
 
 def choice_field(label: str, key: str, choices: Mapping[Any, str] | list[str], default: str | None = None) -> Any:
@@ -63,7 +68,8 @@ def choice_field(label: str, key: str, choices: Mapping[Any, str] | list[str], d
     if kept(key, default or first) not in choices:
         app.storage.general[key] = default if default in choices else first
     given = choices if isinstance(choices, list) else dict(choices)
-    field = ui.select(given, label=label).props(f'outlined dense aria-label="{label}"').classes("w-full")
+    field = ui.select(given, label=label, value=app.storage.general[key])
+    field.props(f'outlined dense aria-label="{label}"').classes("w-full")
     return field.bind_value(app.storage.general, key)
 
 
@@ -71,14 +77,13 @@ def radio_field(label: str, key: str, choices: Mapping[str, str], default: str) 
     """Show such a choice with all that can be chosen."""
     if kept(key, default) not in choices:
         app.storage.general[key] = default
-    field = ui.radio(dict(choices)).props(f'aria-label="{label}"')
+    field = ui.radio(dict(choices), value=app.storage.general[key]).props(f'aria-label="{label}"')
     return field.bind_value(app.storage.general, key)
 
 
 def switch_field(label: str, key: str, default: bool = False) -> Any:
     """Show such a field for yes or no."""
-    kept(key, default)
-    return ui.checkbox(label).bind_value(app.storage.general, key)
+    return ui.checkbox(label, value=kept(key, default)).bind_value(app.storage.general, key)
 
 
 def show_command(say: Texts, make: Callable[[], Command | None]) -> None:
@@ -204,6 +209,14 @@ def go_button(label: str, target: str, chosen: Mapping[str, str] | None = None) 
         ui.navigate.to(target)
 
     ui.button(label, icon="arrow_forward", on_click=go).props("no-caps unelevated color=positive")
+
+
+async def ask_browser(code: str, nothing: Any) -> Any:
+    """Return what a page's JavaScript returns; `nothing` where the page was left, or nobody answered its question."""
+    try:
+        return await ui.run_javascript(code, timeout=BROWSER_SECONDS)
+    except TimeoutError:
+        return nothing
 
 
 def size_text(num_bytes: int) -> str:

@@ -22,7 +22,8 @@ THEMES = {"auto": None, "light": False, "dark": True}
 STYLE = """
 h1 { font-size: 1.6rem !important; line-height: 1.3 !important; font-weight: 600; margin: 0; }
 h2 { font-size: 1.15rem !important; line-height: 1.4 !important; font-weight: 600; margin: 0; }
-.studio-page { max-width: 62rem; width: 100%; margin: 0 auto; padding: 1rem; gap: 1rem; }
+.studio-page { max-width: 62rem; width: 100%; margin: 0 auto; padding: 1rem; gap: 1rem; overflow-wrap: break-word; }
+.studio-page .nicegui-column > *, .studio-page .q-card > * { min-width: 0; max-width: 100%; }
 .studio-quiet { color: #555; } body.body--dark .studio-quiet { color: #bbb; }
 .studio-error { color: #b3261e; } body.body--dark .studio-error { color: #ff9d96; }
 .studio-command { font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }

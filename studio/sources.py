@@ -4,7 +4,7 @@ import shutil
 
 from nicegui import app, run, ui
 
-from studio.components import choice_field, number_field, upload_field
+from studio.components import ask_browser, choice_field, number_field, upload_field
 from studio.takes import CONVERT
 from studio.texts import Texts
 from studio.uploads import UploadFolder
@@ -76,7 +76,9 @@ def _microphone(say: Texts) -> None:
 
     async def toggle() -> None:
         code = END if is_recording[0] else BEGIN
-        problem = await ui.run_javascript(code, timeout=60)
+        problem = await ask_browser(code, "timeout")
+        if said.is_deleted:  # the page was left meanwhile
+            return
         is_recording[0] = not is_recording[0] and not problem
         said.set_text(say("record.no_microphone", error=problem) if problem else "")
         button.set_text(say("record.stop") if is_recording[0] else say("convert.microphone"))

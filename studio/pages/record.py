@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from nicegui import app, ui
 
-from studio.components import choice_field, go_button, name_field, player, upload_field
+from studio.components import ask_browser, choice_field, go_button, name_field, player, upload_field
 from studio.prompts import prompt_languages, prompts_of, sentences_of
 from studio.shell import heading
 from studio.takes import NOISE_FAIR_DB, NOISE_LIMIT_DB, Takes
@@ -157,7 +157,9 @@ class _Recorder:
             await new Promise((resolve) => setTimeout(resolve, {NOISE_SECONDS * 1000}));
             return window.studioRecorder.stop();
         """
-        found = await ui.run_javascript(code, timeout=60)
+        found = await ask_browser(code, None)
+        if self.room.is_deleted or found is None:  # the page was left meanwhile, or nobody allowed the microphone
+            return
         if "error" in found:
             self.room.set_text(self.say("record.no_microphone", error=found["error"]))
             return
@@ -175,7 +177,9 @@ class _Recorder:
     async def begin(self) -> None:
         """Open the microphone and record."""
         code = 'try { await window.studioRecorder.start("meter"); return ""; } catch (error) { return String(error); }'
-        problem = await ui.run_javascript(code, timeout=60)
+        problem = await ask_browser(code, "timeout")
+        if self.said.is_deleted:  # the page was left meanwhile
+            return
         if problem:
             self.said.set_text(self.say("record.no_microphone", error=problem))
             return
@@ -191,7 +195,9 @@ class _Recorder:
             return
         (voice, language, at), self.taken = self.taken, None
         place = f"/take/{quote(voice, safe='')}/{language}/{at}"
-        found = await ui.run_javascript(TAKE % json.dumps(place), timeout=60)
+        found = await ask_browser(TAKE % json.dumps(place), {"error": "timeout"})
+        if self.said.is_deleted:  # the page was left meanwhile; what was sent is kept
+            return
         for way in self.ways:
             way.enable()
         if "error" in found:

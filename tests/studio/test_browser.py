@@ -139,6 +139,7 @@ def test_a_training_survives_reload_and_stop_and_is_the_same_in_two_browsers(tmp
 
     assert seen["errors"] == [] and seen["errors_there"] == []
     assert seen["after_reload"] and seen["other_browser"] and seen["stopped_there"] and seen["goes_on"]
+    assert seen["typed_at_once"] == [f"at once {number}" for number in range(6)]
     assert seen["typed"] == seen["typed_there"] == "again"
     assert "/1000000 steps" in seen["progress"]
 
