@@ -7,7 +7,7 @@
 The guard refuses, before a page sees anything of it:
 
 * a Host header that is not ours (421): a name of somebody's that was pointed at this machine (DNS rebinding);
-* a request that changes something, or opens a socket, from a page of another origin (403);
+* a request from a page of another origin that changes something, opens a socket or wants to read the answer (403);
 * a body larger than is allowed (413);
 * whoever does not know the password, where there is one (401; 429 after many wrong ones).
 """
@@ -227,15 +227,16 @@ def _host_of(header: str) -> str | None:
 
 
 def _is_same_origin(scope: Message, headers: Mapping[str, str]) -> bool:
-    """Return whether a request comes from our own pages, or changes nothing.
+    """Return whether a request comes from our own pages, or neither changes nor reads anything for another one.
 
-    Browsers send Origin with all that changes something from elsewhere, and Sec-Fetch-Site; programs send neither.
+    Browsers send Origin with all that changes something from elsewhere, or whose answer a page elsewhere wants to read,
+    and Sec-Fetch-Site; programs send neither. Links from elsewhere come without Origin.
     """
-    if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
-        return True
     origin = headers.get("origin")
     if origin is not None:
         return origin.lower().partition("://")[2] == headers["host"].lower()
+    if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
+        return True
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 

@@ -286,6 +286,8 @@ def test_other_names_and_other_origins_are_refused(studio: Studio) -> None:
     assert code("/data") == 200
     assert code("/data", Host="voices.example") == 421
     assert code("/microphone", "POST", Origin="http://voices.example") == 403
+    line = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    assert code(line, Origin=studio.address) == 200 and code(line, Origin="http://voices.example") == 403
     assert code("/file/.studio/secret") == 404
     assert code("/file/runs/..%2f..%2fetc/passwd") == 404
     assert code("/web/index.html") == 200
