@@ -31,66 +31,80 @@ def setting_search(
     Returns:
         The fields that are shown, by the keys of their settings; the same object whatever is searched for.
     """
-    kept: dict[str, str] = app.storage.general.setdefault(key, {})
-    rows: dict[str, Any] = {}
-    with ui.expansion(say("settings.title"), icon="tune").classes("w-full").props("dense") as area:
-        changed = ui.row().classes("w-full")
-        words = ui.input(say("settings.search"), placeholder="learning rate").props(
-            "outlined dense clearable debounce=200"
-        )
-        words.classes("w-full")
-        hits = ui.column().classes("w-full")
-    shown: list[object] = [None]
-    composed: list[object] = [None]
+    search = _Search(say, app.storage.general.setdefault(key, {}), config_name, chosen)
+    search.build()
+    return search.rows
 
-    def given() -> tuple[str, ...]:
-        groups = [f"{name}={value}" for name, value in kept.items() if name in known_groups(config_name)]
-        return (*chosen(), *groups)
 
-    def show_changed() -> None:
-        now = dict(kept)
-        if now == shown[0]:
+class _Search:
+    """The settings as they were composed last, and the rows of those that were found.
+
+    Args:
+        say: texts.
+        kept: what was changed, by key.
+        config_name, chosen: as of setting_search().
+    """
+
+    def __init__(self, say: Texts, kept: dict[str, str], config_name: str, chosen: Callable[[], Iterable[str]]) -> None:
+        self.say, self.kept, self.config_name, self.chosen = say, kept, config_name, chosen
+        self.rows: dict[str, Any] = {}
+        self.shown: object = None
+        self.composed: object = None
+
+    def build(self) -> None:
+        """Lay it out."""
+        say = self.say
+        with ui.expansion(say("settings.title"), icon="tune").classes("w-full").props("dense") as self.area:
+            self.changed = ui.row().classes("w-full")
+            self.words = ui.input(say("settings.search"), placeholder="learning rate")
+            self.words.props("outlined dense clearable debounce=200").classes("w-full")
+            self.hits = ui.column().classes("w-full")
+        self.words.on_value_change(self.search)
+        self.area.on_value_change(self.follow)
+        self.show_changed()
+        ui.timer(0.5, self.show_changed)
+        ui.timer(1.0, self.follow)
+
+    async def given(self) -> tuple[str, ...]:
+        """Return what decides which keys there are: what the page gives, and the groups that were changed here."""
+        groups = await run.io_bound(known_groups, self.config_name)
+        return (*self.chosen(), *[f"{name}={value}" for name, value in self.kept.items() if name in groups])
+
+    def show_changed(self) -> None:
+        """Show what was changed, if that is not shown yet."""
+        if self.shown == dict(self.kept):
             return
-        shown[0] = now
-        changed.clear()
-        with changed:
-            for name, value in now.items():
+        self.shown = dict(self.kept)
+        self.changed.clear()
+        with self.changed:
+            for name, value in self.kept.items():
                 chip = ui.chip(f"{name}={value}", removable=True, color="primary", text_color="white")
-                chip.on("remove", lambda name=name: kept.pop(name, None))
+                chip.on("remove", lambda name=name: self.kept.pop(name, None))
 
-    async def search() -> None:
-        text = str(words.value or "")
-        composed[0] = given()
-        try:
-            settings = await run.io_bound(settings_of, config_name, composed[0])
-        except ConfigError as error:
-            if hits.is_deleted:
-                return
-            rows.clear()
-            hits.clear()
-            with hits:
-                ui.label(say.told(error)).classes("studio-error")
-            return
-        if hits.is_deleted:  # the page was left meanwhile
-            return
-        rows.clear()
-        hits.clear()
-        with hits:
-            for item in found(settings, text)[:MOST_SHOWN] if text.strip() else []:
-                rows[item.key] = _row(item, kept)
-            ui.label(say("settings.count", count=len(found(settings, text)), all=len(settings))).classes("studio-quiet")
-
-    async def follow() -> None:
+    async def follow(self) -> None:
         """Search again where another way to train, or another network, brings other keys."""
-        if area.value and given() != composed[0]:
-            await search()
+        if self.area.value and await self.given() != self.composed:
+            await self.search()
 
-    words.on_value_change(search)
-    area.on_value_change(lambda event: search() if event.value else None)
-    show_changed()
-    ui.timer(0.5, show_changed)
-    ui.timer(1.0, follow)
-    return rows
+    async def search(self) -> None:
+        """Show what the words find."""
+        text = str(self.words.value or "")
+        self.composed = given = await self.given()
+        try:
+            settings, problem = await run.io_bound(settings_of, self.config_name, given), ""
+        except ConfigError as error:
+            settings, problem = (), self.say.told(error)
+        if self.hits.is_deleted:  # the page was left meanwhile
+            return
+        hits = found(settings, text)
+        self.rows.clear()
+        self.hits.clear()
+        with self.hits:
+            if problem:
+                ui.label(problem).classes("studio-error")
+            for item in hits[:MOST_SHOWN] if text.strip() else []:
+                self.rows[item.key] = _row(item, self.kept)
+            ui.label(self.say("settings.count", count=len(hits), all=len(settings))).classes("studio-quiet")
 
 
 def _row(item: Setting, kept: dict[str, str]) -> Any:
