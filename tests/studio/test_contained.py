@@ -1,6 +1,7 @@
 """The studio as the main process of a container, and whether it answers."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,14 @@ def test_containers_are_not_root_keep_a_volume_and_ask_for_a_password() -> None:
         assert service["cap_drop"] == ["ALL"] and service["volumes"] == ["voices:/data"]
         grace = int(service["stop_grace_period"].removesuffix("m")) * 60
         assert grace > contained.GRACE_SECONDS
+
+
+def test_each_variable_that_the_guide_names_reaches_the_studio() -> None:
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    named = set(re.findall(r"VOCLO_[A-Z_]+", (ROOT / "docs/guides/containers.md").read_text("utf-8") + text))
+
+    for service in yaml.safe_load(text)["services"].values():
+        assert named - {"VOCLO_PUBLISHED_PORT"} <= service["environment"].keys()
 
 
 def test_the_command_of_the_image_is_one_that_the_studio_takes() -> None:
