@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from studio.texts import _flat
 from tests.tools.corpus_tools import write_sounds
 from tests.tools.report_tools import falling, write_card, write_run
 from tests.tools.rvc_tools import applio_voice, saved, small_generator
@@ -238,6 +239,30 @@ def test_every_page_fits_and_can_be_read_and_has_names_for_its_controls(tmp_path
     assert {case: width for case, width in seen["widths"].items() if width > int(case.rpartition(" ")[2])} == {}
     assert {case: poor for case, poor in seen["contrast"].items() if poor} == {}
     assert {case: items for case, items in seen["unlabelled"].items() if items} == {}
+    assert {case: texts for case, texts in seen["cut"].items() if texts} == {}
+
+
+def test_every_page_is_translated_and_fits_in_every_language(tmp_path: Path) -> None:
+    filled(tmp_path)
+    if "VOCLO_PICTURES" in os.environ:
+        (tmp_path / "downloads" / "pictures").mkdir(parents=True)
+    studio = Studio(tmp_path)
+    try:
+        seen = studio.use("foreign")
+    finally:
+        studio.close()
+    if "VOCLO_PICTURES" in os.environ:
+        target = Path(os.environ["VOCLO_PICTURES"], "foreign")
+        shutil.copytree(tmp_path / "downloads" / "pictures", target, dirs_exist_ok=True)
+
+    own = {language: set(_flat(language).values()) for language in ("de", "zh")}
+    english = {text for text in _flat("en").values() if len(text) > 4}
+    left = {
+        case: sorted(set(map(str.strip, lines)) & (english - own["de" if case.startswith("Deutsch") else "zh"]))
+        for case, lines in seen["lines"].items()
+    }
+    assert {case: lines for case, lines in left.items() if lines} == {}
+    assert {case: width for case, width in seen["widths"].items() if width > 390} == {}
     assert {case: texts for case, texts in seen["cut"].items() if texts} == {}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # it is started as a file
-from tests.tools.studio_looks import PAGES, axe, looks
+from tests.tools.studio_looks import PAGES, axe, foreign, looks
 from tests.tools.studio_person import CHROMIUM, JOB_MS, OPTIONS, STEPS, Person
 
 
@@ -317,6 +317,7 @@ def reaction_training(person: Person, recordings: list[Path]) -> dict[str, Any]:
 SCENARIOS = {
     "voice": voice, "training": training, "wrong": wrong, "recorded": recorded, "looks": looks, "languages": languages,
     "reaction": reaction, "reaction_training": reaction_training, "library": library, "axe": axe, "left": left,
+    "foreign": foreign,
 }  # fmt: skip
 
 

@@ -88,6 +88,36 @@ def looks(person: Person, recordings: list[Path]) -> dict[str, Any]:
     return seen
 
 
+def foreign(person: Person, recordings: list[Path]) -> dict[str, Any]:
+    """Every page at the width of a phone in each translation, all open: what is wider, what is cut, all lines."""
+    seen: dict[str, Any] = {"widths": {}, "cut": {}, "lines": {}}
+    browser = person.context.browser
+    assert browser is not None
+    for language in ("Deutsch", "中文"):
+        context = browser.new_context(viewport={"width": 390, "height": 800})
+        context.set_default_timeout(PAGE_MS)
+        page = context.new_page()
+        page.goto(f"{person.address}/system")
+        wait_until_alive(page)
+        page.get_by_role("button", name="Language", exact=True).click()
+        page.get_by_text(language).click()
+        page.get_by_role("heading", name="System" if language == "Deutsch" else "系统", exact=True).wait_for()
+        for name in PAGES:
+            page.goto(f"{person.address}/{name}")
+            wait_until_alive(page)
+            page.wait_for_timeout(700)
+            _open_all(page)
+            case = f"{language} {name}"
+            seen["widths"][case] = page.evaluate("document.documentElement.scrollWidth")
+            seen["cut"][case] = page.evaluate(CUT)
+            seen["lines"][case] = page.locator("body").inner_text().splitlines()
+            if (person.downloads / "pictures").is_dir():
+                place = person.downloads / "pictures" / f"{name or 'home'}_{language}.png"
+                page.screenshot(path=place, full_page=True, animations="disabled")
+        context.close()
+    return seen
+
+
 def _open_all(page: Page) -> None:
     """Open all that is folded."""
     folded = page.locator(".studio-page .q-expansion-item--collapsed > .q-expansion-item__container > .q-item")
