@@ -14,6 +14,8 @@ from utils.export.rvc.imported_voice import load_imported_network
 
 CLIENTS = ("wokada", "deiteris")
 TRIED = ("v1 40k", "v2 32k", "v2 40k", "v2 48k", "v2 40k without f0")
+# deiteris' own class for graphs without f0 reads an attribute that it never sets, and stops at every file
+NOT_THERE = {"deiteris": ("v2 40k without f0",)}
 WORST_DB = -80.0
 
 
@@ -41,7 +43,7 @@ def check_graphs(program: str, folder: Path, written: Mapping[str, Path], work: 
         what = f"graph of {name}"
         if "error" in facts:
             rows.append([PROGRAMS[program], what, f"refused ({facts['error'][:70]})", "", "", ""])
-            is_good = False
+            is_good &= name in NOT_THERE.get(program, ())
             continue
         there = difference_db(_audio_of(path), np.load(Path(task["out"]) / "audio.npy"))
         said = f"rate {facts['rate']}, {facts['type']}, version {facts['version']}, encoder {facts['encoder']}"

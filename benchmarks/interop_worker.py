@@ -76,9 +76,11 @@ def silence_noise() -> None:
         setattr(torch, name, made)
 
 
-def infer(network: Any, given: dict[str, torch.Tensor], has_f0: bool, more: Sequence[int] = ()) -> np.ndarray:
-    """Return the audio [N] of a program's own network."""
-    pitch = (given["coarse"], given["f0"]) if has_f0 else ()
+def infer(
+    network: Any, given: dict[str, torch.Tensor], has_f0: bool, more: Sequence[int] = (), absent: Sequence[None] = ()
+) -> np.ndarray:
+    """Return the audio [N] of a program's own network; `absent` stands where it wants the pitch of a voice without."""
+    pitch = (given["coarse"], given["f0"]) if has_f0 else absent
     with torch.no_grad():
         found = network.infer(given["phone"], given["lengths"], *pitch, given["speaker"], *more)
     audio: np.ndarray = (found[0] if isinstance(found, tuple) else found).flatten().float().numpy()
@@ -102,7 +104,7 @@ def applio(task: dict[str, str], given: dict[str, torch.Tensor], out: Path) -> d
     converter.load_model(task["voice"])
     converter.setup_network()
     voice = converter.cpt
-    np.save(out / "audio.npy", infer(converter.net_g, given, bool(converter.use_f0)))
+    np.save(out / "audio.npy", infer(converter.net_g, given, bool(converter.use_f0), absent=(None, None)))
     (out / "model_info.json").write_text(
         json.dumps({"total_dataset_duration": "00:10:00", "embedder_model": voice["embedder_model"], "speakers_id": 1})
     )

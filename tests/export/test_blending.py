@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tools.rvc_tools import applio_voice, saved, settings_of, shrink_imported_voices, small_generator, webui_voice
+from tests.tools.rvc_tools import applio_voice, saved, settings_of, small_generator, webui_voice
 from tests.tools.training_tools import make_dataset, training
 from utils.audio.synthetic_speech import voice
 from utils.config.blending import read_shares
@@ -227,8 +227,7 @@ def test_files_of_other_starts_or_sizes_are_refused(files: tuple[Path, Path], tm
             blended_file(of_files((files[0], other), 0.5, 0.5))
 
 
-def test_speakers_of_a_file_are_blended(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink_imported_voices(monkeypatch)
+def test_speakers_of_a_file_are_blended(files: tuple[Path, Path]) -> None:
     settings = settings_of(files[0], "blend={0: 0.5, 1: 0.5}")
 
     network = load_imported_network(files[0], None, settings.blend)

@@ -17,7 +17,6 @@ from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.rvc_tools import (
     SMALL,
     settings_of,
-    shrink_imported_voices,
 )
 from utils.audio.synthetic_speech import voice
 from utils.config import from_yaml
@@ -152,8 +151,7 @@ def test_a_voice_of_contentvec_needs_no_note(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_written_voice_can_be_imported_again_without_questions(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink_imported_voices(monkeypatch)
+def test_a_written_voice_can_be_imported_again_without_questions(run: Path) -> None:
     written(run, "rvc_pth", "name=again")
 
     loaded = load_imported_voice(settings_of(run.parents[1] / "exports" / "again" / "again.pth", *CONTENT))

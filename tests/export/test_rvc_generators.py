@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.tools.rvc_tools import saved, shrink_imported_voices, small_generator, webui_voice
+from tests.tools.rvc_tools import saved, small_generator, webui_voice
 from utils.config.export import export_job
 from utils.errors import ConfigError, ExportError, WorkbenchError
 from utils.export.plans import GeneratorPlan, plan_generator
@@ -18,18 +18,11 @@ from utils.export.rvc.generators import export_generator
 from utils.voice_file.generator_metadata import generator_metadata_from_json
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let imported voices have the small networks of these tests."""
-    shrink_imported_voices(monkeypatch)
-
-
 def job(path: Path, *overrides: str) -> GeneratorPlan:
     return plan_generator(export_job([f"voice={path}", f"export.root={path.parent / 'out'}", *overrides]))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
     rvc_format = "wokada"
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(num_speakers=2, seed=1)))
@@ -61,7 +54,6 @@ def test_a_shared_voice_is_delivered_with_its_proof(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator(seed=1)))
     (tmp_path / "out" / "bob").mkdir(parents=True)
@@ -79,7 +71,6 @@ def test_a_rule_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -117,7 +108,6 @@ def test_what_a_run_knows_itself_is_not_asked(override: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_encoder_and_convention_come_from_the_settings_else_from_the_file(tmp_path: Path) -> None:
     own = {"voclo_trainer": {"f0_convention": "interpolated", "embedder": "spin"}}
     silent = saved(tmp_path / "bob.pth", webui_voice(small_generator()))
@@ -136,7 +126,6 @@ def test_encoder_and_convention_come_from_the_settings_else_from_the_file(tmp_pa
     assert "does not say what its f0 held in unvoiced frames" in note and "\n" not in note
 
 
-@pytest.mark.usefixtures("small")
 def test_a_file_of_ours_on_another_layer_is_refused(tmp_path: Path) -> None:
     own = {"embedder": "contentvec", "encoder": {"id": "contentvec", "layer": 9}}
     path = saved(tmp_path / "bob.pth", {**webui_voice(small_generator()), "voclo_trainer": own})
@@ -145,7 +134,6 @@ def test_a_file_of_ours_on_another_layer_is_refused(tmp_path: Path) -> None:
         export_generator(job(path, "export=wokada"))
 
 
-@pytest.mark.usefixtures("small")
 def test_an_encoder_that_the_programs_lack_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator()))
     load = generators.load_generator

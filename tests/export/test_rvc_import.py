@@ -12,7 +12,6 @@ from tests.tools.rvc_tools import (
     saved,
     settings_of,
     shared_weights,
-    shrink_imported_voices,
     small_generator,
     training_file,
     webui_voice,
@@ -37,11 +36,6 @@ CONTENT = ("content=toy", "content.dim=768")
 EMBEDDER = "rvc.embedder=random"  # the name of content=toy
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink_imported_voices(monkeypatch)
-
-
 def refusal(path: Path, *overrides: str) -> str:
     with pytest.raises(WorkbenchError) as caught:
         load_imported_voice(settings_of(path, *overrides))
@@ -50,7 +44,6 @@ def refusal(path: Path, *overrides: str) -> str:
     return message
 
 
-@pytest.mark.usefixtures("small")
 def test_weights_speakers_and_conventions_come_from_the_file(tmp_path: Path) -> None:
     network = small_generator(num_speakers=3, seed=1)
     path = saved(tmp_path / "bob.pth", applio_voice(network, embedder_model="random"))
@@ -68,7 +61,6 @@ def test_weights_speakers_and_conventions_come_from_the_file(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_chosen_rows_of_the_speaker_table_are_kept(tmp_path: Path) -> None:
     network = small_generator(num_speakers=3, seed=1)
     path = saved(tmp_path / "bob.pth", applio_voice(network, embedder_model="random"))
@@ -85,7 +77,6 @@ def test_chosen_rows_of_the_speaker_table_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
     path = saved(tmp_path / "bob.pth", webui_voice(small_generator()))
 
@@ -97,7 +88,6 @@ def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
         settings_of(path, "rvc.f0_convention=guess")
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("convention", "filled"), [("zero_unvoiced", None), ("interpolated", 1)], ids=["contradiction", "filled once"]
 )
@@ -116,7 +106,6 @@ def test_a_tracker_that_draws_lines_is_neither_filled_again_nor_given_to_a_voice
     assert isinstance(tracker, FilledPitch) and not isinstance(tracker.tracker, FilledPitch)
 
 
-@pytest.mark.usefixtures("small")
 def test_only_parameters_of_the_file_count_as_matched(tmp_path: Path) -> None:
     network = small_generator()
     path = saved(tmp_path / "bob.pth", webui_voice(network))
@@ -127,7 +116,6 @@ def test_only_parameters_of_the_file_count_as_matched(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("version", "rate", "dim", "group", "layer"),
     [("v1", "40k", 256, "contentvec_v1", 9), ("v2", "40k", 768, "contentvec", 12)],
@@ -153,7 +141,6 @@ def test_each_version_gets_its_layer_and_size_of_contentvec(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> None:
     sound = torch.from_numpy(voice(0.6, 48000))[None].repeat(1, 2)
     sound[:, 20000:34000] = 0.05 * torch.randn(14000, generator=torch.Generator().manual_seed(0))
@@ -174,7 +161,6 @@ def test_the_voice_hears_unvoiced_frames_as_its_file_says(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_other_weights_of_the_recorded_encoder_are_said(tmp_path: Path) -> None:
     own = {"f0_convention": "zero_unvoiced", "embedder": "contentvec"}
     first, second = (
@@ -193,7 +179,6 @@ def test_other_weights_of_the_recorded_encoder_are_said(tmp_path: Path) -> None:
     assert "with other weights or another precision than the file records" in other
 
 
-@pytest.mark.usefixtures("small")
 def test_the_file_is_read_once_for_voice_and_explanation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "bob.pth", applio_voice(small_generator(), embedder_model="random"))
     reads: list[Path] = []
@@ -209,7 +194,6 @@ def test_the_file_is_read_once_for_voice_and_explanation(tmp_path: Path, monkeyp
     assert reads == [path]
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -250,7 +234,6 @@ def test_a_file_that_is_no_voice_of_a_published_size_is_named(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_the_report_lists_every_parameter(tmp_path: Path) -> None:
     content = webui_voice(small_generator())
     del content["weight"]["dec.cond.bias"]
@@ -267,7 +250,6 @@ def test_the_report_lists_every_parameter(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
 def test_an_imported_voice_becomes_a_graph_with_card_and_without_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,7 +274,6 @@ def test_an_imported_voice_becomes_a_graph_with_card_and_without_index(
     assert any("parameters matched; 0 missing; 0 unexpected; 0 different" in note for note in outcome.origin)
 
 
-@pytest.mark.usefixtures("small")
 def test_an_imported_voice_hears_through_the_filter_of_its_program(tmp_path: Path) -> None:
     path = saved(tmp_path / "bob.pth", applio_voice(small_generator(), embedder_model="random"))
 

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +12,6 @@ from models.base import BaseVoiceConversionModel
 from utils.config.export import export_job
 from utils.config.train import TrainJob, train_job
 from utils.export.plans import ImportSettings, plan_export
-from utils.export.rvc import analysed_voice
-from utils.export.rvc import imported_voice as imported
 from utils.rvc.layout import POSTERIOR
 
 SMALL = (
@@ -96,19 +93,6 @@ def applio_voice(network: nn.Module, **changes: Any) -> dict[str, Any]:
 def saved(path: Path, content: Any) -> Path:
     torch.save(content, path)
     return path
-
-
-def shrink_imported_voices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let imported voices have the small networks of these tests."""
-    published = imported.voice_config
-
-    def shrunk(file: Any) -> dict[str, Any]:
-        config = published(file)
-        sizes = (item.removeprefix("model.").split("=") for item in SMALL)
-        return {**config, "model": config["model"] | {name: int(value) for name, value in sizes}}
-
-    for module in (imported, analysed_voice):
-        monkeypatch.setattr(module, "voice_config", shrunk)
 
 
 def settings_of(path: Path, *overrides: str) -> ImportSettings:

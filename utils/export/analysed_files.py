@@ -134,7 +134,7 @@ def analyse_run(run: Path, which: str, trust: Collection[str] = ()) -> Analysis:
         "embedder": _said(identity.get("id")),
         "embedder_layer": identity.get("layer"),
         "content_dim": dataset.content_dim,
-        "epochs": int(content.get("epoch", 0)) or None,
+        "epochs": max(1, int(content.get("epoch", 0))),  # begun, as the files that are written say it
         "steps": steps_done(content),
         "dataset_length": f"{minutes:.1f} minutes",
         "speakers_trained": sum(speaker.minutes > speaker.held_out_minutes for speaker in dataset.speakers),

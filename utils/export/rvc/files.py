@@ -18,12 +18,14 @@ from utils.export.outcome import ExportOutcome
 from utils.export.plans import RESUME_IN, FilesPlan
 from utils.export.rvc.blended_files import blended_voice_files
 from utils.export.rvc.sovits_files import sovits_training_files
+from utils.export.rvc.vits_files import vits_training_files
 from utils.export.staging import move_into_place, staging_folder
 from utils.files import atomic_write, atomic_write_json
 from utils.rvc.encoders import CONTENTVEC, encoder_name, require_published_content
 from utils.rvc.layout import SPEAKER_TABLE, is_rvc, layout_of, legacy_state, shapes_of
 from utils.rvc.reading import known_convention
 from utils.rvc.sovits import is_sovits
+from utils.rvc.vits import is_vits
 from utils.rvc.writing import (
     VoiceRecord,
     optimizer_content,
@@ -69,6 +71,8 @@ def _files(plan: FilesPlan) -> tuple[dict[str, Any], list[str]]:
     require_same_shapes(content, path, model)
     if plan.kind == "rvc_checkpoint" and is_sovits(model.state_dict()):
         return sovits_training_files(plan, content, path, model)
+    if plan.kind == "rvc_checkpoint" and is_vits(legacy_state(model.state_dict())):
+        return vits_training_files(plan, content, path, model)
     return (_voice_files if plan.kind == "rvc_pth" else _training_files)(plan, content, path)
 
 

@@ -29,6 +29,7 @@ from utils.rvc.encoders import content_overrides, encoder_name
 from utils.rvc.layout import POSTERIOR, SPEAKER_TABLE, Layout, shapes_of
 from utils.rvc.matching import compare, fill, network_weights, take_speakers
 from utils.rvc.reading import F0Convention, ForeignFile, read_foreign
+from utils.rvc.widths import width_overrides
 from utils.training.checkpoints import TrainedVoice
 from utils.voice_file.metadata import NO_PART
 
@@ -265,6 +266,7 @@ def voice_config(file: ForeignFile) -> dict[str, Any]:
         )
     model, audio = fits[0].options
     overrides = [f"model={model}", f"audio={audio}", f"model.use_f0={str(layout.has_f0).lower()}"]
+    overrides += width_overrides(shapes_of(file.weights), layout.vocoder)
     composed = train_job(overrides).to_plain()
     return {"model": composed["model"], "audio": composed["audio"]}
 

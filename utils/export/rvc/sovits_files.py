@@ -67,7 +67,7 @@ def sovits_training_files(
         f"{letter}_{step}.pth": {
             "model": {name: value.float().contiguous() for name, value in weights.items()},
             "iteration": epoch,
-            "optimizer": _optimizer(own, names),
+            "optimizer": optimizer_with_moments(own, names),
             "learning_rate": rate,
         }
         for letter, weights, names, own in zip(
@@ -124,8 +124,8 @@ def config_content(
     }
 
 
-def _optimizer(state: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    """Return an AdamW state that the program loads: it registers its parameters in the order in which we do."""
+def optimizer_with_moments(state: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return an AdamW state that a program loads which registers its parameters in the order in which we do."""
     kept = optimizer_content(state, names, None, 0)
     kept["state"] = {
         index: {key: torch.as_tensor(moments[key]).float().cpu() for key in MOMENTS}
