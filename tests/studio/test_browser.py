@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import soundfile
+import torch
 
 from studio.texts import _flat
 from tests.tools.corpus_tools import write_sounds
