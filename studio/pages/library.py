@@ -48,7 +48,8 @@ class _Shelf:
         self.library = Library(workspace.folder)
         self.items: list[Item] = []
         self.sizes: dict[str, int] = {}
-        self.heard: list[Path] = []
+        self.heard: dict[str, Path] = {}  # previews that are shown, by voice
+        self.cards: dict[str, Callable[[], None]] = {}  # what shows the preview of a voice anew
         self.graphs: dict[str, Path] = {}
         self.is_taking = False
 
@@ -70,20 +71,24 @@ class _Shelf:
         ui.timer(2.0, self.look)
 
     async def look(self) -> None:
-        """Show the previews that were finished meanwhile."""
-        if self.kind == "voice" and self._heard() != self.heard:
-            await self.refresh()
+        """Show the previews that were finished meanwhile; all else stays as it is, with what is typed and open."""
+        heard = await run.io_bound(self._heard)
+        for name, path in heard.items():
+            if path != self.heard.get(name) and name in self.cards and not self.place.is_deleted:
+                self.cards[name]()
+        self.heard = heard
 
     async def refresh(self) -> None:
         """Read everything anew and show it."""
         self.items = await run.io_bound(self.library.items, self.kind)
         self.sizes = await run.io_bound(self._sizes)
         self.graphs = await run.io_bound(self.workspace.voices)
-        self.heard = self._heard()
+        self.heard = await run.io_bound(self._heard)
         binned = await run.io_bound(self.library.bin)
         if self.place.is_deleted:  # the page was left meanwhile
             return
         self.place.clear()
+        self.cards.clear()
         with self.place:
             if not self.items:
                 ui.label(self.say("library.none"))
@@ -94,17 +99,22 @@ class _Shelf:
 
     async def change(self, work: Callable[[], Any]) -> None:
         """Do something with the library, say what is wrong, and show what came of it."""
+        await self.do(work)
+        await self.refresh()
+
+    async def do(self, work: Callable[[], Any]) -> None:
+        """Do something that takes time, and say what is wrong."""
         try:
             await run.io_bound(work)
         except WorkbenchError as error:
             ui.notify(self.say.told(error), type="negative", multi_line=True)
-        await self.refresh()
 
     def _sizes(self) -> dict[str, int]:
         return {item.name: self.library.size_bytes(item.kind, item.name) for item in self.items[:MOST_SHOWN]}
 
-    def _heard(self) -> list[Path]:
-        return [found for item in self.items if (found := preview_of(self.workspace, item.name))]
+    def _heard(self) -> dict[str, Path]:
+        names = [item.name for item in self.items if item.kind == "voice"]
+        return {name: found for name in names if (found := preview_of(self.workspace, name))}
 
     def _card(self, item: Item) -> None:
         with ui.card().classes("w-full").props(f'data-item="{item.name}"'):
@@ -117,12 +127,22 @@ class _Shelf:
             facts = (f"{self.say.told(label)}: {self.say.told(value)}" for label, value in item.facts.items())
             ui.label(" · ".join(facts)).style("overflow-wrap: anywhere")
             self._report(item)
-            play_item(self.workspace, self.say, item)
+            with ui.column().classes("w-full gap-1") as sounds:
+                play_item(self.workspace, self.say, item)
             self._names(item)
             for path in sorted(item.folder.glob("*")) if item.kind == "voice" else []:
                 if path.suffix in FILES:
                     download_link(self.workspace, path, path.name)
-            self._buttons(item)
+            hear = self._buttons(item)
+
+        def show() -> None:
+            sounds.clear()
+            with sounds:
+                play_item(self.workspace, self.say, item)
+            if hear is not None:
+                hear.set_visibility(False)
+
+        self.cards[item.name] = show
 
     def _report(self, item: Item) -> None:
         """Show what an import was found to be: the first lines, and all others where somebody wants them."""
@@ -145,7 +165,7 @@ class _Shelf:
             command = preview_command(self.workspace, item.name, graph)
             self.workspace.submit(command, self.say("library.preview_job", name=item.name))
 
-        await self.change(ask)
+        await self.do(ask)
 
     def _names(self, item: Item) -> None:
         with ui.row().classes("w-full items-start"):
@@ -164,10 +184,13 @@ class _Shelf:
 
             ui.button(self.say("library.keep"), on_click=lambda: self.change(keep)).props("no-caps flat")
 
-    def _buttons(self, item: Item) -> None:
+    def _buttons(self, item: Item) -> ui.button | None:
+        """Show what can be done with an item; returns the button that asks for its preview."""
+
         def delete() -> None:
             self.library.delete(item.kind, item.name, self.workspace.queue.jobs())
 
+        hear = None
         with ui.row().classes("items-center"):
             if item.kind == "voice" and preview_of(self.workspace, item.name) is None:
                 hear = ui.button(self.say("library.hear"), icon="volume_up", on_click=partial(self.preview, item))
@@ -178,6 +201,7 @@ class _Shelf:
             graph = self.graphs.get(item.name) if item.kind == "voice" else None
             if graph is not None and web_page.is_ready():
                 browser_link(self.workspace, self.say, graph)
+        return hear
 
     def _way(self, item: Item) -> None:
         """Show the button that leads to the page on which an item is used."""

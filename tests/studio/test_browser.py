@@ -268,6 +268,8 @@ def test_every_page_is_translated_and_fits_in_every_language(tmp_path: Path) -> 
 
 
 def test_the_library_compares_names_deletes_and_takes_files_of_others(tmp_path: Path) -> None:
+    write_card(tmp_path / "exports" / "carl")
+    os.utime(tmp_path / "exports" / "carl" / "card.json", (1e9, 1e9))  # the last of the shelf
     for name in ("anna", "bert"):
         write_card(tmp_path / "exports" / name)
         write_sounds(tmp_path / ".studio" / "previews" / name, {"sentence.wav": voice(1.0)})
@@ -285,7 +287,8 @@ def test_the_library_compares_names_deletes_and_takes_files_of_others(tmp_path: 
         studio.close()
 
     assert "A: " in seen["compared"] and "verification" in seen["compared"] and seen["compared_sounds"] == 2
-    assert seen["voices"] == 2
+    assert seen["typed_note"] == "half a no" and seen["still_compared"] == 1
+    assert seen["voices"] == 3
     assert "FAISS index" in seen["imported"] and "bob.pth" in seen["imported"]
     assert "does not fit" in seen["said"]  # a network with a parameter that no program knows
 

@@ -7,6 +7,7 @@ are counted, typing is not.
 """
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -111,11 +112,18 @@ def library(person: Person, recordings: list[Path]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     person.open("/library")
     person.page.get_by_text("Compare two").click()
+    person.page.wait_for_timeout(600)  # what is folded slides open
     person.click("Compare")
     table = person.page.locator("[data-comparison] table")
     table.wait_for()
     seen["compared"] = table.inner_text()
     seen["compared_sounds"] = person.page.locator("[data-comparison] audio").count()
+    person.page.get_by_label("Notes").first.fill("half a no")
+    previews = person.downloads.parent / ".studio" / "previews"
+    shutil.copytree(previews / "anna", previews / "carl")  # what a job writes that somebody waits for
+    person.page.locator("[data-item=carl] audio").first.wait_for()
+    seen["typed_note"] = person.page.get_by_label("Notes").first.input_value()
+    seen["still_compared"] = table.count()
     field = person.page.get_by_label("Name for people").first
     field.fill("Anna the second")
     person.click("Keep")
