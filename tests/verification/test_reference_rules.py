@@ -1,5 +1,6 @@
 """Rules beside the PyTorch voice that a graph was made from: each finds its defect."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +159,36 @@ def test_what_the_voice_has_not_learnt_is_a_warning_and_what_the_export_lost_a_f
 
     assert check.outcome == "WARN" and "does not listen to: index_rate, protect" in check.detail
     assert lost.outcome == "FAIL" and "no effect: index_rate; no effect: protect" in lost.detail
+
+
+def to_the_limit(output: Tensor, audio: Tensor, shift: Tensor) -> Tensor:
+    return torch.tanh(1000.0 * output)
+
+
+def a_hundredth_of_a_second_late(output: Tensor, audio: Tensor, shift: Tensor) -> Tensor:
+    return torch.roll(output, RATE // 100, dims=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(to_the_limit, "level does not follow the input's"), (a_hundredth_of_a_second_late, "ms; allowed: 1")],
+    ids=["no level", "late"],
+)
+def test_a_delay_is_excused_where_neither_voice_nor_graph_has_a_level_to_follow(
+    change: Callable[[Tensor, Tensor, Tensor], Tensor], reason: str, tmp_path: Path
+) -> None:
+    exported = export_standin(tmp_path, Changed(change))
+    latency = next(rule for rule in RULES if rule.name == "latency")
+
+    both = latency.outcome(exported.candidate, exported.reference)
+    graph = latency.outcome(exported.candidate, replace(exported, voice=StandInVoice()).reference)
+    alone = latency.outcome(exported.candidate, None)
+
+    assert both.outcome == ("WARN" if change is to_the_limit else "FAIL")
+    assert both.is_unjudged == (change is to_the_limit)
+    assert graph.outcome == alone.outcome == "FAIL"
+    for check in (both, graph, alone):
+        assert reason in check.detail
 
 
 def test_a_graph_of_another_module_fails_parity(exported: StandIn) -> None:

@@ -15,6 +15,7 @@ from utils.verification.listening import VOICED, Heard
 from utils.verification.measures import LOUDEST_PEAK, SILENCE_PEAK, faults, levels, relative_db, relative_difference
 from utils.verification.reference import Reference, limit_of_parity_db, own_change_db
 from utils.verification.signals import bursts, hostile, speech_like, swelling_noise
+from utils.verification.voices import Voice
 
 BATCH_DB = -80.0
 LATENCY_SECONDS = 1e-3
@@ -145,7 +146,7 @@ def _worse(worst: float, where: str, pairs: Mapping[str, tuple[np.ndarray, np.nd
     return worst, where
 
 
-def check_latency(candidate: Candidate) -> Check:
+def check_latency(voice: Voice) -> Check:
     """The level of the output follows that of the input without delay.
 
     A voice answers artificial bursts with an attack of its own, which moves its level by some milliseconds although
@@ -153,13 +154,13 @@ def check_latency(candidate: Candidate) -> Check:
     imposes with loudness_mix=0, where it has that control, shows what is left: on noise, in which no pulse of a voice
     comes earlier or later than its frame.
     """
-    rate = candidate.sample_rate
+    rate = voice.sample_rate
     source = bursts(rate, round(LATENCY_TEST_SECONDS * rate), 6)
-    own = level_delay(source, candidate.run(source[None])[0], rate)
+    own = level_delay(source, voice.answer(source), rate)
     imposed, limit, allowed = own, LATENCY_SECONDS, LATENCY_SECONDS
-    if "loudness_mix" in candidate.controls:
+    if "loudness_mix" in voice.controls:
         noises = [swelling_noise(rate, round(LATENCY_TEST_SECONDS * rate), seed) for seed in NOISE_SEEDS]
-        made = [candidate.run(noise[None], {"loudness_mix": 0.0})[0] for noise in noises]
+        made = [voice.answer(noise, {"loudness_mix": 0.0}) for noise in noises]
         delays = sorted(
             (level_delay(*pair, rate) for pair in zip(noises, made, strict=True)), key=lambda item: item.seconds
         )
@@ -167,7 +168,7 @@ def check_latency(candidate: Candidate) -> Check:
         if followed.correlation >= LEAST_LIKENESS:
             imposed, limit, allowed = followed, IMPOSED_LATENCY_SECONDS, ATTACK_SECONDS
         else:  # a voice that has learnt little makes noise of noise; silence and sound it does tell apart
-            followed = level_delay(source, candidate.run(source[None], {"loudness_mix": 0.0})[0], rate)
+            followed = level_delay(source, voice.answer(source, {"loudness_mix": 0.0}), rate)
             if followed.correlation >= LEAST_LIKENESS:
                 imposed, allowed = followed, ATTACK_SECONDS
     problems = []
@@ -186,6 +187,11 @@ def check_latency(candidate: Candidate) -> Check:
         "own_level_correlation": own.correlation,
     }
     return verdict("latency", problems, detail, figures)
+
+
+def has_no_level_to_follow(check: Check) -> bool:
+    """Whether a check of the latency could not tell any delay, because the level of the output is not the input's."""
+    return not check.figures["level_correlation"] >= LEAST_LIKENESS  # also for NaN
 
 
 def check_conversion(candidate: Candidate) -> Check:

@@ -97,14 +97,23 @@ def _heard(name: str, check: OfVoice) -> Rule:
     return Rule(name, VOICES, partial(judged, rule=check), False, _first_line(check))
 
 
-def judged(candidate: Candidate, reference: Reference | None, *, rule: OfVoice) -> Check:
+def judged(
+    candidate: Candidate,
+    reference: Reference | None,
+    *,
+    rule: OfVoice,
+    excusable: Callable[[Check], bool] = lambda _: True,
+) -> Check:
     """Listen to a voice; what the PyTorch voice does not do either, or the file states, is not held against the graph.
 
     A voice that has learnt nothing yet says no words, and no export can make it say some. So such a row is a warning,
     and the exporter writes into the metadata which rules were not judged (NOT_JUDGED_KEY), for a file alone.
+
+    Args:
+        excusable: whether what a check found may be excused so; by default, whatever it found.
     """
     check = rule(candidate.voice)
-    if check.passed:
+    if check.passed or not excusable(check):
         return check
     if reference is not None:
         is_same = not rule(reference.voice(candidate.metadata)).passed
@@ -118,6 +127,11 @@ def judged(candidate: Candidate, reference: Reference | None, *, rule: OfVoice) 
     return replace(
         check, passed=True, detail=f"not judged, {excuse}: {check.detail}", is_warning=True, is_unjudged=True
     )
+
+
+def _latency(candidate: Candidate, reference: Reference | None) -> Check:
+    excusable = audio_rules.has_no_level_to_follow
+    return judged(candidate, reference, rule=audio_rules.check_latency, excusable=excusable)
 
 
 def _first_line(check: Callable[..., Check]) -> str:
@@ -163,7 +177,7 @@ RULES: tuple[Rule, ...] = (
     _alone("longer than a minute", WHOLE, audio_rules.check_minute),
     _alone("long recording", WHOLE, audio_rules.check_long),
     _beside("batch rows independent", WHOLE, audio_rules.check_batch),
-    _alone("latency", WHOLE, audio_rules.check_latency),
+    Rule("latency", WHOLE, _latency, False, _first_line(audio_rules.check_latency)),
     _alone("stream, latency", STREAMS, stream_rules.check_latency),
     _alone("stream, endurance", STREAMS, stream_rules.check_endurance),
     _alone("not the dry signal", VOICES, audio_rules.check_conversion),
