@@ -1,5 +1,7 @@
 """A stream whose blocks are run where its graph is gives what blocks of their own give."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from utils.verification.candidate import Candidate, Extent
 from utils.verification.graph_process import GraphStoppedError, Limits, RemoteSession
 from utils.verification.signals import speech_like
 from utils.verification.stream_rules import check_endurance
+from utils.verification.tried_stream import TimedBlocks, TriedStream
 from utils.voice_file.runtime import RUNTIME_ERRORS
 from utils.voice_file.signature import AUDIO_INPUT, AUDIO_OUTPUT, NEXT_STATE_OUTPUT, STATE_INPUT
 from utils.voice_file.stream import BlockStream
@@ -86,3 +89,23 @@ def test_blocks_that_take_too_long_end_the_graph(candidate: Candidate) -> None:
     with pytest.raises(GraphStoppedError, match="not run again"):
         session.run_blocks(feed, facts.block, **NAMES)
     session.close()
+
+
+@pytest.mark.parametrize("is_busy", [True, False], ids=["the stream itself", "other work on the machine"])
+def test_only_a_stream_that_takes_more_of_a_processor_becomes_slower(
+    is_busy: bool, candidate: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed, done = TriedStream.process_timed, [0]
+
+    def slowing(self: TriedStream, audio: np.ndarray, controls: Mapping[str, float] | None = None) -> TimedBlocks:
+        made = timed(self, audio, controls)
+        done[0] += len(made.seconds)
+        growing = [1e-3 * 2.0**number for number in range(done[0] - len(made.seconds), done[0])]
+        return TimedBlocks(made.samples, growing, growing if is_busy else [1e-3] * len(growing))
+
+    monkeypatch.setattr(TriedStream, "process_timed", slowing)
+
+    check = check_endurance(candidate)
+
+    assert check.passed != is_busy
+    assert ("times as long in the end" in check.detail) == is_busy

@@ -112,17 +112,20 @@ def _served(
 def _over_blocks(order: Message, feed: Arrays, session: onnxruntime.InferenceSession) -> tuple[Message, Arrays]:
     """Run a stream over audio [1, T], a block at a time: its state, a megabyte, need not pass through a pipe each time.
 
-    The answer has the seconds of each run; "audio" [1, T] and the last "state".
+    The answer has the "seconds" of each run, and "busy", those of a processor; "audio" [1, T] and the last "state".
     """
     (audio_in, state_in), outputs = order["inputs"], order["outputs"]
-    audio, seconds, made = feed[audio_in], [], []
+    audio, made = feed[audio_in], []
+    seconds: list[float] = []
+    busy: list[float] = []
     for start in range(0, audio.shape[1], order["block"]):
         given = {**feed, audio_in: audio[:, start : start + order["block"]]}
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         part, feed[state_in] = session.run(outputs, given)
         seconds.append(time.perf_counter() - started)
+        busy.append(time.process_time() - worked)
         made.append(part)
-    return {"seconds": seconds}, {"audio": np.concatenate(made, axis=1), "state": feed[state_in]}
+    return {"seconds": seconds, "busy": busy}, {"audio": np.concatenate(made, axis=1), "state": feed[state_in]}
 
 
 def _described(session: onnxruntime.InferenceSession) -> Message:

@@ -187,11 +187,13 @@ class BlockAnswer(NamedTuple):
         audio: [1, T].
         state: that the next block is given.
         seconds: that each block took in the process of the graph.
+        busy: seconds of a processor that each block took.
     """
 
     audio: np.ndarray
     state: np.ndarray
     seconds: list[float]
+    busy: list[float]
 
 
 @cache
@@ -274,7 +276,7 @@ class RemoteSession:
         order = {"do": "blocks", "block": block, "inputs": inputs, "outputs": outputs}
         samples = feed[inputs[0]].size
         reply, made = self._asked(order, dict(feed), samples, max(block, feed[inputs[1]].size))
-        return BlockAnswer(made["audio"], made["state"], reply["seconds"])
+        return BlockAnswer(made["audio"], made["state"], reply["seconds"], reply["busy"])
 
     def _asked(self, order: Message, arrays: Arrays, samples: int, at_once: int) -> tuple[Message, Arrays]:
         """Give an order that may take the time of so many samples, and the memory of those that are fed at once."""

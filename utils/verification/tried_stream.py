@@ -18,10 +18,12 @@ class TimedBlocks(NamedTuple):
     Attributes:
         samples: [T].
         seconds: that each block took.
+        busy: seconds of a processor that each block took.
     """
 
     samples: np.ndarray
     seconds: list[float]
+    busy: list[float]
 
 
 class TriedStream(BlockStream):
@@ -38,10 +40,13 @@ class TriedStream(BlockStream):
             names = {"inputs": (AUDIO_INPUT, STATE_INPUT), "outputs": (AUDIO_OUTPUT, NEXT_STATE_OUTPUT)}
             answer = self._session.run_blocks(feed | control_arrays(controls or {}), self.facts.block, **names)
             self.state = answer.state
-            return TimedBlocks(answer.audio[0], answer.seconds)
-        made, seconds = [audio[:0]], []
+            return TimedBlocks(answer.audio[0], answer.seconds, answer.busy)
+        made = [audio[:0]]
+        seconds: list[float] = []
+        busy: list[float] = []
         for part in audio.reshape(-1, self.facts.block):
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             made.append(self.process(part, controls))
             seconds.append(time.perf_counter() - started)
-        return TimedBlocks(np.concatenate(made), seconds)
+            busy.append(time.process_time() - worked)
+        return TimedBlocks(np.concatenate(made), seconds, busy)
