@@ -61,10 +61,13 @@ class BackgroundProgram:
                 self._process.wait(seconds)
 
     def stop(self) -> None:
-        """End it at once."""
+        """End it at once; that it was ended is no problem of its own."""
         if self.is_running and self._process is not None:
             self._process.kill()
             self._process.wait()
+            if self._errors is not None:
+                self._errors.close()
+            self._process = self._errors = None
 
     def problem(self) -> str | None:
         """Return why the last one failed, in a line and once; None where it did not, or still runs."""

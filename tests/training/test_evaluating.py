@@ -217,3 +217,4 @@ def test_a_background_program_gives_way_to_ours_and_outlives_what_stops_us(
         assert os.getpgid(program.process_id) == program.process_id
     finally:
         program.stop()
+    assert program.problem() is None  # for we ended it

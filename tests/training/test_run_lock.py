@@ -57,6 +57,8 @@ def test_what_a_killed_training_left_unfinished_goes_and_what_looks_like_it_stay
 
     with lock_run(run):
         assert sorted(path for path in run.rglob("*") if path.name != LOCK_FILE and path.is_file()) == sorted(kept)
+        left[1].write_text("1", "utf-8")
+    assert sorted(path for path in run.rglob("*") if path.is_file()) == sorted(kept)
 
 
 def test_the_name_of_an_unfinished_file_is_known(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def lock_run(run: Path) -> Iterator[None]:
 
     The first of all processes of a job locks for all of them. The lock file, and folders that were made for it alone,
     are removed at the end: a run that was refused leaves nothing behind. What a killed train.py has left unfinished is
-    removed once the run is locked.
+    removed once the run is locked, and what killed programs of this one have left, at the end.
 
     Args:
         run: its folder.
@@ -43,6 +43,8 @@ def lock_run(run: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            remove_unfinished(run)
         with stream:
             if os.name == "nt":  # which removes no open file, of us or of a process that waits for the lock
                 stream.close()
