@@ -28,7 +28,7 @@ from scripts.pipeline import ROOT, as_typed, empty_folder, only_file
 from utils.audio.synthetic_speech import write_recordings
 from utils.command_line import run_program
 from utils.console import emit, table
-from utils.errors import WorkbenchError
+from utils.errors import ConfigError, WorkbenchError
 
 Words = tuple[str, ...]
 SPEAKERS = {"anna": 215.0, "bert": 118.0}  # Hz
@@ -227,8 +227,8 @@ def encoder_words(work: Path, name: str) -> Words:
 
 def check_report(report: dict[str, Any]) -> None:
     """Refuse a report that finds the weights of a voice unhealthy."""
-    if not report:
-        raise WorkbenchError("the report is empty")
+    if not report["health"]["is_sound"]:
+        raise WorkbenchError(f"the report finds the weights unsound: {report['health']}")
 
 
 def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -269,6 +269,10 @@ def show(trials: Sequence[Trial]) -> int:
 def _measure(options: argparse.Namespace) -> int:
     work = empty_folder(work_folder(options))
     chosen = [chain for chain in CHAINS if not options.only or any(word in f"{chain.name} " for word in options.only)]
+    if not chosen:
+        raise ConfigError(
+            f"--only {' '.join(options.only)}: no chain is called so; {', '.join(item.name for item in CHAINS)}"
+        )
     trials = try_all(work, chosen)
     figures = {
         trial.chain.name: {"done": trial.done, "difference": trial.difference, "problem": trial.problem}

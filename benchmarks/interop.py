@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, help=f"folder of {words}")
     parser.add_argument("--work", type=Path, help="folder for the files, kept afterwards; default: a temporary one")
     names = [voice.name for voice in voices()] + [f"So-VITS-SVC {variant.name}" for variant in VARIANTS]
-    parser.add_argument("--voices", nargs="*", default=[], help=f"of {', '.join(names)}")
+    parser.add_argument("--voices", nargs="*", choices=names, default=[], metavar="NAME", help=f"of {', '.join(names)}")
     options = parser.parse_args(arguments)
     return run_program("interop", lambda: _run(options))
 

@@ -17,17 +17,14 @@ CENTS = 20.0
 FINER = 4  # samples between which a line is drawn, for one of 16 kHz
 
 
-def share_near(made: np.ndarray, rate: int, line: Sound, shift: int, frames: np.ndarray | None = None) -> float:
+def share_near(cents: np.ndarray, frames: np.ndarray | None = None) -> float:
     """Return the share of voiced frames in which a conversion is within 20 cents of a line; 0 without any.
 
     Args:
-        made: [T], the conversion.
-        rate: its samples per second.
-        line: what was converted.
-        shift: semitones that were asked for.
-        frames: which of the voiced frames count; None for all.
+        cents: [F] of the voiced frames, see cents_from.
+        frames: which of them count; None for all.
     """
-    found = near(cents_from(made, rate, line, shift))
+    found = near(cents)
     counted = found if frames is None else found[frames]
     return float(np.mean(counted)) if len(counted) else 0.0
 

@@ -16,13 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-
 from benchmarks.made_curves import BEST, LENGTH, curve_rows
 from benchmarks.options import BenchmarkParser, is_absent, work_folder
+from benchmarks.sources import pick_recordings, stage
 from benchmarks.target_voices import TargetVoices
-from scripts.pipeline import empty_folder
 from utils.audio.listing import list_audio
 from utils.command_line import run_program, whole_number
 from utils.console import emit, table
@@ -51,30 +48,6 @@ OVERFIT = (
     "trainer.media=false",
 )
 CURVES = 300
-
-
-def pick_recordings(folder: Path, seconds: float) -> list[Path]:
-    """Choose recordings of so much speech in all, spread over the folder, always the same ones."""
-    files = list_audio(folder)
-    order = np.random.default_rng(0).permutation(len(files))
-    chosen: list[Path] = []
-    total = 0.0
-    for index in order:
-        if total >= seconds:
-            break
-        chosen.append(files[index])
-        total += soundfile.info(str(files[index])).duration
-    if total < seconds:
-        raise DataError(f"{folder} holds {total:.0f} s of recordings, {seconds:.0f} s are needed")
-    return sorted(chosen)
-
-
-def stage(files: Sequence[Path], folder: Path) -> Path:
-    """Link recordings into a folder of their own."""
-    empty_folder(folder)
-    for path in files:
-        (folder / path.name).symlink_to(path.resolve())
-    return folder
 
 
 def train_one(name: str, share: float, options: argparse.Namespace, voices: TargetVoices) -> dict[str, Any]:
@@ -156,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(options: argparse.Namespace) -> int:
     """Train both voices and print what is said about them; return the exit code."""
     work = work_folder(options)
-    stage(pick_recordings(options.target, TRAIN_SECONDS + HELD_OUT_SECONDS), work / "source" / "minute")
+    stage(pick_recordings(list_audio(options.target), TRAIN_SECONDS + HELD_OUT_SECONDS), work / "source" / "minute")
     stage(list_audio(options.target), work / "source" / "whole")
     shares = {"minute": HELD_OUT_SECONDS / (TRAIN_SECONDS + HELD_OUT_SECONDS), "whole": 0.05}
     voices = TargetVoices(options.target, work)

@@ -1,10 +1,12 @@
 """Recordings to convert: which are chosen, and each behind several lengths of silence."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from recipes.corpora import by_number, every_nth, speaker_of
 from scripts.pipeline import empty_folder
@@ -12,6 +14,32 @@ from utils.audio.decoding import open_audio
 from utils.audio.io import load_audio, save_audio
 from utils.audio.listing import list_audio, spread
 from utils.errors import DataError
+
+
+def pick_recordings(files: Sequence[Path], seconds: float) -> list[Path]:
+    """Choose recordings that last so long together, in an order of chance that is always the same.
+
+    Raises:
+        DataError: if all of them are shorter.
+    """
+    chosen: list[Path] = []
+    total = 0.0
+    for index in np.random.default_rng(0).permutation(len(files)):
+        if total >= seconds:
+            break
+        chosen.append(files[index])
+        total += soundfile.info(os.fsencode(files[index])).duration
+    if total < seconds:
+        raise DataError(f"there are only {total:.0f} s of recordings, {seconds:.0f} s are needed")
+    return sorted(chosen)
+
+
+def stage(files: Sequence[Path], folder: Path) -> Path:
+    """Return a folder that holds links to recordings and nothing else."""
+    empty_folder(folder)
+    for path in files:
+        (folder / path.name).symlink_to(path.resolve())
+    return folder
 
 
 def pick_sources(folder: Path, count: int) -> list[tuple[str, Path]]:

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.comparison import evaluators_of
 from benchmarks.options import BenchmarkParser, check_recordings, work_folder, write_figures
-from benchmarks.sources import pick_sources
+from benchmarks.sources import pick_recordings, pick_sources, stage
 from benchmarks.target_voices import NUM_TARGET_CLIPS, TargetVoices
 from models.adversarial import distance_without_padding
 from scripts.pipeline import empty_folder
@@ -73,13 +73,13 @@ class Starts:
         self._others = [path for path in recordings if path not in held_out]
         self._sources = pick_sources(options.sources, options.source_count)
         share = [f"preprocess.held_out_share={HELD_OUT_SHARE}"]
-        self.voices.prepare(HELD_OUT, share, source=linked(self.work / "recordings" / HELD_OUT, self._held_out))
+        self.voices.prepare(HELD_OUT, share, source=stage(self._held_out, self.work / "recordings" / HELD_OUT))
 
     def figures(self, minutes: float) -> dict[int, Rows]:
         """Return number of updates -> start -> a row of each clip, for so many minutes of recordings."""
         name = f"{minutes:g}_minutes"
-        chosen = first_minutes(self._others, minutes)
-        source = linked(self.work / "recordings" / name, chosen)
+        chosen = pick_recordings(self._others, 60 * minutes)
+        source = stage(chosen, self.work / "recordings" / name)
         self.voices.prepare(name, ["preprocess.held_out_files=1", "preprocess.held_out_share=0"], source=source)
         trained = {start: self._trained(name, start) for start in STARTS}
         return {
@@ -144,30 +144,6 @@ class Starts:
     def _median_hz(self, meter: PitchMeter) -> float:
         f0_hz = np.concatenate([meter.track(load_audio(path, RATE), RATE).f0_hz for path in self._held_out])
         return float(np.median(f0_hz[f0_hz > 0]))
-
-
-def first_minutes(recordings: Sequence[Path], minutes: float) -> list[Path]:
-    """Return recordings, taken in an order of chance that is always the same, until they last so long.
-
-    Raises:
-        DataError: if all of them are shorter.
-    """
-    chosen: list[Path] = []
-    seconds = 0.0
-    for index in np.random.default_rng(SEED).permutation(len(recordings)):
-        chosen.append(recordings[index])
-        seconds += len(load_audio(chosen[-1], RATE)) / RATE
-        if seconds >= 60 * minutes:
-            return sorted(chosen)
-    raise DataError(f"--minutes {minutes:g}: there are only {seconds / 60:.1f} minutes beside the held-out recordings")
-
-
-def linked(folder: Path, paths: Sequence[Path]) -> Path:
-    """Return a folder that holds links to recordings and nothing else."""
-    empty_folder(folder)
-    for path in paths:
-        (folder / path.name).symlink_to(path.resolve())
-    return folder
 
 
 def show(minutes: float, rows: Mapping[int, Rows]) -> dict[int, dict[str, Difference]]:

@@ -38,7 +38,7 @@ from benchmarks.comparison import evaluators_of
 from benchmarks.feeding import HISTORY, WHOLE, block_samples, feeds_of, median_hz_of
 from benchmarks.judged_clips import Clip, ClipMaker
 from benchmarks.judged_sounds import SUNG_HZ, disturbances
-from benchmarks.melody import share_near
+from benchmarks.melody import cents_from, share_near
 from benchmarks.options import CORPORA, BenchmarkParser, check_recordings, is_absent, work_folder, write_figures
 from benchmarks.target_voices import NUM_TARGET_CLIPS
 from scripts.pipeline import empty_folder
@@ -171,8 +171,9 @@ class Judge:
         save_audio(folder / "converted" / f"{clip.name}.wav", made, self.rate)
         extra = {}
         if clip.sung:
-            extra["within_20_cents"] = share_near(made, self.rate, clip.sung, shift)
-            extra["of_what_can_be_told"] = share_near(made, self.rate, clip.sung, shift, clip.can_tell)
+            cents = cents_from(made, self.rate, clip.sung, shift)
+            extra["within_20_cents"] = share_near(cents)
+            extra["of_what_can_be_told"] = share_near(cents, clip.can_tell)
         block = block_samples(condition.feed, self.rate) if condition.feed else None
         if block:
             whole = self.voice.run(clip.given, {"pitch_shift": float(shift)})

@@ -106,8 +106,9 @@ def add_routes(app: Any, workspace: Workspace) -> None:
 
     @app.get("/outlier/{job}/{name:path}")
     def named(job: str, name: str) -> FileResponse:
-        found = next((item for item in workspace.queue.jobs() if item.id == job), None)
-        path = outliers(workspace, found).get(name) if found else None
+        path = None
+        with suppress(ConfigError):
+            path = outliers(workspace, workspace.queue.job(job)).get(name)
         if path is None:
             raise HTTPException(404, "there is no such file")
         return FileResponse(path, headers={"cache-control": "no-cache"})

@@ -43,18 +43,25 @@ class Settings:
     @classmethod
     def of(cls, typed: Mapping[str, Any], key: str) -> "Settings":
         """Read what was typed into the fields <key>.state, .pitch, .semitones, .index_rate and .protect."""
-        shift = str(typed.get(f"{key}.pitch") or OWN)
-        shift = f"{float(typed.get(f'{key}.semitones') or 0):g}" if shift == "fixed" else shift
-        return cls(
-            str(typed.get(f"{key}.state") or "best"), shift, typed.get(f"{key}.index_rate"), typed.get(f"{key}.protect")
-        )
+        state, numbers = str(typed.get(f"{key}.state") or "best"), (f"{key}.index_rate", f"{key}.protect")
+        return cls(state, shift_of(typed, key), *(typed.get(name) for name in numbers))
 
     @property
     def controls(self) -> list[str]:
         """What test_model.py is told."""
-        numbers = {"index_rate": self.index_rate, "protect": self.protect}
-        shift = [] if self.shift == OWN else [f"pitch_shift={self.shift}"]
-        return shift + [f"{name}={value:g}" for name, value in numbers.items() if value is not None]
+        return control_words(self.shift, {"index_rate": self.index_rate, "protect": self.protect})
+
+
+def shift_of(typed: Mapping[str, Any], key: str) -> str:
+    """Return what the fields <key>.pitch and .semitones say: semitones, "auto", "auto_octave" or OWN."""
+    shift = str(typed.get(f"{key}.pitch") or OWN)
+    return f"{float(typed.get(f'{key}.semitones') or 0):g}" if shift == "fixed" else shift
+
+
+def control_words(shift: str, numbers: Mapping[str, float | None]) -> list[str]:
+    """Return what test_model.py is told of the controls; what is None or OWN is left to the voice."""
+    words = [] if shift == OWN else [f"pitch_shift={shift}"]
+    return words + [f"{name}={value:g}" for name, value in numbers.items() if value is not None]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ folder stays what commands, cards and checkpoints call it; a title is for people
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class Library:
 
     def size_bytes(self, kind: Kind, name: str) -> int:
         """Return what an item takes on the disk."""
-        return sum(path.stat().st_size for path in files_below(self.item(kind, name).folder))
+        return folder_bytes(self.item(kind, name).folder)
 
     def rename(self, kind: Kind, name: str, title: str) -> Item:
         """Give an item another title; an empty one is its name again.
@@ -234,3 +235,12 @@ def _report(folder: Path) -> tuple[str, ...]:
     content = read_json(folder / MANIFESTS["imported"])
     lines = [f"{item['name']}: {line}" for item in content["files"] for line in item["report"]]
     return tuple(lines)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of the files below a folder; one that goes meanwhile counts nothing."""
+    total = 0
+    for path in files_below(folder):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total

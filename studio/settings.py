@@ -66,10 +66,7 @@ def settings_of(config_name: str, chosen: tuple[str, ...] = ()) -> tuple[Setting
 @cache
 def known_groups(config_name: str) -> frozenset[str]:
     """Return the names of the groups of a script, such as model."""
-    job: type[Job] = JOBS[config_name]
-    with COMPOSING:
-        choices = job.compose((), with_hydra=True).hydra.runtime.choices
-    return frozenset(str(name) for name in choices if not str(name).startswith("hydra"))
+    return frozenset(item.key for item in settings_of(config_name) if item.is_group)
 
 
 def found(settings: Sequence[Setting], words: str) -> list[Setting]:

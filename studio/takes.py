@@ -151,14 +151,12 @@ def add_routes(app: Any, workspace: Workspace) -> None:
     from fastapi import HTTPException, Request
 
     from studio.prompts import prompt_languages
-    from utils.config.names import check_folder_name
     from utils.errors import WorkbenchError
 
     @app.post("/take/{voice}/{language}/{number}")
     async def take(voice: str, language: str, number: int, request: Request) -> dict[str, str]:
         body = await _body(request)
         try:
-            check_folder_name(voice, "voice")
             if language not in prompt_languages():
                 raise ConfigError(Line("error.take_language", language=language))
             facts = {key: _number(value) for key, value in request.query_params.items()}

@@ -1,7 +1,7 @@
 """Train an encoder to hear in windows what it hears in the whole, and write its weights."""
 
+import copy
 import logging
-import math
 import time
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recipes.content_edges.examples import CutBatch, CutExamples
 from recipes.content_encoder.delivery import KEPT_PRECISE
+from recipes.schedule import share_of_rate
 from utils.errors import ConfigError, FormatError
 from utils.features.content.builtin import SIZES, BuiltinContent, raise_level, read_weights, whole_frames
 from utils.features.content.grid import to_grid
@@ -38,17 +39,12 @@ class EdgeTraining:
 
     def __init__(self, start: BuiltinContent, *, num_updates: int, rate: float) -> None:
         self.teacher, self.num_updates, self.rate, self.update = start, num_updates, rate, 0
-        self.pupil = ContentNetwork(**{key: int(value) for key, value in _sizes(start).items()})
-        self.pupil.load_state_dict(start.network.state_dict())
+        self.pupil = copy.deepcopy(start.network).requires_grad_(True).train()
         self._optimizer = torch.optim.AdamW(self.pupil.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.0)
 
     def step(self, batch: CutBatch) -> float:
         """Make one update; return the loss: 1 - cosine to what the teacher hears, mean over frames."""
-        share = (
-            min(1.0, (self.update + 1) / WARMUP_UPDATES)
-            * 0.5
-            * (1 + math.cos(math.pi * self.update / self.num_updates))
-        )
+        share = share_of_rate(self.update, self.num_updates, WARMUP_UPDATES)
         for group in self._optimizer.param_groups:
             group["lr"] = self.rate * share
         future = 0 if batch.is_whole and self.update % round(1 / SHORT_SHARE) == 0 else None
@@ -127,7 +123,8 @@ def make_edge_encoder(
     while training.update < num_updates:
         losses.append(training.step(examples.batch(training.update)))
         if training.update % REPORT_UPDATES == 0:
-            log.info("update %d: %.4f", training.update, sum(losses[-REPORT_UPDATES:]) / REPORT_UPDATES)
+            recent = losses[-REPORT_UPDATES:]  # fewer where a training goes on
+            log.info("update %d: %.4f", training.update, sum(recent) / len(recent))
         if time.monotonic() - saved > 60 * save_minutes:
             training.save(state)
             saved = time.monotonic()

@@ -7,7 +7,6 @@ layers already work behind them, and the training proper has little to unlearn.
 """
 
 import logging
-import math
 
 import torch
 import torch.nn.functional as functional
@@ -16,6 +15,7 @@ from torch import Tensor
 from recipes.content_encoder.examples import ContentExamples
 from recipes.content_encoder.moonshine import TEACHER_STRIDES
 from recipes.content_encoder.teacher import TEACHER_CENTRE
+from recipes.schedule import share_of_rate
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 
 RATE = 1e-3
@@ -69,8 +69,7 @@ def fit_stem(
     optimizer = torch.optim.AdamW(parameters, RATE, betas=(0.9, 0.98), weight_decay=0.0)
     errors: list[float] = []
     for step in range(num_steps):
-        share = min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / num_steps))
-        optimizer.param_groups[0]["lr"] = RATE * share
+        optimizer.param_groups[0]["lr"] = RATE * share_of_rate(step, num_steps, WARMUP_STEPS)
         plain, changed = examples.plain_and_changed(step)
         with torch.no_grad():
             wanted = teacher_stem(weights, plain, level)

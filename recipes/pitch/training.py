@@ -1,7 +1,6 @@
 """Train the narrower pitch network to give what SwiftF0 gives, and write its weights."""
 
 import logging
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 from recipes.examples import PlainAndChanged
 from recipes.pitch.channel_selection import narrowed_weights
 from recipes.pitch.examples import PitchExamples
+from recipes.schedule import share_of_rate
 from utils.features.pitch.network import VOICING, PitchNetwork
 from utils.features.pitch.swift import SwiftPitch
 from utils.files import atomic_write_bytes
@@ -48,8 +48,7 @@ def train(student: PitchNetwork, teacher: SwiftPitch, examples: PitchExamples, n
     optimizer = torch.optim.AdamW(learned, RATE, betas=(0.9, 0.98), weight_decay=1e-3)
     losses: list[float] = []
     for update in range(num_updates):
-        share = min(1.0, (update + 1) / WARMUP_UPDATES) * 0.5 * (1 + math.cos(math.pi * update / num_updates))
-        optimizer.param_groups[0]["lr"] = RATE * share
+        optimizer.param_groups[0]["lr"] = RATE * share_of_rate(update, num_updates, WARMUP_UPDATES)
         loss = disagreement(student, teacher, examples.batch())
         optimizer.zero_grad()
         loss.backward()

@@ -6,6 +6,7 @@ from nicegui import app, ui
 
 from studio import commands
 from studio.components import choice_field, download_link, player, show_command, start_button
+from studio.heard import control_words, shift_of
 from studio.jobs import Job
 from studio.jobview import job_panel
 from studio.progress import values_of
@@ -34,11 +35,7 @@ def show(workspace: Workspace, say: Texts) -> None:
         path = workspace.voices().get(draft["convert.voice"] or "")
         if path is None or not workspace.sounds(sources_of(workspace).folder):
             return None
-        shift = {"own": [], "fixed": [f"pitch_shift={draft['convert.semitones'] or 0:g}"]}
-        controls = shift.get(draft["convert.pitch"], [f"pitch_shift={draft['convert.pitch']}"])
-        controls += [
-            f"{name}={draft[f'convert.{name}']:g}" for name in CONTROLS if draft[f"convert.{name}"] is not None
-        ]
+        controls = control_words(shift_of(draft, "convert"), {name: draft[f"convert.{name}"] for name in CONTROLS})
         return commands.convert(path.as_posix(), RECORDINGS, f"converted/{draft['convert.voice']}", controls)
 
     fields = {"onnx": voice, "pitch_shift": semitones, **numbers}

@@ -13,7 +13,7 @@ from studio.clips import play_state
 from studio.components import choice_field, download_link, player, size_text, upload_field
 from studio.deletion import Binned
 from studio.imported import EXPORTED
-from studio.library import Item, Library
+from studio.library import Item, Library, folder_bytes
 from studio.manifests import Kind
 from studio.pages.deliver import browser_link
 from studio.previews import ensure_sentence, preview_command, preview_of, sentence_of
@@ -110,7 +110,7 @@ class _Shelf:
             ui.notify(self.say.told(error), type="negative", multi_line=True)
 
     def _sizes(self) -> dict[str, int]:
-        return {item.name: self.library.size_bytes(item.kind, item.name) for item in self.items[:MOST_SHOWN]}
+        return {item.name: folder_bytes(item.folder) for item in self.items[:MOST_SHOWN]}
 
     def _heard(self) -> dict[str, Path]:
         names = [item.name for item in self.items if item.kind == "voice"]
@@ -192,7 +192,7 @@ class _Shelf:
 
         hear = None
         with ui.row().classes("items-center"):
-            if item.kind == "voice" and preview_of(self.workspace, item.name) is None:
+            if item.kind == "voice" and item.name not in self.heard:
                 hear = ui.button(self.say("library.hear"), icon="volume_up", on_click=partial(self.preview, item))
                 hear.props("no-caps flat")
             self._way(item)

@@ -9,6 +9,7 @@ from nicegui import app, ui
 from studio.components import ask_browser, choice_field, go_button, name_field, player, upload_field
 from studio.prompts import prompt_languages, prompts_of, sentences_of
 from studio.shell import heading
+from studio.sources import BEGIN
 from studio.takes import NOISE_FAIR_DB, NOISE_LIMIT_DB, Takes
 from studio.texts import Texts
 from studio.workspace import Workspace
@@ -176,8 +177,7 @@ class _Recorder:
 
     async def begin(self) -> None:
         """Open the microphone and record."""
-        code = 'try { await window.studioRecorder.start("meter"); return ""; } catch (error) { return String(error); }'
-        problem = await ask_browser(code, "timeout")
+        problem = await ask_browser(BEGIN, "timeout")
         if self.said.is_deleted:  # the page was left meanwhile
             return
         if problem:

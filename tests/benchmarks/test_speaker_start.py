@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speaker_start import MEL, RATE, first_minutes, linked, parse, show
+from benchmarks.sources import pick_recordings, stage
+from benchmarks.speaker_start import MEL, RATE, parse, show
 from utils.audio.io import save_audio
 from utils.errors import DataError
 
@@ -20,20 +21,20 @@ def recordings(folder: Path, count: int) -> list[Path]:
 def test_more_minutes_hold_the_recordings_of_fewer(tmp_path: Path) -> None:
     paths = recordings(tmp_path, 8)
 
-    few, more = first_minutes(paths, 2.5 / 60), first_minutes(paths, 5 / 60)
+    few, more = pick_recordings(paths, 2.5), pick_recordings(paths, 5)
 
     assert len(few) == 3 and len(more) == 5
     assert set(few) < set(more)
-    assert first_minutes(paths, 2.5 / 60) == few
-    with pytest.raises(DataError, match=r"only 0\.1 minutes"):
-        first_minutes(paths, 1)
+    assert pick_recordings(paths, 2.5) == few
+    with pytest.raises(DataError, match="only 8 s of recordings, 60 s are needed"):
+        pick_recordings(paths, 60)
 
 
 def test_a_folder_of_links_holds_nothing_else(tmp_path: Path) -> None:
     paths = recordings(tmp_path / "all", 3)
 
-    linked(tmp_path / "some", paths)
-    folder = linked(tmp_path / "some", paths[:1])
+    stage(paths, tmp_path / "some")
+    folder = stage(paths[:1], tmp_path / "some")
 
     assert [path.resolve() for path in folder.iterdir() if path.suffix] == [paths[0].resolve()]
 

@@ -8,6 +8,8 @@ import soundfile
 
 from benchmarks import overtraining, training_options
 from benchmarks.made_curves import correlated_noise
+from benchmarks.sources import pick_recordings
+from utils.audio.listing import list_audio
 from utils.config.train import train_job
 from utils.errors import DataError
 
@@ -16,13 +18,13 @@ def test_minute_of_recordings_is_spread_and_always_the_same(tmp_path: Path) -> N
     for index in range(20):
         soundfile.write(tmp_path / f"{index:02d}.wav", np.zeros(800), 8000)
 
-    first, again = (overtraining.pick_recordings(tmp_path, 0.55) for _ in range(2))
+    first, again = (pick_recordings(list_audio(tmp_path), 0.55) for _ in range(2))
 
     assert first == again == sorted(first)
     assert len(first) == 6  # of a tenth of a second each
     assert first != sorted(tmp_path.iterdir())[:6]
     with pytest.raises(DataError, match=r"2 s of recordings, 3 s are needed"):
-        overtraining.pick_recordings(tmp_path, 3.0)
+        pick_recordings(list_audio(tmp_path), 3.0)
 
 
 def test_made_noise_has_its_deviation_and_correlation() -> None:

@@ -59,6 +59,7 @@ def test_environment_sets_a_key_of_every_script(
     assert select(job.to_plain(), key) == expected
 
 
+@pytest.mark.slow
 def test_command_line_stands_above_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +140,7 @@ def test_name_of_a_run_in_a_sweep_is_fit_for_a_folder() -> None:
     assert sweep_suffix(0, ["x='a/b c'"]) == "0_x-a-b-c"
 
 
+@pytest.mark.slow
 def test_sweep_gives_each_run_a_folder_and_goes_on_after_a_run_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

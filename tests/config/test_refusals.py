@@ -120,3 +120,17 @@ def test_scripts_refuse_a_name_that_leads_elsewhere(
     config_name: str, word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "must be a plain name" in refusal(config_name, [word], monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("config_name", ("cover", "live", "report", "say"))
+def test_a_script_without_words_says_what_to_type_in_a_line_of_its_own(
+    config_name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{config_name}.py"])
+    with pytest.raises(SystemExit) as caught:
+        run_script(JOBS[config_name], lambda job: pytest.fail("it was begun"))
+
+    said = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert said[0].startswith("error: ") and "\\n" not in said[0]
+    assert len(said) == 2 and said[1].startswith("Type: python ")

@@ -88,6 +88,7 @@ def test_graph_is_within_80_db_of_pytorch(length: int, seed: int) -> None:
     assert relative_db(runner()(audio), expected) < -90.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("semitones", [-12.0, -5.0, 3.5, 12.0])
 def test_pitch_shift_moves_the_measured_pitch(semitones: float) -> None:
     tracker = builtin_tracker()

@@ -13,16 +13,14 @@ import torch
 import yaml
 
 from models.toy import ToyVoice
-from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.rvc_tools import (
     SMALL,
     settings_of,
 )
-from utils.audio.synthetic_speech import voice
+from tests.tools.training_tools import make_two_speakers
 from utils.config import from_yaml
 from utils.config.export import export_job
 from utils.config.train import TrainJob, train_job
-from utils.corpus.pipeline import prepare_dataset
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError, FormatError
 from utils.export import export
@@ -45,13 +43,7 @@ EMBEDDER = "rvc.embedder=random"  # the name of content=toy
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one step of a small RVC v2 48k on content of 768 values, two speakers."""
     folder = tmp_path_factory.mktemp("rvc")
-    sounds = {
-        f"{name}/{index}.wav": voice(2.0, 48000, f0_hz=f0_hz, seed=index)
-        for name, f0_hz in (("ann", 220.0), ("bob", 110.0))
-        for index in range(2)
-    }
-    write_sounds(folder / "recordings", sounds, 48000)
-    prepare_dataset(make_job(folder / "recordings", folder / "datasets" / "two", "audio=rvc_48k", "content.dim=768"))
+    make_two_speakers(folder, 48000, "audio=rvc_48k", "content.dim=768")
     overrides = (
         "experiment=rvc_v2_48k", "dataset.name=two", f"dataset.root={folder / 'datasets'}",
         f"run.root={folder / 'runs'}", "run.name=two", *SMALL, "discriminator.channels=64", "trainer.steps=1",

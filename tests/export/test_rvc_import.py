@@ -194,6 +194,7 @@ def test_the_file_is_read_once_for_voice_and_explanation(tmp_path: Path, monkeyp
     assert reads == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

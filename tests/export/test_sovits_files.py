@@ -8,13 +8,11 @@ import pytest
 import torch
 
 from benchmarks.golden_weights import fill_published
-from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.model_tools import SMALL_RVC
 from tests.tools.sovits_tools import small_sovits, sovits_config, sovits_files
-from utils.audio.synthetic_speech import voice
+from tests.tools.training_tools import make_two_speakers
 from utils.config.export import export_job
 from utils.config.train import train_job
-from utils.corpus.pipeline import prepare_dataset
 from utils.errors import ConfigError
 from utils.export import export
 from utils.export.delivery import export_voice
@@ -30,14 +28,7 @@ CONTENT = ("content=toy", "content.dim=768", "rvc.embedder=random")
 
 def trained(folder: Path, *overrides: str) -> Path:
     """Return a run of one step on content of 768 values of two speakers, which is prepared once."""
-    if not (folder / "datasets").exists():
-        sounds = {
-            f"{name}/{index}.wav": voice(2.0, 44100, f0_hz=f0_hz, seed=index)
-            for name, f0_hz in (("ann", 220.0), ("bob", 110.0))
-            for index in range(2)
-        }
-        write_sounds(folder / "recordings", sounds, 44100)
-        prepare_dataset(make_job(folder / "recordings", folder / "datasets" / "two", "audio=sovits", "content.dim=768"))
+    make_two_speakers(folder, 44100, "audio=sovits", "content.dim=768")
     return train(
         train_job(
             [

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tools.corpus_tools import make_job, write_sounds
 from tests.tools.model_tools import small_model
-from utils.audio.synthetic_speech import voice
+from tests.tools.training_tools import make_two_speakers
 from utils.config.export import export_job
 from utils.config.train import train_job
-from utils.corpus.pipeline import prepare_dataset
 from utils.errors import ConfigError
 from utils.export import export
 from utils.export.rvc.imported_voice import load_imported_network
@@ -20,14 +18,7 @@ from utils.training.fit import train
 
 def trained(folder: Path, *overrides: str) -> Path:
     """Return a run of one step of two speakers, whose dataset is prepared once."""
-    if not (folder / "datasets").exists():
-        sounds = {
-            f"{name}/{index}.wav": voice(1.2, 44100, f0_hz=f0_hz, seed=index)
-            for name, f0_hz in (("ann", 220.0), ("bob", 110.0))
-            for index in range(2)
-        }
-        write_sounds(folder / "recordings", sounds, 44100)
-        prepare_dataset(make_job(folder / "recordings", folder / "datasets" / "two", "audio=vits"))
+    make_two_speakers(folder, 44100, "audio=vits", seconds=1.2)
     small = [item for item in small_model("vits_vc") if item.startswith("model.")]
     return train(
         train_job(

@@ -129,6 +129,7 @@ def mel_graph(path: Path) -> str:
     return save(path, nodes, inputs, [helper.make_tensor_value_info("scores", floats, None)], constants)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unprobed")
 def test_rmvpe_from_mel_is_padded_decoded_and_cut(tmp_path: Path) -> None:
     path = mel_graph(tmp_path / "rmvpe.onnx")

@@ -105,6 +105,7 @@ def test_a_graph_that_fails_is_reported(tmp_path: Path, recordings: Path) -> Non
     assert len(report["failures"]) == 2
 
 
+@pytest.mark.slow
 def test_speed_that_cannot_be_measured_is_no_end(
     tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_name_that_is_no_utf_8_can_be_reported(tmp_path: Path) -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.slow
 def test_sound_with_another_ending_is_left_out_and_named(tmp_path: Path, recordings: Path) -> None:
     take = recordings / "take.bin"
     (recordings / "short.wav").rename(take)

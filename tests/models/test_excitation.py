@@ -92,6 +92,7 @@ def test_no_frequency_passes_the_nyquist() -> None:
     assert (power[7900:].sum() / power.sum()).item() < 1e-3
 
 
+@pytest.mark.slow
 def test_phase_is_exact_after_ten_minutes() -> None:
     rate, minutes_10 = 8000, 60_000
     f0_hz = torch.tensor([200.0008, 171.3737, 97.00051])

@@ -63,6 +63,7 @@ def test_both_forms_of_a_stream_give_the_same(name: str) -> None:
     assert difference_db(second, first) < -100.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_forms_share_the_weights_and_leave_the_network_as_it_is(name: str) -> None:
     model = build(name)

@@ -89,6 +89,7 @@ def other_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list").write_text(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("other_list")
 @pytest.mark.parametrize(
     ("use", "name"),

@@ -49,6 +49,7 @@ def test_all_channels_kept_are_the_network_itself() -> None:
             torch.testing.assert_close(found, expected, atol=1e-2, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_narrowed_network_has_fewer_channels_and_starts_nearer_than_one_that_was_merely_cut() -> None:
     weights = narrowed_weights(teacher().network, spectra(), 8)
     cut = {name: value.detach() for name, value in teacher().network.weights.items()}
@@ -68,6 +69,7 @@ def test_narrowed_network_has_fewer_channels_and_starts_nearer_than_one_that_was
     assert narrow < 0.3 * merely_cut
 
 
+@pytest.mark.slow
 def test_shipped_network_has_the_shapes_that_the_recipe_makes() -> None:
     made, shipped = (
         narrowed_weights(teacher().network, spectra(), CHANNELS),

@@ -152,6 +152,7 @@ def test_the_nearest_centre_is_retrieved_at_the_length_of_its_frame(tmp_path: Pa
     torch.testing.assert_close(found.flatten(), asked, atol=0.01, rtol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dim", "name", "reason"),
     [(DIM, "anna", "has vectors of 16 values, the voice listens to 768"), (768, "carl", "nothing of the speaker anna")],

@@ -103,6 +103,7 @@ def test_a_damaged_configuration_is_one_line(text: str, reason: str, tmp_path: P
     assert reason in refusal(path)
 
 
+@pytest.mark.slow
 def test_a_voice_without_its_configuration_asks_for_it(tmp_path: Path) -> None:
     assert "put the config.json that it came with into its folder" in refusal(sovits_files(tmp_path, small_sovits()))
 
@@ -160,6 +161,7 @@ def test_a_voice_hears_audio_as_it_is_as_in_its_own_program(tmp_path: Path) -> N
     assert imported.load_imported_voice(settings_of(path, *CONTENT)).converter.highpass is None
 
 
+@pytest.mark.slow
 def test_voices_are_blended_row_by_row(tmp_path: Path) -> None:
     paths = []
     for name, factor in (("one", 1.0), ("two", 1.1)):

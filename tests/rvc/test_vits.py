@@ -69,6 +69,7 @@ def test_a_network_is_told_by_its_names_and_loses_what_reads_text(tmp_path: Path
     assert not [name for name in file.weights if name.startswith(("enc_p.", "dp."))]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_voice_needs_no_encoder_and_converts_with_the_weights_of_its_file(tmp_path: Path) -> None:
     loaded = imported.load_imported_voice(settings_of(vits_files(tmp_path)))
@@ -144,6 +145,7 @@ def test_a_file_of_vits_is_refused_by_another_model(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("shares", [(0.3, 0.7), (1.0, 0.0)])
 def test_voices_are_blended_with_the_part_that_hears(shares: tuple[float, float], tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_what_does_not_end_by_itself_is_ended_at_once_when_asked(queue: JobQueue
     assert not (tmp_path / "x.saved").exists()
 
 
+@pytest.mark.slow
 def test_a_waiting_job_that_is_cancelled_never_begins(queue: JobQueue, tmp_path: Path) -> None:
     first = queue.submit(["train.py", "run.name=a", "until=go"])
     second = queue.submit(["train.py", "run.name=b"])

@@ -34,6 +34,19 @@ def make_dataset(root: Path, first_seed: int = 0) -> Path:
     return root / "datasets"
 
 
+def make_two_speakers(folder: Path, rate: int, *overrides: str, seconds: float = 2.0) -> None:
+    """Prepare two recordings each of ann and bob as <folder>/datasets/two, once."""
+    if (folder / "datasets").exists():
+        return
+    sounds = {
+        f"{name}/{index}.wav": voice(seconds, rate, f0_hz=f0_hz, seed=index)
+        for name, f0_hz in (("ann", 220.0), ("bob", 110.0))
+        for index in range(2)
+    }
+    write_sounds(folder / "recordings", sounds, rate)
+    prepare_dataset(make_job(folder / "recordings", folder / "datasets" / "two", *overrides))
+
+
 def arguments(datasets: Path, runs: Path, name: str, steps: int, *overrides: str) -> list[str]:
     """Return the command line of a run of `steps` steps, validated at its end unless overridden."""
     small = [] if "discriminator=none" in overrides else ["discriminator.windows=[128,256]", "discriminator.channels=2"]

@@ -131,6 +131,7 @@ def test_other_encoder_or_speakers_may_not_be_continued() -> None:
         require_same_networks(content, Path("last.ckpt"), state, other)
 
 
+@pytest.mark.slow
 def test_voice_whose_encoder_has_changed_is_refused(tmp_path: Path) -> None:
     run = train(training(make_dataset(tmp_path), tmp_path, "run", 1))
     path = run / "checkpoints" / "last.ckpt"

@@ -30,6 +30,7 @@ def test_each_option_is_a_run_of_its_own_that_may_be_replaced(option: str) -> No
     assert (run.name, run.replace) == (f"debug_{option}", True)
 
 
+@pytest.mark.slow
 def test_two_steps_validate_and_save_and_take_the_place_of_those_before(datasets: Path, tmp_path: Path) -> None:
     train(job(datasets, tmp_path, "two_steps"))
     (tmp_path / "debug_two_steps" / "left_over.txt").touch()
@@ -40,6 +41,7 @@ def test_two_steps_validate_and_save_and_take_the_place_of_those_before(datasets
     assert not (run / "left_over.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_not_made_to_be_replaced_stays(datasets: Path, tmp_path: Path) -> None:
     run = train(training(datasets, tmp_path, "debug_two_steps", 1))
 

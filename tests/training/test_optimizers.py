@@ -187,6 +187,7 @@ def test_other_layouts_are_named_too() -> None:
         require_same_optimizers(content, Path("last.ckpt"), grouped, [nn.Linear(2, 2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["light", "rvc"])
 def test_channels_last_judges_the_same(kind: str) -> None:
     torch.manual_seed(0)

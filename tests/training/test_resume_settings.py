@@ -180,6 +180,7 @@ def test_changed_settings_of_the_optimizer_hold_after_resuming(finished: Path, d
         assert schedule["last_epoch"] == STEPS + 2
 
 
+@pytest.mark.slow
 def test_best_state_is_one_with_the_adversary(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = AdversarialTraining.validation_step
 

@@ -116,6 +116,7 @@ def test_voice_is_read_back_and_converts(run: Path) -> None:
     assert converted.square().mean().sqrt().item() > 1e-4
 
 
+@pytest.mark.slow
 def test_voice_of_a_state_between_validations_has_no_figures_of_another(
     datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +173,7 @@ def test_run_cut_between_validations_is_judged_and_resumed_from_there(datasets: 
     assert_same_state(state(resumed), state(whole))
 
 
+@pytest.mark.slow
 def test_resuming_a_complete_run_adds_no_step(datasets: Path, tmp_path: Path) -> None:
     first = train(training(datasets, tmp_path, "done", 2))
     before = state(first)
@@ -221,6 +223,7 @@ def test_codebook_of_an_earlier_try_is_not_taken_over(datasets: Path, tmp_path: 
     assert not (run / "codebook.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_resumed_run_keeps_its_codebook_and_remakes_a_lost_one(datasets: Path, tmp_path: Path) -> None:
     run = train(training(datasets, tmp_path, "book", 1))
     whole, half = load_codebook(run), load_codebook(run)[:, :8]
@@ -277,6 +280,7 @@ def test_unprepared_dataset_is_named_with_the_known_ones(datasets: Path, tmp_pat
         train(training(datasets, tmp_path, "x", 1, "dataset.name=other"))
 
 
+@pytest.mark.slow
 def test_dataset_without_held_out_clips_is_refused_before_training(tmp_path: Path) -> None:
     from tests.tools.corpus_tools import make_job, write_sounds
     from utils.corpus.pipeline import prepare_dataset

@@ -32,6 +32,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "runs" / "alice"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", ["resume=null", "resume=auto"])
 def test_second_training_of_a_run_is_refused_and_touches_nothing(resume: str, datasets: Path, run: Path) -> None:
     half_written = run / "checkpoints" / ".last.ckpt.partial"

@@ -230,6 +230,7 @@ def test_a_name_that_hosts_misread_is_found(name: str, reason: str, tmp_path: Pa
     assert reason in found["name"]
 
 
+@pytest.mark.slow
 def test_a_name_that_contradicts_the_metadata_is_found(tmp_path: Path) -> None:
     path = export_standin(tmp_path).path
     renamed = path.rename(tmp_path / "other_sr48000_hop480_nfft1920.onnx")

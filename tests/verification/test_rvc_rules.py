@@ -216,6 +216,7 @@ def test_faults_in_graphs_of_the_other_programs_are_found(
     assert rules <= set(found), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rvc_format", RVC_FORMATS)
 def test_weights_in_another_file_are_found(tmp_path: Path, rvc_format: str) -> None:
     candidate = write(tmp_path, rvc_format)

@@ -67,9 +67,7 @@ class CoverJob(VoiceJob):
         None, "the whole song: taken apart by the separator where vocals= and instrumental= are not given, and the "
         "loudness of the result", example="song.mp3",
     )  # fmt: skip
-    voice: OptionalPath = setting(
-        None, "who sings: an exported voice, a run, a checkpoint, a .pth of RVC", example="exports/alice"
-    )
+    voice: OptionalPath = setting(None, "who sings: an exported voice, a run, a checkpoint", example="exports/alice")
     output: OptionalPath = setting(
         None, "the sound file, its ending chooses the format; null: covers/<song or vocals>/<voice>.wav",
         example="cover.mp3",
@@ -104,10 +102,10 @@ class CoverJob(VoiceJob):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.voice is None:
-            raise ConfigError(f"voice is missing.\nType: {HINT}")
+            raise ConfigError("voice is missing.", hint=HINT)
         absent = [name for name in ("vocals", "instrumental") if getattr(self, name) is None]
         if self.song is None and absent:
-            raise ConfigError(f"{absent[0]} is missing.\nType: {HINT}, or song=<file> separator=demucs")
+            raise ConfigError(f"{absent[0]} is missing.", hint=f"{HINT}, or song=<file> separator=demucs")
         if len(absent) == 1:
             raise ConfigError(f"{absent[0]} is missing; give it, or only song= with a separator")
         if absent and self.separator.command is None:

@@ -36,9 +36,7 @@ class SayJob(VoiceJob):
         "kept",
         example="story.txt",
     )  # fmt: skip
-    voice: OptionalPath = setting(
-        None, "who is heard: an exported voice, a run, a checkpoint, a .pth of RVC", example="exports/alice"
-    )
+    voice: OptionalPath = setting(None, "who is heard: an exported voice, a run, a checkpoint", example="exports/alice")
     reader: Text = setting(
         "joe", "who reads: joe (English, piper), heart (English, hibari), or the .onnx of any voice of piper, with its "
         ".onnx.json beside it",
@@ -76,9 +74,9 @@ class SayJob(VoiceJob):
             what = "text is missing; so is file, one of the two is needed" if self.text is None else (
                 "text= and file= both say what is said; leave one out"
             )  # fmt: skip
-            raise ConfigError(f"{what}.\nType: {HINT}")
+            raise ConfigError(f"{what}.", hint=HINT)
         if self.voice is None:
-            raise ConfigError(f"voice is missing.\nType: {HINT}")
+            raise ConfigError("voice is missing.", hint=HINT)
         return self
 
 

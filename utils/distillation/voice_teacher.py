@@ -81,7 +81,7 @@ def open_teacher(job: PreprocessJob) -> VoiceTeacher | None:
         _require_rate(voice.session, job.audio.sample_rate)
         return VoiceTeacher(voice.session.path, _describe(voice, job.teacher))
     except WorkbenchError as error:
-        raise type(error)(f"dataset.teacher={job.dataset.teacher}: {error}") from error
+        raise type(error)(f"dataset.teacher={job.dataset.teacher}: {error.lines[0]}", hint=error.hint) from error
 
 
 def _require_rate(session: VoiceSession, wanted: int) -> None:
