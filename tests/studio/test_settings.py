@@ -36,6 +36,6 @@ def test_a_chosen_group_brings_its_keys_and_the_default_is_what_the_page_gives()
     rvc = {item.key: item for item in settings_of("train", PRESETS["rvc"])}
 
     assert rvc.keys() - plain
-    assert {"model", "audio", "loss/objective"} <= known_groups("train") <= plain
+    assert {"model", "audio", "optim/schedule"} <= known_groups("train") <= plain
     assert settings_of("train", ("trainer.steps=77",)) != settings_of("train")
     assert {item.key: item.value for item in settings_of("train", ("trainer.steps=77",))}["trainer.steps"] == "77"
