@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 from tests.tools.planted_graphs import failed, node, with_controls
 from tests.tools.standin_voice import RATE, Changed, StandIn, StandInVoice, export_standin
+from utils.export.reference import shaken
 from utils.export.tracing import GraphOptions
-from utils.verification import parity_rules
 from utils.verification.audio_rules import check_batch
 from utils.verification.candidate import Candidate
 from utils.verification.control_rules import check_effects
@@ -27,8 +28,10 @@ from utils.verification.file_rules import (
     check_simplifier,
 )
 from utils.verification.parity_rules import check_parity
+from utils.verification.reference import Reference
 from utils.verification.rules import RULES
-from utils.verification.signals import hostile
+from utils.verification.signals import hostile, speech_like
+from utils.voice_file.controls import ControlDefaults
 from utils.voice_file.signature import AUDIO_INPUT
 
 
@@ -118,7 +121,7 @@ def test_a_stricter_parity_is_asked_of_the_rows_of_a_batch_too(exported: StandIn
 
 
 def test_parity_that_only_the_last_bit_excuses_is_a_warning(exported: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity_rules, "own_change_db", lambda conversion, audio: -60.0)
+    monkeypatch.setattr(Reference, "own_change_db", lambda self, audio, controls: -60.0)
     reference = exported.reference
     quieter = replace(reference, convert=lambda audio, values: reference.convert(audio, values) / np.float32(1.0003))
 
@@ -126,6 +129,37 @@ def test_parity_that_only_the_last_bit_excuses_is_a_warning(exported: StandIn, m
 
     assert check.outcome == "WARN"
     assert "the voice itself moves by -60 dB" in check.detail
+
+
+class Steep(nn.Module):
+    """A voice whose level follows a weight so steeply that the weight's last bit is heard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return audio * (1 + 1e3 * (self.weight - 1))
+
+
+def test_the_last_bit_of_a_weight_counts_as_that_of_an_input_and_no_more_does() -> None:
+    voice = Steep().requires_grad_(False)
+    reference = Reference(
+        convert=lambda audio, controls: voice(torch.from_numpy(audio)).numpy(),
+        defaults=ControlDefaults(),
+        sample_rate=RATE,
+        num_speakers=1,
+        idle_controls=frozenset(),
+    )
+    audio = speech_like(RATE, RATE // 10, 0)[None]
+    voice.weight.fill_(1.01)  # the numbers beside 1.01 are 1.2e-7 off on either side
+
+    of_input = reference.own_change_db(audio)
+    of_weights = replace(reference, shaken=partial(shaken, voice)).own_change_db(audio)
+
+    assert of_input < -110
+    assert of_weights == pytest.approx(20 * np.log10(1e3 * 1.19e-7 / 11), abs=0.5)
+    assert voice.weight.item() == np.float32(1.01)
 
 
 def test_a_voice_without_pitch_may_ignore_the_shift_and_no_other_control(tmp_path: Path) -> None:

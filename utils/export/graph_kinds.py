@@ -184,6 +184,7 @@ def _reference(job: GraphJob, stream: StreamConverter | None = None) -> Referenc
         tolerance=tolerance_of(job.precision, job.tolerance),
         recordings=job.recordings,
         convert=stream.whole if stream is not None else None,
+        network=stream,
     )
 
 

@@ -13,7 +13,7 @@ from utils.verification.cases import Case
 from utils.verification.checks import Check, skipped, verdict
 from utils.verification.listening import VOICED, Heard
 from utils.verification.measures import LOUDEST_PEAK, SILENCE_PEAK, faults, levels, relative_db, relative_difference
-from utils.verification.reference import Reference, limit_of_parity_db, own_change_db
+from utils.verification.reference import Reference, limit_of_parity_db
 from utils.verification.signals import bursts, hostile, speech_like, swelling_noise
 from utils.verification.voices import Voice
 
@@ -321,9 +321,9 @@ def _compared(name: str, audio: np.ndarray, output: np.ndarray, reference: Refer
     detail, figures = f"{levels(output)}; PyTorch {parity:.0f} dB", {"parity_db": parity}
     if parity <= reference.parity_db:
         return Check(name, True, detail, figures)
-    own = own_change_db(reference.plain, audio)
+    own = reference.own_change_db(audio)
     figures["own_change_db"] = own
     allowed = limit_of_parity_db(reference.parity_db, own)
-    words = f"itself {own:.0f} dB when the last bit of the input changes"
+    words = f"itself {own:.0f} dB when the last bit of its input or weights changes"
     problems = [] if parity <= allowed else [f"{parity:.1f} dB from PyTorch (allowed {allowed:.3g}; {words})"]
     return verdict(name, problems, f"{detail}, {words}", figures, is_warning=True)

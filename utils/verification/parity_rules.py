@@ -8,7 +8,7 @@ import numpy as np
 from utils.verification.candidate import Candidate
 from utils.verification.checks import Check, verdict
 from utils.verification.measures import decibels, relative_db, relative_difference
-from utils.verification.reference import PARITY_DB, Reference, limit_of_parity_db, own_change_db
+from utils.verification.reference import PARITY_DB, Reference, limit_of_parity_db
 from utils.verification.signals import speech_like
 from utils.voice_file.controls import ControlDefaults
 
@@ -38,9 +38,9 @@ def check_parity(candidate: Candidate, reference: Reference) -> Check:
             return Check(name, False, f"not finite for {audio.shape[1]} samples with {given}")
         difference = relative_difference(got, expected)
         if not difference <= tolerance:
-            own = own_change_db(reference.at(values), audio)
+            own = reference.own_change_db(audio, values)
             is_near &= decibels(difference) <= limit_of_parity_db(reference.parity_db, own)
-            words = f"; the voice itself moves by {own:.0f} dB when the last bit of an input changes"
+            words = f"; the voice itself moves by {own:.0f} dB when the last bit of its input or weights changes"
         differences.append(difference)
         absolute = max(absolute, float(np.abs(got - expected).max(initial=0.0)))
     relative = max(differences)
@@ -66,8 +66,8 @@ def check_stream_parity(candidate: Candidate, reference: Reference) -> Check:
         stream.reset()
         parity = relative_db(stream.process_blocks(cut, controls)[None], conversion(cut[None]))
         if not parity <= limit:
-            own = own_change_db(conversion, cut[None])
-            words = f"; the voice itself moves by {own:.0f} dB when the last bit of an input changes"
+            own = reference.own_change_db(cut[None], values)
+            words = f"; the voice itself moves by {own:.0f} dB when the last bit of its input or weights changes"
             allowed = limit_of_parity_db(limit, own)
             problems += [f"{parity:.1f} dB (allowed {allowed:.3g}{words})"] if not parity <= allowed else []
         parities.append(parity)

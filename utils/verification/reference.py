@@ -1,6 +1,7 @@
 """The PyTorch side of a graph, for rules that compare the two. Holds functions of arrays: imports no torch."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from utils.voice_file.metadata import VoiceMetadata
 PARITY_DB = -80.0
 OWN_CHANGE_MARGIN_DB = 10.0  # a runtime rounds not once but in every operator
 FILTER_BITS = np.float32(4)
+NUM_SHAKES = 3
 WORST_PARITY_DB = -50.0  # whatever the voice does with the last bit
 
 Conversion = Callable[[np.ndarray], np.ndarray]
@@ -32,6 +34,7 @@ class Reference:
         special_controls: names of those that it has beside those of every voice.
         parity_db: largest allowed difference of the graph, relative to its level.
         recordings: [T] excerpts of real recordings at the graph's rate, tried beside the synthetic ones.
+        shaken: while it lasts, each weight of the voice is off by its last bit, up or down by a seed.
     """
 
     convert: Callable[[np.ndarray, ControlDefaults], np.ndarray]
@@ -42,6 +45,7 @@ class Reference:
     special_controls: frozenset[str] = frozenset()
     parity_db: float = PARITY_DB
     recordings: tuple[np.ndarray, ...] = ()
+    shaken: Callable[[int], AbstractContextManager[None]] | None = None
     _kept: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, controls: ControlDefaults) -> Conversion:
@@ -79,6 +83,21 @@ class Reference:
         """The conversion with the defaults."""
         return self.at(self.defaults)
 
+    def own_change_db(self, audio: np.ndarray, controls: ControlDefaults | None = None) -> float:
+        """Return how far the voice is from itself when the last bit of the samples [B, T] or of its weights changes.
+
+        A graph holds weights that were folded into others, so each may be off by its last bit. What a voice predicts,
+        such as the pitch of automatic_f0, may depend on that more than on its input.
+        """
+        conversion = self.at(controls or self.defaults)
+        changes = [own_change_db(conversion, audio)]
+        if self.shaken is not None:
+            plain = conversion(audio)
+            for seed in range(NUM_SHAKES):
+                with self.shaken(seed):
+                    changes.append(relative_db(conversion(audio), plain))
+        return max(changes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorReference:
@@ -105,7 +124,7 @@ def own_change_db(conversion: Conversion, audio: np.ndarray) -> float:
     finite = np.isfinite(audio)
     bit = FILTER_BITS * np.spacing(np.abs(np.where(finite, audio, 0)).max(initial=0).astype(np.float32))
     differences = []
-    for seed in range(3):
+    for seed in range(NUM_SHAKES):
         sign = np.where(np.random.default_rng(seed).random(audio.shape) < 0.5, np.float32(1), np.float32(-1))
         for near in (np.nextafter(audio, sign * np.float32(np.inf)), audio + sign * bit):
             differences.append(relative_db(conversion(np.where(finite, near, audio)), plain))
