@@ -57,7 +57,6 @@ class Chain(NamedTuple):
     encoder: str
     audio: str
     training: Words
-    conversion: Words = ()
 
 
 ENCODERS = {
@@ -82,7 +81,7 @@ SOVITS: dict[str, tuple[str, str, Words]] = {  # name -> experiment, encoder, se
     "So-VITS-SVC 4.1": ("sovits_4_1", "contentvec (folder)", ()),
     "So-VITS-SVC 4.1 on 256 values": ("sovits_4_1", "contentvec, 256 (folder)", ("model.speaker_dim=256",)),
     "So-VITS-SVC 4.1 with volume": ("sovits_4_1", "contentvec (ONNX)", ("model.use_volume=true",)),
-    "So-VITS-SVC 4.1, automatic f0": ("sovits_4_1", "contentvec (ONNX)", ()),
+    "So-VITS-SVC 4.1, automatic f0": ("sovits_4_1", "contentvec (ONNX)", ("model.automatic_f0=true",)),
     "So-VITS-SVC 4.1 without a pitch decoder": ("sovits_4_1", "contentvec (ONNX)", ("model.predicts_f0=false",)),
     "So-VITS-SVC 4.1 with snakes": ("sovits_4_1", "contentvec (ONNX)", ("model.use_snakes=true",)),
     "So-VITS-SVC 4.1 with a shared flow": ("sovits_4_1", "contentvec (ONNX)", ("model.shares_flow=true",)),
@@ -96,14 +95,7 @@ OF_RATES = (  # encoders of the voices of each vocoder, by rate
 CHAINS = (
     Chain("VITS of two speakers", "vits", BUILTIN, "vits", ("experiment=vits_vc", *SMALL)),
     *(
-        Chain(
-            name,
-            "sovits",
-            encoder,
-            "sovits",
-            (f"experiment={experiment}", *SMALL_PRIOR, *words),
-            ("automatic_f0=1",) * name.endswith("automatic f0"),
-        )
+        Chain(name, "sovits", encoder, "sovits", (f"experiment={experiment}", *SMALL_PRIOR, *words))
         for name, (experiment, encoder, words) in SOVITS.items()
     ),
     *(
@@ -189,7 +181,7 @@ class Trial:
         output = self.work / "converted" / f"{graph.stem}.wav"
         source = ("source=anna", "speaker=bert") if self.chain.program == "vits" else ()
         words = (f"onnx={graph}", "audio=recordings/anna/anna_00.wav", f"output={output}", "format=wav32f")
-        self._type("test_model.py", *words, *source, *self.chain.conversion, "threads=[1]", is_stage=True)
+        self._type("test_model.py", *words, *source, "threads=[1]", is_stage=True)
         audio, _ = soundfile.read(output, dtype="float32")
         if not np.isfinite(audio).all() or np.abs(audio).max(initial=0) < 1e-4:
             raise WorkbenchError(f"{output} is silent or not finite")
