@@ -18,6 +18,7 @@ from utils.errors import ConfigError, FormatError
 from utils.features.content.builtin import SIZES, BuiltinContent, raise_level, read_weights, whole_frames
 from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
+from utils.features.identity import SAME_FEATURES
 from utils.files import atomic_write
 from utils.training.checkpoints import read_plain, save_weights
 from utils.training.devices import has_native_bf16
@@ -135,7 +136,7 @@ def make_edge_encoder(
 
 def write(output: Path, network: ContentNetwork, start: BuiltinContent, version: str) -> None:
     """Write weights as content=builtin reads them, on the grid of the recipe of encoders."""
-    named = {**_sizes(start), "version": version, "same_features_as": start.sha256}
+    named = {**_sizes(start), "version": version, SAME_FEATURES: start.sha256}
     save_weights(output, to_grid(network.state_dict(), keep=KEPT_PRECISE), named)
 
 

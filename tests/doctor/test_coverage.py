@@ -22,14 +22,16 @@ def sounds(tmp_path: Path) -> Path:
     return tmp_path / "sounds.safetensors"
 
 
-def store(frames: dict[int, int], *, loudness_db: float = -20.0, encoder: str = "ours") -> Any:
+def store(frames: dict[int, int], *, loudness_db: float = -20.0, encoder: str = "ours", taught_by: str = "none") -> Any:
     """Return what is read of a dataset of one clip: so many frames of each sound."""
     content = np.concatenate([np.tile(2 * np.eye(4)[sound], (count, 1)) for sound, count in frames.items()])
     features = {"content": content.astype(np.float32), "loudness_db": np.full(len(content), loudness_db)}
     return SimpleNamespace(
         clips=[SimpleNamespace(speaker="anna")],
         feature=lambda name, clip: features[name],
-        description=SimpleNamespace(content=SimpleNamespace(identity={"weights_sha256": encoder})),
+        description=SimpleNamespace(
+            content=SimpleNamespace(identity={"weights_sha256": encoder, "same_features_as": taught_by})
+        ),
     )
 
 
@@ -40,6 +42,7 @@ def test_a_sound_counts_when_it_is_heard_long_enough_and_loud_enough(sounds: Pat
 
 def test_content_of_another_encoder_is_not_measured(sounds: Path) -> None:
     assert coverage(store({0: 9}, encoder="theirs"), "anna", sounds) is None
+    assert coverage(store({0: 50}, encoder="theirs", taught_by="ours"), "anna", sounds) == 0.25
 
 
 def test_the_shipped_sounds_are_those_of_the_shipped_encoder() -> None:

@@ -152,6 +152,21 @@ def test_weights_that_do_not_say_what_they_listen_to_are_refused(tmp_path: Path)
     assert "tensors from mine.safetensors" in load_pretrained(toy(), str(path), "pretrained.generator", DATASET)
 
 
+def test_a_dataset_of_an_encoder_that_was_taught_by_the_right_one_fits(tmp_path: Path) -> None:
+    path, taught = tmp_path / "w.safetensors", {"id": "builtin", "version": "7", "weights_sha256": "cd"}
+    metadata = {"content_weights_sha256": "ab", "content_identity_sha256": content_identity({"weights_sha256": "ab"})}
+    save_weights(path, toy().state_dict(), metadata)
+
+    found = load_pretrained(
+        toy(), str(path), "pretrained.generator", described(content=taught | {"same_features_as": "ab"})
+    )
+    assert "tensors from w.safetensors" in found
+    with pytest.raises(ConfigError, match="was trained on content features of ab, the dataset has those of cd"):
+        load_pretrained(
+            toy(), str(path), "pretrained.generator", described(content=taught | {"same_features_as": "ef"})
+        )
+
+
 @pytest.mark.parametrize(
     ("changed", "is_refused"), [({}, False), ({"look_ahead": "short"}, False), ({"layer": 12}, True)]
 )

@@ -17,6 +17,7 @@ from recipes.corpora import Corpus
 from tests.tools.content_encoder_tools import SIZES
 from utils.audio.synthetic_speech import voice
 from utils.features.content.builtin import BuiltinContent
+from utils.features.identity import weights_of_features
 from utils.training.checkpoints import save_weights
 
 RATE = 16000
@@ -114,7 +115,9 @@ def test_command_writes_an_encoder_that_hears_and_a_resumed_one_is_the_same(
     first, second = load_file(one), load_file(other)
     assert all(torch.equal(first[name], second[name]) for name in first) and first.keys() == second.keys()
     assert not other.with_suffix(".ckpt").exists()
-    assert BuiltinContent(weights=str(one)).encode(voice(1.0)).shape == (100, SIZES.dim)
+    encoder = BuiltinContent(weights=str(one))
+    assert encoder.encode(voice(1.0)).shape == (100, SIZES.dim)
+    assert weights_of_features(encoder.identity) == (encoder.sha256, BuiltinContent(weights=str(start)).sha256)
 
 
 @pytest.mark.parametrize(

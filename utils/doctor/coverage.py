@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import safe_open
 
 from utils.corpus.store import CorpusStore
+from utils.features.identity import weights_of_features
 from utils.shipped import ROOT
 
 FILE = ROOT / "utils" / "features" / "weights" / "content_sounds.safetensors"
@@ -28,7 +29,7 @@ def coverage(store: CorpusStore, speaker: str, path: Path = FILE) -> float | Non
     """
     with safe_open(path, "np") as file:
         sounds, encoder = file.get_tensor(SOUNDS).astype(np.float32), file.metadata()[ENCODER]
-    if store.description.content.identity.get("weights_sha256") != encoder:
+    if encoder not in weights_of_features(store.description.content.identity):
         return None
     clips = [clip for clip in store.clips if clip.speaker == speaker]
     places = np.unique(np.linspace(0, len(clips) - 1, min(MOST_CLIPS, len(clips))).round().astype(int))

@@ -11,6 +11,7 @@ from utils.config.plain_data import shown
 from utils.config.train import TrainJob
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError
+from utils.features.identity import weights_of_features
 from utils.files import sha256_of_json
 from utils.rvc.safetensors_voice import is_voice
 from utils.shipped import ROOT, checked_sha256, find_shipped
@@ -157,7 +158,7 @@ def _require_same_content(metadata: dict[str, str], dataset: DatasetDescription,
             f"{what} was trained on content features of the same encoder with other settings than those of the "
             "dataset (content.* of preprocess.py); prepare it with those, or type pretrained=none"
         )
-    if wanted != have:
+    if wanted != have and wanted not in weights_of_features(identity):
         raise ConfigError(
             f"{what} was trained on content features of {wanted[:12] or 'another encoder'}, the dataset has "
             f"those of {have[:12] or 'another encoder'}; prepare it with content=builtin or type pretrained=none"

@@ -14,6 +14,7 @@ from utils.features.content.base import ContentEncoder, double_frame_rate, norma
 from utils.features.content.grid import from_grid
 from utils.features.content.network import FRAME_SAMPLES, ContentNetwork
 from utils.features.content.network_in_graph import ContentNetworkInGraph
+from utils.features.identity import SAME_FEATURES
 from utils.rvc.bounded_size import bounded_size
 from utils.shipped import checked_sha256, find_shipped
 
@@ -41,7 +42,7 @@ class BuiltinContent(ContentEncoder):
             raise ConfigError(f"content.look_ahead={look_ahead} is not one of {', '.join(LOOK_AHEADS)}")
         self.path = _find(weights)
         self.sha256 = checked_sha256(self.path)
-        self.version, self.network = _build(self.path)
+        self.version, self.network, self._taught_by = _build(self.path)
         self.dim = self.network.head.out_features
         self.look_ahead = look_ahead
         self.requires_grad_(False)
@@ -49,8 +50,9 @@ class BuiltinContent(ContentEncoder):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Plain data that names the encoder, its weights' hash and D."""
+        """Plain data that names the encoder, its weights' hash, D, and whose features it was taught."""
         named = {"id": "builtin", "version": self.version, "weights_sha256": self.sha256, "dim": self.dim}
+        named |= {SAME_FEATURES: self._taught_by} if self._taught_by else {}
         return named if self.look_ahead == "full" else {**named, "look_ahead": self.look_ahead}
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -145,8 +147,8 @@ def _find(weights: str) -> Path:
     return path
 
 
-def _build(path: Path) -> tuple[str, ContentNetwork]:
-    """Return version and network of a file."""
+def _build(path: Path) -> tuple[str, ContentNetwork, str]:
+    """Return version and network of a file, and the hash of the weights whose features it was taught, "" of others."""
     metadata, tensors = _read(path)
     missing = [key for key in (*SIZES, "version") if key not in metadata]
     if missing:
@@ -160,7 +162,7 @@ def _build(path: Path) -> tuple[str, ContentNetwork]:
         network.load_state_dict(from_grid(tensors))
     except (FormatError, ValueError, ZeroDivisionError, RuntimeError) as error:
         raise _foreign(path, _reason(error)) from error
-    return metadata["version"], network
+    return metadata["version"], network, metadata.get(SAME_FEATURES, "")
 
 
 def _foreign(path: Path, reason: str) -> ConfigError:
