@@ -122,9 +122,13 @@ def test_pipeline_opens_a_run(tmp_path: Path, calls: Path) -> None:
 
 
 def test_export_that_fails_is_one_line_and_leaves_nothing(tmp_path: Path, calls: Path) -> None:
-    with pytest.raises(VoiceLoadError, match=r"bob\.pth cannot be exported: content=wrong is no option"):
-        VoiceConversionPipeline(tmp_path / "bob.pth", cache=tmp_path / "cache", export_options=["content=wrong"])
+    path = tmp_path / "bob.pth"
+    with pytest.raises(VoiceLoadError, match=r"bob\.pth cannot be exported: content=wrong is no option") as caught:
+        VoiceConversionPipeline(path, cache=tmp_path / "cache", export_options=["content=wrong"])
 
+    assert caught.value.hint == (
+        f"python export_onnx.py voice={path} <what is missing>, then give exports/bob in its place"
+    )
     assert not list((tmp_path / "cache").rglob("*.onnx"))
 
 

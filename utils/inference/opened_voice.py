@@ -183,7 +183,7 @@ def open_voice(
     except DeviceError:
         raise
     except (ConfigError, FormatError) as error:
-        raise VoiceLoadError(str(error)) from error
+        raise VoiceLoadError(error.lines[0], hint=error.hint) from error
 
 
 def speaker_number_of(session: VoiceSession, speaker: str | int, key: str = "speaker") -> int:

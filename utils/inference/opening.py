@@ -122,7 +122,10 @@ def exported(settings: Sequence[str], work: Path) -> Path:
     graphs = sorted((work / name).glob("*.onnx"))
     if done.returncode or not graphs:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason was given"]
-        raise ConfigError(f"{given} cannot be exported: {lines[-1].removeprefix('error: ')}")
+        is_run = settings[0].startswith("run=")
+        hint = f"python export_onnx.py voice={given} <what is missing>, then give exports/{name} in its place"
+        line = lines[-1].removeprefix("error: ")
+        raise ConfigError(f"{given} cannot be exported: {line}", hint="" if is_run else hint)
     return graphs[0]
 
 
