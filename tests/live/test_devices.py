@@ -43,7 +43,9 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
 
 
 def opened(**changes: Any) -> SoundDevice:
-    device = SoundDevice(None, "pulse", **{"sample_rate": 100, "block": 10, "slack": 4, **changes})
+    device = SoundDevice(
+        None, "pulse", **{"sample_rate": 100, "block": 10, "slack": 4, "device_seconds": 0.07, **changes}
+    )
     assert device.open() == pytest.approx(0.06)
     return device
 
@@ -57,6 +59,12 @@ def give(device: SoundDevice, count: int) -> list[float]:
     device._give(played, count, None, FINE)
     values: list[float] = played[:, 0].tolist()
     return values
+
+
+def test_both_devices_are_asked_to_hold_what_is_wanted(library: Library) -> None:
+    opened()
+
+    assert [stream.settings["latency"] for stream in library.streams] == [0.07, 0.07]
 
 
 def test_blocks_are_made_of_what_the_microphone_gives(library: Library) -> None:

@@ -43,6 +43,10 @@ class LiveJob(VoiceJob):
     slack_ms: Number = setting(
         40.0, "silence in front of the loudspeaker, so that one slow block is not heard", unit="ms", ge=0, le=1000
     )
+    device_ms: Number = setting(
+        50.0, "sound that each device is asked to hold by itself; the machine may stand still for so long",
+        unit="ms", ge=5, le=500,
+    )  # fmt: skip
     threads: int = setting(1, "of the graph", ge=1, le=64)
     priority: bool = setting(
         False,

@@ -11,7 +11,6 @@ import numpy as np
 from utils.errors import ConfigError, WorkbenchError
 
 INSTALL = "pip install sounddevice  (on Linux also: apt install libportaudio2)"
-DEVICE_SECONDS = 0.05  # that a device may hold by itself
 MOST_WAITING_SECONDS = 1.0  # of sound that waits to be converted; older sound is dropped
 GONE_SECONDS = 2.0  # without sound: the microphone is gone
 
@@ -62,14 +61,23 @@ class SoundDevice:
         sample_rate: the system converts to it where it can.
         block: samples that are read and written at a time.
         slack: see above.
+        device_seconds: what each device is asked to hold by itself; so long may PortAudio's thread stand still.
     """
 
     def __init__(
-        self, microphone: str | int | None, loudspeaker: str | int | None, *, sample_rate: int, block: int, slack: int
+        self,
+        microphone: str | int | None,
+        loudspeaker: str | int | None,
+        *,
+        sample_rate: int,
+        block: int,
+        slack: int,
+        device_seconds: float,
     ) -> None:
         self._library = sound_library()
         self._names = (microphone, loudspeaker)
         self._sample_rate, self._block, self._slack = sample_rate, block, slack
+        self._device_seconds = device_seconds
         self._streams: list[Any] = []
         self._changed = threading.Condition()
         self._empty_queues()
@@ -91,7 +99,7 @@ class SoundDevice:
         # Windows alone has to be told that it may convert rates
         extra = library.WasapiSettings(auto_convert=True) if sys.platform == "win32" else None
         common = {
-            "samplerate": self._sample_rate, "channels": 1, "dtype": "float32", "latency": DEVICE_SECONDS,
+            "samplerate": self._sample_rate, "channels": 1, "dtype": "float32", "latency": self._device_seconds,
             "extra_settings": extra,
         }  # fmt: skip
         microphone, loudspeaker = self._names

@@ -46,7 +46,14 @@ def run_live(job: LiveJob) -> None:
     _warm_up(converter, controls)
     rate = converter.sample_rate
     slack = round(job.slack_ms / 1000 * rate)
-    device = SoundDevice(job.input, job.output, sample_rate=rate, block=converter.block, slack=slack)
+    device = SoundDevice(
+        job.input,
+        job.output,
+        sample_rate=rate,
+        block=converter.block,
+        slack=slack,
+        device_seconds=job.device_ms / 1000,
+    )
     meters = LiveMeters(converter.block / rate, (converter.block + converter.delay + slack) / rate)
     settings = LiveSettings(controls, job.bypass, job.monitor)
     loop = LiveLoop(device, converter, NoiseGate(job.gate_db, rate), meters, settings)
