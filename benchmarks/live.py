@@ -1,10 +1,11 @@
 """A live conversion on real virtual sound devices: late blocks, times of blocks, latency from end to end.
 
-    python -m benchmarks.live <voice>.onnx [--seconds 60] [--block-ms 100]
+    python -m benchmarks.live <voice>.onnx [--seconds 60] [--block-ms 100] [key=value ...]
 
 Needs sounddevice and PulseAudio (Debian: apt install pulseaudio pulseaudio-utils libasound2-plugins libportaudio2).
 Starts a sound server of its own with two null sinks: what is played into the first is the microphone of live.py, whose
-loudspeaker is the second. Both are recorded. The latency is the shift at which their envelopes agree best.
+loudspeaker is the second. Both are recorded. The latency is the shift at which their envelopes agree best. A program
+that does nothing but sleep says for how long the machine stood still meanwhile.
 """
 
 import argparse
@@ -31,6 +32,16 @@ PROGRAMS = ("pulseaudio", "pactl", "pacat", "parec")
 RATE = 24000  # of what is played and recorded
 ENVELOPE_RATE = 1000
 MOST_DELAY_SECONDS = 2.0
+SLEEPER = """
+import sys, time
+last, longest = time.monotonic(), 0.0
+end = last + float(sys.argv[1])
+while last < end:
+    time.sleep(0.005)
+    now = time.monotonic()
+    longest, last = max(longest, now - last - 0.005), now
+print(1000 * longest)
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,11 +98,12 @@ def _figures(options: argparse.Namespace, folder: Path, environment: dict[str, s
         [
             sys.executable, str(ROOT / "live.py"), f"voice={options.voice}", "input=pulse", "output=pulse",
             f"seconds={seconds + 6}", f"block_ms={options.block_ms}", f"report={folder / 'live.json'}",
-            f"bypass={str(options.bypass).lower()}",
+            f"bypass={str(options.bypass).lower()}", *options.keys,
         ],
         env=environment | {"PULSE_SOURCE": "speech.monitor", "PULSE_SINK": "converted"}, cwd=ROOT,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
+    sleeper = subprocess.Popen([sys.executable, "-c", SLEEPER, str(seconds)], stdout=subprocess.PIPE)
     time.sleep(4)  # the voice is loaded
     # one recording of both sides by two programs that start together; what they start apart is below 20 ms
     with (folder / "heard.raw").open("wb") as heard, (folder / "made.raw").open("wb") as made:
@@ -106,12 +118,14 @@ def _figures(options: argparse.Namespace, folder: Path, environment: dict[str, s
         for recorder in recorders:
             recorder.terminate()
             recorder.wait()
+    longest, _ = sleeper.communicate()
     if live.returncode != 0:
         raise WorkbenchError(f"live.py ended with code {live.returncode}")
     sides = [np.frombuffer((folder / name).read_bytes(), "<i2") / 32768 for name in ("heard.raw", "made.raw")]
     delay, agreement = envelope_delay(sides[0], sides[1])
     stated = json.loads((folder / "live.json").read_text(encoding="utf-8"))
-    return {**stated, "measured_latency_ms": 1000 * delay, "agreement": agreement}
+    stood_still = {"longest_pause_of_the_machine_ms": float(longest)}
+    return {**stated, "measured_latency_ms": 1000 * delay, "agreement": agreement, **stood_still}
 
 
 def _sentences(seconds: float) -> np.ndarray:
@@ -147,6 +161,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=positive_number, default=60.0, help="of speech")
     parser.add_argument("--block-ms", type=positive_number, default=100.0)
     parser.add_argument("--bypass", action="store_true", help="hear the own voice, as late as the converted one")
+    parser.add_argument("keys", nargs="*", metavar="key=value", help="further settings of live.py, such as slack_ms=80")
     parser.add_json()
     return parser.parse_args(arguments)
 
