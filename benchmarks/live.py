@@ -1,6 +1,6 @@
 """A live conversion on real virtual sound devices: late blocks, times of blocks, latency from end to end.
 
-    python -m benchmarks.live <voice>.onnx [--seconds 60] [--block-ms 100] [key=value ...]
+    python -m benchmarks.live <voice>.onnx [key=value ...] [--seconds 60] [--block-ms 100]
 
 Needs sounddevice and PulseAudio (Debian: apt install pulseaudio pulseaudio-utils libasound2-plugins libportaudio2).
 Starts a sound server of its own with two null sinks: what is played into the first is the microphone of live.py, whose
