@@ -93,7 +93,7 @@ def foreign(person: Person, recordings: list[Path]) -> dict[str, Any]:
     seen: dict[str, Any] = {"widths": {}, "cut": {}, "lines": {}}
     browser = person.context.browser
     assert browser is not None
-    for language in ("Deutsch", "中文"):
+    for language, code in (("Deutsch", "de"), ("中文", "zh")):
         context = browser.new_context(viewport={"width": 390, "height": 800})
         context.set_default_timeout(PAGE_MS)
         page = context.new_page()
@@ -101,7 +101,7 @@ def foreign(person: Person, recordings: list[Path]) -> dict[str, Any]:
         wait_until_alive(page)
         page.get_by_role("button", name="Language", exact=True).click()
         page.get_by_text(language).click()
-        page.get_by_role("heading", name="System" if language == "Deutsch" else "系统", exact=True).wait_for()
+        page.locator(f'html[lang="{code}"]').wait_for(state="attached")  # the page loads itself anew
         for name in PAGES:
             page.goto(f"{person.address}/{name}")
             wait_until_alive(page)
