@@ -57,6 +57,7 @@ class Chain(NamedTuple):
     encoder: str
     audio: str
     training: Words
+    conversion: Words = ()
 
 
 ENCODERS = {
@@ -95,7 +96,14 @@ OF_RATES = (  # encoders of the voices of each vocoder, by rate
 CHAINS = (
     Chain("VITS of two speakers", "vits", BUILTIN, "vits", ("experiment=vits_vc", *SMALL)),
     *(
-        Chain(name, "sovits", encoder, "sovits", (f"experiment={experiment}", *SMALL_PRIOR, *words))
+        Chain(
+            name,
+            "sovits",
+            encoder,
+            "sovits",
+            (f"experiment={experiment}", *SMALL_PRIOR, *words),
+            ("automatic_f0=1",) * name.endswith("automatic f0"),  # G_*.pth does not say it: it is chosen with each use
+        )
         for name, (experiment, encoder, words) in SOVITS.items()
     ),
     *(
@@ -181,7 +189,7 @@ class Trial:
         output = self.work / "converted" / f"{graph.stem}.wav"
         source = ("source=anna", "speaker=bert") if self.chain.program == "vits" else ()
         words = (f"onnx={graph}", "audio=recordings/anna/anna_00.wav", f"output={output}", "format=wav32f")
-        self._type("test_model.py", *words, *source, "threads=[1]", is_stage=True)
+        self._type("test_model.py", *words, *source, *self.chain.conversion, "threads=[1]", is_stage=True)
         audio, _ = soundfile.read(output, dtype="float32")
         if not np.isfinite(audio).all() or np.abs(audio).max(initial=0) < 1e-4:
             raise WorkbenchError(f"{output} is silent or not finite")

@@ -177,7 +177,7 @@ class Unsteady:
     ("share", "apart", "words"),
     [
         (0.0, 1e-5, "PyTorch -8"),
-        (3e-4, 3e-4, "dB when the last bit of the input changes"),  # no nearer than the voice is to itself
+        (3e-4, 3e-4, "dB when the last bit of its input or weights changes"),  # no nearer than the voice is to itself
         (0.0, 3e-4, r"allowed -80; itself -1\d\d dB when the last bit"),
         (3e-4, 1e-2, r"allowed -5\d"),
         (0.3, 0.1, "allowed -50"),
