@@ -178,6 +178,7 @@ def test_process_that_was_killed_while_it_waited_costs_nothing(tmp_path: Path) -
     assert len(load_audio(path, RATE)) == RATE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_fork_has_a_decoder_of_its_own(tmp_path: Path) -> None:
     path = recording(tmp_path, "a")

@@ -98,6 +98,7 @@ def test_a_part_begins_at_its_sample(tmp_path: Path) -> None:
     assert_array_equal(part, whole[22050:])
 
 
+@pytest.mark.slow
 def test_long_recording_is_read_in_blocks_of_bounded_memory(tmp_path: Path) -> None:
     write_recording(tmp_path / "first.mov", voice(1.0, 16000), 16000, "alac")
     decode(tmp_path / "first.mov")  # loads the libraries
@@ -126,6 +127,7 @@ def test_half_of_a_recording_is_read_with_a_note(tmp_path: Path, name: str, code
     assert decoder.problem.startswith(("cut short: ", "damaged: "))
 
 
+@pytest.mark.slow
 def test_recording_with_a_hole_is_read_around_it(tmp_path: Path) -> None:
     write_recording(tmp_path / "x.m4a", voice(4.0, 44100), 44100, "aac")
     data = bytearray((tmp_path / "x.m4a").read_bytes())

@@ -31,6 +31,7 @@ def synthetic_clips(speaker_weight: float, sentence_weight: float) -> dict[str, 
     }
 
 
+@pytest.mark.slow
 def test_identical_features_have_no_distance() -> None:
     features = np.random.default_rng(1).standard_normal((20, DIM))
 
@@ -159,6 +160,7 @@ def test_whisper_encodes_all_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -> 
     assert features.shape == (3500, 512)
 
 
+@pytest.mark.slow
 def test_the_graph_beside_the_encoder_says_the_same() -> None:
     encoder = BuiltinContent()
     audio = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1

@@ -90,6 +90,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit.train(training(make_dataset(root), root / "runs", "toy", 1, "discriminator=none"))
 
 
+@pytest.mark.slow
 def test_a_voice_that_cannot_be_exported_converts_in_pytorch(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

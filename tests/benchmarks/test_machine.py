@@ -17,6 +17,7 @@ def test_operations_are_those_of_a_second() -> None:
     assert machine.operations(encode, 2.0) == pytest.approx(160 * 100 * 30 * 2 / 1e9)
 
 
+@pytest.mark.slow
 def test_speed_is_that_of_one_thread_and_leaves_the_threads_alone() -> None:
     before = torch.get_num_threads()
 

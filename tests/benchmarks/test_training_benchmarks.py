@@ -34,6 +34,7 @@ def test_made_noise_has_its_deviation_and_correlation() -> None:
     assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.slow
 def test_made_curves_are_judged(capsys: pytest.CaptureFixture[str]) -> None:
     code = overtraining.main(["--curves", "--seeds", "2"])
 

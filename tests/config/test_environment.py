@@ -38,6 +38,7 @@ def jobs_of(
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config_name", "variable", "value", "key", "expected"),
     [
@@ -82,6 +83,7 @@ def test_a_password_from_the_environment_is_not_shown(
     assert capsys.readouterr().err == "from the environment: password=***, port=8000\n"
 
 
+@pytest.mark.slow
 def test_path_from_the_environment_is_spelled_like_one_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     (job,) = jobs_of("test_model", [], {"VOCLO_AUDIO": "a, b (1)/c'd.wav"}, monkeypatch)
 

@@ -40,6 +40,7 @@ def test_help_has_usage_environment_and_every_key(job: type[Job]) -> None:
         assert f"\n  {key}=" in text or f"\n  {key}." in text or key in ("logger", "content", "pitch"), key
 
 
+@pytest.mark.slow
 def test_help_says_unit_range_choices_and_use() -> None:
     assert "generator updates (at least 1)" in line_of(help_text(TrainJob, []), "trainer.steps")
     assert "(auto | 32-true | bf16-mixed | 16-mixed)" in line_of(help_text(TrainJob, []), "trainer.precision")

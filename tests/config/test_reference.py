@@ -25,6 +25,7 @@ def faults(name: str, content: object) -> list[str]:
     return [error.message for error in jsonschema.Draft202012Validator(made()[name]).iter_errors(content)]
 
 
+@pytest.mark.slow
 def test_page_is_that_of_the_fields() -> None:
     assert PAGE.read_text(encoding="utf-8") == page_text(), WRITE
 

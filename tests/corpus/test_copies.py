@@ -174,6 +174,7 @@ def test_recording_that_two_speakers_have_is_trained_on() -> None:
     assert assign_splits(items, {}, SETTINGS, [whole_copy(3, 8)])["b0"] == ("train",) * 3
 
 
+@pytest.mark.slow
 def test_dataset_holds_copies_on_one_side_and_says_so(tmp_path: Path) -> None:
     sounds = {f"{seed}.wav": speech(seed, 2.0) for seed in range(6)}
     write_sounds(tmp_path / "source", sounds)
@@ -194,6 +195,7 @@ def test_dataset_holds_copies_on_one_side_and_says_so(tmp_path: Path) -> None:
     assert not any("shares" in note for name in before for note in notes[name])
 
 
+@pytest.mark.slow
 def test_dataset_of_no_copies_is_split_as_before_they_were_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def contains(store: CorpusStore, clip: Clip, audio: np.ndarray, num_frames: int)
     return any(np.array_equal(whole[start : start + 40], part[:40]) for start in starts)
 
 
+@pytest.mark.slow
 def test_segment_is_the_same_stretch_of_sound_and_features(store: CorpusStore) -> None:
     examples = VoiceConversionDataset(store, "train", segment_frames=SEGMENT, seed=0)
     hop = store.audio.hop_length

@@ -86,6 +86,7 @@ def test_merged_shards_are_byte_for_byte_the_dataset_of_one_run(source: Path, wh
     assert not (prepared / "shards").exists()
 
 
+@pytest.mark.slow
 def test_shard_that_was_interrupted_goes_on_where_it_was(
     source: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def found(samples: np.ndarray, voiced: float = 1.0) -> set[str]:
     return {item.rule for item in find_in_file(FileFacts("a.wav", "a", seconds, voiced * seconds, sound=sound))}
 
 
+@pytest.mark.slow
 def test_a_clean_voice_has_no_finding() -> None:
     assert found(speech()) == set()
 

@@ -104,6 +104,7 @@ def test_what_a_blend_cannot_have_is_refused(words: list[str], reason: str) -> N
         export_job(["blend={a: .5, b: .5}", *words])
 
 
+@pytest.mark.slow
 def test_a_share_of_one_is_that_run_number_by_number(runs: tuple[Path, Path]) -> None:
     originals = [sound_of(load_voice(run, "last")) for run in runs]
     assert not torch.equal(*originals)
@@ -132,6 +133,7 @@ def test_runs_that_did_not_begin_as_one_are_refused(runs: tuple[Path, Path], tmp
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_speaker_between_two_is_a_row_more(runs: tuple[Path, Path]) -> None:
     run = runs[0]
     plain = load_voice(run, "last")
@@ -198,6 +200,7 @@ def test_a_blend_is_written_as_a_shared_voice(files: tuple[Path, Path], tmp_path
     assert torch.load(outcome.files[0], weights_only=True)["info"] == "blend: a 1, b 0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

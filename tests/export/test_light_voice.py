@@ -116,6 +116,7 @@ def test_another_shift_can_be_baked() -> None:
     assert not np.array_equal(found, plain.run(["output"], {"audio": audio})[0])
 
 
+@pytest.mark.slow
 def test_index_rate_zero_is_the_voice_without_retrieval() -> None:
     with torch.no_grad():
         without = small_voice(with_retrieval=False)(torch.from_numpy(speech()), *control_tensors(DEFAULTS)).numpy()

@@ -88,6 +88,7 @@ def test_the_f0_convention_is_asked_for_and_honoured(tmp_path: Path) -> None:
         settings_of(path, "rvc.f0_convention=guess")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("convention", "filled"), [("zero_unvoiced", None), ("interpolated", 1)], ids=["contradiction", "filled once"]
 )

@@ -201,6 +201,7 @@ def test_short_look_ahead_hears_nothing_later() -> None:
     assert np.abs(after[50:] - before[50:]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_full_look_ahead_is_bounded() -> None:
     encoder = BuiltinContent()
     frames = encoder.network.future * len(encoder.network.layers) + 2

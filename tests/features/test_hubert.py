@@ -286,6 +286,7 @@ def test_a_mistyped_path_does_not_ask_the_hub(path: str, monkeypatch: pytest.Mon
     assert refusal(path).startswith(f"content.path={path} is not a file or folder; contentvec is read from")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "words"),
     [("folder", ""), ("error", "content.path=hf:user/content-vec: the hub did not give it (no route)")],

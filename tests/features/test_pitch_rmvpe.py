@@ -144,6 +144,7 @@ def test_rmvpe_from_mel_is_padded_decoded_and_cut(tmp_path: Path) -> None:
     assert not found[35:].any()
 
 
+@pytest.mark.slow
 def test_rmvpe_mel_has_its_shape_floor_and_scale() -> None:
     time = np.arange(RATE) / RATE
 
@@ -228,6 +229,7 @@ def test_a_file_that_hears_the_tone_is_taken(tmp_path: Path, make: Callable[...,
     assert OnnxPitch(path=make(tmp_path / "rmvpe.onnx"), threshold=threshold).identity["id"] == "onnx"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "said"),
     [

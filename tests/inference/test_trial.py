@@ -67,6 +67,7 @@ def tried(graph: Path, recordings: Path, **values: Any) -> tuple[dict[str, Any],
     return json.loads((output / "report.json").read_text(encoding="utf-8")), lines
 
 
+@pytest.mark.slow
 def test_a_graph_that_drops_a_sample_is_reported_for_each_recording(tmp_path: Path, recordings: Path) -> None:
     report, lines = tried(one_sample_short(tmp_path), recordings)
 
@@ -85,6 +86,7 @@ def test_a_graph_that_drops_a_sample_is_reported_for_each_recording(tmp_path: Pa
     assert report["speed"][0]["real_time_factor"] > 0
 
 
+@pytest.mark.slow
 def test_a_graph_that_makes_no_numbers_is_reported_and_nothing_is_written(tmp_path: Path, recordings: Path) -> None:
     report, _ = tried(not_a_number(tmp_path), recordings)
 
@@ -94,6 +96,7 @@ def test_a_graph_that_makes_no_numbers_is_reported_and_nothing_is_written(tmp_pa
     assert [path.name for path in (recordings.parent / "out").iterdir()] == ["report.json"]
 
 
+@pytest.mark.slow
 def test_a_graph_that_fails_is_reported(tmp_path: Path, recordings: Path) -> None:
     graph = failing(tmp_path)
 

@@ -125,6 +125,7 @@ def test_the_flow_has_an_inverse(overrides: tuple[str, ...]) -> None:
     torch.testing.assert_close(back, latent, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [("model.use_volume=true",), ("model.transformer_flow=true",)])
 def test_padding_changes_neither_losses_nor_sound(overrides: tuple[str, ...]) -> None:
     voice, batch = small(*overrides), clip(60)

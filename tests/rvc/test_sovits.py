@@ -118,6 +118,7 @@ def test_parameters_that_are_missing_are_named(tmp_path: Path) -> None:
     assert "keys of So-VITS-SVC's generator are missing: dec.conv_pre.weight_v" in refusal(path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
     "overrides", [(), ("model.shares_flow=true", "model.use_snakes=true", "model.use_volume=true")]
@@ -153,6 +154,7 @@ def test_its_discriminator_is_known(tmp_path: Path) -> None:
     assert str(read_foreign(training_file(tmp_path / "D_0.pth", network)).layout) == "discriminator sovits"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_voice_hears_audio_as_it_is_as_in_its_own_program(tmp_path: Path) -> None:
     network = small_sovits()
@@ -182,6 +184,7 @@ def test_voices_are_blended_row_by_row(tmp_path: Path) -> None:
         export(export_job([words, "export=rvc_pth", "name=ab", f"export.root={tmp_path}"]))
 
 
+@pytest.mark.slow
 def test_voices_of_two_versions_are_not_blended(tmp_path: Path) -> None:
     paths = []
     for name, encoder in (("old", None), ("new", "vec256l9")):

@@ -169,6 +169,7 @@ def test_voices_are_blended_with_the_part_that_hears(shares: tuple[float, float]
             torch.testing.assert_close(value, (shares[0] + 1.1 * shares[1]) * expected[name])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_speakers_of_a_voice_are_blended(tmp_path: Path) -> None:
     settings = settings_of(vits_files(tmp_path), "blend={anna: 0.5, carl: 0.5}")

@@ -34,6 +34,7 @@ def test_what_shapes_do_not_say_is_left_to_the_published_network() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_voice_narrower_than_the_published_ones_is_read(tmp_path: Path) -> None:
     network = small_generator()
     path = saved(tmp_path / "bob.pth", applio_voice(network))

@@ -135,6 +135,7 @@ def test_a_resuming_program_can_load_optimizer_and_continue_its_schedule(tmp_pat
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.99)
 
 
+@pytest.mark.slow
 def test_without_an_order_no_moment_is_written_and_any_program_can_load_it() -> None:
     network = small_generator()
     names = [name for name, _ in network.named_parameters()]

@@ -76,6 +76,7 @@ def test_figures_that_do_not_compare_are_forgotten_for_good(
     assert lowest == [1, 5, 5, 5]
 
 
+@pytest.mark.slow
 def test_figures_that_compare_are_kept(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     validate_as({2: 1.0, 4: 5.0}, monkeypatch)
     train(training(datasets, tmp_path, "run", 2))
@@ -104,6 +105,7 @@ def test_codebook_of_other_data_or_another_size_is_made_anew(datasets: Path, oth
     assert not (run / CODEBOOK_FILE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["model.channels=8", "trainer.probe=true"])
 def test_codebook_stays_where_the_run_does_not_go_on(changed: str, datasets: Path, tmp_path: Path) -> None:
     run = train(training(datasets, tmp_path, "run", 1))

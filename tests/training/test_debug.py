@@ -61,6 +61,7 @@ def test_one_batch_is_learned_by_heart(datasets: Path, tmp_path: Path) -> None:
     assert losses[-1] < 0.4 * losses[0]
 
 
+@pytest.mark.slow
 def test_anomaly_names_the_operation_whose_gradient_is_no_number(datasets: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"Function '\w+Backward0' returned nan values"):
         train(job(datasets, tmp_path, "anomaly", "discriminator=none", "optim.optimizer.lr=1e30"))
@@ -73,6 +74,7 @@ def test_profiler_lists_operations_by_their_time(datasets: Path, tmp_path: Path)
     assert "aten::convolution_backward" in (run / "profile.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_from_before_the_group_goes_on(datasets: Path, tmp_path: Path) -> None:
     import torch
 

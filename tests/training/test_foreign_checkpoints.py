@@ -120,6 +120,7 @@ def test_a_class_that_a_checkpoint_names_is_not_run_by_any_export(
     assert not marker.exists() and not (tmp_path / "exports").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_over_runs_runs_nothing_either(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_sweep_over_runs_runs_nothing_either(
     assert not marker.exists() and not (tmp_path / "exports").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["inside model", "content"])
 def test_a_class_that_a_checkpoint_names_is_not_run_by_a_resume(
     run: Path, datasets: Path, tmp_path: Path, place: str
@@ -376,6 +378,7 @@ def test_settings_of_several_lines_are_shown_in_one(run: Path, prepared: Run) ->
     assert "'e\\nf'" in refusal(lambda: restore(prepared, ResumedCheckpoint(path, read_checkpoint(path))))
 
 
+@pytest.mark.slow
 def test_what_was_not_changed_goes_on(run: Path, datasets: Path, tmp_path: Path) -> None:
     change(run, lambda content: None)
 

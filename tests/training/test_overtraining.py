@@ -90,6 +90,7 @@ def test_rise_within_the_noise_is_none() -> None:
     assert first_verdict((curve + noise(120, 0.02, 3)).tolist()) is None
 
 
+@pytest.mark.slow
 def test_false_alarms_and_delay_over_seeds() -> None:
     """Noise of 1 % on a curve: none of 30 flat ones is called overtrained, all of 30 that rise by 0.5 % a time are."""
     flat = [first_verdict((np.full(200, 0.6) + noise(200, 0.006, seed)).tolist(), patience=600) for seed in range(30)]
@@ -199,6 +200,7 @@ def test_resumed_run_that_had_ended_for_this_reason_ends_at_once_and_says_so(
     assert "best at step 100 (1.0000)" in said[0] and "overtraining=warn" in said[0]
 
 
+@pytest.mark.slow
 def test_run_stops_keeps_its_best_and_says_why(
     datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -153,6 +153,7 @@ def test_the_base_voice_brings_batch_and_rate_and_given_ones_win() -> None:
     assert settings("experiment=lite_base", "pretrained=builtin") == (12, 4e-4)
 
 
+@pytest.mark.slow
 def test_state_of_an_older_version_needs_a_word(finished: Path, datasets: Path) -> None:
     path = finished / "checkpoints" / "last.ckpt"
     content = read_checkpoint(path)

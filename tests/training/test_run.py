@@ -270,6 +270,7 @@ def test_resuming_from_a_damaged_checkpoint_is_refused_and_changes_nothing(datas
     assert (run / "config.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_audio_group_must_be_the_dataset_s(datasets: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"24000.*tiny.*16000"):
         train(training(datasets, tmp_path, "x", 1, "audio=24k"))

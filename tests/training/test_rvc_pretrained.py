@@ -156,6 +156,7 @@ def test_missing_unexpected_and_other_shapes_are_counted_and_named(tmp_path: Pat
     assert "1 unexpected (dec.extra.weight [2, 3]); 1 different (dec.cond.bias [31] instead of [32])" in message
 
 
+@pytest.mark.slow
 def test_a_shared_voice_is_continued_on_request_only_with_a_posterior_of_our_own(tmp_path: Path) -> None:
     theirs, ours = small_generator(seed=1), small_generator()
     path = saved(tmp_path / "bob.pth", webui_voice(theirs))

@@ -41,12 +41,14 @@ def test_such_a_graph_passes_every_rule_beside_pytorch(exported: StandIn) -> Non
     assert not row.is_skipped and "pitch_shift" in row.detail
 
 
+@pytest.mark.slow
 def test_a_usual_graph_has_no_row_about_control_inputs(tmp_path: Path) -> None:
     path = export_standin(tmp_path).path
 
     assert "control inputs" not in {check.name for check in verify(path)}
 
 
+@pytest.mark.slow
 def test_a_file_that_states_required_controls_and_has_defaults_fails(exported: StandIn, tmp_path: Path) -> None:
     graph = onnx.load(str(exported.path))
     graph.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "pitch_shift"))
@@ -56,6 +58,7 @@ def test_a_file_that_states_required_controls_and_has_defaults_fails(exported: S
     assert "control inputs" in failed(verify(path))
 
 
+@pytest.mark.slow
 def test_a_file_whose_nan_is_not_its_default_fails(exported: StandIn, tmp_path: Path) -> None:
     graph = onnx.load(str(exported.path))
     stated = metadata_of()

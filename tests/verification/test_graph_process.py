@@ -80,6 +80,7 @@ def test_a_name_with_numbers_that_cannot_be_is_one_line(name: str, tmp_path: Pat
         assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stored", "words"),
     [(b'{"a": "\xd4YZ"}', "is no UTF-8 text"), (b"[" * 100_000, "is not JSON"), (b"[1]", "is not a mapping")],
@@ -99,6 +100,7 @@ def test_metadata_that_cannot_be_read_is_one_line(stored: bytes, words: str, tmp
     assert any(words in detail for detail in found.values()), found
 
 
+@pytest.mark.slow
 def test_a_graph_has_room_for_itself_and_what_it_is_fed_on_a_machine_without_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ def test_an_odd_file_fails_in_rows_not_in_a_traceback(
         assert reason in found[rule], found
 
 
+@pytest.mark.slow
 def test_whatever_a_rule_raises_is_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(candidate: Candidate) -> Check:
         raise KeyError("gone")
@@ -135,6 +136,7 @@ def test_whatever_a_rule_raises_is_its_outcome(tmp_path: Path, monkeypatch: pyte
     }
 
 
+@pytest.mark.slow
 def test_no_comparison_lets_nan_pass(tmp_path: Path) -> None:
     sound, broken = np.ones((1, 8), np.float32), np.full((1, 8), np.nan, np.float32)
 

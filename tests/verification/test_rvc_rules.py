@@ -229,6 +229,7 @@ def test_weights_in_another_file_are_found(tmp_path: Path, rvc_format: str) -> N
     assert "tensor(s) in another file (" in check.detail
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_nan_is_no_proof(tmp_path: Path) -> None:
     candidate = write(tmp_path, "deiteris")
 
@@ -288,6 +289,7 @@ def test_a_file_of_another_program_is_found(tmp_path: Path) -> None:
             assert ("inputs" in found) == (other != name)
 
 
+@pytest.mark.slow
 def test_a_difference_from_pytorch_is_found(tmp_path: Path) -> None:
     candidate = write(tmp_path, "wokada")
 

@@ -36,6 +36,7 @@ def test_script_exits_by_the_outcome_and_writes_the_report(tmp_path: Path) -> No
     assert 0.001 < figures["latency_seconds"] < 0.004  # an all-pass moves the level of bursts by half a millisecond
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
