@@ -119,7 +119,6 @@ def test_settings_of_the_split_and_the_workers_recompute_nothing(source: Path, t
     assert len({clip.source for clip in CorpusStore.open(tmp_path / "data").split("val")}) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["f0_hz", "waveform"])
 def test_damaged_array_is_made_again(source: Path, tmp_path: Path, name: str) -> None:
     prepare_dataset(make_job(source, tmp_path / "data"))
@@ -169,7 +168,6 @@ def test_dataset_that_grew_and_changed_equals_one_made_at_once(source: Path, tmp
             assert_array_equal(grown.feature(name, clip), fresh.feature(name, other))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["utils.corpus.packing._remove_old", "utils.corpus.cache.Cache.prune"])
 def test_run_that_ends_while_it_tidies_up_loses_nothing(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
