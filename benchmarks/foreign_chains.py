@@ -76,13 +76,14 @@ BUILTIN = "none"  # VITS reads the audio itself
 SMALL = ("model.hidden_channels=32", "model.upsample_channels=64", "model.training_frames=12",
          "discriminator.channels=64")  # fmt: skip
 SMALL_PRIOR = (*SMALL, "model.filter_channels=64", "model.num_layers=2")
+AUTOMATIC_F0 = "model.automatic_f0=true"
 SOVITS: dict[str, tuple[str, str, Words]] = {  # name -> experiment, encoder, settings
     "So-VITS-SVC 4.0": ("sovits_4_0", "contentvec, 256 (ONNX)", ()),
     "So-VITS-SVC 4.0 of the fork, on 768 values": ("sovits_4_0", "contentvec (ONNX)", ()),
     "So-VITS-SVC 4.1": ("sovits_4_1", "contentvec (folder)", ()),
     "So-VITS-SVC 4.1 on 256 values": ("sovits_4_1", "contentvec, 256 (folder)", ("model.speaker_dim=256",)),
     "So-VITS-SVC 4.1 with volume": ("sovits_4_1", "contentvec (ONNX)", ("model.use_volume=true",)),
-    "So-VITS-SVC 4.1, automatic f0": ("sovits_4_1", "contentvec (ONNX)", ("model.automatic_f0=true",)),
+    "So-VITS-SVC 4.1, automatic f0": ("sovits_4_1", "contentvec (ONNX)", (AUTOMATIC_F0,)),
     "So-VITS-SVC 4.1 without a pitch decoder": ("sovits_4_1", "contentvec (ONNX)", ("model.predicts_f0=false",)),
     "So-VITS-SVC 4.1 with snakes": ("sovits_4_1", "contentvec (ONNX)", ("model.use_snakes=true",)),
     "So-VITS-SVC 4.1 with a shared flow": ("sovits_4_1", "contentvec (ONNX)", ("model.shares_flow=true",)),
@@ -102,7 +103,7 @@ CHAINS = (
             encoder,
             "sovits",
             (f"experiment={experiment}", *SMALL_PRIOR, *words),
-            ("automatic_f0=1",) * name.endswith("automatic f0"),  # G_*.pth does not say it: it is chosen with each use
+            ("automatic_f0=1",) * (AUTOMATIC_F0 in words),  # G_*.pth does not say it: it is chosen with each use
         )
         for name, (experiment, encoder, words) in SOVITS.items()
     ),

@@ -104,7 +104,9 @@ def test_tags_and_zeros_are_no_gaps(tmp_path: Path) -> None:
     assert damage_of(path) is None
 
 
-@pytest.mark.parametrize("rate", [44100, 16000])
+@pytest.mark.parametrize(
+    "rate", [44100, 16000, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (48000, 24000))]
+)
 @pytest.mark.parametrize("kind", ["no length", "flags of nothing", "joined", "joined, with a tag between"])
 def test_mpeg_files_are_read_to_their_end_whatever_they_state(tmp_path: Path, kind: str, rate: int) -> None:
     speech = np.concatenate([voice(0.5, rate), np.zeros(rate, np.float32)])  # the bit rate falls

@@ -26,6 +26,8 @@ with open({calls!r}, "a") as stream:
     stream.write(json.dumps(given) + "\\n")
 if given.get("content") == "wrong":
     sys.exit("error: content=wrong is no option")
+if given.get("voice", "").endswith("damaged.pth"):
+    sys.exit("a warning\\nerror: it is damaged\\nType: another command")
 folder = pathlib.Path(given["export.root"], given["name"])
 folder.mkdir()
 shutil.copy({graph!r}, folder / "{name}_sr8000_hop80_nfft320.onnx".format(name=given["name"]))
@@ -130,6 +132,15 @@ def test_export_that_fails_is_one_line_and_leaves_nothing(tmp_path: Path, calls:
         f"python export_onnx.py voice={path} <what is missing>, then give exports/bob in its place"
     )
     assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_a_damaged_file_is_named_and_no_way_around_it_is_offered(tmp_path: Path, calls: Path) -> None:
+    (tmp_path / "damaged.pth").write_text("weights")
+
+    with pytest.raises(ConfigError, match=r"cannot be exported: it is damaged$") as caught:
+        graph_of(tmp_path / "damaged.pth", cache=tmp_path / "cache")
+
+    assert caught.value.hint == ""
 
 
 def test_graph_is_taken_as_it_is(tmp_path: Path) -> None:

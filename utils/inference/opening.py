@@ -122,10 +122,10 @@ def exported(settings: Sequence[str], work: Path) -> Path:
     graphs = sorted((work / name).glob("*.onnx"))
     if done.returncode or not graphs:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason was given"]
-        is_run = settings[0].startswith("run=")
+        said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines
         hint = f"python export_onnx.py voice={given} <what is missing>, then give exports/{name} in its place"
-        line = lines[-1].removeprefix("error: ")
-        raise ConfigError(f"{given} cannot be exported: {line}", hint="" if is_run else hint)
+        lacks_encoder = settings[0].startswith("voice=") and "content=" in said[-1]
+        raise ConfigError(f"{given} cannot be exported: {said[-1]}", hint=hint if lacks_encoder else "")
     return graphs[0]
 
 

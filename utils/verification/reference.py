@@ -18,6 +18,7 @@ NUM_SHAKES = 3
 WORST_PARITY_DB = -50.0  # whatever the voice does with the last bit
 
 Conversion = Callable[[np.ndarray], np.ndarray]
+Shaken = Callable[[int], AbstractContextManager[None]]
 Feed = dict[str, np.ndarray]
 
 
@@ -45,7 +46,7 @@ class Reference:
     special_controls: frozenset[str] = frozenset()
     parity_db: float = PARITY_DB
     recordings: tuple[np.ndarray, ...] = ()
-    shaken: Callable[[int], AbstractContextManager[None]] | None = None
+    shaken: Shaken | None = None
     _kept: dict[tuple[object, ...], Said] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def at(self, controls: ControlDefaults) -> Conversion:
@@ -89,14 +90,7 @@ class Reference:
         A graph holds weights that were folded into others, so each may be off by its last bit. What a voice predicts,
         such as the pitch of automatic_f0, may depend on that more than on its input.
         """
-        conversion = self.at(controls or self.defaults)
-        changes = [own_change_db(conversion, audio)]
-        if self.shaken is not None:
-            plain = conversion(audio)
-            for seed in range(NUM_SHAKES):
-                with self.shaken(seed):
-                    changes.append(relative_db(conversion(audio), plain))
-        return max(changes)
+        return own_change_db(self.at(controls or self.defaults), audio, self.shaken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +106,8 @@ class GeneratorReference:
     parity_db: float = PARITY_DB
 
 
-def own_change_db(conversion: Conversion, audio: np.ndarray) -> float:
-    """Return how far a conversion is from itself when the last bit of the samples [B, T] changes.
+def own_change_db(conversion: Conversion, audio: np.ndarray, shaken: Shaken | None = None) -> float:
+    """Return how far a conversion is from itself when the last bit of the samples [B, T], or of its weights, changes.
 
     It is each sample's own last bit, and then FILTER_BITS of the largest sample's in all of them: so much a resampler
     or a filter at the input rounds, which sums a hundred products and more, in a graph in another order than PyTorch.
@@ -128,6 +122,9 @@ def own_change_db(conversion: Conversion, audio: np.ndarray) -> float:
         sign = np.where(np.random.default_rng(seed).random(audio.shape) < 0.5, np.float32(1), np.float32(-1))
         for near in (np.nextafter(audio, sign * np.float32(np.inf)), audio + sign * bit):
             differences.append(relative_db(conversion(np.where(finite, near, audio)), plain))
+        if shaken is not None:
+            with shaken(seed):
+                differences.append(relative_db(conversion(audio), plain))
     return max(differences)
 
 
