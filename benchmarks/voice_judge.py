@@ -66,6 +66,7 @@ COLUMNS = {
     "of_what_can_be_told": "of what can be told",
     "seam_db": "steps at seams, dB",
 }
+OF_SOME_ROWS = ("within_20_cents", "of_what_can_be_told", "seam_db")
 log = logging.getLogger(__name__)
 
 

@@ -33,6 +33,8 @@ class LiteVoice(BaseVoiceConversionModel):
         kernel_size: frames seen by each block.
         expansion: width of a block's hidden layer as a multiple of channels.
         speaker_dim: size of a speaker's embedding.
+        closed_ends: whether a voiced stretch that reaches the end of what is given ends with a whole cycle, so that
+            blocks made by themselves go on in each other.
     """
 
     forms: ClassVar[dict[str, str]] = {
@@ -53,9 +55,10 @@ class LiteVoice(BaseVoiceConversionModel):
         kernel_size: int = 7,
         expansion: int = 3,
         speaker_dim: int = 128,
+        closed_ends: bool = False,
     ) -> None:
         super().__init__(sample_rate=sample_rate, content_dim=content_dim, num_speakers=num_speakers)
-        self.n_fft = n_fft
+        self.n_fft, self.closed_ends = n_fft, closed_ends
         self.synthesis = self.make_synthesis()
         self.speaker = nn.Embedding(num_speakers, speaker_dim)
         nn.init.normal_(self.speaker.weight, std=0.3)
@@ -91,7 +94,7 @@ class LiteVoice(BaseVoiceConversionModel):
 
     def make_synthesis(self) -> nn.Module:
         """Return the module from filters and pitch to audio."""
-        return SourceFilterSynthesis(self.sample_rate, self.n_fft)
+        return SourceFilterSynthesis(self.sample_rate, self.n_fft, closed=self.closed_ends)
 
 
 class PitchEmbedding(nn.Module):

@@ -13,6 +13,7 @@ from utils.audio.graph_form import in_graph_parts
 
 FALLBACK_F0_HZ = 100.0
 FADE = 0.25  # of a harmonic that there is room for: from there on it is whole
+MOST_BENT = 0.06  # a semitone: at most this share of its pitch a stretch is bent to end with a whole cycle
 NOISE_FRAMES = 400  # 4 s; longer signals repeat the table
 
 
@@ -25,11 +26,13 @@ class PulseTrain(nn.Module):
     Args:
         sample_rate: samples per second.
         hop_length: samples per frame; even.
+        closed: bend a stretch that reaches the end, by at most MOST_BENT, so that it ends with a whole cycle: where
+            blocks are made by themselves, the train goes on in the next one, which begins at phase zero.
     """
 
-    def __init__(self, sample_rate: int, hop_length: int) -> None:
+    def __init__(self, sample_rate: int, hop_length: int, *, closed: bool = False) -> None:
         super().__init__()
-        self.sample_rate, self.hop_length = sample_rate, hop_length
+        self.sample_rate, self.hop_length, self.closed = sample_rate, hop_length, closed
         self.sums_before = _sums_before
         self.interpolate = FramesToSamples(hop_length)
         before, after = self.interpolate.before.double(), self.interpolate.after.double()
@@ -55,8 +58,12 @@ class PulseTrain(nn.Module):
         # stacked, not neighbours(): onnxruntime 1.20 cannot load a product in float64 of what was transposed
         padded = functional.pad(filled, (1, 1), mode="replicate")
         around = torch.stack([padded[:, :-2], filled, padded[:, 2:]], dim=-1).to(self.turns.dtype)
-        phase = 2 * math.pi * self._cycles(f0_hz, torch.matmul(around, self.turns))
+        within = torch.matmul(around, self.turns)
         rate = torch.matmul(around, self.shares)  # cycles per sample
+        if self.closed:
+            bend = _closing_bend(f0_hz, within[..., -1]).unsqueeze(-1)
+            within, rate = within * bend, rate * bend
+        phase = 2 * math.pi * self._cycles(f0_hz, within)
         kernel = sum_of_harmonics(phase, (0.49 / rate).to(f0_hz.dtype), peak=1e-5)
         level = torch.sqrt(4.0 * rate.to(f0_hz.dtype)) * self.interpolate.by_frame(voiced)
         return (kernel * level).flatten(1)
@@ -131,6 +138,21 @@ def sum_of_harmonics(phase: Tensor, count: Tensor, *, peak: float) -> Tensor:
     is_peak = half.abs() < peak
     full = torch.sin((last - 0.5) * phase) / (2 * torch.where(is_peak, half.new_ones(()), half)) - 0.5
     return torch.where(is_peak, last - 1 + share, full + share * torch.cos(last * phase))
+
+
+def _closing_bend(f0_hz: Tensor, cycles: Tensor) -> Tensor:
+    """Return the factors [B, F] of pitch by which a stretch that reaches the end gets a whole number of cycles.
+
+    Args:
+        f0_hz: [B, F].
+        cycles: [B, F], of each frame.
+    """
+    unvoiced = (f0_hz <= 0).to(torch.int64)
+    is_last = (torch.cumsum(unvoiced, dim=1) == unvoiced.sum(dim=1, keepdim=True)) & (f0_hz > 0)
+    share = is_last.to(cycles.dtype)
+    total = (cycles * share).sum(dim=1, keepdim=True).clamp(min=1e-3)
+    bend = torch.floor(total + 0.5).clamp(min=1.0) / total
+    return 1.0 + share * (bend.clamp(1.0 - MOST_BENT, 1.0 + MOST_BENT) - 1.0)
 
 
 def _sums_before(cycles: Tensor) -> Tensor:

@@ -41,13 +41,14 @@ class SourceFilterSynthesis(nn.Module):
     Args:
         sample_rate: samples per second of the audio.
         n_fft: window of the transform in samples.
+        closed: of the pulses, see PulseTrain.
     """
 
-    def __init__(self, sample_rate: int, n_fft: int) -> None:
+    def __init__(self, sample_rate: int, n_fft: int, *, closed: bool = False) -> None:
         super().__init__()
         hop_length = sample_rate // FRAME_RATE
         self.stft = Stft(n_fft, hop_length)
-        self.pulses = PulseTrain(sample_rate, hop_length)
+        self.pulses = PulseTrain(sample_rate, hop_length, closed=closed)
         self.noise = FixedNoise(hop_length)
 
     def forward(self, filters: Filters, f0_hz: Tensor) -> Tensor:

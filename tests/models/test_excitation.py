@@ -177,3 +177,31 @@ def test_interpolation_passes_through_the_centres_of_frames() -> None:
     found = FramesToSamples(4)(torch.tensor([[0.0, 8.0, 0.0]]))
 
     assert found[0].tolist() == [0.0, 0.0, 1.0, 3.0, 5.0, 7.0, 7.0, 5.0, 3.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("f0_hz", [97.3, 153.3, 222.2, 404.0])
+def test_closed_trains_go_on_from_block_to_block(f0_hz: float) -> None:
+    rate, frames = 24000, torch.full((1, 10), f0_hz)
+    closed = PulseTrain(rate, 240, closed=True)
+
+    one = closed(frames)
+    three = one.repeat(1, 3)
+
+    # the same pulses as of a steady tone without a gap: bent by half a cycle of the block at most
+    cycles = round(f0_hz * 0.1)
+    steady = PulseTrain(rate, 240)(torch.full((1, 30), cycles / 0.1))
+    assert_close(three, steady, atol=2e-3 * float(steady.abs().max()), rtol=0)
+
+
+def test_closing_bends_no_more_than_a_semitone_and_only_what_reaches_the_end() -> None:
+    closed, plain = PulseTrain(16000, 160, closed=True), PulseTrain(16000, 160)
+    ended = torch.tensor([[0.0, 123.4, 130.0, 0.0, 140.0, 150.0, 0.0]])
+    reaching = torch.tensor([[0.0, 123.4, 130.0, 0.0, 141.0, 141.0, 141.0]])
+    short = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 75.0]])
+
+    assert torch.equal(closed(ended), plain(ended))
+    heard = 3 * 160 + 80  # from half a frame before it
+    assert torch.equal(closed(reaching)[:, :heard], plain(reaching)[:, :heard])
+    assert not torch.equal(closed(reaching)[:, heard:], plain(reaching)[:, heard:])
+    onset = 6 * 160
+    assert_close(closed(short)[:, onset:], plain(short * 1.06)[:, onset:], atol=2e-5, rtol=0)

@@ -38,8 +38,8 @@ class VoiceBatch:
         """Return the batch in memory that a GPU reads directly (DataLoader asks for this method)."""
         return self._map(Tensor.pin_memory)
 
-    def part(self, clips: slice) -> "VoiceBatch":
-        """Return the batch of some of the clips."""
+    def part(self, clips: slice | Tensor) -> "VoiceBatch":
+        """Return the batch of some of the clips, a slice or their numbers [N]."""
         return self._map(lambda tensor: tensor[clips])
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "VoiceBatch":

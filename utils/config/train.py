@@ -1,9 +1,9 @@
 """The configuration of train.py."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from utils.config.audio import AudioConfig
 from utils.config.fields import (
@@ -11,11 +11,13 @@ from utils.config.fields import (
     FilePath,
     NameOrNumber,
     Number,
+    OneOrMore,
     OptionalPath,
     OptionalText,
     Section,
     Text,
     Texts,
+    one_as_tuple,
     setting,
 )
 from utils.config.job import Job
@@ -36,6 +38,8 @@ Train a voice from a dataset that preprocess.py made.
 Environment variables set keys too, beneath the command line: VOCLO_TRAINER__STEPS=500 is trainer.steps=500."""
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+BlockLength = Annotated[int, Field(ge=2, le=1000)]
+BlockLengths = Annotated[tuple[BlockLength, ...], Field(min_length=1), BeforeValidator(one_as_tuple), OneOrMore]
 SpeakerWeights = str | Number | dict[str, Number]
 
 
@@ -79,6 +83,11 @@ class DataSettings(Section):
     )
     pin_memory: bool | None = setting(None, "load into memory that a GPU reads directly; null: where there is one")
     perturbed_share: Number = setting(0.5, "share of clips with formant- and pitch-shifted content", ge=0, le=1)
+    block_share: Number = setting(
+        0.0, "share of clips heard and generated in blocks alone, for hosts that keep no sound: docs/guides/hosts.md",
+        ge=0, le=1,
+    )  # fmt: skip
+    block_lengths: BlockLengths = setting((10,), "of these blocks, one of them for each clip", unit="10 ms")
     repeat_batch: bool = setting(False, "every update has the first batch again: see debug=overfit")
     device_cache: bool = setting(False, "keep the whole dataset in the memory of the device; then no loading processes")
 

@@ -9,16 +9,18 @@ from pathlib import Path
 from torch import nn
 
 from models.adversarial import AdversarialTraining
+from models.base import BaseVoiceConversionModel
 from utils.config.train import TrainJob
 from utils.console import emit
 from utils.corpus.datamodule import VoiceDataModule
-from utils.corpus.description import DatasetDescription
+from utils.corpus.description import DATASET_FILE, DatasetDescription
 from utils.corpus.sampling import segments_per_epoch
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import sha256_of_json
 from utils.training.batch_augmentation import BatchAugmentation
+from utils.training.block_training import BlockTraining
 from utils.training.checkpoints import build_generator
 from utils.training.codebook import (
     CODEBOOK_FILE,
@@ -34,6 +36,7 @@ from utils.training.optimizers import build_optimizer, prepare_networks
 from utils.training.pretrained import FITTED_SPEAKERS, load_pretrained, speaker_rows
 from utils.training.schedules import with_warmup
 from utils.training.speaker_start import fit_speakers
+from utils.training.stored_frontend import stored_frontend
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ def build_training(
         loss_weights=dict(job.loss.weights),
         objective=job.loss.objective,
         augmentation=augmentation,
+        blocks=build_blocks(job, store, generator),
         accumulate=job.optim.accumulate,
         clip_norm=job.optim.clip_norm,
         precision=choose_precision(job),
@@ -87,6 +91,25 @@ def build_training(
         adversarial_frames=job.loss.adversarial_frames,
         seed=job.seed,
     )
+
+
+def build_blocks(job: TrainJob, store: CorpusStore, generator: BaseVoiceConversionModel) -> BlockTraining | None:
+    """Return what trains a share of the clips in blocks; None where data.block_share is 0.
+
+    Raises:
+        ConfigError: if the model makes no whole segment from features alone, or the dataset's encoder is another here.
+    """
+    share = job.data.block_share
+    if not share:
+        return None
+    if generator.reads_audio or type(generator).training_pass is not BaseVoiceConversionModel.training_pass:
+        raise ConfigError(
+            f"data.block_share={share:g} needs a model that makes a whole segment from its features, model=lite; leave "
+            f"it at 0 with {job.model.target}"
+        )
+    file = store.path / DATASET_FILE
+    frontend = stored_frontend(store.description, file, str(store.path), store.audio.sample_rate, for_export=False)
+    return BlockTraining(frontend.eval(), share=share, lengths=job.data.block_lengths, seed=job.seed)
 
 
 def start_from_pretrained(

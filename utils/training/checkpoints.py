@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.base import BaseVoiceConversionModel
 from models.conversion import AudioConverter
@@ -19,12 +19,9 @@ from utils.config import Pluggable, select
 from utils.config.plain_data import first_line, shown
 from utils.config.renamed import with_current_targets
 from utils.config.stored_objects import StoredObject
-from utils.corpus.description import DatasetDescription, FeatureDescription
+from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
-from utils.features.content.base import ContentEncoder
-from utils.features.content.hubert_files import HUB_PREFIX, cached_from_hub
-from utils.features.frontend import AnalysisFrontend, AudioFrontend
-from utils.features.pitch.base import PitchTracker
+from utils.features.frontend import AudioFrontend
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import atomic_write_bytes
 from utils.rvc.bounded_size import bounded_size
@@ -39,8 +36,8 @@ from utils.training.checkpoint_checks import (
     stored_dataset,
 )
 from utils.training.codebook import read_codebook, require_sizes
+from utils.training.stored_frontend import named_identity, stored_frontend
 
-MOST_ENCODER_VALUES = 2**31  # the largest HuBERT has half as many
 log = logging.getLogger(__name__)
 
 
@@ -154,8 +151,9 @@ def require_same_networks(
     before, now = trained.content.identity, dataset.content.identity
     if before != now:
         raise ConfigError(
-            f"resume: {path} was trained on content features of {_named(before, now)}, the dataset has those of "
-            f"{_named(now, before)}; prepare the dataset with that encoder or start a new run with run.name=<new name>"
+            f"resume: {path} was trained on content features of {named_identity(before, now)}, the dataset has those "
+            f"of {named_identity(now, before)}; prepare the dataset with that encoder or start a new run with "
+            "run.name=<new name>"
         )
 
 
@@ -205,7 +203,9 @@ def voice_of(
     rate = io_rate or model.sample_rate
     converter = AudioConverter(
         model,
-        _stored_frontend(run, path, dataset, model, rate, for_export=for_export, trust=trust),
+        AudioFrontend(rate, model.sample_rate)
+        if model.reads_audio
+        else stored_frontend(dataset, path, str(run), rate, for_export=for_export, trust=trust),
         _read_retrieval(run, path, content, config, dataset) if with_codebook and not model.reads_audio else None,
         RationalResampler(model.sample_rate, rate),
         highpass=HighPass(dataset.highpass_hz, rate) if dataset.highpass_hz else None,
@@ -215,36 +215,6 @@ def voice_of(
     payload = content[PAYLOAD_KEY]
     metrics = dict(payload["metrics"])
     return TrainedVoice(model, converter, config, dataset, steps_done(content), metrics, payload.get("pretrained"))
-
-
-def _stored_frontend(
-    run: Path,
-    path: Path,
-    dataset: DatasetDescription,
-    model: BaseVoiceConversionModel,
-    rate: int,
-    *,
-    for_export: bool,
-    trust: Collection[str],
-) -> AnalysisFrontend | AudioFrontend:
-    """Return the part before the generator: encoder and tracker of the dataset, where the generator reads them."""
-    encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)
-    tracker_node = StoredObject.of(dataset.pitch.config, "pitch", str(path), trust)
-    if model.reads_audio:
-        return AudioFrontend(rate, model.sample_rate)
-    with bounded_size(MOST_ENCODER_VALUES, str(path)):
-        encoder: ContentEncoder = encoder_node.build(ContentEncoder)
-    trained = dataset.content.identity
-    if encoder.identity != trained:
-        raise ConfigError(
-            f"{run} was trained with content features of {_named(trained, encoder.identity)}, but the encoder here is "
-            f"{_named(encoder.identity, trained)}; restore those weights or prepare and train again"
-        )
-    if encoder.dim != dataset.content_dim:
-        raise FormatError(f"checkpoint {path} says {dataset.content_dim} values of content, its encoder {encoder.dim}")
-    if for_export and not encoder.is_exportable:
-        raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
-    return AnalysisFrontend(encoder, _load_tracker(run, dataset.pitch, tracker_node), rate)
 
 
 def stored_generator(content: dict[str, Any], path: Path, trust: Collection[str] = ()) -> BaseVoiceConversionModel:
@@ -302,33 +272,6 @@ def _read_retrieval(
     return retrieval
 
 
-def _load_tracker(run: Path, feature: FeatureDescription, node: StoredObject) -> nn.Module:
-    """Return the tracker of a voice's graph, from what the dataset says of its f0."""
-    tracker: Any = node.build(PitchTracker)
-    if not tracker.is_exportable:
-        name = tracker.identity["id"]
-        log.warning("pitch tracker %s cannot stand inside a graph; the graph uses pitch=builtin", name)
-        from utils.features.pitch.swift import builtin_tracker
-
-        return builtin_tracker()
-    trained = feature.identity
-    if tracker.identity != trained:
-        log.warning(
-            "%s was trained on the pitch of %s, the tracker here is %s; what it finds differs a little",
-            run, _named(trained, tracker.identity), _named(tracker.identity, trained),
-        )  # fmt: skip
-    module: nn.Module = tracker
-    return module
-
-
-def _from_cache(config: dict[str, Any]) -> dict[str, Any]:
-    """Let an encoder of the hub be taken from what is on this machine: a file does not make this program download."""
-    place = config.get("path")
-    if not isinstance(place, str) or not place.startswith(HUB_PREFIX):
-        return config
-    return config | {"path": str(cached_from_hub(place.removeprefix(HUB_PREFIX)))}
-
-
 def build_generator(model: Pluggable, dataset: DatasetDescription) -> BaseVoiceConversionModel:
     """Instantiate the configured model for a dataset's content dimension and speakers."""
     generator: BaseVoiceConversionModel = model.build(
@@ -341,16 +284,6 @@ def voice_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Pick the averaged generator's tensors, or the plain one's when averaging was off."""
     prefix = "averaged." if any(key.startswith("averaged.") for key in state) else "generator."
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _named(identity: dict[str, Any], other: dict[str, Any]) -> str:
-    """Return the encoder's name and weights, and the settings in which it differs from another one of its kind."""
-    settings = sorted(map(str, (identity | other).keys() - {"id", "weights_sha256", "dim"}))
-    settings = settings if identity.get("id") == other.get("id") else []
-    differing = [f"{key}={identity.get(key, 'default')}" for key in settings if identity.get(key) != other.get(key)]
-    name, version = identity.get("id"), identity.get("weights_sha256", identity.get("version", ""))
-    words = f"{shown(str(name))} {shown(str(version)[:12])}"
-    return words + (f" with {shown(', '.join(differing))}" if differing else "")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
