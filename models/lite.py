@@ -17,6 +17,7 @@ from models.layers.convnext import ConvNeXtBlock
 from models.layers.source_filter import Filters, SourceFilterSynthesis
 
 F0_REFERENCE_HZ = 220.0
+HELD_FRAMES = 6  # more gain nothing: benchmarks/results/edges_2core-avx512_2026-12-02.md
 LOUDNESS_CENTRE_DB, LOUDNESS_SPREAD_DB = -35.0, 20.0
 
 
@@ -33,8 +34,9 @@ class LiteVoice(BaseVoiceConversionModel):
         kernel_size: frames seen by each block.
         expansion: width of a block's hidden layer as a multiple of channels.
         speaker_dim: size of a speaker's embedding.
-        closed_ends: whether a voiced stretch that reaches the end of what is given ends with a whole cycle, so that
-            blocks made by themselves go on in each other.
+        closed_ends: for blocks that are made by themselves: beyond its ends the network reads the first and the last
+            frame again where it would read zeros, and a voiced stretch that reaches the end of what is given ends with
+            a whole cycle, so that the pulses go on in the next block.
     """
 
     forms: ClassVar[dict[str, str]] = {
@@ -79,6 +81,12 @@ class LiteVoice(BaseVoiceConversionModel):
 
     def predict_filters(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Filters:
         """Return the filters of each frame; the arguments are those of inference."""
+        if self.closed_ends:
+            held = with_held_ends(content), with_held_ends(f0_hz), with_held_ends(loudness_db)
+            return without_held_ends(self._predict_filters(*held, speaker_id))
+        return self._predict_filters(content, f0_hz, loudness_db, speaker_id)
+
+    def _predict_filters(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Filters:
         loudness = scaled_loudness(loudness_db).unsqueeze(1)
         x = self.content_in(content.transpose(1, 2)) + self.loudness_in(loudness) + self.pitch_embedding(f0_hz)
         speaker = self.speaker(speaker_id)
@@ -153,3 +161,13 @@ class FilterHead(nn.Module):
 def scaled_loudness(loudness_db: Tensor) -> Tensor:
     """Return loudness_db [B, F] as the network reads it, about -1 to 1 for speech."""
     return (loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB
+
+
+def with_held_ends(values: Tensor) -> Tensor:
+    """Return [B, F + 2 * HELD_FRAMES, ...], the first and the last frame of [B, F, ...] repeated."""
+    return torch.cat([*[values[:, :1]] * HELD_FRAMES, values, *[values[:, -1:]] * HELD_FRAMES], dim=1)
+
+
+def without_held_ends(filters: Filters) -> Filters:
+    """Return the filters of the frames between the held ones."""
+    return Filters(*(value[:, HELD_FRAMES:-HELD_FRAMES] for value in filters))

@@ -1,10 +1,13 @@
 """A share of the clips is heard and generated in blocks that know nothing of each other."""
 
+import math
 import signal
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soxr
 import torch
 from torch.testing import assert_close
 
@@ -19,13 +22,14 @@ from tests.tools.step_tools import gradients, make
 from tests.tools.training_tools import make_dataset
 from utils.audio.batch import VoiceBatch
 from utils.config.train import train_job
+from utils.corpus.extraction import retime
 from utils.corpus.store import CorpusStore
 from utils.errors import ConfigError
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
 from utils.training.assembly import build_blocks
-from utils.training.block_training import BlockTraining, in_blocks
+from utils.training.block_training import BlockTraining, in_blocks, retimed
 from utils.training.checkpoints import build_generator
 from utils.training.fit import train
 from utils.training.stored_frontend import stored_frontend
@@ -50,9 +54,13 @@ def batch_of(size: int) -> VoiceBatch:
     )
 
 
-def blocks_of(share: float = 1.0, lengths: tuple[int, ...] = (10,), seed: int = 0) -> BlockTraining:
+def blocks_of(
+    share: float = 1.0, lengths: tuple[int, ...] = (10,), seed: int = 0, perturbed_share: float = 0.0
+) -> BlockTraining:
     frontend = AnalysisFrontend(RandomContent(dim=DIM), builtin_tracker(), RATE).eval()
-    return BlockTraining(frontend, share=share, lengths=lengths, seed=seed)
+    return BlockTraining(
+        frontend, share=share, lengths=lengths, perturbed_share=perturbed_share, speeds=(0.84, 1.19), seed=seed
+    )
 
 
 def voice() -> BaseVoiceConversionModel:
@@ -111,7 +119,7 @@ def test_what_a_block_makes_does_not_depend_on_others() -> None:
 def test_clips_that_are_not_cut_are_as_without_blocks() -> None:
     blocks, batch, generator = blocks_of(share=0.5, lengths=(5, 10)), batch_of(12), voice()
     batch = replace(batch, content=torch.randn(batch.content.shape))
-    lengths = [blocks.length_of(number) for number in range(12)]
+    lengths = [blocks.cut_of(number).length for number in range(12)]
 
     heard = blocks.hear(batch)
     made = generated(blocks, generator, heard)
@@ -139,13 +147,44 @@ def test_padding_stays_as_it_is() -> None:
 
 
 def test_choices_follow_from_seed_and_segment() -> None:
-    blocks, other = blocks_of(0.3, (10, 10, 40)), blocks_of(0.3, (10, 10, 40), seed=1)
-    lengths = [blocks.length_of(number) for number in range(3000)]
+    settings = {"lengths": (10, 10, 40), "perturbed_share": 0.5}
+    blocks, other = blocks_of(0.3, **settings), blocks_of(0.3, seed=1, **settings)  # type: ignore[arg-type]
+    cuts = [blocks.cut_of(number) for number in range(3000)]
 
-    assert lengths == [blocks.length_of(number) for number in range(3000)]
-    assert lengths != [other.length_of(number) for number in range(3000)]
-    assert 0.27 < sum(length > 0 for length in lengths) / 3000 < 0.33
-    assert 0.6 < lengths.count(10) / (lengths.count(10) + lengths.count(40)) < 0.74
+    assert cuts == [blocks.cut_of(number) for number in range(3000)]
+    assert cuts != [other.cut_of(number) for number in range(3000)]
+    found = [cut for cut in cuts if cut.length]
+    assert 0.27 < len(found) / 3000 < 0.33
+    assert 0.6 < sum(cut.length == 10 for cut in found) / len(found) < 0.74
+    for speed in (0.84, 1.19):
+        assert 0.2 < sum(cut.speed == speed for cut in found) / len(found) < 0.3
+
+
+def test_perturbed_content_is_that_of_the_block_played_at_another_speed() -> None:
+    blocks, plain, batch = blocks_of(perturbed_share=1.0), blocks_of(), batch_of(6)
+
+    heard, same = blocks.hear(batch), plain.hear(batch)
+
+    assert torch.equal(heard.f0_hz, same.f0_hz)
+    assert torch.equal(heard.loudness_db, same.loudness_db)
+    for number in range(6):
+        speed = blocks.cut_of(number).speed
+        block = batch.audio[number, :1600].numpy()
+        played = soxr.resample(block, RATE * speed, RATE).astype(np.float32)
+        padded = torch.from_numpy(np.pad(played, (0, -len(played) % HOP)))[None]
+        expected = retime(blocks.frontend.content_encoder(padded)[0].numpy(), 10, speed)
+        off = (heard.content[number, :10] - torch.from_numpy(expected)).square().mean().sqrt()
+        moved = (heard.content[number, :10] - same.content[number, :10]).square().mean().sqrt()
+        assert off < 0.1 * moved  # two resamplers
+
+
+@pytest.mark.parametrize("speed", [0.84, 1.19])
+def test_retimed_is_what_preprocessing_does(speed: float) -> None:
+    features = torch.randn(2, math.ceil(40 / speed), 8, generator=torch.Generator().manual_seed(0))
+
+    expected = np.stack([retime(item.numpy(), 40, speed) for item in features])
+
+    assert_close(retimed(features, 40, speed), torch.from_numpy(expected), atol=1e-4, rtol=0)
 
 
 def test_micro_batches_equal_one_batch() -> None:
@@ -235,3 +274,17 @@ def test_the_recipe_names_the_model_and_the_share() -> None:
     assert job.data.block_share == 0.5
     assert job.data.block_lengths == (10, 10, 40)
     assert job.model.arguments["closed_ends"] is True
+
+
+def test_closed_ends_hold_the_first_and_the_last_frame() -> None:
+    closed, plain = voice(), voice()
+    plain.closed_ends = False  # type: ignore[assignment]
+    content, f0_hz, loudness_db = torch.randn(2, 10, DIM), torch.full((2, 10), 150.0), -30 + torch.randn(2, 10)
+    speaker = torch.tensor([0, 1])
+
+    filters = closed.predict_filters(content, f0_hz, loudness_db, speaker)  # type: ignore[operator]
+
+    held = [torch.cat([*[item[:, :1]] * 6, item, *[item[:, -1:]] * 6], 1) for item in (content, f0_hz, loudness_db)]
+    expected = plain.predict_filters(*held, speaker)  # type: ignore[operator]
+    for ours, theirs in zip(filters, expected, strict=True):
+        assert_close(ours, theirs[:, 6:-6], atol=1e-6, rtol=1e-6)

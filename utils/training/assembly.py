@@ -109,7 +109,14 @@ def build_blocks(job: TrainJob, store: CorpusStore, generator: BaseVoiceConversi
         )
     file = store.path / DATASET_FILE
     frontend = stored_frontend(store.description, file, str(store.path), store.audio.sample_rate, for_export=False)
-    return BlockTraining(frontend.eval(), share=share, lengths=job.data.block_lengths, seed=job.seed)
+    return BlockTraining(
+        frontend.eval(),
+        share=share,
+        lengths=job.data.block_lengths,
+        perturbed_share=job.data.perturbed_share,
+        speeds=store.description.content_copies.get("content_speeds", ()),
+        seed=job.seed,
+    )
 
 
 def start_from_pretrained(

@@ -2,16 +2,31 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torchaudio
 from torch import Tensor
 
 from models.base import BaseVoiceConversionModel, TrainingPass
 from utils.audio.batch import VoiceBatch
-from utils.features.frontend import AnalysisFrontend
+from utils.features.frontend import Analysis, AnalysisFrontend
 
 TAG = 0xB10
+
+
+class Cut(NamedTuple):
+    """What is done to a clip.
+
+    Attributes:
+        length: frames of its blocks; 0: it is not cut.
+        speed: at which its blocks are played to the content encoder; 1: as they are.
+    """
+
+    length: int = 0
+    speed: float = 1.0
 
 
 class BlockTraining:
@@ -19,56 +34,81 @@ class BlockTraining:
 
     A clip is cut into blocks from its beginning on; the last one may be shorter. The features of a block are those of
     its audio alone, and the generator is given them alone. What it makes is put together again, so the losses and the
-    discriminator see the seams, too. Which clips are cut, and how long their blocks are, depends on the seed and the
-    number of the segment alone.
+    discriminator see the seams, too. What is done to a clip depends on the seed and the number of its segment alone.
 
     Args:
         frontend: from audio at the rate of the dataset to the features that the dataset holds.
         share: of the clips.
         lengths: of blocks in frames, each as often as the others.
+        perturbed_share: of the clips that are cut; their content is that of the block played at one of `speeds`, so
+            with another vocal tract, as in the dataset's perturbed copies.
+        speeds: of these; none: no content is perturbed.
         seed: of all choices.
     """
 
-    def __init__(self, frontend: AnalysisFrontend, *, share: float, lengths: Sequence[int], seed: int) -> None:
+    def __init__(
+        self,
+        frontend: AnalysisFrontend,
+        *,
+        share: float,
+        lengths: Sequence[int],
+        perturbed_share: float = 0.0,
+        speeds: Sequence[float] = (),
+        seed: int,
+    ) -> None:
         self.frontend = frontend
         self.share, self.lengths, self.seed = share, tuple(lengths), seed
+        self.perturbed_share, self.speeds = perturbed_share if speeds else 0.0, tuple(speeds)
 
-    def length_of(self, segment: int) -> int:
-        """Return the frames of the blocks of a segment; 0: it is not cut."""
-        chance, choice = np.random.default_rng([self.seed, TAG, segment]).random(2)
-        return self.lengths[int(choice * len(self.lengths))] if chance < self.share else 0
+    def cut_of(self, segment: int) -> Cut:
+        """Return what is done to a segment."""
+        chance, length, perturbed, speed = np.random.default_rng([self.seed, TAG, segment]).random(4)
+        if chance >= self.share:
+            return Cut()
+        is_perturbed = perturbed < self.perturbed_share
+        return Cut(
+            self.lengths[int(length * len(self.lengths))],
+            self.speeds[int(speed * len(self.speeds))] if is_perturbed else 1.0,
+        )
 
     @torch.no_grad()
     def hear(self, batch: VoiceBatch) -> VoiceBatch:
         """Return the batch with the features of blocks in the clips that are cut; padding stays as it is."""
-        frontend, num_frames = self.frontend.to(batch.audio.device), batch.f0_hz.shape[1]
+        self.frontend.to(batch.audio.device)
+        num_frames = batch.f0_hz.shape[1]
         names = ("content", "f0_hz", "loudness_db")
         features = {name: getattr(batch, name).clone() for name in names}
         frames = torch.arange(num_frames, device=batch.audio.device)
-        for length, clips in self._groups(batch):
-            if length:
+        for cut, clips in _groups(batch, [self.cut_of(number) for number in batch.segment.tolist()]):
+            if cut.length:
                 by_frame = batch.audio[clips].reshape(len(clips), num_frames, -1)
-                heard = in_blocks(lambda audio: frontend(audio.flatten(1)), length, [by_frame])
+                heard = in_blocks(lambda audio: self._heard(audio, cut.speed), cut.length, [by_frame])  # noqa: B023
                 is_sound = frames < batch.num_frames[clips].unsqueeze(1)
                 for name, values in zip(names, heard, strict=True):
                     mask = is_sound.unsqueeze(-1) if values.dim() == 3 else is_sound
                     features[name][clips] = torch.where(mask, values, features[name][clips])
         return replace(batch, **features)
 
+    def _heard(self, audio: Tensor, speed: float) -> Analysis:
+        """Return the features of blocks of audio [N, L, hop]."""
+        heard: Analysis = self.frontend(audio.flatten(1))
+        if speed == 1.0:
+            return heard
+        ratio = Fraction(speed).limit_denominator(100)
+        played = torchaudio.functional.resample(audio.flatten(1), ratio.numerator, ratio.denominator)
+        hop = audio.shape[2]
+        played = torch.nn.functional.pad(played, (0, -played.shape[1] % hop))
+        content = self.frontend.content_encoder(self.frontend.resampler(played))
+        return heard._replace(content=retimed(content, audio.shape[1], speed))
+
     def training_pass(self, generator: BaseVoiceConversionModel, batch: VoiceBatch) -> TrainingPass | None:
         """Generate the batch, the clips that are cut block by block; None where none is cut."""
-        groups = self._groups(batch)
+        groups = _groups(batch, [self.cut_of(number).length for number in batch.segment.tolist()])
         if not any(length for length, _ in groups):
             return None
         made = torch.cat([_generated(generator, batch.part(clips), length) for length, clips in groups])
         order = torch.cat([clips for _, clips in groups])
         return TrainingPass(made[torch.argsort(order)], batch.audio, {})
-
-    def _groups(self, batch: VoiceBatch) -> list[tuple[int, Tensor]]:
-        """Return the lengths of blocks in a batch, each with the numbers of its clips."""
-        lengths = np.array([self.length_of(number) for number in batch.segment.tolist()])
-        device = batch.audio.device
-        return [(int(one), torch.from_numpy(np.flatnonzero(lengths == one)).to(device)) for one in np.unique(lengths)]
 
 
 def in_blocks(function: Callable[..., Iterable[Tensor]], length: int, values: Sequence[Tensor]) -> list[Tensor]:
@@ -106,3 +146,25 @@ def _generated(generator: BaseVoiceConversionModel, batch: VoiceBatch, length: i
     speaker = batch.speaker_id.unsqueeze(1).expand_as(batch.f0_hz)
     (made,) = in_blocks(by_frame, length, [batch.content, batch.f0_hz, batch.loudness_db, speaker])
     return made.flatten(1)
+
+
+def retimed(features: Tensor, frames: int, speed: float) -> Tensor:
+    """Return features [N, F', D] of sound played at a speed on the frames of the original, [N, frames, D].
+
+    As `retime` of utils/corpus/extraction.py does it for a whole clip: between two vectors, as long as they are.
+    """
+    at = ((torch.arange(frames, device=features.device) + 0.5) / speed - 0.5).clamp(0, features.shape[1] - 1)
+    before = at.floor().to(torch.int64)
+    after = (before + 1).clamp(max=features.shape[1] - 1)
+    share = (at - before).unsqueeze(-1)
+    mixed = torch.lerp(features[:, before], features[:, after], share)
+    levels = torch.sqrt(features.square().mean(dim=-1, keepdim=True) + 1e-8)
+    level = torch.lerp(levels[:, before], levels[:, after], share)
+    return mixed * level / torch.sqrt(mixed.square().mean(dim=-1, keepdim=True) + 1e-8)
+
+
+def _groups(batch: VoiceBatch, kinds: Sequence[Any]) -> list[tuple[Any, Tensor]]:
+    """Return the different kinds of clips in a batch, each with the numbers of its clips."""
+    device = batch.audio.device
+    numbers = {kind: [index for index, one in enumerate(kinds) if one == kind] for kind in sorted(set(kinds))}
+    return [(kind, torch.tensor(clips, device=device)) for kind, clips in numbers.items()]
