@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
 from models.layers.convnext import ConvNeXtBlock
+from models.layers.held_ends import with_held_ends, without_held_ends
 from models.layers.source_filter import Filters, SourceFilterSynthesis
 
 F0_REFERENCE_HZ = 220.0
-HELD_FRAMES = 6  # more gain nothing: benchmarks/results/edges_2core-avx512_2026-12-02.md
 LOUDNESS_CENTRE_DB, LOUDNESS_SPREAD_DB = -35.0, 20.0
 
 
@@ -83,7 +83,7 @@ class LiteVoice(BaseVoiceConversionModel):
         """Return the filters of each frame; the arguments are those of inference."""
         if self.closed_ends:
             held = with_held_ends(content), with_held_ends(f0_hz), with_held_ends(loudness_db)
-            return without_held_ends(self._predict_filters(*held, speaker_id))
+            return Filters(*map(without_held_ends, self._predict_filters(*held, speaker_id)))
         return self._predict_filters(content, f0_hz, loudness_db, speaker_id)
 
     def _predict_filters(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor, speaker_id: Tensor) -> Filters:
@@ -161,13 +161,3 @@ class FilterHead(nn.Module):
 def scaled_loudness(loudness_db: Tensor) -> Tensor:
     """Return loudness_db [B, F] as the network reads it, about -1 to 1 for speech."""
     return (loudness_db - LOUDNESS_CENTRE_DB) / LOUDNESS_SPREAD_DB
-
-
-def with_held_ends(values: Tensor) -> Tensor:
-    """Return [B, F + 2 * HELD_FRAMES, ...], the first and the last frame of [B, F, ...] repeated."""
-    return torch.cat([*[values[:, :1]] * HELD_FRAMES, values, *[values[:, -1:]] * HELD_FRAMES], dim=1)
-
-
-def without_held_ends(filters: Filters) -> Filters:
-    """Return the filters of the frames between the held ones."""
-    return Filters(*(value[:, HELD_FRAMES:-HELD_FRAMES] for value in filters))

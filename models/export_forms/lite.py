@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.convnext import ConvNeXtBlock
+from models.layers.held_ends import with_held_ends, without_held_ends
 from models.layers.image import apply_linear, convolve, convolve_each, from_image, to_image
 from models.layers.source_filter import Filters
 from models.layers.stream_memory import Memory
-from models.lite import LiteVoice, scaled_loudness, with_held_ends, without_held_ends
+from models.lite import LiteVoice, scaled_loudness
 from models.streams.causal import convolve_rows, convolve_rows_together
 from models.streams.lite import LiteStream, input_layers, read_side_by_side
 from utils.audio.graph_form import in_graph_parts
@@ -36,7 +37,7 @@ class LiteInGraph(nn.Module):
         """Generate audio [B, F * hop] from content [B, F, D], f0_hz [B, F], loudness_db [B, F], speaker_id [B]."""
         if self.voice.closed_ends:
             held = with_held_ends(content), with_held_ends(f0_hz), with_held_ends(loudness_db)
-            filters = without_held_ends(self._predict_filters(*held, speaker_id))
+            filters = Filters(*map(without_held_ends, self._predict_filters(*held, speaker_id)))
         else:
             filters = self._predict_filters(content, f0_hz, loudness_db, speaker_id)
         audio: Tensor = self.voice.synthesis(filters, f0_hz)
