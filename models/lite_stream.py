@@ -8,6 +8,7 @@ from torch import Tensor
 from models.layers.stream_memory import Memory
 from models.lite import LiteVoice
 from models.streams.lite import StreamSynthesis, predict_filters
+from utils.errors import ConfigError
 
 
 class LiteStreamVoice(LiteVoice):
@@ -31,5 +32,11 @@ class LiteStreamVoice(LiteVoice):
         return audio[:, early : audio.shape[1] - self.hop_length + early]
 
     def make_synthesis(self) -> StreamSynthesis:
-        """Return the module from filters and pitch to pieces of audio."""
+        """Return the module from filters and pitch to pieces of audio.
+
+        Raises:
+            ConfigError: if the ends are to be closed: a stream has none.
+        """
+        if self.closed_ends:
+            raise ConfigError("model.closed_ends=true is for blocks by themselves (model=lite); a stream has no ends")
         return StreamSynthesis(self.sample_rate, self.n_fft)

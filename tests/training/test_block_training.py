@@ -268,6 +268,19 @@ def test_a_model_that_decodes_parts_of_clips_is_refused(name: str, datasets: Pat
         build_blocks(config(datasets, tmp_path, "none", *BLOCKS), store, generator)
 
 
+def test_lengths_without_a_share_are_refused(datasets: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data.block_lengths does nothing without .* give data.block_share, too"):
+        train(config(datasets, tmp_path, "none", "data.block_lengths=[3,7]"))
+    assert not (tmp_path / "none" / "checkpoints").exists()
+
+
+def test_a_stream_has_no_ends_to_close() -> None:
+    job = train_job(["model=lite_stream", "+model.closed_ends=true", "dataset.name=x"])
+
+    with pytest.raises(ConfigError, match=r"model.closed_ends=true is for blocks by themselves"):
+        build_generator(job.model, described("a", content={}, content_dim=DIM))
+
+
 def test_the_recipe_names_the_model_and_the_share() -> None:
     job = train_job(["experiment=lite_blocks", "dataset.name=x"])
 

@@ -139,7 +139,7 @@ def test_voice_whose_encoder_has_changed_is_refused(tmp_path: Path) -> None:
     content[PAYLOAD_KEY]["dataset"]["features"]["content"]["config"]["seed"] = 7
     torch.save(content, path)
 
-    with pytest.raises(ConfigError, match=r"trained with content features of random.*encoder here"):
+    with pytest.raises(ConfigError, match=r"made with content features of random.*encoder here"):
         load_voice(run, "last")
 
 
@@ -176,7 +176,7 @@ def test_voice_trained_on_the_pitch_of_an_earlier_tracker_says_so(
 
     load_voice(run, "last")
 
-    assert "run was trained on the pitch of swift_f0_narrow " in caplog.text
+    assert "run was made with the pitch of swift_f0_narrow " in caplog.text
     assert "the tracker here is swift_f0 6385e8c2ebc3; what it finds differs a little" in caplog.text
 
     content[PAYLOAD_KEY]["dataset"]["features"]["f0_hz"]["identity"] = {**SwiftPitch().identity, "version": 2}

@@ -97,10 +97,15 @@ def build_blocks(job: TrainJob, store: CorpusStore, generator: BaseVoiceConversi
     """Return what trains a share of the clips in blocks; None where data.block_share is 0.
 
     Raises:
-        ConfigError: if the model makes no whole segment from features alone, or the dataset's encoder is another here.
+        ConfigError: if the model makes no whole segment from features alone, or the dataset's encoder is another here
+            or fits in no graph, or lengths are given without a share.
     """
     share = job.data.block_share
     if not share:
+        if "data.block_lengths" in job.given:
+            raise ConfigError(
+                "data.block_lengths does nothing without a share of clips in blocks: give data.block_share"
+            )
         return None
     if generator.reads_audio or type(generator).training_pass is not BaseVoiceConversionModel.training_pass:
         raise ConfigError(
@@ -108,7 +113,7 @@ def build_blocks(job: TrainJob, store: CorpusStore, generator: BaseVoiceConversi
             f"it at 0 with {job.model.target}"
         )
     file = store.path / DATASET_FILE
-    frontend = stored_frontend(store.description, file, str(store.path), store.audio.sample_rate, for_export=False)
+    frontend = stored_frontend(store.description, file, str(store.path), store.audio.sample_rate)
     return BlockTraining(
         frontend.eval(),
         share=share,

@@ -50,7 +50,7 @@ def stored_frontend(
     trained = dataset.content.identity
     if encoder.identity != trained:
         raise ConfigError(
-            f"{owner} was trained with content features of {named_identity(trained, encoder.identity)}, but the "
+            f"{owner} was made with content features of {named_identity(trained, encoder.identity)}, but the "
             f"encoder here is {named_identity(encoder.identity, trained)}; restore those weights or prepare and train "
             "again"
         )
@@ -73,7 +73,7 @@ def _tracker(owner: str, feature: FeatureDescription, node: StoredObject) -> nn.
     trained = feature.identity
     if tracker.identity != trained:
         log.warning(
-            "%s was trained on the pitch of %s, the tracker here is %s; what it finds differs a little",
+            "%s was made with the pitch of %s, the tracker here is %s; what it finds differs a little",
             owner, named_identity(trained, tracker.identity), named_identity(tracker.identity, trained),
         )  # fmt: skip
     module: nn.Module = tracker
