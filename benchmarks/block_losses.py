@@ -94,10 +94,11 @@ class Voice:
     def convert(self, audio: Tensor, semitones: float, way: Way) -> Tensor:
         """Return [1, F * hop] of audio [1, T], without retrieval."""
         by_frame = audio[:, : audio.shape[1] // self.hop * self.hop].reshape(1, -1, self.hop)
-        hear, read = (lambda frames: self.frontend(frames.flatten(1))), self._read
-        content, f0_hz, loudness_db = self._of(hear, [by_frame], cut=way.features)
+        content, f0_hz, loudness_db = self._of(
+            lambda audio: self.frontend(audio.flatten(1)), [by_frame], cut=way.features
+        )
         f0_hz = f0_hz * 2.0 ** (semitones / 12.0)
-        filters = Filters(*self._of(read, [content, f0_hz, loudness_db], cut=way.network))
+        filters = Filters(*self._of(self._read, [content, f0_hz, loudness_db], cut=way.network))
         synthesis = self.generator.synthesis
         train = PulseTrain(self.rate, self.hop, closed=way.closed)
         (pulses,) = self._of(lambda f0: [train(f0).unflatten(1, (f0.shape[1], -1))], [f0_hz], cut=way.pulses)
@@ -109,6 +110,9 @@ class Voice:
 
     def _of(self, function: Any, values: list[Tensor], *, cut: bool) -> list[Tensor]:
         return in_blocks(function, self.length if cut else values[0].shape[1], values)
+
+    def _hear(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.frontend(audio.flatten(1))
 
     def _read(self, content: Tensor, f0_hz: Tensor, loudness_db: Tensor) -> Filters:
         speaker = torch.zeros(len(content), dtype=torch.int64)
@@ -135,23 +139,21 @@ def measure(options: argparse.Namespace) -> int:
     voice = Voice(load_voice(options.run), options.frames)
     target = spread(list_audio(options.target), NUM_TARGET_CLIPS)
     clips, meter, evaluators = ClipMaker(options, voice.rate, target).plain(), PitchMeter(), evaluators_of(options)
+    work = work_folder(options)
+    for clip in clips:
+        save_audio(work / "clean" / f"{clip.name}.wav", clip.clean, voice.rate)
+    sources = [work / "clean" / f"{clip.name}.wav" for clip in clips]
+    shifts = [automatic_shift(meter.track(clip.clean, voice.rate), voice.median_hz, 1) for clip in clips]
     rows: dict[str, list[dict[str, Any]]] = {}
     for number, way in enumerate(WAYS):
-        folder = work_folder(options) / f"{number}"
+        folder = work / f"{number}"
         empty_folder(folder)
-        for clip in clips:
-            semitones = automatic_shift(meter.track(clip.clean, voice.rate), voice.median_hz, 1)
+        for clip, semitones in zip(clips, shifts, strict=True):
             made = voice.convert(torch.from_numpy(clip.clean)[None], semitones, way)[0].numpy()
-            save_audio(folder / "converted" / f"{clip.name}.wav", made, voice.rate)
-            save_audio(folder / "clean" / f"{clip.name}.wav", clip.clean, voice.rate)
-        sources = [folder / "clean" / f"{clip.name}.wav" for clip in clips]
-        rows[way.name] = list(evaluate(folder / "converted", sources, target, evaluators).files)
-    emit(
-        table(
-            [[name, *(judge.cell(files, key) for key in COLUMNS)] for name, files in rows.items()],
-            ["", *COLUMNS.values()],
-        )
-    )
+            save_audio(folder / f"{clip.name}.wav", made, voice.rate)
+        rows[way.name] = list(evaluate(folder, sources, target, evaluators).files)
+    lines = [[name, *(judge.cell(files, key) for key in COLUMNS)] for name, files in rows.items()]
+    emit(table(lines, ["", *COLUMNS.values()]))
     write_figures(options, "block_losses", rows)
     return 0
 

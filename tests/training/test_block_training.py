@@ -1,6 +1,8 @@
 """A share of the clips is heard and generated in blocks that know nothing of each other."""
 
+import json
 import math
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +25,9 @@ from tests.tools.training_tools import make_dataset
 from utils.audio.batch import VoiceBatch
 from utils.config.train import train_job
 from utils.corpus.extraction import retime
+from utils.corpus.signed_json import KEY, signed
 from utils.corpus.store import CorpusStore
-from utils.errors import ConfigError
+from utils.errors import ConfigError, WorkbenchError
 from utils.features.content.builtin import RandomContent
 from utils.features.frontend import AnalysisFrontend
 from utils.features.pitch.swift import builtin_tracker
@@ -266,6 +269,19 @@ def test_a_model_that_decodes_parts_of_clips_is_refused(name: str, datasets: Pat
 
     with pytest.raises(ConfigError, match=r"data.block_share=0.5 needs a model that makes a whole segment.*at 0 with"):
         build_blocks(config(datasets, tmp_path, "none", *BLOCKS), store, generator)
+
+
+def test_a_dataset_that_names_a_command_is_refused(datasets: Path, tmp_path: Path) -> None:
+    foreign = shutil.copytree(datasets, tmp_path / "foreign")
+    described = next(foreign.rglob("dataset.json"))
+    plain = json.loads(described.read_text(encoding="utf-8"))
+    plain["features"]["content"]["config"] = {"_target_": "os.system", "command": f"touch {tmp_path / 'was_run'}"}
+    plain.pop(KEY)
+    described.write_text(json.dumps(signed(plain)), encoding="utf-8")
+
+    with pytest.raises(WorkbenchError, match=r"os.system, no class of this workbench"):
+        train(config(foreign, tmp_path, "none", *BLOCKS))
+    assert not (tmp_path / "was_run").exists()
 
 
 def test_lengths_without_a_share_are_refused(datasets: Path, tmp_path: Path) -> None:

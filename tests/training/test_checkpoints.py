@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.toy import ToyVoice
 from tests.tools.corpus_tools import described
 from tests.tools.training_tools import make_dataset, training
 from utils.audio.synthetic_speech import voice
@@ -132,6 +133,21 @@ def test_other_encoder_or_speakers_may_not_be_continued() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("feature", ["content", "f0_hz"])
+def test_a_front_end_that_nothing_builds_may_not_be_foreign_either(
+    feature: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(training(make_dataset(tmp_path), tmp_path, "run", 1))
+    path = run / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content[PAYLOAD_KEY]["dataset"]["features"][feature]["config"] = {"_target_": "os.system", "command": "true"}
+    torch.save(content, path)
+    monkeypatch.setattr(ToyVoice, "reads_audio", True)  # as VITS does
+
+    with pytest.raises(FormatError, match=r"os.system, no class of this workbench"):
+        load_voice(run, "last")
+
+
 def test_voice_whose_encoder_has_changed_is_refused(tmp_path: Path) -> None:
     run = train(training(make_dataset(tmp_path), tmp_path, "run", 1))
     path = run / "checkpoints" / "last.ckpt"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class BlockTraining:
     A clip is cut into blocks from its beginning on; the last one may be shorter. The features of a block are those of
     its audio alone, and the generator is given them alone. What it makes is put together again, so the losses and the
     discriminator see the seams, too. What is done to a clip depends on the seed and the number of its segment alone.
+    Content that was taken from a copy with noise or in a room is replaced, too.
 
     Args:
         frontend: from audio at the rate of the dataset to the features that the dataset holds.
@@ -82,7 +84,7 @@ class BlockTraining:
         for cut, clips in _groups(batch, [self.cut_of(number) for number in batch.segment.tolist()]):
             if cut.length:
                 by_frame = batch.audio[clips].reshape(len(clips), num_frames, -1)
-                heard = in_blocks(lambda audio: self._heard(audio, cut.speed), cut.length, [by_frame])  # noqa: B023
+                heard = in_blocks(partial(self._heard, speed=cut.speed), cut.length, [by_frame])
                 is_sound = frames < batch.num_frames[clips].unsqueeze(1)
                 for name, values in zip(names, heard, strict=True):
                     mask = is_sound.unsqueeze(-1) if values.dim() == 3 else is_sound
@@ -90,16 +92,17 @@ class BlockTraining:
         return replace(batch, **features)
 
     def _heard(self, audio: Tensor, speed: float) -> Analysis:
-        """Return the features of blocks of audio [N, L, hop]."""
-        heard: Analysis = self.frontend(audio.flatten(1))
+        """Return the features of blocks of audio [N, L, hop]; content as if they were played at a speed."""
+        frontend, (_, frames, hop) = self.frontend, audio.shape
         if speed == 1.0:
-            return heard
-        ratio = Fraction(speed).limit_denominator(100)
+            plain: Analysis = frontend(audio.flatten(1))
+            return plain
+        ratio = Fraction(speed).limit_denominator(1000)
         played = torchaudio.functional.resample(audio.flatten(1), ratio.numerator, ratio.denominator)
-        hop = audio.shape[2]
         played = torch.nn.functional.pad(played, (0, -played.shape[1] % hop))
-        content = self.frontend.content_encoder(self.frontend.resampler(played))
-        return heard._replace(content=retimed(content, audio.shape[1], speed))
+        content = retimed(frontend.content_encoder(frontend.resampler(played)), frames, speed)
+        audio_16k = frontend.resampler(audio.flatten(1))
+        return Analysis(content, frontend.pitch_tracker(audio_16k), frontend.loudness(audio_16k))
 
     def training_pass(self, generator: BaseVoiceConversionModel, batch: VoiceBatch) -> TrainingPass | None:
         """Generate the batch, the clips that are cut block by block; None where none is cut."""

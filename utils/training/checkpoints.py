@@ -21,7 +21,7 @@ from utils.config.renamed import with_current_targets
 from utils.config.stored_objects import StoredObject
 from utils.corpus.description import DatasetDescription
 from utils.errors import ConfigError, FormatError
-from utils.features.frontend import AudioFrontend
+from utils.features.frontend import AnalysisFrontend, AudioFrontend
 from utils.features.retrieval import CodebookRetrieval, entries_per_speaker
 from utils.files import atomic_write_bytes
 from utils.rvc.bounded_size import bounded_size
@@ -36,7 +36,7 @@ from utils.training.checkpoint_checks import (
     stored_dataset,
 )
 from utils.training.codebook import read_codebook, require_sizes
-from utils.training.stored_frontend import named_identity, stored_frontend
+from utils.training.stored_frontend import frontend_objects, named_identity, stored_frontend
 
 log = logging.getLogger(__name__)
 
@@ -201,11 +201,15 @@ def voice_of(
     config, dataset = stored_config(content, path, trust), stored_dataset(content, path)
     model = stored_generator(content, path, trust)
     rate = io_rate or model.sample_rate
+    frontend: AnalysisFrontend | AudioFrontend
+    if model.reads_audio:
+        frontend_objects(dataset, path, trust)  # a foreign class is refused where nothing builds it, too
+        frontend = AudioFrontend(rate, model.sample_rate)
+    else:
+        frontend = stored_frontend(dataset, path, str(run), rate, for_export=for_export, trust=trust)
     converter = AudioConverter(
         model,
-        AudioFrontend(rate, model.sample_rate)
-        if model.reads_audio
-        else stored_frontend(dataset, path, str(run), rate, for_export=for_export, trust=trust),
+        frontend,
         _read_retrieval(run, path, content, config, dataset) if with_codebook and not model.reads_audio else None,
         RationalResampler(model.sample_rate, rate),
         highpass=HighPass(dataset.highpass_hz, rate) if dataset.highpass_hz else None,

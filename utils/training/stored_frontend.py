@@ -43,8 +43,7 @@ def stored_frontend(
         ConfigError: if the encoder here is another one, or fits in no graph.
         FormatError: if it names a class that is neither ours nor trusted, or says another size of content.
     """
-    encoder_node = StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust)
-    tracker_node = StoredObject.of(dataset.pitch.config, "pitch", str(path), trust)
+    encoder_node, tracker_node = frontend_objects(dataset, path, trust)
     with bounded_size(MOST_ENCODER_VALUES, str(path)):
         encoder: ContentEncoder = encoder_node.build(ContentEncoder)
     trained = dataset.content.identity
@@ -59,6 +58,20 @@ def stored_frontend(
     if for_export and not encoder.is_exportable:
         raise ConfigError(f"the content encoder {encoder.identity['id']} cannot stand inside an exported graph")
     return AnalysisFrontend(encoder, _tracker(owner, dataset.pitch, tracker_node), rate)
+
+
+def frontend_objects(
+    dataset: DatasetDescription, path: Path, trust: Collection[str] = ()
+) -> tuple[StoredObject, StoredObject]:
+    """Return what builds encoder and tracker; nothing is built.
+
+    Raises:
+        FormatError: if one is of a class that is neither ours nor trusted.
+    """
+    return (
+        StoredObject.of(_from_cache(dataset.content.config), "content", str(path), trust),
+        StoredObject.of(dataset.pitch.config, "pitch", str(path), trust),
+    )
 
 
 def _tracker(owner: str, feature: FeatureDescription, node: StoredObject) -> nn.Module:
