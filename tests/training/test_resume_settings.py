@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.adversarial import AdversarialTraining
+from tests.tools.corpus_tools import described
 from tests.tools.resume_tools import ROUNDS, STEPS, config, differences, points
 from tests.tools.training_tools import make_dataset, training
 from utils.config import to_yaml
@@ -18,7 +19,7 @@ from utils.errors import ConfigError, FormatError
 from utils.training.checkpoint_checks import PAYLOAD_KEY
 from utils.training.checkpoints import read_checkpoint
 from utils.training.fit import train
-from utils.training.resuming import describe_run, require_same_run, with_settings_of_start
+from utils.training.resuming import describe_run, differing_keys, require_same_run, with_settings_of_start
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +197,41 @@ def test_best_state_is_one_with_the_adversary(datasets: Path, tmp_path: Path, mo
     assert metrics["best"]["step"] == 6
     assert int(read_checkpoint(run / "checkpoints" / "best.ckpt")["state_dict"]["steps_done"]) == 6
     assert [row["val/best_mel"] for row in points(run) if row["val/best_mel"]] == ["1", "3", "3"]
+
+
+TRAINER_KEYS = ("precision", "accelerator", "channels_last", "compile", "fit_memory")
+# what runs of model=lite named from the first version on, by section
+NAMED_AT_FIRST = {
+    "audio": "f_max f_min hop_length n_fft n_mels sample_rate",
+    "augmentation": (
+        "_target_ formant_percent gain_down_db gain_up_db noise_share pitch_semitones room_share "
+        "speed_percent voice_share"
+    ),
+    "data": "batch_size bucketing perturbed_share segment_frames speaker_weights val_segment_frames",
+    "discriminator": "_target_ channels windows",
+    "loss": (
+        "adversarial_frames adversarial_start objective weights.adversarial weights.feature_matching weights.spectral"
+    ),
+    "model": "_target_ channels kernel_size n_fft num_blocks sample_rate speaker_dim",
+    "optim": (
+        "accumulate clip_norm decay_all ema_decay fused optimizer._partial_ optimizer._target_ "
+        "optimizer.betas optimizer.lr optimizer.weight_decay schedule._target_ schedule.half_life_steps "
+        "warmup_steps"
+    ),
+    "retrieval": "codebook_size training_share",
+}
+
+
+def test_a_setting_that_older_runs_do_not_name_has_the_value_that_they_had() -> None:
+    dataset = described("a", content={})
+    job = train_job(["dataset.name=x", "model.expansion=3"])
+    old = {f"{section}.{key}" for section, keys in NAMED_AT_FIRST.items() for key in keys.split()}
+    old |= {"seed", "processes", "dataset", *(f"trainer.{key}" for key in TRAINER_KEYS)}
+    now = describe_run(job, dataset)
+    content = {PAYLOAD_KEY: {"decisive": {key: value for key, value in now.items() if key in old}}}
+
+    assert old <= now.keys()
+    assert not differing_keys(content, job, dataset), "add it to ADDED with the value that older runs had"
+    for changed in (["data.block_share=0.5"], ["data.repeat_batch=true"], ["model=lite_blocks"], ["model.expansion=2"]):
+        other = train_job(["dataset.name=x", "model.expansion=3", *changed])
+        assert differing_keys(content, other, dataset)

@@ -21,7 +21,14 @@ ROUNDING = "sums are taken in another order: results differ by rounding"
 HELD_OUT_CHANGED = (
     "held-out figures no longer compare with earlier ones: what is best and when to stop follows from new ones alone"
 )
-ADDED = {"model.expansion": 3, "data.repeat_batch": False}  # settings that older runs do not name, and what they had
+# settings that older runs do not name, and what they had
+ADDED = {
+    "model.expansion": 3,
+    "model.closed_ends": False,
+    "data.repeat_batch": False,
+    "data.block_share": 0.0,
+    "data.block_lengths": [10],
+}
 # what a start brings beside its weights, and what runs had that do not name it
 STARTED = {"batch_size": 12, "learning_rate": 8.0e-4, "half_life_steps": 5000}
 LOSSES = {
