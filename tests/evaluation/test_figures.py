@@ -11,6 +11,7 @@ from utils.evaluation.figures import (
     interval_of,
     intervals_of,
     is_shown,
+    standard_error_of,
     terms_of,
 )
 from utils.evaluation.score import SCORE, with_scores
@@ -27,6 +28,17 @@ def test_a_character_error_is_edits_over_characters_of_all_files() -> None:
     assert found is not None and found.value == pytest.approx(1 / 40)
     assert terms_of([{"w_edits": 0, "w_characters": 0}], "w_character_error") is None
     assert terms_of(files, "absent") is None
+
+
+def test_files_without_a_word_leave_the_error_of_a_character_error_finite() -> None:
+    quiet = {"w_edits": 2, "w_characters": 0}
+    spoken = [{"w_edits": 1, "w_characters": 10}, {"w_edits": 4, "w_characters": 10}]
+    found = terms_of([*spoken, quiet, quiet], "w_character_error")
+
+    assert found is not None
+    error, ends = standard_error_of(found), interval_of(found)
+    assert error is not None and 0.05 < error < 2
+    assert ends is not None and 0 < ends[0] < 0.35 < ends[1] < 5
 
 
 def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:

@@ -6,6 +6,9 @@ import soxr
 OVERSAMPLING = 4  # grains are placed on a grid of a quarter sample
 UNVOICED_HZ = 200.0  # as if unvoiced sound had periods of 5 ms
 NO_WINDOW = 1e-3
+LEVEL_FRAMES = (0.25, 0.5, 0.25)  # shares of the frame before, this one and the next in a level
+MOST_LEVELLED = 4.0  # a level is raised or lowered by at most this factor, 12 dB
+SILENCE = 1e-10  # power, -100 dB
 
 
 def shift_voice(
@@ -16,7 +19,7 @@ def shift_voice(
     pitch_ratio: float | np.ndarray = 1.0,
     formant_ratio: float = 1.0,
 ) -> np.ndarray:
-    """Move the fundamental frequency or the formants, keeping the tempo.
+    """Move the fundamental frequency or the formants, keeping the tempo and the level.
 
     Pitch-synchronous overlap-add (Moulines and Charpentier 1990): grains of two periods are set down at the new
     periods; to move formants each grain is played faster or slower. Unvoiced sound has grains of 10 ms that stay within
@@ -59,7 +62,24 @@ def shift_voice(
     window = 0.5 + 0.5 * np.cos(np.pi * distance / half[which])
     total = np.bincount(index, window, minlength=len(audio))
     mixed = np.bincount(index, window * fine[position], minlength=len(audio))
-    return (mixed / np.maximum(total, NO_WINDOW)).astype(np.float32)
+    moved = mixed / np.maximum(total, NO_WINDOW)
+    return (moved * _level_ratio(audio, moved, hop)).astype(np.float32)
+
+
+def _level_ratio(audio: np.ndarray, moved: np.ndarray, hop: int) -> np.ndarray:
+    """Return [F * hop], by what the sound must be multiplied to be as loud as it was before it was moved.
+
+    Grains closer together than their halves are long partly cancel each other: an octave up costs 6 dB.
+    """
+    ratio = np.sqrt((_powers(audio, hop) + SILENCE) / (_powers(moved, hop) + SILENCE))
+    centres = hop * (np.arange(len(ratio)) + 0.5)
+    return np.interp(np.arange(len(audio)), centres, ratio.clip(1 / MOST_LEVELLED, MOST_LEVELLED))
+
+
+def _powers(audio: np.ndarray, hop: int) -> np.ndarray:
+    """Return the mean power [F] around each frame of [F * hop] or a few samples more."""
+    frames = np.square(audio[: len(audio) // hop * hop].astype(np.float64)).reshape(-1, hop).mean(axis=1)
+    return np.convolve(np.pad(frames, 1, mode="edge"), LEVEL_FRAMES, mode="valid")
 
 
 def _marks(frequency: np.ndarray) -> np.ndarray:

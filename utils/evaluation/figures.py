@@ -134,7 +134,7 @@ def standard_error_of(terms: Terms, seed: int = 0) -> float | None:
     if count < MIN_FILES:
         return None
     chosen = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    return float(_ratio(terms, chosen).std())
+    return float(np.nanstd(_ratio(terms, chosen)))
 
 
 def intervals_of(files: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -164,11 +164,12 @@ def differences_of(
 
 def _ratio(terms: Terms, chosen: np.ndarray) -> np.ndarray:
     below = terms.denominators[chosen].sum(axis=1)
-    ratio: np.ndarray = terms.numerators[chosen].sum(axis=1) / np.maximum(below, 1e-12)
-    return ratio
+    ratio: np.ndarray = terms.numerators[chosen].sum(axis=1)
+    # resamples of files in which nobody said a word have no character error; they are left out
+    return np.divide(ratio, below, out=np.full(len(ratio), np.nan), where=below > 0)
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(values, [tail, 100 - tail])
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
