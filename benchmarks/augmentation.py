@@ -30,7 +30,7 @@ from utils.console import emit, table
 from utils.evaluation.evaluation import evaluate
 from utils.evaluation.evaluators import Evaluators
 
-OPTIONS = ("none", "gain", "noise", "room", "pitch", "formant", "speed")
+OPTIONS = ("none", "gain", "noise", "room", "pitch", "song", "formant", "speed")
 NOISE_DB, ROOM_SECONDS = 10.0, 0.5
 DISTURBED = "disturbed_"  # stands before the figures of sources with noise and a room
 FIGURES = (HELD_OUT_MEL, *CONVERTED, *(Figure(DISTURBED + item.name, item.more_is_better) for item in CONVERTED))

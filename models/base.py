@@ -100,6 +100,16 @@ class BaseVoiceConversionModel(nn.Module):
         """Generate what the losses compare; every random number is one of `clip_random`."""
         return TrainingPass(self(batch), batch.audio, {})
 
+    def fit_weights(self, weights: dict[str, Tensor]) -> str:
+        """Change weights of the same network for another sample rate to this one's, in place, where that can be done.
+
+        Args:
+            weights: tensors by name, as they are in a file.
+        Returns:
+            What was done, for a line of the log; empty where nothing was.
+        """
+        return ""
+
     def recompute_blocks(self) -> int:
         """Let the blocks that can be computed again in the backward pass remember less; return how many there are."""
         blocks = [part for part in self.modules() if isinstance(part, RecomputableBlock)]

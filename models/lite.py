@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import BaseVoiceConversionModel
+from models.layers.bandwidth import WINDOWS_A_SECOND, fit_bins
 from models.layers.convnext import ConvNeXtBlock
 from models.layers.held_ends import with_held_ends, without_held_ends
 from models.layers.source_filter import Filters, SourceFilterSynthesis
@@ -94,6 +95,11 @@ class LiteVoice(BaseVoiceConversionModel):
             x = block(x + condition(speaker).unsqueeze(-1))
         filters: Filters = self.head(self.norm(x.transpose(1, 2)))
         return filters
+
+    def fit_weights(self, weights: dict[str, Tensor]) -> str:
+        """Give the filters of a base voice of another rate the bins of this one's, see models/layers/bandwidth.py."""
+        has_usual_bins = self.n_fft * WINDOWS_A_SECOND == self.sample_rate
+        return fit_bins(weights, "head.project", self.head.num_bins) if has_usual_bins else ""
 
     @property
     def convnext_blocks(self) -> list[ConvNeXtBlock]:

@@ -47,7 +47,7 @@ def test_changed_voices_are_trained_on(datasets: Path, tmp_path: Path) -> None:
         ("data.speaker_weights=fair", "data.speaker_weights=fair is unknown; allowed: natural, uniform"),
         ("data.speaker_weights={carl: 2}", "names carl; the dataset has: anna, bert"),
         ("augmentation=noise", "augmentation.noise_share=0.25: .*preprocess.content_noise_db"),
-        ("augmentation.pitch_semitones=9", "augmentation.pitch_semitones=9 .*between 0 and 6"),
+        ("augmentation.pitch_semitones=15", "augmentation.pitch_semitones=15 .*between 0 and 14"),
     ],
 )
 def test_bad_data_setting_is_refused_before_anything_is_written(

@@ -109,6 +109,10 @@ class LossSettings(Section):
         "balanced: five resolutions, relative feature matching, means; hifigan: one log-mel, plain sums; refinegan: "
         "seven resolutions, plain sums; sovits: hifigan with frames of 512 samples; vits: hifigan with those of VITS",
     )
+    longest_window: int = setting(
+        2048, "of the balanced objective: n_fft of its first resolution, of which each further one has half",
+        unit="samples", ge=1024, le=16384,
+    )  # fmt: skip
     weights: dict[str, Number] = setting(
         {"spectral": 15.0, "adversarial": 1.0, "feature_matching": 2.0}, "factor of each part of the generator's loss"
     )

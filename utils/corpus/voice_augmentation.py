@@ -26,7 +26,7 @@ class AugmentationSettings(Section):
     noise_share: Number = setting(0.0, "share of clips whose content was taken from a noisy copy", ge=0, le=1)
     room_share: Number = setting(0.0, "share of clips whose content was taken from a copy in a room", ge=0, le=1)
     voice_share: Number = setting(0.0, "share of clips whose voice is changed by the next three", ge=0, le=1)
-    pitch_semitones: Number = setting(0.0, "largest change of pitch; formants and tempo are kept", ge=0, le=6)
+    pitch_semitones: Number = setting(0.0, "largest change of pitch; formants and tempo are kept", ge=0, le=14)
     formant_percent: Number = setting(0.0, "largest change of formants; pitch and tempo are kept", ge=0, le=20)
     speed_percent: Number = setting(0.0, "largest change of playback speed: tempo, pitch and formants", ge=0, le=20)
 

@@ -74,7 +74,7 @@ def build_training(
     return AdversarialTraining(
         generator=generator,
         discriminator=discriminator,
-        spectral_loss=build_spectral_loss(job.loss.objective, job.audio),
+        spectral_loss=build_spectral_loss(job.loss.objective, job.audio, longest=job.loss.longest_window),
         validation_loss=MelDistance(job.audio),
         optimizer=optimizer,
         schedule=learning_rate_factor(job, steps_per_epoch(job, store)),
@@ -149,7 +149,7 @@ def start_from_pretrained(
 def fit_speakers_of(job: TrainJob, generator: nn.Module, store: CorpusStore, file: str) -> None:
     """Start the speakers of a base's network at mixes of the base's own, and say so."""
     rows = speaker_rows(file, "pretrained.generator")
-    loss = build_spectral_loss(job.loss.objective, job.audio)
+    loss = build_spectral_loss(job.loss.objective, job.audio, longest=job.loss.longest_window)
     note = fit_speakers(generator, rows, store, loss, seed=job.seed)
     if is_first_process():
         emit(note)

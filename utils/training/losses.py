@@ -127,8 +127,14 @@ class MelDistance(nn.Module):
             return (self.mel(fake.float()) - self.mel(real.float())).abs().mean(dim=(1, 2))
 
 
-def build_spectral_loss(objective: str, audio: AudioConfig) -> nn.Module:
-    """Return the spectral loss that belongs to an objective."""
+def build_spectral_loss(objective: str, audio: AudioConfig, *, longest: int = 2048) -> nn.Module:
+    """Return the spectral loss that belongs to an objective.
+
+    Args:
+        objective: see AdversarialLosses.
+        audio: rate and analysis.
+        longest: of "balanced": window of the first of five resolutions in samples; each further one has half.
+    """
     if objective == "refinegan":
         return SummedMelLoss(audio.sample_rate)
     if objective == "vits":
@@ -136,4 +142,7 @@ def build_spectral_loss(objective: str, audio: AudioConfig) -> nn.Module:
         return PublishedMelLoss(audio.model_copy(update=own))
     if objective == "sovits":
         return PublishedMelLoss(audio, SOVITS_HOP)
-    return PublishedMelLoss(audio) if objective == "hifigan" else MultiResolutionMelLoss(sample_rate=audio.sample_rate)
+    if objective == "hifigan":
+        return PublishedMelLoss(audio)
+    windows = [longest >> halvings for halvings in range(5)]
+    return MultiResolutionMelLoss(sample_rate=audio.sample_rate, windows=windows)

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from models.base import BaseVoiceConversionModel
 from utils.config.plain_data import shown
 from utils.config.train import TrainJob
 from utils.corpus.description import DatasetDescription
@@ -66,6 +67,7 @@ def load_pretrained(
     theirs, metadata = _read_pretrained(path, name)
     _require_same_content(metadata, dataset, f"{name}={file}")
     note = _fit_speaker_table(network, theirs, f"{name}={file}", keep=speakers == ALL_SPEAKERS)
+    note += network.fit_weights(theirs) if isinstance(network, BaseVoiceConversionModel) else ""
     _check_same_tensors(network, theirs, f"{name}={file}")
     network.load_state_dict(theirs)
     return f"{name}: {len(theirs)} tensors from {path.name}{note}"

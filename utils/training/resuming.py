@@ -28,6 +28,7 @@ ADDED = {
     "data.repeat_batch": False,
     "data.block_share": 0.0,
     "data.block_lengths": [10],
+    "loss.longest_window": 2048,
 }
 # what a start brings beside its weights, and what runs had that do not name it
 STARTED = {"batch_size": 12, "learning_rate": 8.0e-4, "half_life_steps": 5000}
