@@ -4,7 +4,7 @@
 
 RECORDINGS are of the target, best not those it was trained on. Parts:
 
-    feeding   strangers, the graph fed with whole recordings and in blocks (benchmarks/feeding.py), with their seams
+    feeding   strangers as they are, and the graph fed with them whole and in blocks (benchmarks/feeding.py), with seams
     own       the target's recordings, and these through the voice: what encoder and generator lose without a stranger
     sung      words of strangers on notes of known pitch, whole and in blocks with history: share of the voiced frames
               within 20 cents of the pitch that was asked for, of all and of those in which it can be told from the line
@@ -109,7 +109,10 @@ class Judge:
         """Return the rows of the parts that are asked for, and whose recordings are there."""
         clips = self._clips
         rows: dict[str, Callable[[], list[Condition]]] = {
-            "feeding": lambda: [Condition(name, clips.plain, name) for name in self._feeds],
+            "feeding": lambda: [
+                Condition("the strangers themselves", clips.plain, None),
+                *(Condition(name, clips.plain, name) for name in self._feeds),
+            ],
             "own": lambda: [
                 Condition("the target's own recordings", clips.own, None),
                 Condition("the target's own through the voice", clips.own),

@@ -2,9 +2,9 @@
 
     python -m recipes.content_edges output=content_edges.safetensors [key=value ...]
 
-Teacher and pupil are one encoder: the teacher hears excerpts of three seconds, the pupil windows of 100 to 600 ms of
-them that begin and end anywhere, some with changed sound. Its features stay those of the start, so voices and base
-voices of the start may hear with it. Typed again the recipe continues where it saved last.
+Teacher and pupil are one encoder at first: the teacher hears excerpts of three seconds, the pupil windows of 100 to
+600 ms of them that begin and end anywhere, some with changed sound. Its features stay those of the start, so voices and
+base voices of the start may hear with it. Typed again the recipe continues where it saved last.
 `python -m benchmarks.content_edges --weights content_edges.safetensors` judges the result.
 """
 
@@ -29,11 +29,15 @@ def make(settings: ContentEdgesSettings) -> None:
     torch.set_num_threads(1)
     output = new_output(settings.output)
     corpora = [corpus.corpus(name) for name, corpus in settings.corpora.items()]
-    examples = CutExamples(corpora, settings.leave_out, settings.seed, whole_share=settings.whole_share)
+    examples = CutExamples(
+        corpora, settings.leave_out, settings.seed,
+        whole_share=settings.whole_share, shortest_share=settings.shortest_share,
+    )  # fmt: skip
     make_edge_encoder(
         output,
         examples,
         start=settings.start,
+        teacher=str(settings.teacher) if settings.teacher is not None else None,
         num_updates=settings.updates,
         rate=settings.rate,
         save_minutes=settings.save_minutes,

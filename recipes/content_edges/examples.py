@@ -45,6 +45,7 @@ class CutExamples(SpeakersExcerpts):
         left_out: speakers who are never chosen.
         seed: of all random choices.
         whole_share: of the batches are heard whole.
+        shortest_share: of the others have windows of the shortest length.
         batch_size: excerpts a batch.
     Raises:
         DataError: if a corpus has nobody else.
@@ -57,16 +58,20 @@ class CutExamples(SpeakersExcerpts):
         seed: int = 0,
         *,
         whole_share: float = 0.3,
+        shortest_share: float = 0.0,
         batch_size: int = BATCH,
     ) -> None:
         super().__init__(corpora, left_out, batch_size=batch_size, seed=seed, seconds=SECONDS, speeds=SPEEDS)
-        self.seed, self._whole_share = seed, whole_share
+        self.seed, self._whole_share, self._shortest_share = seed, whole_share, shortest_share
 
     def batch(self, update: int) -> CutBatch:
         """Return the batch of an update."""
         self.rng = np.random.default_rng([self.seed, update])
         is_whole = self.rng.random() < self._whole_share
         hops = int(self.rng.integers(WINDOW_HOPS[0], WINDOW_HOPS[1] + 1))
+        # nothing is drawn without a share, so that a training begun before there was one goes on the same
+        is_shortest = self._shortest_share > 0 and self.rng.random() < self._shortest_share
+        hops = WINDOW_HOPS[0] if is_shortest else hops
         plain = self.excerpts()
         heard = [
             augment(audio, self.rng, self.augmentation) if self.rng.random() < CHANGED_SHARE else audio

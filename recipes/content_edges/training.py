@@ -18,7 +18,7 @@ from utils.errors import ConfigError, FormatError
 from utils.features.content.builtin import SIZES, BuiltinContent, raise_level, read_weights, whole_frames
 from utils.features.content.grid import to_grid
 from utils.features.content.network import ContentNetwork
-from utils.features.identity import SAME_FEATURES
+from utils.features.identity import SAME_FEATURES, weights_of_features
 from utils.files import atomic_write
 from utils.training.checkpoints import read_plain, save_weights
 from utils.training.devices import has_native_bf16
@@ -33,13 +33,24 @@ class EdgeTraining:
     """Teacher, pupil and the pupil's optimizer.
 
     Args:
-        start: encoder that is both at first.
+        start: encoder that the pupil is at first.
+        teacher: hears the whole; None: the start.
         num_updates: of the whole training; sets the schedule.
         rate: highest learning rate.
+    Raises:
+        ConfigError: if the features of the start are not the teacher's.
     """
 
-    def __init__(self, start: BuiltinContent, *, num_updates: int, rate: float) -> None:
-        self.teacher, self.num_updates, self.rate, self.update = start, num_updates, rate, 0
+    def __init__(
+        self, start: BuiltinContent, teacher: BuiltinContent | None = None, *, num_updates: int, rate: float
+    ) -> None:
+        self.start, self.teacher = start, teacher or start
+        if not set(weights_of_features(self.teacher.identity)) & set(weights_of_features(start.identity)):
+            raise ConfigError(
+                f"teacher={self.teacher.path.name} gives other features than start={start.path.name}; give an encoder "
+                "that the start was taught by, or null"
+            )
+        self.num_updates, self.rate, self.update = num_updates, rate, 0
         self.pupil = copy.deepcopy(start.network).requires_grad_(True).train()
         self._optimizer = torch.optim.AdamW(self.pupil.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.0)
 
@@ -62,7 +73,8 @@ class EdgeTraining:
     def save(self, path: Path) -> None:
         """Write everything that a later start needs."""
         content = {
-            "update": self.update, "num_updates": self.num_updates, "rate": self.rate, "start": self.teacher.sha256,
+            "update": self.update, "num_updates": self.num_updates, "rate": self.rate, "start": self.start.sha256,
+            "teacher": self.teacher.sha256,
             "pupil": self.pupil.state_dict(), "optimizer": self._optimizer.state_dict(),
         }  # fmt: skip
         atomic_write(path, partial(torch.save, content))
@@ -77,11 +89,13 @@ class EdgeTraining:
         content: Any = read_plain(path, "the recipe's checkpoint")
         if not isinstance(content, dict) or "pupil" not in content:
             raise FormatError(f"{path} was not written by this recipe; delete it")
-        begun = (content["num_updates"], content["rate"], content["start"])
-        if begun != (self.num_updates, self.rate, self.teacher.sha256):
+        start: str = content["start"]
+        teacher: str = content.get("teacher", start)
+        begun = (content["num_updates"], content["rate"], start, teacher)
+        if begun != (self.num_updates, self.rate, self.start.sha256, self.teacher.sha256):
             raise ConfigError(
-                f"{path} was begun with updates={begun[0]} rate={begun[1]:g} and a start of {begun[2][:12]}; "
-                "keep those, or give another output"
+                f"{path} was begun with updates={begun[0]} rate={begun[1]:g}, a start of {start[:12]} and a teacher of "
+                f"{teacher[:12]}; keep those, or give another output"
             )
         self.pupil.load_state_dict(content["pupil"])
         self._optimizer.load_state_dict(content["optimizer"])
@@ -108,14 +122,16 @@ def make_edge_encoder(
     examples: CutExamples,
     *,
     start: str,
+    teacher: str | None,
     num_updates: int,
     rate: float,
     save_minutes: float,
     version: str,
 ) -> None:
     """Train to the end, saving on the way, and write the weights; see the recipe's settings."""
-    encoder, state = BuiltinContent(weights=start), output.with_suffix(".ckpt")
-    training = EdgeTraining(encoder, num_updates=num_updates, rate=rate)
+    state = output.with_suffix(".ckpt")
+    whole = BuiltinContent(weights=teacher) if teacher is not None else None
+    training = EdgeTraining(BuiltinContent(weights=start), whole, num_updates=num_updates, rate=rate)
     if state.is_file():
         training.restore(state)
         log.info("continuing at update %d of %s", training.update, state)
@@ -129,14 +145,16 @@ def make_edge_encoder(
         if time.monotonic() - saved > 60 * save_minutes:
             training.save(state)
             saved = time.monotonic()
-    write(output, training.pupil, encoder, version)
+    write(output, training.pupil, training.teacher, version)
     state.unlink(missing_ok=True)
-    log.info("%s: %d updates from %s", output, num_updates, encoder.path.name)
+    log.info("%s: %d updates from %s", output, num_updates, training.start.path.name)
 
 
-def write(output: Path, network: ContentNetwork, start: BuiltinContent, version: str) -> None:
+def write(output: Path, network: ContentNetwork, teacher: BuiltinContent, version: str) -> None:
     """Write weights as content=builtin reads them, on the grid of the recipe of encoders."""
-    named = {**_sizes(start), "version": version, SAME_FEATURES: start.sha256}
+    # the last is the one whose features they were first: what was trained on those fits
+    features = weights_of_features(teacher.identity)[-1]
+    named = {**_sizes(teacher), "version": version, SAME_FEATURES: features}
     save_weights(output, to_grid(network.state_dict(), keep=KEPT_PRECISE), named)
 
 

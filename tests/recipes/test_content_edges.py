@@ -67,6 +67,22 @@ def test_examples_are_those_of_seed_and_update(corpus: Corpus) -> None:
     assert {path.name for path in first.loaded} == {"anna_1.wav"}
 
 
+def test_a_share_of_the_updates_hears_the_shortest_windows_alone(corpus: Corpus) -> None:
+    lengths = {
+        share: [
+            examples.batch(update).heard.shape[1]
+            for examples in [CutExamples([corpus], [], 0, batch_size=1, whole_share=0.0, shortest_share=share)]
+            for update in range(8)
+        ]
+        for share in (0.0, 0.5, 1.0)
+    }
+
+    assert set(lengths[1.0]) == {1600} and 1600 not in lengths[0.0]
+    assert 2 <= lengths[0.5].count(1600) <= 6
+    # a share changes no length but those that it makes the shortest
+    assert all(some in (1600, none) for some, none in zip(lengths[0.5], lengths[0.0], strict=True))
+
+
 def test_an_encoder_agrees_with_itself_on_the_whole_and_less_beside_cuts(corpus: Corpus, start: Path) -> None:
     network = BuiltinContent(weights=str(start)).network
     batch = CutExamples([corpus], [], 0, batch_size=2).batch(0)
@@ -118,6 +134,32 @@ def test_command_writes_an_encoder_that_hears_and_a_resumed_one_is_the_same(
     encoder = BuiltinContent(weights=str(one))
     assert encoder.encode(voice(1.0)).shape == (100, SIZES.dim)
     assert weights_of_features(encoder.identity) == (encoder.sha256, BuiltinContent(weights=str(start)).sha256)
+
+
+def test_an_encoder_taught_by_a_taught_one_has_the_features_of_the_first(
+    corpus: Corpus, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cut_examples, "SECONDS", 2.6)
+    second, third, fourth = (tmp_path / f"{name}.safetensors" for name in ("second", "third", "fourth"))
+    assert main([*command(corpus, start, second), "updates=3", "rate=0.05"]) == 0
+
+    assert main([*command(corpus, second, third), "updates=3", "rate=0.05"]) == 0
+    assert main([*command(corpus, second, fourth), "updates=3", "rate=0.05", f"teacher={start}"]) == 0
+
+    first = BuiltinContent(weights=str(start)).sha256
+    for path in (third, fourth):
+        assert weights_of_features(BuiltinContent(weights=str(path)).identity)[-1] == first
+    # what the teacher hears in the whole decides what is learned
+    assert not torch.equal(load_file(third)["head.weight"], load_file(fourth)["head.weight"])
+
+
+def test_a_teacher_of_other_features_is_refused(
+    corpus: Corpus, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([*command(corpus, start, tmp_path / "new.safetensors"), "teacher=content_builtin.safetensors"])
+
+    said = f"teacher=content_builtin.safetensors gives other features than start={start.name}"
+    assert code == 2 and said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
