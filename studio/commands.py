@@ -75,7 +75,7 @@ GOALS: dict[str, tuple[str, ...]] = {
 }
 # how a voice is trained, in words -> settings of train.py
 PRESETS: dict[str, tuple[str, ...]] = {
-    "tonight": ("pretrained=builtin", "trainer.validate_every=200"),
+    "tonight": ("pretrained=builtin",),
     "gpu": ("pretrained=builtin", "trainer.steps=20000", "trainer.fit_memory=true"),
     "rvc": ("experiment=rvc_v2_40k",),
 }

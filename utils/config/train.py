@@ -144,7 +144,7 @@ class TrainerSettings(Section):
         example=300,
     )  # fmt: skip
     max_minutes: Number | None = setting(None, "stop after this time, whatever comes first", ge=0.01)
-    validate_every: int = setting(500, "steps between two validations", ge=1)
+    validate_every: int = setting("${pretrained.validate_every}", "steps between two validations", ge=1)
     save_every: int = setting(250, "steps between two saved states; each validation saves too", ge=1)
     save_every_epochs: int | None = setting(None, "the same in epochs; becomes trainer.save_every", ge=1, example=10)
     log_every: int = setting(20, "steps between two points of the curves of training", ge=1)
@@ -189,6 +189,7 @@ class PretrainedSettings(Section):
     batch_size: int = setting(12, "what data.batch_size is unless given", ge=1)
     learning_rate: Number = setting(8.0e-4, "what optim.optimizer.lr is with optim=adamw unless given")
     half_life_steps: int = setting(5000, "steps in which that rate halves unless given", ge=1)
+    validate_every: int = setting(500, "what trainer.validate_every is unless given", ge=1)
 
 
 class OvertrainingSettings(Section):
