@@ -145,17 +145,17 @@ def make_edge_encoder(
         if time.monotonic() - saved > 60 * save_minutes:
             training.save(state)
             saved = time.monotonic()
-    write(output, training.pupil, training.teacher, version)
+    write(output, training, version)
     state.unlink(missing_ok=True)
     log.info("%s: %d updates from %s", output, num_updates, training.start.path.name)
 
 
-def write(output: Path, network: ContentNetwork, teacher: BuiltinContent, version: str) -> None:
-    """Write weights as content=builtin reads them, on the grid of the recipe of encoders."""
+def write(output: Path, training: EdgeTraining, version: str) -> None:
+    """Write the pupil as content=builtin reads weights, on the grid of the recipe of encoders."""
     # the last is the one whose features they were first: what was trained on those fits
-    features = weights_of_features(teacher.identity)[-1]
-    named = {**_sizes(teacher), "version": version, SAME_FEATURES: features}
-    save_weights(output, to_grid(network.state_dict(), keep=KEPT_PRECISE), named)
+    features = weights_of_features(training.teacher.identity)[-1]
+    named = {**_sizes(training.start), "version": version, SAME_FEATURES: features}
+    save_weights(output, to_grid(training.pupil.state_dict(), keep=KEPT_PRECISE), named)
 
 
 def _sizes(encoder: BuiltinContent) -> dict[str, str]:
