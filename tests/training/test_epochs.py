@@ -11,7 +11,7 @@ from utils.errors import ConfigError
 from utils.training.assembly import steps_per_epoch
 from utils.training.checkpoint_checks import steps_done
 from utils.training.checkpoints import read_checkpoint
-from utils.training.epochs import with_epochs_as_steps
+from utils.training.epochs import with_early_validations, with_epochs_as_steps
 from utils.training.fit import train
 
 
@@ -59,6 +59,26 @@ def test_a_run_without_epochs_is_as_before(store: CorpusStore) -> None:
 def test_one_length_in_two_units_is_refused(typed: str, key: str, store: CorpusStore) -> None:
     with pytest.raises(ConfigError, match=f"{key} are the same length in two units"):
         with_epochs_as_steps(train_job(words(typed, f"{key}=5")), store)
+
+
+def test_few_recordings_are_validated_early(store: CorpusStore, capsys: pytest.CaptureFixture[str]) -> None:
+    job = train_job(words("pretrained.validate_epochs=10", "data.batch_size=2"))
+    steps = 10 * steps_per_epoch(job, store)
+    assert steps < job.trainer.validate_every
+
+    assert with_early_validations(job, store).trainer.validate_every == steps
+    assert f"trainer.validate_every={steps}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [(), ("pretrained.validate_epochs=10", "trainer.validate_every=400"), ("pretrained.validate_epochs=100000",)],
+    ids=["no passes", "typed", "many recordings"],
+)
+def test_other_validations_stay_where_they_were(typed: tuple[str, ...], store: CorpusStore) -> None:
+    job = train_job(words(*typed))
+
+    assert with_early_validations(job, store) is job
 
 
 @pytest.mark.parametrize("word", ["epochs", "total_epoch", "total_epochs"])

@@ -133,14 +133,15 @@ def test_a_run_goes_on_with_what_its_start_brought(datasets: Path, tmp_path: Pat
 def test_a_run_from_before_starts_brought_settings_keeps_the_older_ones() -> None:
     typed = train_job(["pretrained=builtin"])
     before = typed.to_plain()
-    for key in ("batch_size", "learning_rate", "half_life_steps", "validate_every"):
+    for key in ("batch_size", "learning_rate", "half_life_steps", "validate_every", "validate_epochs"):
         del before["pretrained"][key]
 
     now = with_settings_of_start({PAYLOAD_KEY: {"config": to_yaml(before)}}, typed)
 
     assert (now.data.batch_size, now.optim.optimizer.arguments["lr"]) == (12, 8e-4)
     assert now.optim.schedule.arguments["half_life_steps"] == 5000
-    assert (typed.trainer.validate_every, now.trainer.validate_every) == (100, 500)
+    assert (typed.trainer.validate_every, now.trainer.validate_every) == (200, 500)
+    assert (typed.pretrained.validate_epochs, now.pretrained.validate_epochs) == (10, 0)
 
 
 @pytest.mark.slow

@@ -190,6 +190,9 @@ class PretrainedSettings(Section):
     learning_rate: Number = setting(8.0e-4, "what optim.optimizer.lr is with optim=adamw unless given")
     half_life_steps: int = setting(5000, "steps in which that rate halves unless given", ge=1)
     validate_every: int = setting(500, "what trainer.validate_every is unless given", ge=1)
+    validate_epochs: int = setting(
+        0, "what it is where that is sooner, in passes through the training clips; 0: never", ge=0
+    )
 
 
 class OvertrainingSettings(Section):

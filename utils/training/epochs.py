@@ -1,4 +1,4 @@
-"""Lengths in epochs, as users of other programs type them, in steps."""
+"""Lengths in epochs, as users of other programs type them and as starts bring them, in steps."""
 
 from utils.config.train import TrainJob
 from utils.console import emit
@@ -33,3 +33,17 @@ def with_epochs_as_steps(job: TrainJob, store: CorpusStore) -> TrainJob:
         emit(f"an epoch of this dataset is {steps} steps with data.batch_size={job.data.batch_size}: {said}")
     values = {in_steps: epochs * steps for _, epochs, in_steps in asked}
     return job.with_values(values | {key: None for key, _, _ in asked})
+
+
+def with_early_validations(job: TrainJob, store: CorpusStore) -> TrainJob:
+    """Return the job with validations after pretrained.validate_epochs passes where that is sooner, and say so.
+
+    The fewer the recordings, the sooner a voice is at its best: later validations would keep a worse one.
+    """
+    epochs = job.pretrained.validate_epochs
+    steps = epochs * steps_per_epoch(job, store)
+    if not epochs or "trainer.validate_every" in job.given or steps >= job.trainer.validate_every:
+        return job
+    if is_first_process():
+        emit(f"the recordings are passed {epochs} times in {steps} steps: trainer.validate_every={steps}")
+    return job.with_values({"trainer.validate_every": steps})

@@ -40,7 +40,7 @@ from utils.training.devices import (
     is_first_process,
     num_processes,
 )
-from utils.training.epochs import with_epochs_as_steps
+from utils.training.epochs import with_early_validations, with_epochs_as_steps
 from utils.training.optimizers import require_same_optimizers
 from utils.training.pretrained import pretrained_files
 from utils.training.probe import probe, report_probe
@@ -138,7 +138,7 @@ def prepare_run(
     resumed_from = None
     if checkpoint is not None:
         job, resumed_from = with_settings_of_start(checkpoint.content, job), checkpoint.path
-    job = with_epochs_as_steps(job, store)
+    job = with_early_validations(with_epochs_as_steps(job, store), store)
     check_machine(job)
     data = build_data(job, store)
     check_perturbed_copies(job, store, is_new=checkpoint is None)

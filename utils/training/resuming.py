@@ -31,7 +31,13 @@ ADDED = {
     "loss.longest_window": 2048,
 }
 # what a start brings beside its weights, and what runs had that do not name it
-STARTED = {"batch_size": 12, "learning_rate": 8.0e-4, "half_life_steps": 5000, "validate_every": 500}
+STARTED = {
+    "batch_size": 12,
+    "learning_rate": 8.0e-4,
+    "half_life_steps": 5000,
+    "validate_every": 500,
+    "validate_epochs": 0,
+}
 LOSSES = {
     "processes": ROUNDING,
     "optim.accumulate": ROUNDING,
