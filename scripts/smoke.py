@@ -22,9 +22,14 @@ from utils.command_line import first_line, run_program
 from utils.console import emit, table
 from utils.errors import WorkbenchError
 
+TRAINING = ["trainer.steps=6", "data.batch_size=2", "data.segment_frames=40", "data.val_segment_frames=100",
+            "retrieval.codebook_size=32", "trainer.progress_bar=false"]  # fmt: skip
+# what is added to a script's command; after the name of an option: where it is given, instead of what the script gets
 SMALL = {
-    "train.py": ["trainer.steps=6", "trainer.validate_every=3", "data.batch_size=2", "data.segment_frames=40",
-                 "data.val_segment_frames=100", "retrieval.codebook_size=32", "trainer.progress_bar=false"],
+    "train.py": [*TRAINING, "trainer.validate_every=3"],
+    "train.py evaluation=": [*TRAINING, "trainer.validate_every=6", "evaluation.most_sources=1",
+                             "evaluation.most_held_out=1"],
+    "export_onnx.py export.rates=": ["export.verify_minutes=0", "export.verify_blocks=50"],
     "export_onnx.py": ["export.verify_minutes=0.1", "export.verify_blocks=200"],
     "test_model.py verify=": ["verify_minutes=0.1", "verify_blocks=50"],
     "benchmarks.voice_quality": ["--evaluators=resemblyzer", "--source-count=2", "--work=quality"],
@@ -61,8 +66,16 @@ def run_command(line: str, work: Path) -> float | None:
         raise WorkbenchError(f"the documents have a command that the smoke run cannot execute: {line}")
     command = words[1:]
     name = command[1] if command[0] == "-m" else command[0]
-    use = f"{name} verify=" if any(word.startswith("verify=") for word in command) else name
-    return run_script([*command, *SMALL.get(use, [])], work)
+    return run_script([*command, *small_sizes(name, command)], work)
+
+
+def small_sizes(name: str, command: Sequence[str]) -> list[str]:
+    """Return what makes a command of a script or module quick."""
+    for use, sizes in SMALL.items():
+        script, _, option = use.partition(" ")
+        if script == name and option and any(word.startswith(option) for word in command):
+            return sizes
+    return SMALL.get(name, [])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
