@@ -234,6 +234,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    if any(options.work.iterdir()):
+        parser.error(f"--work {options.work} is not empty: what is there would be taken for what this checkout makes")
     checkout, work = options.checkout.resolve(), options.work.resolve()
     found = take_sums(checkout, work, options.cases)
     text = json.dumps({machine_class(): found}, indent=2)
