@@ -95,9 +95,9 @@ test: $(STAMP)
 # some of the slow ones need what the demo and the light environment consist of
 venv-tests: $(DEMO_STAMP) $(INFERENCE_STAMP) $(NOTEBOOK_STAMP)
 
-# in the order of tests/conftest.py
-test-all: test venv-tests
-	$(PYTEST) --no-loadscope-reorder -m slow
+# fast and slow ones in one run, which imports everything once; in the order of tests/conftest.py
+test-all: venv-tests
+	$(PYTEST) --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/python -m ruff check .

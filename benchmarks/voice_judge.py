@@ -101,6 +101,7 @@ class Judge:
         self.voice, self.options, self._evaluators = VoiceSession.open(graph), options, evaluators
         self.rate, self._meter = self.voice.sample_rate, PitchMeter()
         self._target = spread(list_audio(recordings), NUM_TARGET_CLIPS)
+        self.voice.check_controls(dict(options.control))
         self._feeds = feeds_of(self.voice)
         self._clips = ClipMaker(options, self.rate, self._target)
         self._work = work_folder(options) / f"{graph.stem}_{sha256_of_file(graph)[:8]}"
@@ -148,6 +149,8 @@ class Judge:
             "target": [str(path) for path in self._target],
             "evaluators": list(options.evaluators),
             "language": options.language,
+            # absent where none are given, so that rows of before are found again
+            **({"controls": dict(options.control)} if options.control else {}),
         }
         stored = json.loads(done.read_text("utf-8")) if done.is_file() else {}
         if stored.get("wanted") == wanted:
@@ -164,13 +167,14 @@ class Judge:
 
     def _convert(self, clip: Clip, condition: Condition, folder: Path) -> dict[str, float]:
         """Write clean and converted audio; return figures beside those of the evaluators."""
+        controls = dict(self.options.control)
         if condition.feed is None:
             made, shift = clip.given, 0
         else:
             step = OCTAVE if clip.sung else 1
             heard = clip.given if clip.sung else clip.clean
             shift = automatic_shift(self._meter.track(heard, self.rate), median_hz_of(self.voice), step)
-            made = self._feeds[condition.feed](clip.given, {"pitch_shift": float(shift)})
+            made = self._feeds[condition.feed](clip.given, controls | {"pitch_shift": float(shift)})
         save_audio(folder / "clean" / f"{clip.name}.wav", clip.clean, self.rate)
         save_audio(folder / "converted" / f"{clip.name}.wav", made, self.rate)
         extra = {}
@@ -180,7 +184,7 @@ class Judge:
             extra["of_what_can_be_told"] = share_near(cents, clip.can_tell)
         block = block_samples(condition.feed, self.rate) if condition.feed else None
         if block:
-            whole = self.voice.run(clip.given, {"pitch_shift": float(shift)})
+            whole = self.voice.run(clip.given, controls | {"pitch_shift": float(shift)})
             extra["seam_db"] = seam_scores(whole, made, block).step_db
         return extra
 
@@ -241,6 +245,21 @@ def cell(files: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{terms.value:.3f}" if error is None else f"{terms.value:.3f} ± {error:.3f}"
 
 
+def control(text: str) -> tuple[str, float]:
+    """Read --control.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no name=value, or of the pitch, which is found.
+    """
+    name, equals, value = text.partition("=")
+    try:
+        if not equals or name == "pitch_shift":
+            raise ValueError
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE of a control other than pitch_shift") from None
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = BenchmarkParser("voice_judge", __doc__)
@@ -253,6 +272,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for name, folder, words in (("outside", "meetings", "from outside"), ("notes", "sung_notes", "of sung notes")):
         parser.add_argument(f"--{name}", type=Path, default=CORPORA / folder, help=f"recordings {words}")
     parser.add_argument("--seconds", type=positive_number, default=6.0, help="of each recording at most")
+    parser.add_argument(
+        "--control", type=control, action="append", default=[], metavar="NAME=VALUE",
+        help="given to the graph in each call, beside pitch_shift, which is found; may be given several times",
+    )  # fmt: skip
     parser.add_evaluators()
     parser.add_work()
     return parser.parse_args(arguments)
